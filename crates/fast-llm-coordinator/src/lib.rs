@@ -1,0 +1,52 @@
+//! Carries out a [`route_plan::RoutePlan`]: chooses an endpoint, asks it, goes to another one while nothing has been
+//! said yet, and reports what happened.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use fast_llm_coordinator::{Answer, CallOptions, Coordinator, CoordinatorConfig, EndpointConfig, ModelConfig, ModelEndpoint, Protocol};
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let coordinator = Coordinator::new(
+//!     CoordinatorConfig {
+//!         endpoints: vec![EndpointConfig::new("local", Protocol::Ollama, Some("http://127.0.0.1:11434".into()))],
+//!         models: vec![ModelConfig::at("llama3.2:3b", ["local"])],
+//!     },
+//!     None,
+//! )?;
+//! let request = llm_wire::openai::ChatRequest::parse(
+//!     br#"{"model":"llama3.2:3b","messages":[{"role":"user","content":"Hello"}]}"#.as_slice().into(),
+//! )?;
+//! let plan = route_plan::RoutePlan::single("req_1", "llama3.2:3b");
+//! if let Answer::Complete { body, report } = coordinator.execute(&plan, &request, CallOptions::default()).await? {
+//!     println!("{} from {}", String::from_utf8_lossy(&body), report.endpoint);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How it is laid out
+//! Decisions are plain state with the clock passed in ([`EndpointHealth`](route_plan::EndpointHealth), who is
+//! eligible, which error means what); `attempt` and `transport` are the only parts that touch a socket.
+//!
+//! # What it deliberately does not know
+//! Which model is better (the router's), who asks and what they may spend (the gateway's), where the engine binary
+//! lies (behind [`EngineDialer`]).
+
+mod attempt;
+mod chat_stream;
+mod config;
+mod coordinator;
+mod dialect;
+mod endpoint;
+mod error;
+mod report;
+mod select;
+mod stats;
+mod transport;
+
+pub use chat_stream::ChatStream;
+pub use config::{Balance, CoordinatorConfig, EndpointConfig, ModelConfig, ModelEndpoint, Protocol};
+pub use coordinator::{Answer, CallOptions, Coordinator};
+pub use error::{CoordinatorError, Failure};
+pub use report::{Attempt, CacheOutcome, Outcome, RoutingReport};
+pub use stats::Stats;
+pub use transport::{DialError, EngineDialer};

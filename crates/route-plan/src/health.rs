@@ -1,0 +1,38 @@
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// What is known of one endpoint from the answers it gave: a snapshot, true at the moment it was taken.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointHealth {
+    /// The name from `[[endpoints]]`.
+    pub endpoint: Arc<str>,
+    /// Whether requests are sent there.
+    pub state: EndpointState,
+    /// Peak-EWMA of the time to the first content, in ms; 0 before the first answer.
+    pub ewma_first_token_ms: f64,
+    /// Requests that have not ended, streams included.
+    pub in_flight: u32,
+    /// Share of the recent requests that failed for a reason of the endpoint's, 0 to 1.
+    pub error_rate: f64,
+    /// The last such reason, without anything of the request in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+}
+
+/// Whether an endpoint is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EndpointState {
+    /// Answers.
+    Healthy,
+    /// Answers, but some recent requests failed or it asked for a pause (429).
+    Degraded,
+    /// The circuit breaker is open: not asked while another endpoint can be.
+    Open,
+    /// The breaker lets one request through to see whether it recovered.
+    HalfOpen,
+    /// Refused our key (401 or 403): not asked until the pause is over.
+    Quarantined,
+}
