@@ -1,0 +1,36 @@
+//! Ollama's `/api/chat` and `/api/tags`, translated to and from OpenAI's dialect in both directions.
+//!
+//! * A gateway asks an Ollama server: [`chat_request`] out, [`ToOpenAi`] back, [`parse_tags`] for what it serves.
+//! * An Ollama client asks the gateway: [`parse_chat`] in, [`FromOpenAi`] back, [`tags`] for what there is.
+//!
+//! What one dialect cannot say in the other is refused by the name of its field, never dropped. The exceptions do not
+//! change an answer, only where and how fast it is computed; they are listed as constants beside their use.
+//!
+//! The format: <https://github.com/ollama/ollama/blob/main/docs/api.md>.
+
+mod answer_in;
+mod answer_out;
+mod inbound;
+mod outbound;
+mod tags;
+
+pub use answer_in::ToOpenAi;
+pub use answer_out::FromOpenAi;
+pub use inbound::parse_chat;
+pub use outbound::chat_request;
+pub use tags::{TagEntry, error_body, parse_tags, tags};
+
+/// Options of Ollama that OpenAI lacks and that change the answer. They stand at the top level of an OpenAI body under
+/// the same names, as llama.cpp's server has them, so that a backend without them refuses them by name.
+const SAMPLING_EXTENSIONS: [&str; 10] = [
+    "top_k",
+    "min_p",
+    "typical_p",
+    "tfs_z",
+    "repeat_penalty",
+    "repeat_last_n",
+    "mirostat",
+    "mirostat_tau",
+    "mirostat_eta",
+    "penalize_newline",
+];

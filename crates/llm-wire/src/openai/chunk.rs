@@ -1,0 +1,246 @@
+//! What one chunk of a stream says, without building a tree of it: this runs for every token.
+
+use std::fmt;
+
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::error::{self, UpstreamError};
+use crate::{WireError, json};
+
+/// Tokens that a request took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Usage {
+    /// Tokens of the prompt.
+    pub prompt_tokens: u64,
+    /// Tokens of the answer, its reasoning included.
+    pub completion_tokens: u64,
+    /// Both together.
+    pub total_tokens: u64,
+}
+
+/// What one streamed chunk says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ChunkFacts {
+    /// It carries part of the answer: text, reasoning, a tool call or a refusal that is not empty, or a finish reason.
+    pub has_content: bool,
+    /// It carries the finish reason of a choice.
+    pub finished: bool,
+    /// The usage, which the last chunk carries where it was asked for.
+    pub usage: Option<Usage>,
+    /// The upstream reports an error inside the stream.
+    pub error: Option<UpstreamError>,
+}
+
+/// Reads one chunk.
+///
+/// # Errors
+/// [`WireError::Json`] where it is not a JSON object, or its choices are not those of a chunk.
+pub fn chunk_facts(data: &[u8]) -> Result<ChunkFacts, WireError> {
+    let chunk: ChunkView<'_> = decode_object(data)?;
+    Ok(ChunkFacts {
+        has_content: chunk.choices.as_ref().is_some_and(|choices| choices.has_content),
+        finished: chunk.choices.as_ref().is_some_and(|choices| choices.finished),
+        usage: chunk.usage.and_then(UsageView::usage),
+        error: upstream_error(chunk.error, chunk.object.as_deref(), data)?,
+    })
+}
+
+/// Decodes a document that has to be an object; a derived reader alone would take an array for one.
+pub(super) fn decode_object<'a, T: Deserialize<'a>>(data: &'a [u8]) -> Result<T, WireError> {
+    if let Some(first @ (b'[' | b'"' | b'0'..=b'9' | b'-' | b't' | b'f' | b'n')) =
+        data.trim_ascii_start().first()
+    {
+        // Whether it is JSON at all decides which error this is.
+        let _: IgnoredAny = json::decode(data)?;
+        return Err(WireError::Json {
+            path: "$".to_owned(),
+            line: 1,
+            column: 1,
+            message: format!(
+                "expected a JSON object, got {}",
+                json::kind(char::from(*first).encode_utf8(&mut [0; 4]))
+            ),
+        });
+    }
+    json::decode(data)
+}
+
+/// The error that a document reports, if it does.
+pub(super) fn upstream_error(
+    error: Option<&RawValue>,
+    object: Option<&str>,
+    document: &[u8],
+) -> Result<Option<UpstreamError>, WireError> {
+    match error {
+        Some(error) => Ok(Some(error::from_value(&json::decode(error.get().as_bytes())?))),
+        // vLLM's older shape: {"object":"error","message":...}.
+        None if object == Some("error") => Ok(Some(error::parse_error(document))),
+        None => Ok(None),
+    }
+}
+
+#[derive(Deserialize)]
+struct ChunkView<'a> {
+    #[serde(borrow, default)]
+    object: Option<std::borrow::Cow<'a, str>>,
+    #[serde(default)]
+    choices: Option<ChoicesView>,
+    #[serde(default)]
+    usage: Option<UsageView>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+/// As providers write it: any number may be missing or null.
+#[derive(Deserialize)]
+pub(super) struct UsageView {
+    #[serde(default)]
+    prompt_tokens: Option<u64>,
+    #[serde(default)]
+    completion_tokens: Option<u64>,
+    #[serde(default)]
+    total_tokens: Option<u64>,
+}
+
+impl UsageView {
+    /// `None` where the object is there but says nothing.
+    pub(super) fn usage(self) -> Option<Usage> {
+        if self.prompt_tokens.is_none() && self.completion_tokens.is_none() {
+            return None;
+        }
+        let prompt_tokens = self.prompt_tokens.unwrap_or(0);
+        let completion_tokens = self.completion_tokens.unwrap_or(0);
+        let total_tokens = self.total_tokens.unwrap_or(prompt_tokens.saturating_add(completion_tokens));
+        Some(Usage { prompt_tokens, completion_tokens, total_tokens })
+    }
+}
+
+/// All choices of a chunk, folded while they are read.
+#[derive(Default)]
+struct ChoicesView {
+    has_content: bool,
+    finished: bool,
+}
+
+impl<'de> Deserialize<'de> for ChoicesView {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ChoicesVisitor;
+        impl<'de> Visitor<'de> for ChoicesVisitor {
+            type Value = ChoicesView;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array of choices")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<ChoicesView, A::Error> {
+                let mut all = ChoicesView::default();
+                while let Some(choice) = seq.next_element::<ChoiceView>()? {
+                    let finished = choice.finish_reason.0;
+                    all.finished |= finished;
+                    all.has_content |= finished || choice.delta.is_some_and(DeltaView::has_content);
+                }
+                Ok(all)
+            }
+        }
+        deserializer.deserialize_seq(ChoicesVisitor)
+    }
+}
+
+#[derive(Deserialize)]
+struct ChoiceView {
+    #[serde(default)]
+    delta: Option<DeltaView>,
+    #[serde(default)]
+    finish_reason: Present,
+}
+
+/// The fields of a delta that carry part of an answer; `reasoning_content` is DeepSeek's and vLLM's name, `reasoning`
+/// OpenRouter's, Groq's and newer vLLM's.
+#[derive(Deserialize)]
+struct DeltaView {
+    #[serde(default)]
+    content: Present,
+    #[serde(default)]
+    reasoning_content: Present,
+    #[serde(default)]
+    reasoning: Present,
+    #[serde(default)]
+    tool_calls: Present,
+    #[serde(default)]
+    function_call: Present,
+    #[serde(default)]
+    refusal: Present,
+}
+
+impl DeltaView {
+    fn has_content(self) -> bool {
+        self.content.0
+            || self.reasoning_content.0
+            || self.reasoning.0
+            || self.tool_calls.0
+            || self.function_call.0
+            || self.refusal.0
+    }
+}
+
+/// Whether a value says anything: a string, array or object that is not empty.
+#[derive(Default)]
+struct Present(bool);
+
+impl<'de> Deserialize<'de> for Present {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PresentVisitor)
+    }
+}
+
+struct PresentVisitor;
+
+impl<'de> Visitor<'de> for PresentVisitor {
+    type Value = Present;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Present, E> {
+        Ok(Present(!text.is_empty()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Present, E> {
+        Ok(Present(false))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Present, E> {
+        Ok(Present(value))
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Present, E> {
+        Ok(Present(true))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Present, E> {
+        Ok(Present(true))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Present, E> {
+        Ok(Present(true))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Present, A::Error> {
+        let mut any = false;
+        while seq.next_element::<IgnoredAny>()?.is_some() {
+            any = true;
+        }
+        Ok(Present(any))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Present, A::Error> {
+        let mut any = false;
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
+            any = true;
+        }
+        Ok(Present(any))
+    }
+}

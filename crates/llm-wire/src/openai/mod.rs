@@ -1,0 +1,25 @@
+//! OpenAI's chat completions, the dialect that the product speaks inside.
+//!
+//! Requests stay the bytes that the client sent ([`ChatRequest`]); answers are read only as far as a gateway has to
+//! know ([`chunk_facts`], [`response_facts`]).
+
+mod build;
+mod chunk;
+mod collector;
+mod error;
+mod message;
+mod options;
+mod request;
+mod response;
+mod scan;
+mod splice;
+
+pub(crate) use build::{Answer, answer};
+pub use build::{Delta, ModelEntry, chunk, completion, model_list, usage_chunk};
+pub use chunk::{ChunkFacts, Usage, chunk_facts};
+pub use collector::ChunkCollector;
+pub use error::{ErrorBody, UpstreamError, parse_error};
+pub use message::{Content, Message, Part, Role};
+pub use options::SamplingOptions;
+pub use request::ChatRequest;
+pub use response::{ResponseFacts, response_facts};
