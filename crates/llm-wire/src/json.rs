@@ -122,7 +122,11 @@ pub(crate) fn shortened(text: &str, limit: usize) -> String {
 
 fn dotted(path: &serde_path_to_error::Path) -> String {
     let path = path.to_string();
-    if path == "." { "$".to_owned() } else { path }
+    // A question mark stands for a key that could not be read.
+    match path.strip_suffix('?').unwrap_or(&path).trim_end_matches('.') {
+        "" => "$".to_owned(),
+        path => path.to_owned(),
+    }
 }
 
 fn located(error: &serde_json::Error, path: String, hint: Option<String>) -> WireError {

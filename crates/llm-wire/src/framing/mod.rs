@@ -3,3 +3,6 @@
 mod lines;
 pub mod ndjson;
 pub mod sse;
+
+#[cfg(test)]
+mod tests;

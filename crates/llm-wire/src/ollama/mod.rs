@@ -34,3 +34,6 @@ const SAMPLING_EXTENSIONS: [&str; 10] = [
     "mirostat_eta",
     "penalize_newline",
 ];
+
+#[cfg(test)]
+mod tests;

@@ -23,3 +23,6 @@ pub use message::{Content, Message, Part, Role};
 pub use options::SamplingOptions;
 pub use request::ChatRequest;
 pub use response::{ResponseFacts, response_facts};
+
+#[cfg(test)]
+mod tests;

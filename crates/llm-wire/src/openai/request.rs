@@ -41,6 +41,7 @@ pub struct ChatRequest {
 #[derive(Debug, Clone)]
 struct StreamOptions {
     at: Range<usize>,
+    is_null: bool,
     include_usage: bool,
     include_usage_at: Option<Range<usize>>,
 }
@@ -144,8 +145,8 @@ impl ChatRequest {
         &self.body
     }
 
-    /// The same bytes asking for this model, as a stream or not. `stream_options` stays with a stream and goes
-    /// without one, where OpenAI's API refuses it; every other byte stays. A body that already says all that is
+    /// The same bytes asking for this model, as a stream or not. `stream_options` goes where a stream is turned into
+    /// none, because OpenAI's API refuses it there; every other byte stays. A body that already says all that is
     /// returned without copying it.
     pub fn to_body(&self, model: &str, stream: bool) -> Bytes {
         self.edited(model, stream, None)
@@ -171,7 +172,7 @@ impl ChatRequest {
             });
         }
         match (&self.stream_options, include_usage) {
-            (Some(options), _) if !stream => {
+            (Some(options), _) if self.stream && !stream => {
                 edits.push(Edit { at: member(&self.body, options.at.clone()), with: With::Text("") });
             }
             (Some(options), Some(wanted)) if wanted != options.include_usage => {
@@ -224,6 +225,9 @@ impl fmt::Debug for ChatRequest {
 impl StreamOptions {
     fn with_usage(&self, body: &[u8], wanted: bool) -> Edit<'static> {
         match &self.include_usage_at {
+            None if self.is_null => {
+                Edit { at: self.at.clone(), with: With::Text(r#"{"include_usage":true}"#) }
+            }
             Some(at) => Edit { at: at.clone(), with: With::Text(if wanted { "true" } else { "false" }) },
             None => {
                 let inside = self.at.start + 1;
@@ -325,19 +329,26 @@ fn has_tools(found: &Scan<'_>) -> Result<bool, WireError> {
 }
 
 fn stream_options(body: &[u8], found: &Scan<'_>) -> Result<Option<StreamOptions>, WireError> {
-    #[derive(Deserialize)]
-    struct Options<'a> {
-        #[serde(borrow)]
-        include_usage: Option<&'a RawValue>,
+    let Some(options) = found.written(Field::StreamOptions) else { return Ok(None) };
+    let at = span(body, options);
+    if options.get() == "null" {
+        return Ok(Some(StreamOptions { at, is_null: true, include_usage: false, include_usage_at: None }));
     }
-    let Some(options) = found.get(Field::StreamOptions) else { return Ok(None) };
     let refused = || WireError::invalid("stream_options", "an object", json::shown(options.get()));
     if !options.get().starts_with('{') {
         return Err(refused());
     }
-    let Options { include_usage } = serde_json::from_str(options.get()).map_err(|_| refused())?;
+    let Members(members) = serde_json::from_str(options.get()).map_err(|_| refused())?;
+    let mut named = members
+        .iter()
+        .filter(|(key, _)| serde_json::from_str::<String>(key.get()).is_ok_and(|key| key == "include_usage"));
+    let include_usage = named.next().map(|(_, value)| *value);
+    if named.next().is_some() {
+        return Err(WireError::invalid("stream_options.include_usage", "the field at most once", "it twice"));
+    }
     Ok(Some(StreamOptions {
-        at: span(body, options),
+        at,
+        is_null: false,
         include_usage: boolean(include_usage, "stream_options.include_usage")?.unwrap_or(false),
         include_usage_at: include_usage.map(|value| span(body, value)),
     }))

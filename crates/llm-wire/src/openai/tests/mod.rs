@@ -1,0 +1,5 @@
+//! OpenAI's dialect as clients and providers really write it.
+
+mod answers;
+mod collector;
+mod request;
