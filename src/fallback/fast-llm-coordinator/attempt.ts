@@ -1,0 +1,208 @@
+import { performance } from 'node:perf_hooks';
+
+import type { ChatChunk } from '../../services/fast-llm-coordinator-types.js';
+import { type AnswerIds, type ChunkDecoder, ErrorInAnswer, hasContent, NotOfTheDialect, parseObject } from './dialect.js';
+import type { Endpoint, Ticket } from './endpoint.js';
+import { EngineError } from './engine-place.js';
+import { Failure, failedInside, refused, tooSlow, unhealthy, unsayable } from './failure.js';
+import { type HttpAnswer, HttpError } from './http-client.js';
+import { TooLongError } from './lines.js';
+
+/** Longest whole answer, and longest body of an error, in bytes. */
+const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
+const MAX_ERROR_BYTES = 64 * 1024;
+/** Most bytes before the first content: role chunks and the like, not a flood of them. */
+const MAX_PREAMBLE_BYTES = 1024 * 1024;
+
+/** What is asked, and until when. */
+export interface Question {
+  request: Record<string, unknown>;
+  /** As the endpoint calls it. */
+  model: string;
+  stream: boolean;
+  ids: AnswerIds;
+  /** Until the whole answer, or the first content of a stream, in milliseconds. */
+  patienceMs: number;
+  /** Ends the attempt from outside; its reason is thrown. */
+  signal: AbortSignal;
+}
+
+/** Asks for a whole answer. Ends the ticket, whatever happens. */
+export async function askWhole(endpoint: Endpoint, ticket: Ticket, question: Question): Promise<Record<string, unknown>> {
+  const exchange = new Exchange(endpoint, ticket, question.signal);
+  return await exchange.guard(async () => {
+    const completion = await exchange.within(question.patienceMs, `no answer within ${question.patienceMs} ms`, async () => {
+      const answer = await exchange.send(question);
+      const text = await readAll(answer, MAX_ANSWER_BYTES);
+      return endpoint.dialect.completion(parseObject(text), question.ids);
+    });
+    const now = performance.now();
+    ticket.firstContent(now);
+    exchange.succeeded();
+    return completion;
+  });
+}
+
+/** Asks for a stream and waits for its first content. Ends the ticket when this fails; otherwise the stream does. */
+export async function askStream(endpoint: Endpoint, ticket: Ticket, question: Question): Promise<{ first: ChatChunk[]; rest: Upstream }> {
+  const exchange = new Exchange(endpoint, ticket, question.signal);
+  return await exchange.guard(async () => {
+    return await exchange.within(question.patienceMs, `no content within ${question.patienceMs} ms (first_token_timeout_ms)`, async () => {
+      const answer = await exchange.send(question);
+      if (/^\s*application\/json\s*(;|$)/i.test(answer.headers['content-type'] ?? '')) {
+        // Some servers answer a streamed request with an error object and status 200.
+        const { error } = parseObject(await readAll(answer, MAX_ERROR_BYTES));
+        throw error == null ? new NotOfTheDialect('one JSON document instead of a stream') : new ErrorInAnswer(error);
+      }
+      const includeUsage = (question.request['stream_options'] as { include_usage?: unknown } | undefined)?.include_usage === true;
+      const decoder = endpoint.dialect.chunks(question.ids, includeUsage);
+      const first: ChatChunk[] = [];
+      let bytes = 0;
+      while (!first.some(hasContent)) {
+        const piece = await answer.read();
+        if (piece === null) first.push(...decoder.end());
+        else first.push(...decoder.push(piece));
+        bytes += piece?.length ?? 0;
+        // Even after content in the same piece: none of it went out yet, so another endpoint can still answer.
+        if (decoder.failure !== undefined) throw decoder.failure;
+        if ((piece === null || decoder.over) && !first.some(hasContent)) throw new NotOfTheDialect('the stream ended without any content');
+        if (bytes > MAX_PREAMBLE_BYTES) throw new NotOfTheDialect(`over ${MAX_PREAMBLE_BYTES} bytes came without any content`);
+        if (piece === null) break;
+      }
+      ticket.firstContent(performance.now());
+      return { first, rest: new Upstream(exchange, answer, decoder) };
+    });
+  });
+}
+
+/** A streamed answer that has begun. */
+export class Upstream {
+  readonly #exchange: Exchange;
+  readonly #answer: HttpAnswer;
+  readonly #decoder: ChunkDecoder;
+
+  constructor(exchange: Exchange, answer: HttpAnswer, decoder: ChunkDecoder) {
+    this.#exchange = exchange;
+    this.#answer = answer;
+    this.#decoder = decoder;
+  }
+
+  /**
+   * The next chunks; `null` once the answer is whole.
+   *
+   * @throws {Failure} It broke off, after the chunks that had come.
+   */
+  async next(): Promise<ChatChunk[] | null> {
+    const idleMs = this.#exchange.endpoint.config.idle_timeout_ms;
+    return await this.#exchange.guard(async () => {
+      for (;;) {
+        if (this.#decoder.failure !== undefined) throw this.#decoder.failure;
+        if (this.#decoder.over) return this.#whole();
+        const piece = await this.#exchange.within(idleMs, `nothing came for ${idleMs} ms in the middle of the answer (idle_timeout_ms)`, () => this.#answer.read());
+        const chunks = piece === null ? this.#decoder.end() : this.#decoder.push(piece);
+        if (chunks.length > 0) return chunks;
+        if (piece !== null || this.#decoder.failure !== undefined) continue;
+        // A finish reason is as good as [DONE], which not every server sends.
+        if (this.#decoder.whole) return this.#whole();
+        throw new HttpError('closed', 'the connection was closed in the middle of the answer');
+      }
+    });
+  }
+
+  #whole(): null {
+    this.#answer.drain();
+    this.#exchange.succeeded();
+    return null;
+  }
+}
+
+/** One request and its answer: turns everything that goes wrong into a {@link Failure} and closes the connection then. */
+class Exchange {
+  readonly endpoint: Endpoint;
+  readonly #ticket: Ticket;
+  readonly #outer: AbortSignal;
+  readonly #connection = new AbortController();
+  readonly #endsAt: number;
+  readonly #onOuterAbort = (): void => this.#connection.abort(this.#outer.reason);
+
+  constructor(endpoint: Endpoint, ticket: Ticket, outer: AbortSignal) {
+    this.endpoint = endpoint;
+    this.#ticket = ticket;
+    this.#outer = outer;
+    this.#endsAt = performance.now() + endpoint.config.total_timeout_ms;
+    if (outer.aborted) this.#onOuterAbort();
+    else outer.addEventListener('abort', this.#onOuterAbort, { once: true });
+  }
+
+  async send({ request, model, stream }: Question): Promise<HttpAnswer> {
+    const { config, dialect, client } = this.endpoint;
+    let body: string;
+    try {
+      body = JSON.stringify(dialect.request(request, model, stream));
+    } catch (error) {
+      throw unsayable(config.name, (error as Error).message);
+    }
+    const answer = await client.request('POST', config.base_path + dialect.path, config.headers, body, config.connect_timeout_ms, this.#connection.signal);
+    if (answer.status === 200) return answer;
+    // What a broken error body held is not needed to know what the status means.
+    const told = await readAll(answer, MAX_ERROR_BYTES).catch(() => '');
+    throw refused(config.name, answer.status, told, answer.headers['retry-after']);
+  }
+
+  /** Runs one step that must not take longer than `ms`, nor than what total_timeout_ms leaves. */
+  async within<T>(ms: number, late: string, step: () => Promise<T>): Promise<T> {
+    const leftMs = this.#endsAt - performance.now();
+    const { name, total_timeout_ms: totalMs } = this.endpoint.config;
+    const expire = leftMs < ms ? tooSlow(name, `the answer took longer than ${totalMs} ms (total_timeout_ms)`) : tooSlow(name, late);
+    const timer = setTimeout(() => this.#connection.abort(expire), Math.max(0, Math.min(ms, leftMs)));
+    try {
+      this.#connection.signal.throwIfAborted();
+      return await step();
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Runs a step; when it fails the connection is closed and the ticket ended. */
+  async guard<T>(step: () => Promise<T>): Promise<T> {
+    try {
+      return await step();
+    } catch (error) {
+      const reason: unknown = this.#connection.signal.aborted ? this.#connection.signal.reason : this.#understand(error);
+      this.#end();
+      this.#connection.abort(reason);
+      if (reason instanceof Failure) this.#ticket.failure(reason, performance.now());
+      else this.#ticket.abandon();
+      throw reason;
+    }
+  }
+
+  succeeded(): void {
+    this.#end();
+    this.#ticket.success(performance.now());
+  }
+
+  #end(): void {
+    this.#outer.removeEventListener('abort', this.#onOuterAbort);
+  }
+
+  #understand(error: unknown): unknown {
+    const { name } = this.endpoint.config;
+    if (error instanceof ErrorInAnswer) return failedInside(name, error.error);
+    if (error instanceof NotOfTheDialect || error instanceof TooLongError) return unhealthy(name, `the answer is not what its protocol says: ${error.message}`);
+    if (error instanceof HttpError) return error.kind === 'connect-timeout' ? tooSlow(name, `${error.message} (connect_timeout_ms)`) : unhealthy(name, error.message);
+    if (error instanceof EngineError) return new Failure({ code: 'UAT_ENGINE_UNAVAILABLE', message: `endpoint \`${name}\`: ${error.message}`, retryable: error.retryable, verdict: { kind: 'unhealthy' } });
+    return error;
+  }
+}
+
+async function readAll(answer: HttpAnswer, limit: number): Promise<string> {
+  const pieces: Uint8Array[] = [];
+  let length = 0;
+  for (let piece = await answer.read(); piece !== null; piece = await answer.read()) {
+    length += piece.length;
+    if (length > limit) throw new NotOfTheDialect(`over ${limit} bytes`);
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces).toString('utf8');
+}

@@ -1,0 +1,104 @@
+import type { ChatChunk } from '../../services/fast-llm-coordinator-types.js';
+
+/** What distinguishes one answer from another where the endpoint's dialect has no such fields. */
+export interface AnswerIds {
+  id: string;
+  /** Seconds since 1970. */
+  created: number;
+  /** The public model name. */
+  model: string;
+}
+
+/** How one protocol says a chat request and its answers. Pure: no sockets. */
+export interface Dialect {
+  /** Below the endpoint's base URL. */
+  readonly path: string;
+  /** @throws {Failure} The request cannot be said in this dialect. */
+  request(request: Record<string, unknown>, model: string, stream: boolean): Record<string, unknown>;
+  /**
+   * @param json A complete answer with status 200.
+   * @throws {ErrorInAnswer | NotOfTheDialect}
+   */
+  completion(json: unknown, ids: AnswerIds): Record<string, unknown>;
+  chunks(ids: AnswerIds, includeUsage: boolean): ChunkDecoder;
+}
+
+/** Turns the bytes of a streamed answer into OpenAI chunks. */
+export abstract class ChunkDecoder {
+  /** Whether the answer is whole, by what the dialect says. */
+  whole = false;
+  /** Whether the dialect said that nothing follows. */
+  over = false;
+  /** What follows the chunks returned so far is no answer: {@link ErrorInAnswer}, {@link NotOfTheDialect} or too long. */
+  failure: Error | undefined;
+
+  /** The chunks that these bytes complete. */
+  push(bytes: Uint8Array): ChatChunk[] {
+    return this.#collect(() => this.cut(bytes));
+  }
+
+  /** The bytes have ended; what an unfinished last line still held. */
+  end(): ChatChunk[] {
+    return this.#collect(() => this.rest());
+  }
+
+  /** The events or lines that these bytes complete. */
+  protected abstract cut(bytes: Uint8Array): string[];
+  /** What is left when the bytes have ended. */
+  protected abstract rest(): string[];
+  /** One event or line as chunks. */
+  protected abstract read(text: string): ChatChunk[];
+
+  #collect(texts: () => string[]): ChatChunk[] {
+    const chunks: ChatChunk[] = [];
+    try {
+      for (const text of texts()) {
+        if (this.over) break;
+        chunks.push(...this.read(text));
+      }
+    } catch (error) {
+      this.failure = error as Error;
+    }
+    return chunks;
+  }
+}
+
+/** The endpoint sent an error where an answer was expected. */
+export class ErrorInAnswer extends Error {
+  readonly error: unknown;
+  constructor(error: unknown) {
+    super('an error instead of an answer');
+    this.error = error;
+  }
+}
+
+/** What arrived is not of the dialect. */
+export class NotOfTheDialect extends Error {}
+
+/** Longest event or line: an image in a tool result is some megabytes. */
+export const MAX_EVENT_BYTES = 16 * 1024 * 1024;
+
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+export function parseObject(text: string): Record<string, unknown> {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    throw new NotOfTheDialect('expected a JSON object, got something else');
+  }
+  if (!isObject(json)) throw new NotOfTheDialect('expected a JSON object, got another JSON value');
+  return json;
+}
+
+/** Whether a chunk says anything: text, reasoning, a tool call, a refusal or a finish reason. */
+export function hasContent(chunk: ChatChunk): boolean {
+  return chunk.choices.some(({ delta, finish_reason }) => {
+    if (finish_reason != null) return true;
+    if (!isObject(delta)) return false;
+    const { content, reasoning_content, reasoning, refusal, tool_calls } = delta as Record<string, unknown>;
+    return [content, reasoning_content, reasoning, refusal].some(text => typeof text === 'string' && text !== '') || (Array.isArray(tool_calls) && tool_calls.length > 0);
+  });
+}

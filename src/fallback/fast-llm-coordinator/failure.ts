@@ -1,0 +1,135 @@
+import type { ErrorCode } from '../../errors.js';
+
+/** What a failed attempt says about the endpoint. */
+export type Verdict =
+  /** It is at fault. */
+  | { kind: 'unhealthy' }
+  /** It is well but asked for a pause, in milliseconds. */
+  | { kind: 'cool-down'; pauseMs: number }
+  /** It refused our key. */
+  | { kind: 'quarantine' }
+  /** It answered; the request, or what it holds, is at fault. */
+  | { kind: 'neutral' };
+
+interface FailureFacts {
+  code: ErrorCode;
+  message: string;
+  verdict: Verdict;
+  /** The same request may succeed later. */
+  retryable: boolean;
+  /** The request itself is the reason, so that no other endpoint is asked. */
+  final?: boolean;
+  /** Nothing came in time, as opposed to something wrong. */
+  timedOut?: boolean;
+  status?: number | undefined;
+}
+
+/** How one attempt at one endpoint failed. Internal: callers see the `UniversalAiError` that is made of it. */
+export class Failure extends Error {
+  readonly code: ErrorCode;
+  readonly verdict: Verdict;
+  readonly retryable: boolean;
+  readonly final: boolean;
+  readonly timedOut: boolean;
+  readonly status: number | undefined;
+
+  constructor(facts: FailureFacts) {
+    super(facts.message);
+    this.code = facts.code;
+    this.verdict = facts.verdict;
+    this.retryable = facts.retryable;
+    this.final = facts.final ?? false;
+    this.timedOut = facts.timedOut ?? false;
+    this.status = facts.status;
+  }
+
+  /** Whether the same endpoint may do better in a moment. */
+  get brief(): boolean {
+    return this.verdict.kind === 'unhealthy' && this.retryable && !this.timedOut;
+  }
+}
+
+/** An endpoint that says "too many requests" without saying for how long gets this pause. */
+const DEFAULT_COOLDOWN_MS = 1_000;
+/** Longest part of a provider's own words that is repeated. */
+const LONGEST_QUOTE = 500;
+
+/** The endpoint is at fault: no connection, a broken one, or an answer that is not of its dialect. */
+export function unhealthy(endpoint: string, what: string, status?: number): Failure {
+  return new Failure({ code: 'UAT_UPSTREAM', message: `endpoint \`${endpoint}\`: ${what}`, verdict: { kind: 'unhealthy' }, retryable: true, status });
+}
+
+/** The endpoint was too slow. */
+export function tooSlow(endpoint: string, what: string): Failure {
+  return new Failure({ code: 'UAT_TIMEOUT', message: `endpoint \`${endpoint}\`: ${what}`, verdict: { kind: 'unhealthy' }, retryable: true, timedOut: true });
+}
+
+/** The request cannot be said in the endpoint's dialect; another may speak one in which it can. */
+export function unsayable(endpoint: string, why: string): Failure {
+  return new Failure({ code: 'UAT_INVALID_INPUT', message: `endpoint \`${endpoint}\`: ${why}`, verdict: { kind: 'neutral' }, retryable: false });
+}
+
+/** An error that arrived under status 200, in a whole answer or in a stream. */
+export function failedInside(endpoint: string, error: unknown): Failure {
+  const told = errorObject(error);
+  return classify(endpoint, STATUS_OF_OWN_CODE[told.uatCode ?? ''] ?? 502, told, undefined, 200);
+}
+
+/** A status other than 200, with whatever body came along. */
+export function refused(endpoint: string, status: number, body: string, retryAfter: string | undefined): Failure {
+  return classify(endpoint, status, readError(body), seconds(retryAfter), status);
+}
+
+/** The status that would have come with one of our own codes, had it not arrived inside an answer. */
+const STATUS_OF_OWN_CODE: Record<string, number> = {
+  UAT_INVALID_INPUT: 400, UAT_CONTEXT_LENGTH_EXCEEDED: 400, UAT_UNSUPPORTED: 400, UAT_MODEL_NOT_FOUND: 404, UAT_OVERLOADED: 503,
+};
+
+/** What a status and the error object with it mean; the same table as in the native core. */
+function classify(endpoint: string, status: number, told: ToldError, retryAfterMs: number | undefined, reported: number): Failure {
+  const message = `endpoint \`${endpoint}\`: status ${status}${told.message === '' ? '' : `: ${told.message}`}`;
+  const base = { message, status: reported };
+  // An error that is the request's own is passed on in the endpoint's own words.
+  const ownWords = (code: ErrorCode, final: boolean): Failure =>
+    new Failure({ ...base, code, final, retryable: false, verdict: { kind: 'neutral' }, message: told.message === '' ? message : told.message });
+  const coolDown = (code: ErrorCode): Failure =>
+    new Failure({ ...base, code, retryable: true, verdict: { kind: 'cool-down', pauseMs: retryAfterMs ?? DEFAULT_COOLDOWN_MS } });
+
+  if (told.uatCode === 'UAT_CONTEXT_LENGTH_EXCEEDED' || told.code === 'context_length_exceeded') return ownWords('UAT_CONTEXT_LENGTH_EXCEEDED', true);
+  if (told.uatCode === 'UAT_OVERLOADED') return coolDown('UAT_OVERLOADED');
+  if (told.uatCode === 'UAT_CORRUPT_VALUE') return ownWords('UAT_CORRUPT_VALUE', false);
+  if (status === 401 || status === 403) return new Failure({ ...base, code: 'UAT_UNAUTHORIZED', retryable: false, verdict: { kind: 'quarantine' } });
+  if (status === 404) return ownWords('UAT_MODEL_NOT_FOUND', false);
+  if (status === 429) return coolDown('UAT_RATE_LIMITED');
+  if (status === 408) return new Failure({ ...base, code: 'UAT_TIMEOUT', retryable: true, verdict: { kind: 'unhealthy' } });
+  if (status >= 400 && status < 500) return ownWords(told.uatCode === 'UAT_UNSUPPORTED' ? 'UAT_UNSUPPORTED' : 'UAT_INVALID_INPUT', true);
+  return new Failure({ ...base, code: 'UAT_UPSTREAM', retryable: true, verdict: { kind: 'unhealthy' } });
+}
+
+interface ToldError {
+  message: string;
+  code: string | undefined;
+  uatCode: string | undefined;
+}
+
+function readError(body: string): ToldError {
+  try {
+    const json: unknown = JSON.parse(body);
+    return errorObject(typeof json === 'object' && json !== null && 'error' in json ? json.error : json);
+  } catch {
+    return errorObject(body.trim());
+  }
+}
+
+/** Any shape that providers use: a text, `{message}`, `{message, code}`. */
+function errorObject(error: unknown): ToldError {
+  const fields = (typeof error === 'object' && error !== null ? error : { message: error }) as Record<string, unknown>;
+  const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
+  return { message: (text(fields['message']) ?? '').slice(0, LONGEST_QUOTE), code: text(fields['code']), uatCode: text(fields['uat_code']) };
+}
+
+/** `Retry-After` as milliseconds; its date form is rare among model servers and counts as absent. */
+function seconds(header: string | undefined): number | undefined {
+  const value = Number(header?.trim() || NaN);
+  return value >= 0 ? value * 1000 : undefined;
+}

@@ -1,0 +1,1 @@
+export * from './services/fast-llm-coordinator-rust.js';

@@ -1,0 +1,128 @@
+import { describeValue, UniversalAiError } from '../errors.js';
+import type { BackendStream, CallOptions, Completion, FastLLMCoordinatorBackend, PreparedRequest } from '../services/fast-llm-coordinator-backend.js';
+import type { ChatChunk, CoordinatorStats, EndpointHealth, GatewayConfig, RoutingReport } from '../services/fast-llm-coordinator-types.js';
+import type { CancelHandle, ChatStream, FastLlmCoordinator } from './binding.js';
+import { fromNative } from './errors.js';
+import type { NativeBinding } from './loader.js';
+
+/** The coordinator of the Rust core: converts, calls, converts back. */
+export class NativeFastLLMCoordinator implements FastLLMCoordinatorBackend {
+  readonly #binding: NativeBinding;
+  readonly #native: FastLlmCoordinator;
+
+  /** @throws {UniversalAiError} `UAT_CONFIG`. */
+  constructor(binding: NativeBinding, config: GatewayConfig | string | undefined, engineSearch: string[]) {
+    this.#binding = binding;
+    const source = configSource(config);
+    this.#native = attempt(() => new binding.FastLlmCoordinator({ ...source, engineSearch }));
+  }
+
+  async route(request: PreparedRequest, { signal, timeoutMs }: CallOptions): Promise<Completion> {
+    const cancelling = signal === undefined ? undefined : new Cancelling(this.#binding, signal);
+    try {
+      const { body, routing } = await this.#native.route(Buffer.from(request.json), cancelling?.handle, timeoutMs);
+      return { body: JSON.parse(body.toString('utf8')) as Record<string, unknown>, routing: routing as RoutingReport };
+    } catch (error) {
+      throw fromNative(error, signal);
+    } finally {
+      cancelling?.release();
+    }
+  }
+
+  stream(request: PreparedRequest, options: CallOptions): BackendStream {
+    return new NativeStream(this.#binding, this.#native, request, options);
+  }
+
+  health(): EndpointHealth[] {
+    return attempt(() => this.#native.health()) as EndpointHealth[];
+  }
+
+  stats(): CoordinatorStats {
+    return attempt(() => this.#native.stats());
+  }
+
+  async close(): Promise<void> {
+    await this.#native.close().catch(error => {
+      throw fromNative(error);
+    });
+  }
+}
+
+class NativeStream implements BackendStream {
+  readonly #native: FastLlmCoordinator;
+  readonly #request: PreparedRequest;
+  readonly #options: CallOptions;
+  readonly #cancelling: Cancelling;
+  #stream: ChatStream | undefined;
+
+  constructor(binding: NativeBinding, native: FastLlmCoordinator, request: PreparedRequest, options: CallOptions) {
+    this.#native = native;
+    this.#request = request;
+    this.#options = options;
+    this.#cancelling = new Cancelling(binding, options.signal);
+  }
+
+  async next(): Promise<ChatChunk[] | null> {
+    try {
+      this.#stream ??= await this.#native.stream(Buffer.from(this.#request.json), this.#cancelling.handle, this.#options.timeoutMs);
+      const batch = await this.#stream.next();
+      if (batch !== null) return JSON.parse(batch.toString('utf8')) as ChatChunk[];
+      this.#cancelling.release();
+      return null;
+    } catch (error) {
+      this.#cancelling.release();
+      throw fromNative(error, this.#options.signal);
+    }
+  }
+
+  report(): RoutingReport {
+    const stream = this.#stream;
+    if (stream === undefined) throw new UniversalAiError('UAT_INTERNAL', 'a stream was asked for its report before it began; please report this');
+    return attempt(() => stream.report()) as RoutingReport;
+  }
+
+  cancel(): void {
+    this.#cancelling.handle.cancel();
+    this.#cancelling.release();
+  }
+}
+
+/** A handle of the addon that follows a signal, since napi itself takes none for futures. */
+class Cancelling {
+  readonly handle: CancelHandle;
+  readonly #signal: AbortSignal | undefined;
+  readonly #cancel = (): void => this.handle.cancel();
+
+  constructor(binding: NativeBinding, signal: AbortSignal | undefined) {
+    this.handle = new binding.CancelHandle();
+    this.#signal = signal;
+    if (signal?.aborted === true) this.handle.cancel();
+    else signal?.addEventListener('abort', this.#cancel, { once: true });
+  }
+
+  /** A signal may outlive many calls: it must not collect their listeners. */
+  release(): void {
+    this.#signal?.removeEventListener('abort', this.#cancel);
+  }
+}
+
+function configSource(config: GatewayConfig | string | undefined): { configPath?: string; configJson?: string } {
+  if (config === undefined) return {};
+  if (typeof config === 'string') return { configPath: config };
+  if (typeof config !== 'object' || config === null || Array.isArray(config)) {
+    throw new UniversalAiError('UAT_CONFIG', `configuration: expected an object, the path of a file or nothing, got ${describeValue(config)}`);
+  }
+  try {
+    return { configJson: JSON.stringify(config) };
+  } catch (cause) {
+    throw new UniversalAiError('UAT_CONFIG', `configuration object: expected values that JSON can hold: ${(cause as Error).message}`, { cause });
+  }
+}
+
+function attempt<T>(call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    throw fromNative(error);
+  }
+}

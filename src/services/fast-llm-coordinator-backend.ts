@@ -1,0 +1,48 @@
+import type { ChatChunk, CoordinatorStats, EndpointHealth, RoutingReport } from './fast-llm-coordinator-types.js';
+
+/** A request that has passed the wrapper's checks, frozen as JSON at the time of the call. */
+export interface PreparedRequest {
+  model: string;
+  /** The request as one JSON document with OpenAI's snake_case names. */
+  json: string;
+}
+
+/** Checked options of one call. */
+export interface CallOptions {
+  signal?: AbortSignal | undefined;
+  timeoutMs?: number | undefined;
+}
+
+/** A complete answer: OpenAI's completion object, and how it was got. */
+export interface Completion {
+  body: Record<string, unknown>;
+  routing: RoutingReport;
+}
+
+/** A streamed answer that the consumer pulls. */
+export interface BackendStream {
+  /**
+   * The next chunks, at least one, in order; `null` once the answer is complete. A stream that breaks off rejects.
+   * Called again only after the previous call has settled.
+   */
+  next(): Promise<ChatChunk[] | null>;
+  /** How the request travelled; final once `next` has returned `null`. */
+  report(): RoutingReport;
+  /** Closes the upstream connection at once. Idempotent; a pending `next` rejects. */
+  cancel(): void;
+}
+
+/**
+ * What the native adapter and the TypeScript fallback each implement, so that the compiler tells when they drift.
+ *
+ * Everything rejects with a `UniversalAiError`. Arguments have been checked, and nothing is called after `close`.
+ */
+export interface FastLLMCoordinatorBackend {
+  route(request: PreparedRequest, options: CallOptions): Promise<Completion>;
+  /** Does nothing before the first `next`. */
+  stream(request: PreparedRequest, options: CallOptions): BackendStream;
+  health(): EndpointHealth[];
+  stats(): CoordinatorStats;
+  /** Ends the calls under way with `UAT_CLOSED` and frees everything. */
+  close(): Promise<void>;
+}

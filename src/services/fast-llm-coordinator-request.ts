@@ -1,0 +1,103 @@
+import { invalidInput, UniversalAiError } from '../errors.js';
+import type { CallOptions, PreparedRequest } from './fast-llm-coordinator-backend.js';
+
+const ROLES = ['system', 'developer', 'user', 'assistant', 'tool'];
+/** Timers of Node and of the native core agree up to here; a longer wait (24.8 days) means "no limit of mine". */
+const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
+/** camelCase names that are accepted beside OpenAI's own. */
+const ALIASES = [['maxTokens', 'max_tokens'], ['topP', 'top_p']] as const;
+
+/** Checks a request and freezes it: what the caller changes afterwards does not reach the endpoint. */
+export function prepareRequest(request: unknown): PreparedRequest {
+  if (!isObject(request)) throw invalidInput('request', 'an object with `model` and `messages`', request);
+  const { model, messages } = request;
+  if (typeof model !== 'string' || model.trim() === '') throw invalidInput('model', 'a non-empty string', model);
+  if (!Array.isArray(messages) || messages.length === 0) throw invalidInput('messages', 'a non-empty array', messages);
+  messages.forEach(checkMessage);
+  const body = withoutAliases(request);
+  checkNumber(body, 'temperature', 0, 2);
+  checkNumber(body, 'top_p', 0, 1);
+  for (const field of ['max_tokens', 'max_completion_tokens', 'n']) checkCount(body, field);
+  checkStop(body['stop']);
+  const tools = body['tools'];
+  if (tools !== undefined && tools !== null && !Array.isArray(tools)) throw invalidInput('tools', 'an array', tools);
+  return { model, json: toJson(body) };
+}
+
+/** Checks the options of a call. */
+export function prepareOptions(options: unknown): CallOptions {
+  if (options === undefined) return {};
+  if (!isObject(options)) throw invalidInput('options', 'an object', options);
+  const { signal, timeoutMs, cache } = options;
+  if (signal !== undefined && !isAbortSignal(signal)) throw invalidInput('options.signal', 'an AbortSignal', signal);
+  if (timeoutMs !== undefined && !(typeof timeoutMs === 'number' && timeoutMs > 0)) {
+    throw invalidInput('options.timeoutMs', 'a number of milliseconds above 0', timeoutMs);
+  }
+  if (cache !== undefined && typeof cache !== 'boolean') throw invalidInput('options.cache', 'a boolean', cache);
+  return { signal, timeoutMs: timeoutMs === undefined ? undefined : Math.min(timeoutMs, LONGEST_TIMEOUT_MS) };
+}
+
+function checkMessage(message: unknown, index: number): void {
+  const field = `messages[${index}]`;
+  if (!isObject(message)) throw invalidInput(field, 'an object with `role` and `content`', message);
+  const { role, content } = message;
+  if (typeof role !== 'string' || !ROLES.includes(role)) throw invalidInput(`${field}.role`, `one of ${ROLES.join(', ')}`, role);
+  if (content === null || typeof content === 'string') return;
+  // An assistant message that only calls tools has no content.
+  if (content === undefined && role === 'assistant') return;
+  if (!Array.isArray(content)) throw invalidInput(`${field}.content`, 'a string, an array of parts or null', content);
+  content.forEach((part: unknown, at) => {
+    if (!isObject(part) || typeof part['type'] !== 'string') throw invalidInput(`${field}.content[${at}]`, 'an object with a string `type`', part);
+  });
+}
+
+function checkNumber(body: Record<string, unknown>, field: string, low: number, high: number): void {
+  const value = body[field];
+  if (value === undefined || value === null) return;
+  // Written so that NaN fails.
+  if (!(typeof value === 'number' && value >= low && value <= high)) throw invalidInput(field, `a number from ${low} to ${high}`, value);
+}
+
+function checkCount(body: Record<string, unknown>, field: string): void {
+  const value = body[field];
+  if (value === undefined || value === null) return;
+  if (!(Number.isSafeInteger(value) && (value as number) >= 1)) throw invalidInput(field, 'an integer of at least 1', value);
+}
+
+function checkStop(stop: unknown): void {
+  if (stop === undefined || stop === null || typeof stop === 'string') return;
+  if (!Array.isArray(stop) || stop.length > 4 || !stop.every(one => typeof one === 'string')) {
+    throw invalidInput('stop', 'a string or at most four strings', stop);
+  }
+}
+
+function withoutAliases(request: Record<string, unknown>): Record<string, unknown> {
+  const body = { ...request };
+  for (const [alias, name] of ALIASES) {
+    if (body[alias] === undefined) continue;
+    if (body[name] !== undefined && body[name] !== body[alias]) throw invalidInput(alias, `the same value as ${name}, or only one of the two`, body[alias]);
+    body[name] = body[alias];
+    delete body[alias];
+  }
+  return body;
+}
+
+function toJson(body: Record<string, unknown>): string {
+  try {
+    return JSON.stringify(body);
+  } catch (cause) {
+    // A circular structure, a bigint, or a toJSON() that throws.
+    throw new UniversalAiError('UAT_INVALID_INPUT', `request: expected values that JSON can hold, got one that it cannot: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      details: { field: 'request', expected: 'values that JSON can hold' }, cause,
+    });
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** By shape, because a signal may come from another realm or a polyfill. */
+function isAbortSignal(value: unknown): value is AbortSignal {
+  return isObject(value) && typeof value['aborted'] === 'boolean' && typeof value['addEventListener'] === 'function';
+}

@@ -1,0 +1,123 @@
+import type { BackendInfo } from '../backend.js';
+import { UniversalAiError } from '../errors.js';
+import { TypeScriptFastLLMCoordinator } from '../fallback/fast-llm-coordinator/coordinator.js';
+import { NativeFastLLMCoordinator } from '../native/fast-llm-coordinator.js';
+import { selectBackend } from '../native/loader.js';
+import type { FastLLMCoordinatorBackend } from './fast-llm-coordinator-backend.js';
+import { prepareOptions, prepareRequest } from './fast-llm-coordinator-request.js';
+import { ChatStream } from './fast-llm-coordinator-stream.js';
+import type { ChatChunk, ChatRequest, ChatResponse, CoordinatorStats, EndpointHealth, GatewayConfig, RouteCallOptions, StreamCallOptions } from './fast-llm-coordinator-types.js';
+
+export type { BackendInfo } from '../backend.js';
+export { UniversalAiError, type ErrorCode, type UniversalAiErrorOptions } from '../errors.js';
+export type * from './fast-llm-coordinator-types.js';
+
+/**
+ * Asks language models: picks the endpoint that answers soonest, goes on to another one when it fails before the first
+ * content, streams, and says in `routing` what happened.
+ *
+ * ```ts
+ * const coordinator = new FastLLMCoordinator();
+ * const answer = await coordinator.route({ model: 'smollm2-135m', messages: [{ role: 'user', content: 'Hello!' }] });
+ * console.log(answer.content, answer.routing.endpoint);
+ * ```
+ *
+ * Every rejection is a {@link UniversalAiError}. A process ends by itself when no call is under way, also without `close()`.
+ */
+export class FastLLMCoordinator {
+  /** Which implementation answers, and why. */
+  readonly backend: BackendInfo;
+  readonly #backend: FastLLMCoordinatorBackend;
+  #closing: Promise<void> | undefined;
+
+  /**
+   * Only validates; processes are started and endpoints probed at the first call.
+   *
+   * @param config The shapes of uat.toml as an object, a path of such a file, or nothing: `UAT_CONFIG`, then `./uat.toml`,
+   *   then the embedded engine and whatever Ollama or LM Studio answers on its default port.
+   * @throws {UniversalAiError} `UAT_CONFIG`: the configuration names something unknown, or `UAT_BACKEND` forces a backend that is missing.
+   */
+  constructor(config?: GatewayConfig | string) {
+    const selected = selectBackend('FastLLMCoordinator');
+    this.#backend = selected.native === undefined
+      ? new TypeScriptFastLLMCoordinator(config, selected.engineSearch)
+      : new NativeFastLLMCoordinator(selected.native, config, selected.engineSearch);
+    this.backend = selected.info;
+  }
+
+  /**
+   * Asks for one complete answer.
+   *
+   * @throws {UniversalAiError} `UAT_INVALID_INPUT` names the field; `UAT_MODEL_NOT_FOUND` the nearest names;
+   *   `UAT_CONTEXT_LENGTH_EXCEEDED`; `UAT_ALL_ENDPOINTS_FAILED` with `details.attempts`; `UAT_ENGINE_UNAVAILABLE`;
+   *   `UAT_OVERLOADED`; `UAT_TIMEOUT`; `UAT_CANCELLED` with the signal's reason as `cause`; `UAT_CLOSED`.
+   */
+  async route(request: ChatRequest, options?: RouteCallOptions): Promise<ChatResponse> {
+    const prepared = prepareRequest(request);
+    const call = prepareOptions(options);
+    const { body, routing } = await this.#open().route(prepared, call);
+    const response = body as unknown as ChatResponse;
+    const content = response.choices[0]?.message?.content;
+    response.content = typeof content === 'string' ? content : textOf(content);
+    response.routing = routing;
+    return response;
+  }
+
+  /**
+   * Asks for an answer in pieces. Nothing is sent before the first `next()`; at most a few chunks are read ahead of the
+   * consumer. Leaving the loop closes the upstream connection. The last chunk carries `routing`.
+   *
+   * @throws {UniversalAiError} At the call: `UAT_INVALID_INPUT`, `UAT_CLOSED`. From the iterator: the same codes as {@link route},
+   *   and an error instead of an end when the stream breaks off after content.
+   */
+  stream(request: ChatRequest, options?: StreamCallOptions): AsyncIterableIterator<ChatChunk, undefined> {
+    const prepared = prepareRequest(request);
+    const call = prepareOptions(options);
+    return new ChatStream(this.#open().stream(prepared, call));
+  }
+
+  /**
+   * Embeddings are not part of either backend.
+   *
+   * @throws {UniversalAiError} `UAT_UNSUPPORTED`.
+   */
+  async embed(_model: string, _input: string | string[], _options?: { signal?: AbortSignal }): Promise<{ embeddings: Float32Array[]; usage: { prompt_tokens: number } }> {
+    throw new UniversalAiError('UAT_UNSUPPORTED', `embed: the ${this.backend.kind} backend has no embeddings; ask the endpoint itself (POST /v1/embeddings, or /api/embed of Ollama)`);
+  }
+
+  /** What passive observation says of each endpoint. Before the first call only configured endpoints are known. */
+  health(): EndpointHealth[] {
+    return this.#open().health();
+  }
+
+  /** Counters since this coordinator was made. */
+  stats(): CoordinatorStats {
+    return this.#open().stats();
+  }
+
+  /**
+   * A running coordinator keeps its configuration.
+   *
+   * @throws {UniversalAiError} `UAT_UNSUPPORTED`.
+   */
+  async reload(_config: GatewayConfig | string): Promise<void> {
+    throw new UniversalAiError('UAT_UNSUPPORTED', `reload: the ${this.backend.kind} backend cannot change a running configuration; make a new FastLLMCoordinator with it, then close() this one`);
+  }
+
+  /** Ends the calls under way with `UAT_CLOSED` and frees connections and the hold on the local engine. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#backend.close();
+    return this.#closing;
+  }
+
+  #open(): FastLLMCoordinatorBackend {
+    if (this.#closing !== undefined) throw new UniversalAiError('UAT_CLOSED', 'this FastLLMCoordinator was closed; make a new one');
+    return this.#backend;
+  }
+}
+
+/** The text parts of an answer whose content is an array. */
+function textOf(content: unknown): string {
+  if (!Array.isArray(content)) return '';
+  return content.map((part: { type?: unknown; text?: unknown }) => (part?.type === 'text' && typeof part.text === 'string' ? part.text : '')).join('');
+}

@@ -1,0 +1,13 @@
+import { defineConfig } from 'vitest/config';
+
+// Three projects, because each needs more built than the one before: sources only; `uat` and the engine; the tarballs.
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: 'contract', include: ['test/contract/**/*.test.ts'], environment: 'node', testTimeout: 15_000 } },
+      // The model answers on two cores, and the first start reads it from disk.
+      { test: { name: 'e2e', include: ['test/e2e/**/*.test.ts'], environment: 'node', testTimeout: 120_000, hookTimeout: 300_000, fileParallelism: false } },
+      { test: { name: 'packaging', include: ['test/packaging/**/*.test.ts'], environment: 'node', testTimeout: 180_000, hookTimeout: 300_000, fileParallelism: false } },
+    ],
+  },
+});
