@@ -50,8 +50,10 @@ struct Counts {
 struct ChunkChoice {
     #[serde(default)]
     index: u64,
-    #[serde(default, alias = "message")]
+    #[serde(default)]
     delta: Option<ChunkDelta>,
+    #[serde(default)]
+    message: Option<ChunkDelta>,
     #[serde(default)]
     finish_reason: Option<String>,
 }
@@ -227,7 +229,7 @@ impl FromOpenAi {
         let Some(choice) = completion.choices.unwrap_or_default().into_iter().next() else {
             return Err(WireError::invalid("choices", "at least one choice", "none"));
         };
-        let message = choice.delta.unwrap_or_default();
+        let message = choice.message.unwrap_or_default();
         let mut calls = Vec::new();
         for (index, call) in message.tool_calls.unwrap_or_default().into_iter().enumerate() {
             let mut translation = Self::new(String::new());

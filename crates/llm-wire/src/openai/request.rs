@@ -159,31 +159,36 @@ impl ChatRequest {
     }
 
     fn edited(&self, model: &str, stream: bool, include_usage: Option<bool>) -> Bytes {
-        let mut edits = Vec::with_capacity(3);
-        if model != &*self.model {
-            edits.push(Edit { at: self.model_at.clone(), with: With::Quoted(model) });
-        }
         // What is missing is inserted after the model, which is always there.
         let end = self.model_at.end..self.model_at.end;
+        let mut edits = [Edit::default(), Edit::default(), Edit::default()];
+        let [model_edit, stream_edit, options_edit] = &mut edits;
+        if model != &*self.model {
+            *model_edit = Edit { at: self.model_at.clone(), with: With::Quoted(model) };
+        }
         if stream != self.stream {
-            edits.push(match &self.stream_at {
+            *stream_edit = match &self.stream_at {
                 Some(at) => Edit { at: at.clone(), with: With::Text(if stream { "true" } else { "false" }) },
                 None => Edit { at: end.clone(), with: With::Text(r#","stream":true"#) },
-            });
+            };
         }
         match (&self.stream_options, include_usage) {
             (Some(options), _) if self.stream && !stream => {
-                edits.push(Edit { at: member(&self.body, options.at.clone()), with: With::Text("") });
+                options_edit.at = member(&self.body, options.at.clone());
             }
             (Some(options), Some(wanted)) if wanted != options.include_usage => {
-                edits.push(options.with_usage(&self.body, wanted));
+                *options_edit = options.with_usage(&self.body, wanted);
             }
             (None, Some(true)) => {
-                edits.push(Edit { at: end, with: With::Text(r#","stream_options":{"include_usage":true}"#) });
+                let text = r#","stream_options":{"include_usage":true}"#;
+                *options_edit = Edit { at: end, with: With::Text(text) };
             }
             _ => {}
         }
-        if edits.is_empty() { self.body.clone() } else { splice(&self.body, &mut edits) }
+        if edits.iter().all(|edit| *edit == Edit::default()) {
+            return self.body.clone();
+        }
+        splice(&self.body, &mut edits)
     }
 
     /// The messages, decoded: for another dialect or a chat template.

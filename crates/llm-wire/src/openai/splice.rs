@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use crate::json;
 
 /// What stands in place of the bytes of an edit.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum With<'a> {
     /// These bytes.
     Text(&'a str),
@@ -19,11 +19,17 @@ pub(super) enum With<'a> {
     Quoted(&'a str),
 }
 
-/// Bytes to replace; an empty range inserts.
-#[derive(Debug, Clone)]
+/// Bytes to replace; an empty range inserts. The default changes nothing.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Edit<'a> {
     pub(super) at: Range<usize>,
     pub(super) with: With<'a>,
+}
+
+impl Default for With<'_> {
+    fn default() -> Self {
+        Self::Text("")
+    }
 }
 
 /// The document with the edits made. They do not overlap; those at the same place keep their order.

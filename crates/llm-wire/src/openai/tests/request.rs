@@ -137,6 +137,7 @@ fn a_message_is_refused_where_it_stands() {
             "\"robot\"",
         ),
         (r#"{"content":"Hi"}"#, "messages[1].role", "one of system", "nothing"),
+        (r#"{"role":{"user":null},"content":"Hi"}"#, "messages[1].role", "one of system", "an object"),
         (r#"{"role":["user"],"content":"Hi"}"#, "messages[1].role", "one of system", "an array"),
         (r#"{"role":"user"}"#, "messages[1].content", "a string or an array of parts", "nothing"),
         (r#"{"role":"user","content":null}"#, "messages[1].content", "a string", "null"),
