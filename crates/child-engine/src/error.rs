@@ -59,7 +59,7 @@ pub enum EngineError {
         remedy: String,
     },
     /// The path of the socket is longer than the system allows.
-    #[error("the engine's socket path {} has {} bytes, more than a Unix socket may have: set XDG_RUNTIME_DIR to a shorter private folder", socket.display(), socket.as_os_str().len())]
+    #[error("the engine's socket path {} has {} bytes, too many: Linux allows 107, of which the engine needs 8 while it binds; set XDG_RUNTIME_DIR to a shorter private folder", socket.display(), socket.as_os_str().len())]
     PathTooLong {
         /// The path.
         socket: PathBuf,

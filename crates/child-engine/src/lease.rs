@@ -60,14 +60,16 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// `None` if no engine listens, or if the one that did is just exiting. A bare `connect` would not tell: the
-    /// system accepts connections into a queue that the exiting engine never reads. Only an answer does.
-    pub(crate) async fn open(socket: &Path) -> Result<Option<Self>, EngineError> {
+    /// A lease and a first connection; `None` if no engine listens, or if the one that did is just exiting. A bare
+    /// `connect` would not tell: the system accepts connections into a queue that the exiting engine may never
+    /// read, so it takes an answer. And an engine that answers may already have removed its socket, which the
+    /// connection shows.
+    pub(crate) async fn open(socket: &Path) -> Result<Option<(Self, UnixStream)>, EngineError> {
         let Some(mut stream) = dial(socket).await? else { return Ok(None) };
         let peer = stream.peer_cred().map_err(EngineError::io("read the peer of", socket))?;
         let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok());
         match timeout(ANSWER_TIMEOUT, ask(&mut stream)).await {
-            Ok(Ok(true)) => Ok(Some(Self { stream, pid })),
+            Ok(Ok(true)) => Ok(dial(socket).await?.map(|first| (Self { stream, pid }, first))),
             Ok(Ok(false) | Err(_)) => Ok(None),
             Err(_) => Err(timed_out(socket, "it listens but does not answer", ANSWER_TIMEOUT, pid)),
         }

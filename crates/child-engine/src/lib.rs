@@ -39,7 +39,7 @@ pub use error::EngineError;
 use crashes::Crashes;
 use lease::{Lease, dial};
 use place::{Environment, Place};
-use start::{Started, failed, start};
+use start::{Started, start};
 
 /// Which engine is wanted, and how it is started if it does not run yet. An engine that already runs for this user
 /// and program is used as it is.
@@ -213,11 +213,10 @@ impl Shared {
         let place = Place::find(&self.spec, &self.environment)?;
         place.ensure_private()?;
         let started = match Lease::open(&place.socket).await? {
-            Some(lease) => Started { lease, child: None },
+            Some((lease, stream)) => Started { lease, stream, child: None },
             None => self.start(&place).await?,
         };
-        self.hold(place.clone(), started);
-        dial(&place.socket).await?.ok_or_else(|| failed(&place, "right after it had answered".to_owned()))
+        Ok(self.hold(place, started))
     }
 
     async fn start(&self, place: &Place) -> Result<Started, EngineError> {
@@ -234,8 +233,8 @@ impl Shared {
     }
 
     /// Keeps the lease and the started process in one owned task: it notes the engine's end, and reaps it.
-    fn hold(self: &Arc<Self>, place: Place, started: Started) {
-        let Started { lease, child } = started;
+    fn hold(self: &Arc<Self>, place: Place, started: Started) -> UnixStream {
+        let Started { lease, stream, child } = started;
         let number = {
             let mut state = self.state.lock();
             state.leases += 1;
@@ -255,6 +254,7 @@ impl Shared {
             // Dropping the child does not kill it: the runtime reaps it when it exits, or init after this process.
             let _closed = shared.closed.run_until_cancelled(watch).await;
         });
+        stream
     }
 
     /// Notes the end of a lease, once.

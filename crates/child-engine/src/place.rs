@@ -108,7 +108,8 @@ impl Place {
         let name = format!("engine-{}-{}", env!("CARGO_PKG_VERSION"), fingerprint(&program, &meta));
         let file = |ending: &str| dir.join(format!("{name}.{ending}"));
         let socket = file("sock");
-        if SocketAddr::from_pathname(&socket).is_err() {
+        // The engine binds under its own name (the process id at the end, seven digits at most) and renames.
+        if SocketAddr::from_pathname(dir.join(format!("{name}.sock.1234567"))).is_err() {
             return Err(EngineError::PathTooLong { socket });
         }
         Ok(Self { socket, lock: file("lock"), log: file("log"), program, dir })

@@ -1,12 +1,13 @@
 //! Starting the engine's process, once per user: under a lock, detached from the terminal, watched until it answers.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
@@ -22,15 +23,18 @@ const POLL: Duration = Duration::from_millis(3);
 /// How much of the engine's log an error quotes, in bytes.
 const LOG_TAIL: u64 = 2000;
 
-/// A running engine, and its process where it was started here.
+/// A running engine, a first connection to it, and its process where it was started here.
 pub(crate) struct Started {
     pub(crate) lease: Lease,
+    pub(crate) stream: UnixStream,
     pub(crate) child: Option<Child>,
 }
 
 /// Starts the engine, or finds the one that another process has started meanwhile.
 ///
-/// The lock lasts until the engine answers. Whoever held it and died has lost it, since the system releases it.
+/// The lock lasts until the engine answers. Whoever held it and died has lost it, since the system releases it. The
+/// socket that a killed engine left is replaced by the new one: only the engine can do that without a moment in
+/// which somebody else's socket is removed.
 pub(crate) async fn start(spec: &EngineSpec, place: &Place) -> Result<Started, EngineError> {
     let deadline = Instant::now() + START_TIMEOUT;
     let lock = open_private(&place.lock, false)?;
@@ -44,16 +48,15 @@ pub(crate) async fn start(spec: &EngineSpec, place: &Place) -> Result<Started, E
             Err(TryLockError::Error(error)) => return Err(EngineError::io("lock", &place.lock)(error)),
         }
     }
-    if let Some(lease) = Lease::open(&place.socket).await? {
-        return Ok(Started { lease, child: None });
+    if let Some((lease, stream)) = Lease::open(&place.socket).await? {
+        return Ok(Started { lease, stream, child: None });
     }
-    remove_stale(&place.socket)?;
     let mut child = spawn(spec, place)?;
-    let lease = loop {
+    let (lease, stream) = loop {
         // Looked at before the socket: an engine that found the socket taken ends because another one serves.
         let status = child.try_wait().map_err(EngineError::io("wait for", &place.program))?;
         match Lease::open(&place.socket).await {
-            Ok(Some(lease)) => break lease,
+            Ok(Some(running)) => break running,
             // Listening but not answering yet is a slow start.
             Ok(None) | Err(EngineError::Timeout { .. }) => {}
             Err(error) => return Err(error),
@@ -71,7 +74,7 @@ pub(crate) async fn start(spec: &EngineSpec, place: &Place) -> Result<Started, E
         }
         sleep(POLL).await;
     };
-    Ok(Started { lease, child: Some(child) })
+    Ok(Started { lease, stream, child: Some(child) })
 }
 
 /// The engine outlives this process when others use it: no parent-death signal (it would fire when the spawning
@@ -97,15 +100,6 @@ fn spawn(spec: &EngineSpec, place: &Place) -> Result<Child, EngineError> {
     Ok(child)
 }
 
-/// A socket that nobody answers on, seen while holding the lock, is what a killed engine left.
-fn remove_stale(socket: &Path) -> Result<(), EngineError> {
-    match fs::remove_file(socket) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(EngineError::io("remove the stale socket", socket)(error)),
-    }
-}
-
 /// Opens a file for writing that only this user can read.
 fn open_private(path: &Path, truncate: bool) -> Result<File, EngineError> {
     File::options()
@@ -122,7 +116,7 @@ fn timeout(place: &Place, waiting_for: &'static str, pid: Option<u32>) -> Engine
 }
 
 /// The engine ended: why, and its last words.
-pub(crate) fn failed(place: &Place, reason: String) -> EngineError {
+fn failed(place: &Place, reason: String) -> EngineError {
     let stderr = tail(&place.log).unwrap_or_else(|error| format!("(the log cannot be read: {error})"));
     EngineError::Start { program: place.program.clone(), reason, stderr }
 }

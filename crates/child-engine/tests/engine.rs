@@ -46,11 +46,24 @@ impl Fixture {
     }
 }
 
+/// The folder of `socket`, as an engine would find it.
+fn private_dir(socket: &Path) {
+    fs::create_dir(socket.parent().unwrap()).unwrap();
+    fs::set_permissions(socket.parent().unwrap(), fs::Permissions::from_mode(0o700)).unwrap();
+}
+
 async fn assert_answers(mut stream: UnixStream) {
+    clients(&mut stream).await;
+}
+
+/// How many connections the engine has, as it says itself.
+async fn clients(stream: &mut UnixStream) -> u32 {
     stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
-    let mut answer = [0; 12];
+    let mut answer = [0; 40];
     stream.read_exact(&mut answer).await.unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 200");
+    let (head, body) = answer.split_at(38);
+    assert!(head.starts_with(b"HTTP/1.1 200"));
+    String::from_utf8_lossy(body).parse().unwrap()
 }
 
 fn kill(pid: u32) {
@@ -92,8 +105,17 @@ async fn the_first_connection_starts_the_engine_and_later_ones_share_it() {
 }
 
 #[tokio::test]
-async fn many_at_once_start_one_engine() {
+async fn calls_at_once_share_one_lease() {
     let fixture = Fixture::new("serve");
+    let engine = fixture.engine();
+    let (one, two, three) = tokio::join!(engine.connect(), engine.connect(), engine.connect());
+    let mut streams = [one.unwrap(), two.unwrap(), three.unwrap()];
+    assert_eq!(clients(&mut streams[2]).await, 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_at_once_start_one_engine() {
+    let fixture = Fixture::new("slow");
     let engines: Vec<Engine> = (0..8).map(|_| fixture.engine()).collect();
     let mut calls = tokio::task::JoinSet::new();
     for engine in engines {
@@ -127,7 +149,7 @@ async fn a_killed_engine_is_reaped_and_the_next_call_starts_a_new_one() {
 
 #[tokio::test]
 async fn after_a_kill_many_callers_start_one_new_engine() {
-    let fixture = Fixture::new("serve");
+    let fixture = Fixture::new("slow");
     let engines = [fixture.engine(), fixture.engine(), fixture.engine()];
     for engine in &engines {
         engine.connect().await.unwrap();
@@ -178,24 +200,26 @@ async fn an_engine_that_dies_while_serving_counts_as_crashing_too() {
 
 #[tokio::test]
 async fn an_engine_that_is_just_exiting_is_replaced() {
-    let fixture = Fixture::new("leaving");
-    let leaving = fixture.engine();
-    // Started by hand, as if by a process that has gone: nobody holds a lease.
-    fs::DirBuilder::new().create(fixture.folder.path().join("uat")).unwrap();
-    fs::set_permissions(fixture.folder.path().join("uat"), fs::Permissions::from_mode(0o700)).unwrap();
-    let socket = leaving.socket_path().unwrap();
-    let mut child = tokio::process::Command::new(leaving.locate().unwrap())
-        .args(["--idle-exit-s", "9", "--mode", "leaving", "--socket"])
-        .arg(&socket)
-        .arg("--starts")
-        .arg(fixture.starts_file())
-        .spawn()
-        .unwrap();
-    eventually("the engine listens", || socket.exists()).await;
+    for mode in ["leaving", "retired"] {
+        let fixture = Fixture::new(mode);
+        let engine = fixture.engine();
+        let socket = engine.socket_path().unwrap();
+        private_dir(&socket);
+        // Started by hand, as if by a process that has gone: nobody holds a lease.
+        let mut child = tokio::process::Command::new(engine.locate().unwrap())
+            .args(["--idle-exit-s", "9", "--mode", mode, "--socket"])
+            .arg(&socket)
+            .arg("--starts")
+            .arg(fixture.starts_file())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        eventually("the engine listens", || socket.exists()).await;
 
-    assert_answers(leaving.connect().await.unwrap()).await;
-    assert_eq!(fixture.starts().len(), 2);
-    child.wait().await.unwrap();
+        assert_answers(engine.connect().await.unwrap()).await;
+        assert_eq!(fixture.starts().len(), 2, "{mode}");
+        child.kill().await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -203,8 +227,7 @@ async fn a_stale_socket_is_replaced() {
     let fixture = Fixture::new("serve");
     let engine = fixture.engine();
     let socket = engine.socket_path().unwrap();
-    fs::create_dir(socket.parent().unwrap()).unwrap();
-    fs::set_permissions(socket.parent().unwrap(), fs::Permissions::from_mode(0o700)).unwrap();
+    private_dir(&socket);
     drop(UnixListener::bind(&socket).unwrap());
     assert!(socket.exists());
 
@@ -218,8 +241,7 @@ async fn a_hung_engine_is_reported_with_its_process() {
     let fixture = Fixture::new("serve");
     let engine = fixture.engine();
     let socket = engine.socket_path().unwrap();
-    fs::create_dir(socket.parent().unwrap()).unwrap();
-    fs::set_permissions(socket.parent().unwrap(), fs::Permissions::from_mode(0o700)).unwrap();
+    private_dir(&socket);
     let _never_accepts = UnixListener::bind(&socket).unwrap();
 
     let error = engine.connect().await.unwrap_err();
