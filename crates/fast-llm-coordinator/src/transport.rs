@@ -143,7 +143,7 @@ impl ConnectError {
     }
 
     /// The reason inside what the pooled client reports.
-    pub(crate) fn find(error: &(dyn std::error::Error + 'static)) -> Option<&Self> {
+    pub(crate) fn find<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
         std::iter::successors(Some(error), |e| e.source()).find_map(|e| e.downcast_ref())
     }
 }

@@ -164,7 +164,7 @@ mod tests {
     fn half_of_many_calls_failing_opens_it_without_a_row_of_failures() {
         let t0 = Instant::now();
         let mut breaker = Breaker::new(BreakerPolicy::default(), t0);
-        for _ in 0..11 {
+        for _ in 0..10 {
             breaker.on_success(t0);
             breaker.on_failure(t0, &mut rng());
         }

@@ -1,0 +1,317 @@
+//! Behaviour of the coordinator against a provider that does what it is told.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use fast_llm_coordinator::{
+    Answer, CallOptions, Coordinator, CoordinatorConfig, CoordinatorError, EndpointConfig, ModelConfig, Outcome,
+    Protocol,
+};
+use futures_util::StreamExt;
+use llm_wire::openai::{ChatRequest, ChunkCollector};
+use route_plan::{EndpointState, RoutePlan};
+use testkit::{Answer as Text, Behaviour, FakeProvider};
+
+/// Long enough that only a defect reaches it.
+const NEVER: Duration = Duration::from_secs(20);
+
+fn endpoint(name: &str, base_url: &str) -> EndpointConfig {
+    EndpointConfig {
+        first_token_timeout_ms: 300,
+        idle_timeout_ms: 300,
+        ..EndpointConfig::new(name, Protocol::OpenAi, Some(base_url.to_owned()))
+    }
+}
+
+fn coordinator(endpoints: Vec<EndpointConfig>) -> Coordinator {
+    let names: Vec<Arc<str>> = endpoints.iter().map(|e| Arc::clone(&e.name)).collect();
+    Coordinator::new(CoordinatorConfig { endpoints, models: vec![ModelConfig::at("m", names)] }, None).unwrap()
+}
+
+async fn one_provider() -> (FakeProvider, Coordinator) {
+    let provider = FakeProvider::start().await.unwrap();
+    let coordinator = coordinator(vec![endpoint("only", &provider.base_url())]);
+    (provider, coordinator)
+}
+
+fn request(stream: bool) -> ChatRequest {
+    let body = format!(r#"{{"model":"m","stream":{stream},"messages":[{{"role":"user","content":"Hi"}}],"x_unknown":{{"a":1}}}}"#);
+    ChatRequest::parse(Bytes::from(body)).unwrap()
+}
+
+async fn ask(coordinator: &Coordinator, stream: bool) -> Result<String, CoordinatorError> {
+    let plan = RoutePlan::single("req_1", "m");
+    text(coordinator.execute(&plan, &request(stream), CallOptions::default()).await?).await
+}
+
+async fn text(answer: Answer) -> Result<String, CoordinatorError> {
+    let document = match answer {
+        Answer::Complete { body, .. } => body,
+        Answer::Stream(mut stream) => {
+            let mut whole = ChunkCollector::new();
+            while let Some(chunk) = stream.next().await {
+                whole.push(&chunk?).unwrap();
+            }
+            whole.finish()
+        }
+    };
+    let document: serde_json::Value = serde_json::from_slice(&document).unwrap();
+    Ok(document["choices"][0]["message"]["content"].as_str().unwrap_or_default().to_owned())
+}
+
+#[tokio::test]
+async fn an_answer_comes_whole_or_streamed_with_the_same_text() {
+    let (provider, coordinator) = one_provider().await;
+    provider.set_default(Behaviour::Answer(Text::text("Paris is the capital of France.")));
+    assert_eq!(ask(&coordinator, false).await.unwrap(), "Paris is the capital of France.");
+    assert_eq!(ask(&coordinator, true).await.unwrap(), "Paris is the capital of France.");
+}
+
+#[tokio::test]
+async fn an_ollama_endpoint_answers_in_the_same_shape() {
+    let provider = FakeProvider::start().await.unwrap();
+    provider.set_default(Behaviour::Answer(Text::text("Paris is the capital of France.")));
+    let coordinator = coordinator(vec![EndpointConfig::new("o", Protocol::Ollama, Some(provider.base_url()))]);
+    assert_eq!(ask(&coordinator, false).await.unwrap(), "Paris is the capital of France.");
+    assert_eq!(ask(&coordinator, true).await.unwrap(), "Paris is the capital of France.");
+    assert!(provider.requests().iter().all(|r| r.path == "/api/chat"));
+}
+
+#[tokio::test]
+async fn fields_that_nobody_here_knows_reach_the_endpoint() {
+    let (provider, coordinator) = one_provider().await;
+    ask(&coordinator, false).await.unwrap();
+    assert_eq!(provider.requests()[0].json()["x_unknown"]["a"], 1);
+}
+
+/// Every fault before the first content, at one of two endpoints.
+async fn check_failover(fault: Behaviour, stream: bool) {
+    let (faulty, sound) = (FakeProvider::start().await.unwrap(), FakeProvider::start().await.unwrap());
+    faulty.set_default(fault.clone());
+    let coordinator = coordinator(vec![endpoint("faulty", &faulty.base_url()), endpoint("sound", &sound.base_url())]);
+    for _ in 0..12 {
+        let answer = ask(&coordinator, stream).await;
+        assert_eq!(answer.unwrap(), Text::default().full_text(), "{fault:?}, stream: {stream}");
+    }
+}
+
+#[tokio::test]
+async fn a_fault_before_the_first_content_is_never_seen_while_another_endpoint_is_sound() {
+    let faults = [
+        Behaviour::status(503),
+        Behaviour::status(500),
+        Behaviour::rate_limited(1),
+        Behaviour::status(401),
+        Behaviour::Hang,
+        Behaviour::CloseBeforeResponse,
+        Behaviour::CloseBeforeContent,
+        Behaviour::SseErrorBeforeContent,
+        Behaviour::ErrorInside200,
+        Behaviour::Garbage,
+        Behaviour::NotHttp,
+    ];
+    for fault in faults {
+        for stream in [true, false] {
+            check_failover(fault.clone(), stream).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_refuses_connections_is_gone_around() {
+    let refused = testkit::refused_addr().unwrap();
+    let sound = FakeProvider::start().await.unwrap();
+    let coordinator =
+        coordinator(vec![endpoint("refused", &format!("http://{refused}")), endpoint("sound", &sound.base_url())]);
+    for stream in [true, false, true, false, true, false, true, false] {
+        assert_eq!(ask(&coordinator, stream).await.unwrap(), Text::default().full_text());
+    }
+    let health = coordinator.health();
+    assert_eq!(health[1].state, EndpointState::Healthy);
+}
+
+#[tokio::test]
+async fn a_single_endpoint_that_failed_for_a_moment_is_asked_once_more() {
+    let (provider, coordinator) = one_provider().await;
+    provider.enqueue(Behaviour::status(503));
+    assert_eq!(ask(&coordinator, true).await.unwrap(), Text::default().full_text());
+    assert_eq!(coordinator.stats().failovers, 1);
+}
+
+#[tokio::test]
+async fn a_stream_that_is_cut_ends_in_a_typed_error_and_not_in_silence() {
+    let (provider, coordinator) = one_provider().await;
+    let answer = Text::default();
+    for fault in [
+        Behaviour::CutAfter { chunks: 10, answer: answer.clone() },
+        Behaviour::ResetAfter { chunks: 10, answer: answer.clone() },
+        Behaviour::EndAfter { chunks: 10, answer: answer.clone() },
+        Behaviour::ErrorEventAfter { chunks: 10, answer: answer.clone() },
+    ] {
+        provider.enqueue(fault.clone());
+        let error = ask(&coordinator, true).await.unwrap_err();
+        assert_eq!(error.code(), "UAT_UPSTREAM", "{fault:?}");
+        assert!(error.retryable());
+    }
+    provider.enqueue(Behaviour::StallAfter { chunks: 10, answer });
+    assert_eq!(ask(&coordinator, true).await.unwrap_err().code(), "UAT_TIMEOUT");
+    assert_eq!(coordinator.stats().in_flight, 0);
+}
+
+#[tokio::test]
+async fn a_request_that_is_itself_at_fault_is_not_repeated_elsewhere() {
+    let (first, second) = (FakeProvider::start().await.unwrap(), FakeProvider::start().await.unwrap());
+    let body = r#"{"error":{"message":"5000 tokens are more than 4096","code":"context_length_exceeded"}}"#;
+    for provider in [&first, &second] {
+        provider.set_default(Behaviour::Status { code: 400, headers: vec![], body: Some(body.to_owned()) });
+    }
+    let coordinator = coordinator(vec![endpoint("a", &first.base_url()), endpoint("b", &second.base_url())]);
+    let error = ask(&coordinator, false).await.unwrap_err();
+    assert_eq!((error.code(), error.retryable()), ("UAT_CONTEXT_LENGTH_EXCEEDED", false));
+    assert_eq!(error.to_string(), "5000 tokens are more than 4096");
+    assert_eq!(first.requests().len() + second.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn when_all_fail_the_error_names_each_endpoint_and_why() {
+    let (first, second) = (FakeProvider::start().await.unwrap(), FakeProvider::start().await.unwrap());
+    first.set_default(Behaviour::status(503));
+    second.set_default(Behaviour::status(500));
+    let coordinator = coordinator(vec![endpoint("a", &first.base_url()), endpoint("b", &second.base_url())]);
+    let error = ask(&coordinator, false).await.unwrap_err();
+    assert_eq!(error.code(), "UAT_ALL_ENDPOINTS_FAILED");
+    let message = error.to_string();
+    assert!(["`a`", "`b`", "503", "500"].iter().all(|part| message.contains(part)), "{message}");
+    assert!(error.attempts().iter().all(|attempt| attempt.outcome == Outcome::Error));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_asks_for_a_pause_gets_it() {
+    let (provider, coordinator) = one_provider().await;
+    provider.enqueue(Behaviour::rate_limited(60));
+    let first = ask(&coordinator, false).await.unwrap_err();
+    assert_eq!(first.code(), "UAT_RATE_LIMITED");
+    let second = ask(&coordinator, false).await.unwrap_err();
+    assert_eq!(second.code(), "UAT_RATE_LIMITED");
+    assert!(second.retry_after().is_some_and(|pause| pause > Duration::from_secs(50)));
+    assert_eq!(provider.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn an_unknown_model_names_those_that_look_like_it() {
+    let config = CoordinatorConfig {
+        endpoints: vec![EndpointConfig::new("e", Protocol::OpenAi, Some("http://127.0.0.1:9".into()))],
+        models: vec![ModelConfig::at("llama3.2:3b", ["e"]), ModelConfig::at("gpt-5", ["e"])],
+    };
+    let coordinator = Coordinator::new(config, None).unwrap();
+    let plan = RoutePlan::single("r", "llama3.2-3b");
+    let error = coordinator.execute(&plan, &request(false), CallOptions::default()).await.unwrap_err();
+    assert_eq!(error.to_string(), "unknown model `llama3.2-3b`; did you mean `llama3.2:3b`?");
+}
+
+#[tokio::test]
+async fn dropping_a_stream_closes_the_connection_to_the_endpoint() {
+    let (provider, coordinator) = one_provider().await;
+    provider.set_default(Behaviour::Answer(Text::tokens(10_000).paced(Duration::from_millis(5))));
+    let plan = RoutePlan::single("r", "m");
+    let Answer::Stream(mut stream) =
+        coordinator.execute(&plan, &request(true), CallOptions::default()).await.unwrap()
+    else {
+        panic!("expected a stream")
+    };
+    stream.next().await.unwrap().unwrap();
+    let dropped = Instant::now();
+    drop(stream);
+    let seen = provider.wait_for_disconnect(NEVER).await.unwrap();
+    assert!(seen.at.saturating_duration_since(dropped) < Duration::from_millis(100));
+    assert_eq!(coordinator.stats().in_flight, 0);
+    assert_eq!(coordinator.health()[0].in_flight, 0);
+}
+
+#[tokio::test]
+async fn dropping_a_pending_request_closes_the_connection_to_the_endpoint() {
+    let (provider, coordinator) = one_provider().await;
+    provider.set_default(Behaviour::Hang);
+    for stream in [true, false] {
+        let before = provider.requests().len() as u64;
+        tokio::select! {
+            answer = ask(&coordinator, stream) => panic!("unexpected: {answer:?}"),
+            seen = provider.wait_for_requests(before + 1) => { seen.unwrap(); }
+        }
+        provider.wait_for_disconnect(NEVER).await.unwrap();
+    }
+    assert_eq!(coordinator.stats().in_flight, 0);
+}
+
+#[tokio::test]
+async fn the_callers_deadline_ends_a_pending_request_and_a_running_stream() {
+    let provider = FakeProvider::start().await.unwrap();
+    let coordinator = coordinator(vec![EndpointConfig::new("slow", Protocol::OpenAi, Some(provider.base_url()))]);
+    let plan = RoutePlan::single("r", "m");
+    let hurried = || CallOptions { timeout: Some(Duration::from_millis(150)), ..CallOptions::default() };
+
+    provider.enqueue(Behaviour::Hang);
+    let error = coordinator.execute(&plan, &request(false), hurried()).await.unwrap_err();
+    assert_eq!(error.code(), "UAT_TIMEOUT");
+
+    provider.enqueue(Behaviour::StallAfter { chunks: 3, answer: Text::default() });
+    let answer = coordinator.execute(&plan, &request(true), hurried()).await.unwrap();
+    assert!(matches!(text(answer).await.unwrap_err(), CoordinatorError::DeadlineExceeded { .. }));
+}
+
+#[tokio::test]
+async fn a_finished_stream_leaves_its_connection_for_the_next_request() {
+    let (provider, coordinator) = one_provider().await;
+    for _ in 0..10 {
+        ask(&coordinator, true).await.unwrap();
+        ask(&coordinator, false).await.unwrap();
+    }
+    assert!(provider.open_connections() <= 1, "{}", provider.open_connections());
+}
+
+#[tokio::test]
+async fn bytes_that_arrive_one_by_one_make_the_same_answer() {
+    let (provider, coordinator) = one_provider().await;
+    let answer = Text::text("Grüße aus 東京 🙂");
+    provider.set_default(Behaviour::SlowDrip { bytes_per: 1, every: Duration::ZERO, answer: answer.clone() });
+    assert_eq!(ask(&coordinator, true).await.unwrap(), answer.full_text());
+    assert_eq!(ask(&coordinator, false).await.unwrap(), answer.full_text());
+}
+
+#[tokio::test]
+async fn a_slow_replica_gets_few_of_the_requests() {
+    let mut providers = Vec::new();
+    for delay in [20, 20, 20, 400] {
+        let provider = FakeProvider::start().await.unwrap();
+        provider.set_default(Behaviour::Answer(Text::tokens(1).first_token_after(Duration::from_millis(delay))));
+        providers.push(provider);
+    }
+    let endpoints = providers
+        .iter()
+        .enumerate()
+        .map(|(i, p)| EndpointConfig::new(format!("e{i}"), Protocol::OpenAi, Some(p.base_url())))
+        .collect();
+    let coordinator = coordinator(endpoints);
+    futures_util::stream::iter(0..240)
+        .for_each_concurrent(8, |_| async {
+            ask(&coordinator, false).await.unwrap();
+        })
+        .await;
+    let slow = providers[3].requests().len();
+    assert!(slow <= 12, "{slow} of 240 went to the slow one");
+}
+
+#[test]
+fn a_configuration_that_cannot_be_carried_out_is_refused_by_name() {
+    let endpoint = || EndpointConfig::new("e", Protocol::OpenAi, Some("http://127.0.0.1:9".into()));
+    let check = |endpoints: Vec<EndpointConfig>, models: Vec<ModelConfig>, expected: &str| {
+        let error = Coordinator::new(CoordinatorConfig { endpoints, models }, None).unwrap_err();
+        assert_eq!(error.code(), "UAT_CONFIG");
+        assert!(error.to_string().contains(expected), "{error}");
+    };
+    check(vec![endpoint(), endpoint()], vec![], "two endpoints are called `e`");
+    check(vec![endpoint()], vec![ModelConfig::at("m", ["f"])], "names the endpoint `f`");
+    check(vec![endpoint()], vec![ModelConfig::at::<&str>("m", [])], "has no endpoints");
+    check(vec![EndpointConfig::new("x", Protocol::UatEngine, None)], vec![], "no local engine");
+}
