@@ -53,7 +53,7 @@ impl From<PathBuf> for Upstream {
 pub enum Mode {
     /// Passed on unharmed.
     Pass,
-    /// Refused: the listener is closed. The port stays reserved, nobody else can take it meanwhile.
+    /// Refused: the listener is closed. The port stays bound, so that nobody who asks for a free one is given it.
     Refuse,
     /// Accepted, and never read from or written to.
     BlackHole,
@@ -294,7 +294,7 @@ impl Drop for Open<'_> {
     }
 }
 
-/// Binds without listening: the kernel then refuses connections and gives the port to nobody else.
+/// Binds without listening: the kernel then refuses connections, and gives the port to nobody who asks for a free one.
 fn hold(addr: SocketAddr) -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
     // Connections that were just closed must not keep the port from being bound again.

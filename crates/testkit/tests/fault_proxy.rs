@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use testkit::{Direction, FaultProxy, Mode, Upstream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
 use tokio::task::JoinSet;
 
 /// A server that sends back what it receives; it ends with the returned set.
@@ -87,6 +87,7 @@ async fn a_refusing_proxy_refuses_and_can_return_to_the_same_port() {
         proxy.set_mode(Mode::Refuse).await.unwrap();
         let error = TcpStream::connect(proxy.addr()).await.unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+        assert!(TcpSocket::new_v4().unwrap().bind(proxy.addr()).is_err(), "the port is still the proxy's");
         proxy.set_mode(Mode::Pass).await.unwrap();
     }
 }

@@ -158,6 +158,23 @@ async fn a_client_that_leaves_between_chunks_is_seen_and_the_rest_is_not_sent() 
 }
 
 #[tokio::test]
+async fn each_disconnect_is_handed_out_once_and_in_order() {
+    let provider = provider_that(Behaviour::Hang).await;
+    for index in 0..3 {
+        let mut socket = TcpStream::connect(provider.addr()).await.unwrap();
+        socket.write_all(request(CHAT, true).as_bytes()).await.unwrap();
+        provider.wait_for_requests(index + 1).await.unwrap();
+        drop(socket);
+        provider.wait_for_open_connections(0).await.unwrap();
+    }
+    for index in 0..3 {
+        assert_eq!(provider.wait_for_disconnect(Duration::from_secs(5)).await.unwrap().request, index);
+    }
+    assert!(provider.wait_for_disconnect(Duration::ZERO).await.is_err());
+    assert_eq!(provider.disconnects().len(), 3);
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_after_its_answer_is_no_disconnect() {
     let provider = provider_that(Behaviour::Answer(Answer::tokens(2))).await;
     let mut socket = TcpStream::connect(provider.addr()).await.unwrap();
