@@ -146,7 +146,8 @@ impl Engine {
         let task = shared.tasks.spawn(async move { closed.run_until_cancelled(attach).await });
         match task.await {
             Ok(Some(connected)) => connected,
-            // The task ends without a result only when the engine is closed or the runtime shuts down.
+            Err(panicked) if panicked.is_panic() => std::panic::resume_unwind(panicked.into_panic()),
+            // Otherwise the task ends without a result only when the engine is closed or the runtime shuts down.
             Ok(None) | Err(_) => Err(EngineError::Closed),
         }
     }
