@@ -1,0 +1,136 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+use llm_wire::WireError;
+use llm_wire::openai::ErrorBody;
+use runtime::{HttpError, RuntimeError, error_body, row_of};
+
+use crate::gate::Refusal;
+use crate::headers::{JSON, UAT_CODE};
+
+/// Why a request gets no answer: the core's reasons, and those that only a server has.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    #[error("the request body is larger than {limit} bytes; raise server.max_body_mb, or send less")]
+    BodyTooLarge { limit: usize },
+    #[error("the request body came too slowly: expected it within {} s, at 8 KiB/s or more", limit.as_secs())]
+    BodyTooSlow { limit: Duration },
+    #[error("the request body ended before it was complete")]
+    BodyCut,
+    #[error("there is no {path} here{}", nearest.map(|near| format!("; did you mean {near}?")).unwrap_or_default())]
+    NoSuchPath { path: String, nearest: Option<&'static str> },
+    #[error("{method} is not possible at {path}: the header Allow names what is")]
+    MethodNotAllowed { method: String, path: String },
+    #[error(
+        "the request means the host `{host}`, which this server is not; call it as 127.0.0.1, localhost or [::1], with its port"
+    )]
+    ForeignHost { host: String },
+    #[error(
+        "web pages of {origin} may not call this server; add the origin to server.allowed_origins to allow it"
+    )]
+    ForeignOrigin { origin: String },
+}
+
+impl From<WireError> for ApiError {
+    fn from(error: WireError) -> Self {
+        Self::Runtime(error.into())
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Host(host) => Self::ForeignHost { host },
+            Refusal::Origin(origin) => Self::ForeignOrigin { origin },
+        }
+    }
+}
+
+impl ApiError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Runtime(error) => error.code(),
+            Self::BodyTooLarge { .. } | Self::BodyCut | Self::MethodNotAllowed { .. } => "UAT_INVALID_INPUT",
+            Self::BodyTooSlow { .. } => "UAT_TIMEOUT",
+            Self::NoSuchPath { .. } => "UAT_NOT_FOUND",
+            Self::ForeignHost { .. } | Self::ForeignOrigin { .. } => "UAT_UNAUTHORIZED",
+        }
+    }
+
+    /// The table's row, with the status that HTTP itself has for the server's own reasons.
+    fn http(&self) -> HttpError {
+        let (status, code) = match self {
+            Self::Runtime(error) => return error.http(),
+            Self::BodyTooLarge { .. } => (413, "request_too_large"),
+            Self::BodyTooSlow { .. } => (408, "request_timeout"),
+            Self::BodyCut => (400, "incomplete_body"),
+            Self::NoSuchPath { .. } => (404, "unknown_url"),
+            Self::MethodNotAllowed { .. } => (405, "method_not_allowed"),
+            Self::ForeignHost { .. } => (421, "foreign_host"),
+            Self::ForeignOrigin { .. } => (403, "foreign_origin"),
+        };
+        HttpError { status, kind: "invalid_request_error".into(), code: code.into(), retry_after: None }
+    }
+
+    /// The error object of the OpenAI dialect.
+    pub(crate) fn body(&self) -> ErrorBody {
+        if let Self::Runtime(error) = self {
+            return error_body(error);
+        }
+        let http = self.http();
+        ErrorBody {
+            message: self.to_string(),
+            kind: http.kind,
+            param: None,
+            code: Some(http.code),
+            uat_code: self.code().to_owned(),
+            retryable: row_of(self.code()).retryable,
+        }
+    }
+
+    /// The answer in the OpenAI dialect.
+    pub(crate) fn openai(&self) -> Response<axum::body::Body> {
+        self.response(self.body().to_json())
+    }
+
+    /// The answer in Ollama's dialect.
+    pub(crate) fn ollama(&self) -> Response<axum::body::Body> {
+        self.response(llm_wire::ollama::error_body(&self.to_string()))
+    }
+
+    fn response(&self, body: Bytes) -> Response<axum::body::Body> {
+        let http = self.http();
+        let mut response = Response::new(axum::body::Body::from(body));
+        // The table holds statuses that exist; a provider's own is between 400 and 499.
+        *response.status_mut() =
+            StatusCode::from_u16(http.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, JSON);
+        headers.insert(UAT_CODE, HeaderValue::from_static(self.code()));
+        if let Some(pause) = http.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(pause)));
+        }
+        response
+    }
+}
+
+/// `Retry-After` knows whole seconds only: rounded up, so that nobody comes back too early.
+fn whole_seconds(pause: Duration) -> u64 {
+    pause.as_secs() + u64::from(pause.subsec_nanos() > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_rounded_up_to_whole_seconds() {
+        assert_eq!(whole_seconds(Duration::from_millis(1)), 1);
+        assert_eq!(whole_seconds(Duration::from_secs(2)), 2);
+        assert_eq!(whole_seconds(Duration::from_millis(2_001)), 3);
+    }
+}

@@ -1,0 +1,157 @@
+//! What every handler shares, and the way of a request before and after the router.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
+    ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN, VARY,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use runtime::{ChatOptions, Runtime};
+use tower::Service;
+
+use crate::error::ApiError;
+use crate::gate::Gate;
+use crate::headers::{EXPOSED, REQUEST_ID, client_request_id, insert_request_id};
+use crate::surfaces;
+use crate::traffic::Traffic;
+
+/// Asked before a page may reach into the user's own machine: <https://wicg.github.io/private-network-access/>.
+const REQUEST_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-request-private-network");
+const ALLOW_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-allow-private-network");
+
+/// The state behind every route.
+pub(crate) struct Gateway {
+    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) traffic: Traffic,
+    /// The longest request body, in bytes.
+    pub(crate) max_body: usize,
+    /// How long a stream may wait for its first content before 200 goes out.
+    pub(crate) hold: Duration,
+    draining: AtomicBool,
+    gate: Gate,
+}
+
+/// One request: when it came, and the name under which it is reported.
+pub(crate) struct Call {
+    pub(crate) received: Instant,
+    pub(crate) request_id: Arc<str>,
+}
+
+impl Call {
+    pub(crate) fn options(&self) -> ChatOptions {
+        ChatOptions { request_id: Some(self.request_id.clone()), timeout: None, received: self.received }
+    }
+}
+
+impl Gateway {
+    /// `port` is the one that clients connect to.
+    pub(crate) fn new(runtime: Arc<Runtime>, port: u16) -> Self {
+        let server = &runtime.config().server;
+        Self {
+            traffic: Traffic::default(),
+            max_body: (server.max_body_mb as usize) << 20,
+            hold: Duration::from_millis(server.hold_ms),
+            draining: AtomicBool::new(false),
+            gate: Gate::new(port, &server.allowed_origins),
+            runtime,
+        }
+    }
+
+    pub(crate) fn call(&self, headers: &HeaderMap) -> Call {
+        let request_id = match client_request_id(headers) {
+            Some(id) => id.into(),
+            None => self.runtime.new_request_id(),
+        };
+        Call { received: Instant::now(), request_id }
+    }
+
+    pub(crate) fn start_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// The whole way of a request.
+    pub(crate) async fn answer(
+        self: &Arc<Self>,
+        router: &mut Router,
+        request: Request<hyper::body::Incoming>,
+    ) -> Response<Body> {
+        let headers = request.headers();
+        let client_id = client_request_id(headers).map(Arc::<str>::from);
+        let origin = headers.get(ORIGIN).cloned();
+        let checked = self.check(&request, origin.as_ref());
+        let mut response = match (checked, &origin) {
+            (Err(error), _) => error.openai(),
+            (Ok(()), Some(_)) if is_preflight(&request) => preflight(headers),
+            (Ok(()), _) => match router.call(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            },
+        };
+        let status = response.status();
+        let headers = response.headers_mut();
+        if !headers.contains_key(REQUEST_ID) {
+            insert_request_id(headers, &client_id.unwrap_or_else(|| self.runtime.new_request_id()));
+        }
+        if let Some(origin) = origin {
+            headers.append(VARY, HeaderValue::from_static("origin"));
+            if !matches!(status, StatusCode::FORBIDDEN | StatusCode::MISDIRECTED_REQUEST) {
+                headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+                headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+            }
+        }
+        self.traffic.answered(status);
+        response
+    }
+
+    fn check<B>(&self, request: &Request<B>, origin: Option<&HeaderValue>) -> Result<(), ApiError> {
+        let mut hosts = request.headers().get_all(HOST).iter();
+        let host = hosts.next();
+        if let Some(second) = hosts.next() {
+            return Err(ApiError::ForeignHost {
+                host: String::from_utf8_lossy(second.as_bytes()).into_owned(),
+            });
+        }
+        let origin = origin.map(HeaderValue::as_bytes);
+        self.gate.check(host.map(HeaderValue::as_bytes), origin)?;
+        // `GET http://name/path HTTP/1.1` says the host a second time.
+        match request.uri().authority() {
+            Some(authority) => Ok(self.gate.check(Some(authority.as_str().as_bytes()), None)?),
+            None => Ok(()),
+        }
+    }
+}
+
+pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
+    surfaces::router().with_state(gateway)
+}
+
+fn is_preflight<B>(request: &Request<B>) -> bool {
+    request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// The browser asks on behalf of a page that the gate let through.
+fn preflight(asked: &HeaderMap) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, OPTIONS"));
+    if let Some(names) = asked.get(ACCESS_CONTROL_REQUEST_HEADERS) {
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
+    }
+    if asked.contains_key(REQUEST_PRIVATE_NETWORK) {
+        headers.insert(ALLOW_PRIVATE_NETWORK, HeaderValue::from_static("true"));
+    }
+    // Two hours: the longest that Chromium keeps.
+    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("7200"));
+    response
+}

@@ -1,0 +1,79 @@
+//! The headers that are ours.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use runtime::{CacheOutcome, RoutingReport};
+
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const UAT_CODE: HeaderName = HeaderName::from_static("x-uat-code");
+const UAT_MODEL: HeaderName = HeaderName::from_static("x-uat-model");
+const UAT_ENDPOINT: HeaderName = HeaderName::from_static("x-uat-endpoint");
+const UAT_ATTEMPTS: HeaderName = HeaderName::from_static("x-uat-attempts");
+const UAT_CACHE: HeaderName = HeaderName::from_static("x-uat-cache");
+const UAT_OVERHEAD_US: HeaderName = HeaderName::from_static("x-uat-overhead-us");
+
+/// What a web page of an allowed origin may read besides the usual headers.
+pub(crate) const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "x-request-id, x-uat-code, x-uat-model, x-uat-endpoint, x-uat-attempts, x-uat-cache, x-uat-overhead-us, retry-after",
+);
+
+pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+pub(crate) const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
+pub(crate) const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
+pub(crate) const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+pub(crate) const PROMETHEUS: HeaderValue =
+    HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+
+/// The client's own request id, if it is one that may be repeated in logs and headers.
+pub(crate) fn client_request_id(headers: &HeaderMap) -> Option<&str> {
+    /// Twice the length of what tracing systems use; longer ones are no ids.
+    const LONGEST: usize = 128;
+    let id = headers.get(REQUEST_ID)?.to_str().ok()?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');
+    (!id.is_empty() && id.len() <= LONGEST && id.bytes().all(plain)).then_some(id)
+}
+
+pub(crate) fn insert_request_id(headers: &mut HeaderMap, id: &Arc<str>) {
+    insert(headers, REQUEST_ID, id);
+}
+
+/// What is known of how the request was answered.
+pub(crate) fn insert_report(headers: &mut HeaderMap, report: &RoutingReport) {
+    let cache = match report.cache {
+        CacheOutcome::Bypass => "bypass",
+    };
+    insert(headers, UAT_MODEL, &report.model);
+    insert(headers, UAT_ENDPOINT, &report.endpoint);
+    headers.insert(UAT_ATTEMPTS, HeaderValue::from(report.attempts.len()));
+    headers.insert(UAT_CACHE, HeaderValue::from_static(cache));
+    headers.insert(UAT_OVERHEAD_US, HeaderValue::from(report.overhead_us));
+}
+
+/// A name that no header can carry (a control character in a configured name) is left out.
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
+        headers.insert(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(id: &str) -> bool {
+        let mut headers = HeaderMap::new();
+        insert(&mut headers, REQUEST_ID, id);
+        client_request_id(&headers).is_some()
+    }
+
+    #[test]
+    fn a_plain_id_of_the_client_is_kept() {
+        assert!(kept("0af7651916cd43dd8448eb211c80319c") && kept("job-7.retry:2"));
+    }
+
+    #[test]
+    fn an_id_that_could_forge_a_log_line_is_not() {
+        assert!(!kept("") && !kept("a b") && !kept("a\"b") && !kept(&"x".repeat(129)));
+    }
+}

@@ -1,0 +1,169 @@
+//! Accepts connections until it is told to stop, then lets running answers finish.
+
+use std::convert::Infallible;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use runtime::Runtime;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::connection::{Activity, Counted, LOOK_EVERY, Watch, Watched};
+use crate::gateway::{Gateway, router};
+
+/// The longest head of a request, in bytes: a browser's cookies fit, a flood does not.
+const LONGEST_HEAD: usize = 32 << 10;
+/// What a connection buffers of a request's body or an answer, in bytes, before it waits for the other side.
+const BUFFER: usize = 64 << 10;
+/// Accepting fails when the process has no file descriptors left; until some are closed there is nothing to do.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until `shutdown` is cancelled, and then until running answers have finished or `server.drain_timeout_s` has
+/// passed: what is still open then is cut. Dropping the future cuts everything at once.
+///
+/// # Errors
+/// The listener's own address cannot be read. A connection's errors end that connection only.
+pub async fn serve(
+    listener: TcpListener,
+    runtime: Arc<Runtime>,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let port = listener.local_addr()?.port();
+    let server = &runtime.config().server;
+    let drain = Duration::from_secs(server.drain_timeout_s);
+    let places = Arc::new(Semaphore::new(server.max_connections as usize));
+    let gateway = Arc::new(Gateway::new(runtime, port));
+    let router = router(gateway.clone());
+    let tasks = TaskTracker::new();
+    let cut = CancellationToken::new();
+    let _cut_on_drop = cut.clone().drop_guard();
+
+    loop {
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => break,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        let (socket, place) = match accepted {
+            Ok(Some(accepted)) => accepted,
+            // The semaphore is never closed; were it, nothing could be accepted any more.
+            Ok(None) => break,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let connection =
+            Connection { gateway: gateway.clone(), router: router.clone(), drain: shutdown.clone() };
+        let cut = cut.clone();
+        tasks.spawn(async move {
+            // Cancelled from outside, so that what it holds (a request's future, a stream) is dropped with it.
+            cut.run_until_cancelled(connection.run(socket)).await;
+            drop(place);
+        });
+    }
+
+    gateway.start_draining();
+    drop(listener);
+    tasks.close();
+    if tokio::time::timeout(drain, tasks.wait()).await.is_err() {
+        tracing::warn!(connections = tasks.len(), "answers that did not finish in time are cut");
+        cut.cancel();
+        tasks.wait().await;
+    }
+    Ok(())
+}
+
+/// A connection and the place that it takes; waits while every place is taken.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> io::Result<Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)>> {
+    let Ok(place) = places.clone().acquire_owned().await else { return Ok(None) };
+    let (socket, _) = listener.accept().await?;
+    // Without it a chunk waits for the acknowledgement of the one before: up to 40 ms.
+    socket.set_nodelay(true)?;
+    Ok(Some((socket, place)))
+}
+
+struct Connection {
+    gateway: Arc<Gateway>,
+    router: Router,
+    drain: CancellationToken,
+}
+
+/// Counts a connection as open while it lives, however it ends.
+struct Open<'a>(&'a Gateway);
+
+impl<'a> Open<'a> {
+    fn new(gateway: &'a Gateway) -> Self {
+        gateway.traffic.connection_opened();
+        Self(gateway)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.traffic.connection_closed();
+    }
+}
+
+impl Connection {
+    async fn run(self, socket: TcpStream) {
+        let Self { gateway, router, drain } = self;
+        let _open = Open::new(&gateway);
+        let activity = Arc::new(Activity::default());
+        let service = service_fn(|request| {
+            let (gateway, activity, mut router) = (gateway.clone(), activity.clone(), router.clone());
+            async move {
+                activity.request_started();
+                let response = gateway.answer(&mut router, request).await;
+                Ok::<_, Infallible>(response.map(|body| Watched::new(body, activity)))
+            }
+        });
+        let io = TokioIo::new(Counted::new(socket, activity.clone()));
+        let mut connection = pin!(
+            http1::Builder::new()
+                .max_header_size(LONGEST_HEAD)
+                .max_buf_size(BUFFER)
+                // The watch below does better, see `connection`.
+                .header_read_timeout(None)
+                .serve_connection(io, service)
+        );
+        let mut watch = Watch::new(Instant::now());
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut draining = false;
+        loop {
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        // A client that went away is everyday life.
+                        tracing::debug!(%error, "a connection ended");
+                    }
+                    return;
+                }
+                () = drain.cancelled(), if !draining => {
+                    draining = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                now = looks.tick() => {
+                    if let Some(reason) = watch.look(&activity, now) {
+                        tracing::debug!(reason, "a connection is closed");
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! One file per dialect, and one for those who operate the server.
+
+mod ollama;
+mod openai;
+mod operations;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::routing::{get, post};
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderName, HeaderValue, Response};
+use llm_wire::openai::ChatRequest;
+use runtime::{Answer, nearest};
+
+use crate::answer_stream::{AnswerStream, Framing, Pending, unexpected_answer};
+use crate::error::ApiError;
+use crate::gateway::{Call, Gateway};
+use crate::headers::{insert_report, insert_request_id};
+
+/// Every path, for "did you mean".
+const PATHS: &[&str] = &[
+    "/",
+    "/v1/chat/completions",
+    "/v1/models",
+    "/api/chat",
+    "/api/tags",
+    "/api/version",
+    "/health/live",
+    "/health/ready",
+    "/metrics",
+];
+
+pub(crate) fn router() -> Router<Arc<Gateway>> {
+    Router::new()
+        .route("/", get(operations::about))
+        .route("/v1/chat/completions", post(openai::chat_completions))
+        .route("/v1/models", get(openai::models))
+        .route("/v1/models/{*id}", get(openai::model))
+        .route("/api/chat", post(ollama::chat))
+        .route("/api/tags", get(ollama::tags))
+        .route("/api/version", get(ollama::version))
+        .route("/health/live", get(operations::live))
+        .route("/health/ready", get(operations::ready))
+        .route("/metrics", get(operations::metrics))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(method_not_allowed)
+}
+
+async fn no_such_path(request: Request) -> Response<Body> {
+    let path = request.uri().path().to_owned();
+    let nearest = nearest(path.trim_end_matches('/'), PATHS.iter().copied());
+    ApiError::NoSuchPath { path, nearest }.openai()
+}
+
+/// axum adds the header `Allow`.
+async fn method_not_allowed(request: Request) -> Response<Body> {
+    ApiError::MethodNotAllowed {
+        method: request.method().as_str().to_owned(),
+        path: request.uri().path().to_owned(),
+    }
+    .openai()
+}
+
+/// A whole answer, or the beginning of a stream.
+enum Begun {
+    Complete(Bytes, runtime::RoutingReport),
+    Stream(AnswerStream, Option<runtime::RoutingReport>),
+}
+
+/// Asks the core. A stream resolves with its first content; where `hold` passes before that, it is begun without.
+async fn ask(
+    gateway: &Gateway,
+    call: &Call,
+    request: ChatRequest,
+    framing: Framing,
+) -> Result<Begun, ApiError> {
+    let options = call.options();
+    if !request.stream() {
+        return match gateway.runtime.chat(request, options).await? {
+            Answer::Complete { body, report } => Ok(Begun::Complete(body, report)),
+            Answer::Stream(_) => Err(unexpected_answer().into()),
+        };
+    }
+    let may_hold = matches!(framing, Framing::Events);
+    let runtime = gateway.runtime.clone();
+    let mut pending: Pending = Box::pin(async move { runtime.chat(request, options).await });
+    let answer = tokio::select! {
+        biased;
+        answer = &mut pending => answer?,
+        () = tokio::time::sleep(gateway.hold), if may_hold => {
+            return Ok(Begun::Stream(AnswerStream::held(pending, framing), None));
+        }
+    };
+    match answer {
+        Answer::Stream(stream) => {
+            let report = stream.report();
+            Ok(Begun::Stream(AnswerStream::running(stream, framing), Some(report)))
+        }
+        Answer::Complete { .. } => Err(unexpected_answer().into()),
+    }
+}
+
+/// Proxies such as nginx collect an answer before they pass it on, unless they are told otherwise.
+const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+fn stream_response(
+    call: &Call,
+    stream: AnswerStream,
+    report: Option<&runtime::RoutingReport>,
+    content_type: HeaderValue,
+) -> Response<Body> {
+    let mut response = Response::new(Body::new(stream));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, content_type);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    insert_request_id(headers, &call.request_id);
+    if let Some(report) = report {
+        insert_report(headers, report);
+    }
+    response
+}
+
+fn complete_response(
+    call: &Call,
+    body: Bytes,
+    report: &runtime::RoutingReport,
+    content_type: HeaderValue,
+) -> Response<Body> {
+    let mut response = with_type(body, content_type);
+    let headers = response.headers_mut();
+    insert_request_id(headers, &call.request_id);
+    insert_report(headers, report);
+    response
+}
+
+fn with_type(body: impl Into<Body>, content_type: HeaderValue) -> Response<Body> {
+    let mut response = Response::new(body.into());
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response
+}
+
+/// An error under the request's own id.
+fn identified(call: &Call, mut response: Response<Body>) -> Response<Body> {
+    insert_request_id(response.headers_mut(), &call.request_id);
+    response
+}

@@ -1,0 +1,66 @@
+//! Ollama's dialect.
+
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use http::Response;
+use llm_wire::ollama::{FromOpenAi, TagEntry, parse_chat};
+use runtime::ModelInfo;
+
+use super::{Begun, ask, complete_response, identified, stream_response, with_type};
+use crate::answer_stream::{Framing, now_rfc3339};
+use crate::error::ApiError;
+use crate::gateway::{Call, Gateway};
+use crate::headers::{JSON, NDJSON};
+use crate::request_body;
+
+pub(super) async fn chat(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
+    let call = gateway.call(request.headers());
+    match answer(&gateway, &call, request.into_body()).await {
+        Ok(response) => response,
+        Err(error) => identified(&call, error.ollama()),
+    }
+}
+
+async fn answer(gateway: &Gateway, call: &Call, body: Body) -> Result<Response<Body>, ApiError> {
+    let body = request_body::collect(body, gateway.max_body).await?;
+    let request = parse_chat(body)?;
+    let model = request.model().to_owned();
+    let framing = Framing::lines(&request, call.received);
+    Ok(match ask(gateway, call, request, framing).await? {
+        Begun::Complete(body, report) => {
+            let line = FromOpenAi::completion(&body, &model, &now_rfc3339(), call.received.elapsed())?;
+            complete_response(call, line, &report, JSON)
+        }
+        Begun::Stream(stream, report) => stream_response(call, stream, report.as_ref(), NDJSON),
+    })
+}
+
+pub(super) async fn tags(State(gateway): State<Arc<Gateway>>) -> Response<Body> {
+    match gateway.runtime.ready().await {
+        Ok(()) => {
+            let tags: Vec<TagEntry> = gateway.runtime.models().iter().map(tag).collect();
+            with_type(llm_wire::ollama::tags(&tags), JSON)
+        }
+        Err(error) => ApiError::from(error).ollama(),
+    }
+}
+
+fn tag(model: &ModelInfo) -> TagEntry {
+    let since = UNIX_EPOCH + Duration::from_secs(model.created);
+    TagEntry {
+        name: model.name.to_string(),
+        size: model.file.as_ref().map_or(0, |file| file.bytes),
+        digest: model.file.as_ref().map(|file| file.sha256.to_owned()).unwrap_or_default(),
+        modified_at: humantime::format_rfc3339_seconds(since).to_string(),
+        family: String::new(),
+        parameter_size: String::new(),
+        quantization: String::new(),
+    }
+}
+
+pub(super) async fn version() -> Response<Body> {
+    with_type(serde_json::json!({ "version": env!("CARGO_PKG_VERSION") }).to_string(), JSON)
+}

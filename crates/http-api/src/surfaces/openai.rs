@@ -1,0 +1,75 @@
+//! OpenAI's dialect.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use http::Response;
+use llm_wire::openai::{ChatRequest, ModelEntry, model_list};
+use runtime::{CoordinatorError, ModelInfo, RuntimeError, nearest_few};
+
+use super::{Begun, ask, complete_response, identified, stream_response, with_type};
+use crate::answer_stream::Framing;
+use crate::error::ApiError;
+use crate::gateway::{Call, Gateway};
+use crate::headers::{EVENT_STREAM, JSON};
+use crate::request_body;
+
+pub(super) async fn chat_completions(
+    State(gateway): State<Arc<Gateway>>,
+    request: Request,
+) -> Response<Body> {
+    let call = gateway.call(request.headers());
+    match answer(&gateway, &call, request.into_body()).await {
+        Ok(response) => response,
+        Err(error) => identified(&call, error.openai()),
+    }
+}
+
+async fn answer(gateway: &Gateway, call: &Call, body: Body) -> Result<Response<Body>, ApiError> {
+    // The type of the body is not asked for: what parses is JSON, and half of the scripts forget to say so.
+    let body = request_body::collect(body, gateway.max_body).await?;
+    let request = ChatRequest::parse(body)?;
+    Ok(match ask(gateway, call, request, Framing::Events).await? {
+        Begun::Complete(body, report) => complete_response(call, body, &report, JSON),
+        Begun::Stream(stream, report) => stream_response(call, stream, report.as_ref(), EVENT_STREAM),
+    })
+}
+
+pub(super) async fn models(State(gateway): State<Arc<Gateway>>) -> Response<Body> {
+    match listed(&gateway).await {
+        Ok(models) => with_type(model_list(&models.iter().map(entry).collect::<Vec<_>>()), JSON),
+        Err(error) => error.openai(),
+    }
+}
+
+pub(super) async fn model(State(gateway): State<Arc<Gateway>>, Path(id): Path<String>) -> Response<Body> {
+    let models = match listed(&gateway).await {
+        Ok(models) => models,
+        Err(error) => return error.openai(),
+    };
+    match models.iter().find(|model| *model.name == *id) {
+        Some(model) => {
+            let ModelEntry { id, created, owned_by } = entry(model);
+            let document =
+                serde_json::json!({ "id": id, "object": "model", "created": created, "owned_by": owned_by });
+            with_type(document.to_string(), JSON)
+        }
+        None => {
+            let nearest = nearest_few(&id, models.iter().map(|model| &*model.name), 3);
+            let nearest = nearest.into_iter().map(Arc::from).collect();
+            let error = CoordinatorError::ModelNotFound { model: id, nearest };
+            ApiError::from(RuntimeError::from(error)).openai()
+        }
+    }
+}
+
+async fn listed(gateway: &Gateway) -> Result<Vec<ModelInfo>, ApiError> {
+    gateway.runtime.ready().await?;
+    Ok(gateway.runtime.models())
+}
+
+fn entry(model: &ModelInfo) -> ModelEntry {
+    let owner = model.endpoints.first().map_or("uat", |endpoint| &**endpoint);
+    ModelEntry { id: model.name.to_string(), created: model.created, owned_by: owner.to_owned() }
+}

@@ -1,0 +1,299 @@
+//! What the types alone cannot refuse: duplicate names, references that lead nowhere, addresses and secrets.
+
+use std::collections::HashSet;
+
+use fast_llm_coordinator::{EndpointConfig, ModelConfig, Protocol};
+use http::Uri;
+use serde_json::Value;
+
+use super::UatConfig;
+use super::error::{ConfigError, Location};
+use crate::nearest::nearest;
+
+/// Something wrong at a path; its place in the file is added by who knows it.
+#[derive(Debug)]
+pub(super) struct Finding {
+    pub(super) path: String,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Finding {
+    fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { path: path.into(), message: message.into(), hint: None }
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub(super) fn at(&self, location: Location) -> ConfigError {
+        ConfigError {
+            location,
+            path: self.path.clone(),
+            message: self.message.clone(),
+            hint: self.hint.clone(),
+        }
+    }
+}
+
+/// A secret written into the file. Looked for before the types are read, for a better sentence than "unknown key".
+pub(super) fn literal_secret(tree: &Value) -> Option<Finding> {
+    let endpoints = tree.get("endpoints")?.as_array()?;
+    endpoints.iter().enumerate().find_map(|(index, endpoint)| {
+        let key = endpoint.as_object()?.keys().find(|key| {
+            let plain: String = key.chars().filter(char::is_ascii_alphanumeric).collect();
+            matches!(
+                plain.to_ascii_lowercase().as_str(),
+                "apikey" | "key" | "token" | "secret" | "password" | "authorization" | "bearer"
+            )
+        })?;
+        Some(
+            Finding::new(
+                format!("endpoints[{index}].{key}"),
+                format!("`{key}` would put a secret into the configuration"),
+            )
+            .hint("name the environment variable that holds it with `api_key_env`, or a file with `api_key_file`"),
+        )
+    })
+}
+
+pub(super) fn first_finding(config: &UatConfig) -> Option<Finding> {
+    server(config)
+        .or_else(|| engine(config))
+        .or_else(|| endpoints(&config.endpoints, config.engine.enabled))
+        .or_else(|| models(&config.models, &config.endpoints))
+}
+
+fn server(config: &UatConfig) -> Option<Finding> {
+    let server = &config.server;
+    if !server.bind.ip().is_loopback() {
+        return Some(
+            Finding::new(
+                "server.bind",
+                format!(
+                    "{} is not a loopback address: listening there needs [[keys]], which this version does not have yet",
+                    server.bind
+                ),
+            )
+            .hint("bind 127.0.0.1 or [::1]"),
+        );
+    }
+    let at_least_one = [
+        ("server.max_body_mb", u64::from(server.max_body_mb)),
+        ("server.max_connections", u64::from(server.max_connections)),
+    ];
+    for (path, value) in at_least_one {
+        if value == 0 {
+            return Some(Finding::new(path, format!("`{path}`: expected at least 1, got 0")));
+        }
+    }
+    // A body is collected in memory: more than this is a mistake in the unit.
+    const MOST_BODY_MB: u32 = 1024;
+    if server.max_body_mb > MOST_BODY_MB {
+        return Some(Finding::new(
+            "server.max_body_mb",
+            format!(
+                "`server.max_body_mb`: expected at most {MOST_BODY_MB} (MiB), got {}",
+                server.max_body_mb
+            ),
+        ));
+    }
+    server.allowed_origins.iter().enumerate().find_map(|(index, origin)| {
+        let path = format!("server.allowed_origins[{index}]");
+        if origin == "*" {
+            return Some(
+                Finding::new(path, "`*` would let every web page that the user opens call this server")
+                    .hint("name the origins, like \"https://app.example\""),
+            );
+        }
+        let well_formed = origin.parse::<Uri>().is_ok_and(|uri| {
+            uri.scheme().is_some() && uri.authority().is_some() && uri.path() == "/" && uri.query().is_none()
+        }) && !origin.ends_with('/');
+        (!well_formed).then(|| {
+            Finding::new(
+                path,
+                format!("expected an origin, SCHEME://HOST or SCHEME://HOST:PORT, got `{origin}`"),
+            )
+        })
+    })
+}
+
+fn engine(config: &UatConfig) -> Option<Finding> {
+    let engine = &config.engine;
+    if engine.model.is_empty() {
+        return Some(
+            Finding::new("engine.model", "`engine.model`: expected a model's name, got nothing")
+                .hint("`uat models list` shows the names"),
+        );
+    }
+    let counts = [
+        ("engine.threads", engine.threads),
+        ("engine.slots", engine.slots),
+        ("engine.context_tokens", engine.context_tokens),
+    ];
+    counts.into_iter().find_map(|(path, value)| {
+        (value == Some(0)).then(|| Finding::new(path, format!("`{path}`: expected at least 1, got 0")))
+    })
+}
+
+fn endpoints(endpoints: &[EndpointConfig], engine_enabled: bool) -> Option<Finding> {
+    let mut names = HashSet::new();
+    endpoints.iter().enumerate().find_map(|(index, endpoint)| {
+        let path = format!("endpoints[{index}]");
+        if endpoint.name.trim().is_empty() {
+            return Some(Finding::new(format!("{path}.name"), "an endpoint needs a name"));
+        }
+        if !names.insert(&endpoint.name) {
+            return Some(Finding::new(
+                format!("{path}.name"),
+                format!("two endpoints are named `{}`: names must be unique", endpoint.name),
+            ));
+        }
+        endpoint_address(endpoint, &path)
+            .or_else(|| endpoint_key(endpoint, &path))
+            .or_else(|| endpoint_limits(endpoint, &path))
+            .or_else(|| {
+                (endpoint.protocol == Protocol::UatEngine && !engine_enabled).then(|| {
+                    Finding::new(
+                        format!("{path}.protocol"),
+                        format!(
+                            "endpoint `{}` is the local engine, but `engine.enabled` is false",
+                            endpoint.name
+                        ),
+                    )
+                })
+            })
+    })
+}
+
+fn endpoint_address(endpoint: &EndpointConfig, path: &str) -> Option<Finding> {
+    let name = &endpoint.name;
+    let base_url = match (endpoint.protocol, &endpoint.base_url) {
+        (Protocol::UatEngine, None) => return None,
+        (Protocol::UatEngine, Some(_)) => {
+            return Some(
+                Finding::new(
+                    format!("{path}.base_url"),
+                    format!("endpoint `{name}`: the local engine has no address, it is found and started by itself"),
+                )
+                .hint("remove `base_url`"),
+            );
+        }
+        (Protocol::OpenAi | Protocol::Ollama, None) => {
+            return Some(
+                Finding::new(path, format!("endpoint `{name}` needs a `base_url`"))
+                    .hint("for example base_url = \"http://127.0.0.1:11434\""),
+            );
+        }
+        (Protocol::OpenAi | Protocol::Ollama, Some(base_url)) => base_url,
+    };
+    let path = format!("{path}.base_url");
+    let uri = match base_url.parse::<Uri>() {
+        Ok(uri) if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() => uri,
+        // The address is not repeated: it may hold a password.
+        _ => {
+            return Some(Finding::new(
+                path,
+                format!(
+                    "endpoint `{name}`: expected http://HOST[:PORT][/PATH] or https://..., got something else"
+                ),
+            ));
+        }
+    };
+    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Some(
+            Finding::new(path, format!("endpoint `{name}`: `base_url` holds a user or password"))
+                .hint("name the environment variable that holds the key with `api_key_env`"),
+        );
+    }
+    uri.query()
+        .is_some()
+        .then(|| Finding::new(path, format!("endpoint `{name}`: `base_url` must not have a query")))
+}
+
+fn endpoint_key(endpoint: &EndpointConfig, path: &str) -> Option<Finding> {
+    (endpoint.api_key_env.is_some() && endpoint.api_key_file.is_some()).then(|| {
+        Finding::new(
+            format!("{path}.api_key_file"),
+            format!("endpoint `{}` has both `api_key_env` and `api_key_file`: expected one", endpoint.name),
+        )
+    })
+}
+
+fn endpoint_limits(endpoint: &EndpointConfig, path: &str) -> Option<Finding> {
+    let limits = [
+        ("connect_timeout_ms", endpoint.connect_timeout_ms),
+        ("first_token_timeout_ms", endpoint.first_token_timeout_ms),
+        ("idle_timeout_ms", endpoint.idle_timeout_ms),
+        ("total_timeout_ms", endpoint.total_timeout_ms),
+        ("max_in_flight", endpoint.max_in_flight.map_or(1, u64::from)),
+    ];
+    limits.into_iter().find_map(|(key, value)| {
+        (value == 0).then(|| {
+            Finding::new(
+                format!("{path}.{key}"),
+                format!("endpoint `{}`: `{key}` must be at least 1, got 0", endpoint.name),
+            )
+        })
+    })
+}
+
+fn models(models: &[ModelConfig], endpoints: &[EndpointConfig]) -> Option<Finding> {
+    if models.is_empty() && !endpoints.is_empty() {
+        return Some(
+            Finding::new(
+                "endpoints",
+                "endpoints are configured, but no [[models]] uses them: nothing could be asked for",
+            )
+            .hint("add [[models]] with a name and endpoints = [{ endpoint = \"...\" }]"),
+        );
+    }
+    let mut names = HashSet::new();
+    models.iter().enumerate().find_map(|(index, model)| {
+        let path = format!("models[{index}]");
+        if model.name.trim().is_empty() {
+            return Some(Finding::new(format!("{path}.name"), "a model needs a name"));
+        }
+        if !names.insert(&model.name) {
+            return Some(Finding::new(
+                format!("{path}.name"),
+                format!("two models are named `{}`: names must be unique", model.name),
+            ));
+        }
+        if model.endpoints.is_empty() {
+            return Some(Finding::new(
+                format!("{path}.endpoints"),
+                format!("model `{}` names no endpoint: expected at least one", model.name),
+            ));
+        }
+        model_endpoints(model, endpoints, &path)
+    })
+}
+
+fn model_endpoints(model: &ModelConfig, endpoints: &[EndpointConfig], path: &str) -> Option<Finding> {
+    model.endpoints.iter().enumerate().find_map(|(index, served)| {
+        let path = format!("{path}.endpoints[{index}]");
+        if !endpoints.iter().any(|endpoint| endpoint.name == served.endpoint) {
+            let known = endpoints.iter().map(|endpoint| &*endpoint.name);
+            let finding = Finding::new(
+                format!("{path}.endpoint"),
+                format!(
+                    "model `{}` names the endpoint `{}`, which does not exist",
+                    model.name, served.endpoint
+                ),
+            );
+            return Some(match nearest(&served.endpoint, known) {
+                Some(near) => finding.hint(format!("did you mean `{near}`?")),
+                None => finding.hint("every endpoint stands in a section [[endpoints]]"),
+            });
+        }
+        (!(served.weight.is_finite() && served.weight > 0.0)).then(|| {
+            Finding::new(
+                format!("{path}.weight"),
+                format!("model `{}`: `weight` must be above 0, got {}", model.name, served.weight),
+            )
+        })
+    })
+}

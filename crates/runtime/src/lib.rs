@@ -1,0 +1,212 @@
+//! Configuration in, wired services out: the one place where the services meet.
+//!
+//! ```no_run
+//! use llm_wire::openai::ChatRequest;
+//! use runtime::{Answer, ChatOptions, ConfigSource, Runtime, UatConfig, process_environment};
+//!
+//! # async fn example() -> Result<(), runtime::RuntimeError> {
+//! let loaded = UatConfig::load(ConfigSource::Default, process_environment())?;
+//! let runtime = Runtime::new(loaded.config, Vec::new())?;
+//! let body = br#"{"model":"smollm2-135m","messages":[{"role":"user","content":"Why is the sky blue?"}]}"#;
+//! let request = ChatRequest::parse(body.as_slice().into())?;
+//! if let Answer::Complete { body, report } = runtime.chat(request, ChatOptions::default()).await? {
+//!     println!("{} answered: {}", report.endpoint, String::from_utf8_lossy(&body));
+//! }
+//! runtime.close().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it deliberately does not know
+//! HTTP routes, JavaScript and the terminal: those are the crates above, and they meet the services only through
+//! here.
+
+mod config;
+mod discovery;
+mod engine;
+mod errors;
+mod nearest;
+mod request_id;
+mod wiring;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use fast_llm_coordinator::CallOptions;
+use llm_wire::openai::ChatRequest;
+use route_plan::RoutePlan;
+use tokio::sync::OnceCell;
+
+pub use child_engine::Engine;
+pub use config::{
+    ConfigError, ConfigSource, EngineConfig, Loaded, Location, ServerConfig, Setting, UatConfig, parse_bind,
+    process_environment,
+};
+pub use discovery::{Neighbour, Neighbours, look_for};
+pub use errors::{ErrorRow, HttpError, RuntimeError, TABLE, error_body, row_of};
+pub use fast_llm_coordinator::{
+    Answer, Attempt, CacheOutcome, ChatStream, CoordinatorError, Outcome, RoutingReport, Stats,
+};
+pub use nearest::{nearest, nearest_few};
+pub use route_plan::{EndpointHealth, EndpointState};
+pub use wiring::{ModelFile, ModelInfo};
+
+use request_id::RequestIds;
+use wiring::Wiring;
+
+/// The product's core: everything behind the HTTP server, the terminal and the Node classes.
+pub struct Runtime {
+    config: UatConfig,
+    engine: Option<Arc<Engine>>,
+    neighbours: Neighbours,
+    /// Swapped whole, so that a request sees one configuration from beginning to end.
+    wiring: ArcSwap<Wiring>,
+    discovered: OnceCell<()>,
+    request_ids: RequestIds,
+    /// Seconds since 1970: what the lists of models give as their creation.
+    started: u64,
+    closed: AtomicBool,
+}
+
+/// What a caller may add to a request.
+#[derive(Debug, Clone)]
+pub struct ChatOptions {
+    /// The id under which the request is reported; absent: one is made.
+    pub request_id: Option<Arc<str>>,
+    /// For the whole answer; absent: the endpoint's own limits.
+    pub timeout: Option<Duration>,
+    /// When the request arrived: our own share of its time counts from here.
+    pub received: Instant,
+}
+
+impl Default for ChatOptions {
+    fn default() -> Self {
+        Self { request_id: None, timeout: None, received: Instant::now() }
+    }
+}
+
+impl Runtime {
+    /// Checks the configuration and wires the services. Starts nothing and touches no network; reads key files.
+    ///
+    /// `engine_search` are folders in which the engine may lie besides the usual places.
+    ///
+    /// # Errors
+    /// `UAT_CONFIG` with the path of the first thing that is wrong.
+    pub fn new(config: UatConfig, engine_search: Vec<PathBuf>) -> Result<Arc<Self>, RuntimeError> {
+        Self::with_neighbours(config, engine_search, Neighbours::default())
+    }
+
+    /// The same, looking for other local servers elsewhere than at their usual ports.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_neighbours(
+        config: UatConfig,
+        engine_search: Vec<PathBuf>,
+        neighbours: Neighbours,
+    ) -> Result<Arc<Self>, RuntimeError> {
+        config.validate()?;
+        let engine = config.engine.enabled.then(|| Arc::new(engine::engine(&config.engine, engine_search)));
+        let wiring = Wiring::new(wiring::configured(&config), engine.as_ref())?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(Arc::new(Self {
+            config,
+            engine,
+            neighbours,
+            wiring: ArcSwap::from_pointee(wiring),
+            discovered: OnceCell::new(),
+            request_ids: RequestIds::new(fastrand::u64(..)),
+            started: now.as_secs(),
+            closed: AtomicBool::new(false),
+        }))
+    }
+
+    /// What the first call needs: without endpoints and models in the configuration, looks for other local servers.
+    /// Every call after the first returns at once; [`chat`](Self::chat) calls it.
+    ///
+    /// # Errors
+    /// `UAT_CLOSED`; `UAT_CONFIG` if what was found cannot be wired.
+    pub async fn ready(&self) -> Result<(), RuntimeError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(RuntimeError::Closed);
+        }
+        self.discovered.get_or_try_init(|| self.discover()).await.copied()
+    }
+
+    async fn discover(&self) -> Result<(), RuntimeError> {
+        if !wiring::is_unconfigured(&self.config) {
+            return Ok(());
+        }
+        let found = look_for(&self.neighbours).await;
+        if !found.is_empty() {
+            let mut config = wiring::configured(&self.config);
+            discovery::add_neighbours(&mut config, &found);
+            self.wiring.store(Arc::new(Wiring::new(config, self.engine.as_ref())?));
+        }
+        Ok(())
+    }
+
+    /// Answers a chat request. Resolves when the whole answer is there or, for a stream, its first content; dropping
+    /// the future or the stream closes the connection to whoever was asked.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] by its code: `UAT_MODEL_NOT_FOUND` (unknown, or its file is not pulled),
+    /// `UAT_INVALID_INPUT`, `UAT_CONTEXT_LENGTH_EXCEEDED`, `UAT_UPSTREAM`, `UAT_ALL_ENDPOINTS_FAILED`,
+    /// `UAT_TIMEOUT`, `UAT_ENGINE_UNAVAILABLE`, `UAT_CLOSED`.
+    pub async fn chat(&self, request: ChatRequest, options: ChatOptions) -> Result<Answer, RuntimeError> {
+        self.ready().await?;
+        let wiring = self.wiring.load_full();
+        wiring.require_file(request.model())?;
+        let request_id = options.request_id.unwrap_or_else(|| self.request_ids.make());
+        let plan = RoutePlan::single(request_id, request.model());
+        let call = CallOptions { timeout: options.timeout, received: options.received };
+        Ok(wiring.coordinator.execute(&plan, &request, call).await?)
+    }
+
+    /// A fresh id for a request.
+    pub fn new_request_id(&self) -> Arc<str> {
+        self.request_ids.make()
+    }
+
+    /// The models that can be asked for; before [`ready`](Self::ready), without those of other local servers.
+    pub fn models(&self) -> Vec<ModelInfo> {
+        self.wiring.load().models(self.started)
+    }
+
+    /// Why the local engine could not answer as `model`, if its file is not there; the sentence says how to get it.
+    pub fn missing_file(&self, model: &str) -> Option<RuntimeError> {
+        self.wiring.load().require_file(model).err()
+    }
+
+    /// The state of each endpoint, from the answers it gave.
+    pub fn health(&self) -> Vec<EndpointHealth> {
+        self.wiring.load().coordinator.health()
+    }
+
+    /// Counts since the start.
+    pub fn stats(&self) -> Stats {
+        self.wiring.load().coordinator.stats()
+    }
+
+    /// The configuration that counts.
+    pub fn config(&self) -> &UatConfig {
+        &self.config
+    }
+
+    /// The local engine, unless the configuration switches it off.
+    pub fn engine(&self) -> Option<&Arc<Engine>> {
+        self.engine.as_ref()
+    }
+
+    /// Refuses further calls and lets the engine go; it ends by itself when nobody else uses it. Answers that are
+    /// under way go on until their streams are dropped.
+    pub async fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        if let Some(engine) = &self.engine {
+            engine.close().await;
+        }
+    }
+}

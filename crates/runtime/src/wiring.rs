@@ -1,0 +1,125 @@
+//! The services as one configuration wires them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use child_engine::Engine;
+use fast_llm_coordinator::{Coordinator, CoordinatorConfig, EngineDialer, ModelConfig, Protocol};
+use model_store::{ModelState, ModelStore};
+
+use crate::config::UatConfig;
+use crate::discovery;
+use crate::engine::Dialer;
+use crate::errors::RuntimeError;
+
+/// A model that can be asked for.
+#[derive(Debug, Clone)]
+pub struct ModelInfo {
+    /// The public name.
+    pub name: Arc<str>,
+    /// Seconds since 1970 from which this process has offered it.
+    pub created: u64,
+    /// The endpoints that serve it; the first one is its owner in lists that want one.
+    pub endpoints: Vec<Arc<str>>,
+    /// What it can do, as configured.
+    pub capabilities: Vec<String>,
+    /// Prompt and answer together, in tokens, as configured.
+    pub context_tokens: Option<u64>,
+    /// The file that the local engine reads, if it serves the model and the file is a known one that is there.
+    pub file: Option<ModelFile>,
+}
+
+/// A file of the model store.
+#[derive(Debug, Clone)]
+pub struct ModelFile {
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// SHA-256, in hexadecimal.
+    pub sha256: &'static str,
+}
+
+/// A model that only the engine serves: whether its file is there can be said before the engine is started.
+struct EngineModel {
+    /// What the engine knows it by: a name of the catalogue or a path.
+    source: Arc<str>,
+    /// Once the file was seen it is not looked for again.
+    seen: AtomicBool,
+}
+
+pub(crate) struct Wiring {
+    pub(crate) coordinator: Coordinator,
+    models: Vec<ModelConfig>,
+    engine_models: HashMap<Arc<str>, EngineModel>,
+}
+
+/// Whether the configuration says nothing about who answers.
+pub(crate) fn is_unconfigured(config: &UatConfig) -> bool {
+    config.endpoints.is_empty() && config.models.is_empty()
+}
+
+/// What the configuration says about who answers; the embedded engine if it says nothing.
+pub(crate) fn configured(config: &UatConfig) -> CoordinatorConfig {
+    if is_unconfigured(config) {
+        return discovery::engine_alone(&config.engine);
+    }
+    CoordinatorConfig { endpoints: config.endpoints.clone(), models: config.models.clone() }
+}
+
+impl Wiring {
+    pub(crate) fn new(config: CoordinatorConfig, engine: Option<&Arc<Engine>>) -> Result<Self, RuntimeError> {
+        let is_engine = |name: &Arc<str>| {
+            config.endpoints.iter().any(|e| e.name == *name && e.protocol == Protocol::UatEngine)
+        };
+        let engine_models = config
+            .models
+            .iter()
+            .filter(|model| model.endpoints.iter().all(|served| is_engine(&served.endpoint)))
+            .filter_map(|model| {
+                let served = model.endpoints.first()?;
+                let source = served.model.clone().unwrap_or_else(|| model.name.clone());
+                Some((model.name.clone(), EngineModel { source, seen: AtomicBool::new(false) }))
+            })
+            .collect();
+        let models = config.models.clone();
+        let dialer = engine.map(|engine| Arc::new(Dialer(engine.clone())) as Arc<dyn EngineDialer>);
+        Ok(Self { coordinator: Coordinator::new(config, dialer)?, models, engine_models })
+    }
+
+    /// Says how to get a model's file where it is missing, before an engine is started for nothing.
+    pub(crate) fn require_file(&self, model: &str) -> Result<(), RuntimeError> {
+        let Some(model) = self.engine_models.get(model) else { return Ok(()) };
+        if !model.seen.load(Ordering::Relaxed) {
+            ModelStore::open()?.resolve(&model.source)?;
+            model.seen.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn models(&self, created: u64) -> Vec<ModelInfo> {
+        let files = match ModelStore::open() {
+            Ok(store) => store.list(),
+            // Without a folder for models there are no files to tell of.
+            Err(_) => Vec::new(),
+        };
+        let file_of = |name: &Arc<str>| {
+            let source = &self.engine_models.get(name)?.source;
+            let status = files.iter().find(|status| *status.entry.name == **source)?;
+            match status.state {
+                ModelState::Present { bytes } => Some(ModelFile { bytes, sha256: status.entry.sha256 }),
+                ModelState::Incomplete | ModelState::Absent => None,
+            }
+        };
+        self.models
+            .iter()
+            .map(|model| ModelInfo {
+                name: model.name.clone(),
+                created,
+                endpoints: model.endpoints.iter().map(|served| served.endpoint.clone()).collect(),
+                capabilities: model.capabilities.clone(),
+                context_tokens: model.context_tokens,
+                file: file_of(&model.name),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,257 @@
+//! `uat doctor`
+
+use std::io::{self, Write};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
+use model_store::{ModelState, ModelStore};
+use runtime::{Engine, Neighbours, Runtime, UatConfig, look_for};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{ConfigArgs, block_on, human_bytes};
+use crate::failure::Failure;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print JSON for programs.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Ok,
+    /// Something that can be done without.
+    Note,
+    /// Without it nothing answers.
+    Failed,
+}
+
+#[derive(Debug, Serialize)]
+struct Check {
+    what: String,
+    verdict: Verdict,
+    found: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+}
+
+impl Check {
+    fn new(verdict: Verdict, what: impl Into<String>, found: impl Into<String>) -> Self {
+        Self { what: what.into(), verdict, found: found.into(), hint: None }
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let checks = block_on(examine(args))?;
+    let failed = checks.iter().any(|check| check.verdict == Verdict::Failed);
+    let mut out = io::stdout().lock();
+    if args.json {
+        let document = json!({ "ok": !failed, "version": env!("CARGO_PKG_VERSION"), "checks": checks });
+        writeln!(out, "{document}")?;
+    } else {
+        let width = checks.iter().map(|check| check.what.chars().count()).max().unwrap_or(0);
+        for check in &checks {
+            let mark = match check.verdict {
+                Verdict::Ok => "\u{2713}",
+                Verdict::Note => "-",
+                Verdict::Failed => "\u{2717}",
+            };
+            writeln!(out, "{mark} {:width$}  {}", check.what, check.found)?;
+            if let Some(hint) = &check.hint {
+                writeln!(out, "  {:width$}  try: {hint}", "")?;
+            }
+        }
+    }
+    if failed { Err(Failure::Shown) } else { Ok(()) }
+}
+
+async fn examine(args: &Args) -> Result<Vec<Check>, Failure> {
+    let mut checks = Vec::new();
+    let config = match args.config.load() {
+        Ok(loaded) => {
+            let source =
+                loaded.file().map_or("built-in, no uat.toml here".to_owned(), |f| f.display().to_string());
+            checks.push(Check::new(Verdict::Ok, "configuration", source));
+            loaded.config
+        }
+        Err(mut error) => {
+            let hint = error.hint.take();
+            let mut check = Check::new(Verdict::Failed, "configuration", error.to_string());
+            check.hint = hint;
+            checks.push(check);
+            UatConfig::default()
+        }
+    };
+    let unconfigured = config.endpoints.is_empty() && config.models.is_empty();
+    let neighbours = if unconfigured { look_for(&Neighbours::default()).await } else { Vec::new() };
+    // With somebody else to answer, the engine of our own may be missing.
+    let needed = if unconfigured && neighbours.is_empty() { Verdict::Failed } else { Verdict::Note };
+
+    let runtime = Runtime::with_neighbours(config.clone(), Vec::new(), Neighbours::none())?;
+    match runtime.engine() {
+        None => checks.push(Check::new(Verdict::Note, "engine", "switched off by engine.enabled = false")),
+        Some(engine) => checks.extend(examine_engine(engine, needed).await),
+    }
+    checks.extend(models(&config, needed));
+    if unconfigured {
+        for (name, label) in [("ollama", "Ollama"), ("lm-studio", "LM Studio")] {
+            checks.push(match neighbours.iter().find(|neighbour| neighbour.name == name) {
+                Some(found) => {
+                    let found = format!("{} model(s) at {}", found.models.len(), found.address);
+                    Check::new(Verdict::Ok, label, found)
+                }
+                None => Check::new(Verdict::Note, label, "does not answer on its default port"),
+            });
+        }
+    }
+    for endpoint in &config.endpoints {
+        if let Some(base_url) = &endpoint.base_url {
+            checks.push(reachable(&endpoint.name, base_url).await);
+        }
+    }
+    runtime.close().await;
+    Ok(checks)
+}
+
+async fn examine_engine(engine: &Arc<Engine>, needed: Verdict) -> Vec<Check> {
+    let program = match engine.locate() {
+        Ok(program) => program,
+        Err(error) => {
+            return vec![
+                Check::new(needed, "engine", error.to_string())
+                    .hint("build it with `npm run build:rust`, or point UAT_ENGINE_PATH at it"),
+            ];
+        }
+    };
+    let mut checks = vec![Check::new(Verdict::Ok, "engine program", program.display().to_string())];
+    checks.push(match tokio::time::timeout(ENGINE_PATIENCE, ask_engine(engine)).await {
+        Ok(Ok(health)) => Check::new(Verdict::Ok, "engine", describe_engine(&health)),
+        Ok(Err(error)) => Check::new(needed, "engine", format!("does not answer: {error}")),
+        Err(_) => {
+            Check::new(needed, "engine", format!("did not answer within {} s", ENGINE_PATIENCE.as_secs()))
+        }
+    });
+    if let Ok(socket) = engine.socket_path()
+        && let Some(folder) = socket.parent()
+    {
+        checks.push(writable("engine folder", folder, needed));
+    }
+    checks
+}
+
+/// A start without a model takes less than a second; a machine under load is given more.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(15);
+
+async fn ask_engine(engine: &Engine) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+    /// The engine's health is a few hundred bytes.
+    const LONGEST: usize = 64 << 10;
+    let stream = engine.connect().await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let request = hyper::Request::get("/health").header("host", "uat-engine").body(Empty::<Bytes>::new())?;
+    let exchange = async {
+        let response = sender.send_request(request).await?;
+        let body = Limited::new(response.into_body(), LONGEST).collect().await?.to_bytes();
+        Ok(serde_json::from_slice(&body)?)
+    };
+    tokio::select! {
+        result = exchange => result,
+        ended = connection => Err(format!("the engine closed the connection: {ended:?}").into()),
+    }
+}
+
+fn describe_engine(health: &Value) -> String {
+    let text =
+        |key: &str| health.get(key).map(|value| value.as_str().map_or(value.to_string(), str::to_owned));
+    let mut parts = vec!["answers".to_owned()];
+    parts.extend(text("version").map(|version| format!("version {version}")));
+    parts.extend(text("pid").map(|pid| format!("pid {pid}")));
+    parts.extend(text("threads").map(|threads| format!("{threads} threads")));
+    parts.extend(text("backends").map(|backends| format!("backends {backends}")));
+    parts.join(", ")
+}
+
+fn models(config: &UatConfig, needed: Verdict) -> Vec<Check> {
+    let store = match ModelStore::open() {
+        Ok(store) => store,
+        Err(error) => return vec![Check::new(needed, "models", error.to_string())],
+    };
+    let mut checks = vec![writable("models folder", store.dir(), Verdict::Note)];
+    let wanted = &config.engine.model;
+    for model in store.list() {
+        let what = format!("model {}", model.entry.name);
+        let pull = format!("uat models pull {}", model.entry.name);
+        let verdict =
+            if *wanted == model.entry.name && config.engine.enabled { needed } else { Verdict::Note };
+        checks.push(match model.state {
+            ModelState::Present { bytes } => Check::new(Verdict::Ok, what, human_bytes(bytes)),
+            ModelState::Incomplete => Check::new(verdict, what, "its download was interrupted").hint(pull),
+            ModelState::Absent => Check::new(verdict, what, "not on this machine").hint(pull),
+        });
+    }
+    if store.list().iter().all(|model| model.entry.name != wanted)
+        && let Err(error) = store.resolve(wanted)
+    {
+        checks.push(Check::new(needed, format!("model {wanted}"), error.to_string()));
+    }
+    checks
+}
+
+/// Whether files can be made in `folder`, or in the nearest folder above it that exists.
+fn writable(what: &str, folder: &Path, otherwise: Verdict) -> Check {
+    let existing = folder.ancestors().find(|ancestor| ancestor.is_dir()).unwrap_or(folder);
+    let probe = existing.join(format!(".uat-doctor-{}", std::process::id()));
+    match std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe)) {
+        Ok(()) => Check::new(Verdict::Ok, what, folder.display().to_string()),
+        Err(error) => {
+            Check::new(otherwise, what, format!("{} cannot be written: {error}", existing.display()))
+                .hint("check the owner of the folder, and that the disk is not full")
+        }
+    }
+}
+
+/// Only whether something listens: asking more would need the key.
+async fn reachable(name: &str, base_url: &str) -> Check {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    let what = format!("endpoint {name}");
+    // Its form was checked with the configuration.
+    let Some(address) = base_url.parse().ok().and_then(|uri| host_and_port(&uri)) else {
+        return Check::new(Verdict::Note, what, "its base_url is not understood");
+    };
+    let resolved = address.clone();
+    let addresses = tokio::task::spawn_blocking(move || -> io::Result<Vec<SocketAddr>> {
+        Ok((resolved.0.as_str(), resolved.1).to_socket_addrs()?.collect())
+    });
+    let connecting = async {
+        let addresses = addresses.await.map_err(io::Error::other)??;
+        tokio::net::TcpStream::connect(addresses.as_slice()).await
+    };
+    let shown = format!("{}:{}", address.0, address.1);
+    match tokio::time::timeout(PATIENCE, connecting).await {
+        Ok(Ok(_)) => Check::new(Verdict::Ok, what, format!("listens at {shown}")),
+        Ok(Err(error)) => Check::new(Verdict::Note, what, format!("{shown}: {error}")),
+        Err(_) => {
+            Check::new(Verdict::Note, what, format!("{shown} did not answer within {} s", PATIENCE.as_secs()))
+        }
+    }
+}
+
+fn host_and_port(uri: &hyper::Uri) -> Option<(String, u16)> {
+    let usual = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+    let host = uri.host()?.trim_matches(['[', ']']).to_owned();
+    Some((host, uri.port_u16().unwrap_or(usual)))
+}

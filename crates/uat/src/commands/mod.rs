@@ -1,0 +1,59 @@
+//! One file per command.
+
+pub(crate) mod chat;
+pub(crate) mod config;
+pub(crate) mod doctor;
+pub(crate) mod models;
+pub(crate) mod serve;
+
+use std::future::Future;
+use std::path::PathBuf;
+
+use clap::Args;
+use runtime::{ConfigError, ConfigSource, Loaded, UatConfig, process_environment};
+
+use crate::failure::Failure;
+
+/// Where a command takes its settings from.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    /// The configuration file; without it the one that UAT_CONFIG names, else ./uat.toml, else none.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+impl ConfigArgs {
+    pub(crate) fn load(&self) -> Result<Loaded, ConfigError> {
+        let source = match &self.config {
+            Some(file) => ConfigSource::File(file.clone()),
+            None => ConfigSource::Default,
+        };
+        UatConfig::load(source, process_environment())
+    }
+}
+
+/// Runs a command that waits for one thing at a time: threads would only cost memory.
+fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
+}
+
+/// Bytes as people read them.
+fn human_bytes(bytes: u64) -> String {
+    const UNITS: [(&str, u64); 3] = [("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)];
+    match UNITS.iter().find(|(_, size)| bytes >= *size) {
+        Some((unit, size)) => format!("{:.1} {unit}", bytes as f64 / *size as f64),
+        None => format!("{bytes} B"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_rounded_to_a_unit() {
+        assert_eq!(human_bytes(0), "0 B");
+        assert_eq!(human_bytes(98_362_432), "98.4 MB");
+        assert_eq!(human_bytes(1_000), "1.0 kB");
+    }
+}

@@ -1,0 +1,103 @@
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use model_store::StoreError;
+use runtime::{ConfigError, RuntimeError};
+
+/// Why a command did not work, and how the process says so.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// `error[CODE]: message`, and what to try. Exit code 1.
+    Failed { code: &'static str, message: String, hint: Option<String> },
+    /// The command line cannot be carried out. Exit code 2.
+    Usage(String),
+    /// What is wrong was already printed. Exit code 1.
+    Shown,
+    /// Ctrl-C. Exit code 130.
+    Interrupted,
+    /// Nobody reads our output any more (`uat models list | head -1`): no error.
+    BrokenPipe,
+}
+
+impl Failure {
+    pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self::Failed { code, message: message.into(), hint: None }
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::Usage(message.into())
+    }
+
+    pub(crate) fn hint(self, text: impl Into<String>) -> Self {
+        match self {
+            Self::Failed { code, message, .. } => Self::Failed { code, message, hint: Some(text.into()) },
+            other => other,
+        }
+    }
+
+    /// Says it on standard error and gives the exit code.
+    pub(crate) fn report(self) -> ExitCode {
+        let mut out = io::stderr().lock();
+        let (code, said) = match self {
+            Self::Failed { code, message, hint } => {
+                let said = writeln!(out, "error[{code}]: {message}");
+                (1, said.and_then(|()| hint.map_or(Ok(()), |hint| writeln!(out, "try: {hint}"))))
+            }
+            Self::Usage(message) => {
+                (2, writeln!(out, "error: {message}\n\nFor more information, try '--help'."))
+            }
+            Self::Shown => (1, Ok(())),
+            Self::Interrupted => (130, Ok(())),
+            Self::BrokenPipe => (0, Ok(())),
+        };
+        // With standard error gone too there is nobody left to tell.
+        drop(said);
+        ExitCode::from(code)
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(mut error: ConfigError) -> Self {
+        let hint = error.hint.take();
+        Self::Failed { code: error.code(), message: error.to_string(), hint }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Cancelled { .. } => Self::Interrupted,
+            StoreError::NotPulled { ref name, .. } => {
+                let hint = format!("uat models pull {name}");
+                Self::new(error.code(), error.to_string()).hint(hint)
+            }
+            error => Self::new(error.code(), error.to_string()),
+        }
+    }
+}
+
+impl From<RuntimeError> for Failure {
+    fn from(error: RuntimeError) -> Self {
+        match error {
+            RuntimeError::Config(error) => error.into(),
+            RuntimeError::Store(error) => error.into(),
+            error => {
+                let failure = Self::new(error.code(), error.to_string());
+                match error.code() {
+                    "UAT_ENGINE_UNAVAILABLE" => failure.hint("uat doctor"),
+                    _ => failure,
+                }
+            }
+        }
+    }
+}
+
+/// Errors of reading and writing the terminal; files have errors of their own.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::BrokenPipe,
+            _ => Self::new("UAT_STORAGE", format!("cannot read or write the terminal: {error}")),
+        }
+    }
+}

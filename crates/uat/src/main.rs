@@ -1,0 +1,66 @@
+//! `uat`: the gateway as a server, a chat in the terminal, models, and what is wrong.
+//!
+//! Each command is a file in `commands`; everything that they do is done by `runtime` and `http-api`.
+//!
+//! Exit codes: 0 it worked, 1 it did not, 2 the command line is wrong, 130 interrupted.
+
+mod commands;
+mod failure;
+mod log;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use log::LogFormat;
+
+/// A local-first AI runtime: a gateway for OpenAI and Ollama clients, with a model of its own.
+#[derive(Debug, Parser)]
+#[command(name = "uat", version, max_term_width = 110)]
+#[command(
+    after_help = "Exit codes: 0 it worked, 1 it did not, 2 the command line is wrong, 130 interrupted.\n\
+Settings come from --config, else the file that UAT_CONFIG names, else ./uat.toml; UAT__SERVER__BIND=... overrides server.bind."
+)]
+struct Cli {
+    /// Log lines as text for people, or as JSON for programs. Logs go to standard error.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Human, help_heading = "Logging")]
+    log_format: LogFormat,
+    /// What is logged: error, warn, info, debug, or per part such as `info,fast_llm_coordinator=debug`.
+    #[arg(long, global = true, env = "UAT_LOG", value_name = "FILTER", help_heading = "Logging")]
+    log: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve OpenAI and Ollama clients over HTTP.
+    Serve(commands::serve::Args),
+    /// Ask a model from the terminal; no server needed.
+    Chat(commands::chat::Args),
+    /// List, fetch and remove the models of the local engine.
+    Models(commands::models::Args),
+    /// Check that everything needed is there, and say what to do where it is not.
+    Doctor(commands::doctor::Args),
+    /// Check or show the configuration.
+    Config(commands::config::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // A server tells what it does; a command in the terminal speaks only when something is wrong.
+    let default_level = if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn" };
+    let result = log::start(cli.log.as_deref().unwrap_or(default_level), cli.log_format).and_then(|()| {
+        match cli.command {
+            Command::Serve(args) => commands::serve::run(&args),
+            Command::Chat(args) => commands::chat::run(&args),
+            Command::Models(args) => commands::models::run(&args),
+            Command::Doctor(args) => commands::doctor::run(&args),
+            Command::Config(args) => commands::config::run(&args),
+        }
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
