@@ -64,7 +64,7 @@ class NativeStream implements BackendStream {
 
   async next(): Promise<ChatChunk[] | null> {
     try {
-      this.#stream ??= await this.#native.stream(Buffer.from(this.#request.json), this.#cancelling.handle, this.#options.timeoutMs);
+      this.#stream ??= await this.#native.stream(streamed(this.#request), this.#cancelling.handle, this.#options.timeoutMs);
       const batch = await this.#stream.next();
       if (batch !== null) return JSON.parse(batch.toString('utf8')) as ChatChunk[];
       this.#cancelling.release();
@@ -104,6 +104,11 @@ class Cancelling {
   release(): void {
     this.#signal?.removeEventListener('abort', this.#cancel);
   }
+}
+
+/** The prepared request never is an empty object, so a comma fits. */
+function streamed({ json }: PreparedRequest): Buffer {
+  return Buffer.from(`${json.slice(0, -1)},"stream":true}`);
 }
 
 function configSource(config: GatewayConfig | string | undefined): { configPath?: string; configJson?: string } {

@@ -3,7 +3,7 @@ import type { ChatChunk, CoordinatorStats, EndpointHealth, RoutingReport } from 
 /** A request that has passed the wrapper's checks, frozen as JSON at the time of the call. */
 export interface PreparedRequest {
   model: string;
-  /** The request as one JSON document with OpenAI's snake_case names. */
+  /** The request as one JSON document with OpenAI's snake_case names, without `stream`. */
   json: string;
 }
 

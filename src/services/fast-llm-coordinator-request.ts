@@ -72,7 +72,8 @@ function checkStop(stop: unknown): void {
 }
 
 function withoutAliases(request: Record<string, unknown>): Record<string, unknown> {
-  const body = { ...request };
+  // The method that was called decides whether the answer is streamed.
+  const { stream: _, ...body } = request;
   for (const [alias, name] of ALIASES) {
     if (body[alias] === undefined) continue;
     if (body[name] !== undefined && body[name] !== body[alias]) throw invalidInput(alias, `the same value as ${name}, or only one of the two`, body[alias]);

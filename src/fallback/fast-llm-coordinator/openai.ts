@@ -5,7 +5,10 @@ import { SseDecoder } from './lines.js';
 /** OpenAI's own dialect, which the local engine speaks too: everything but `model` and `stream` passes as it is. */
 export const openai: Dialect = {
   path: '/chat/completions',
-  request: (request, model, stream) => ({ ...request, model, stream }),
+  request({ stream_options, ...request }, model, stream) {
+    // OpenAI's API refuses stream_options where nothing is streamed.
+    return { ...request, model, ...(stream ? { stream, ...(stream_options === undefined ? {} : { stream_options }) } : {}) };
+  },
   completion(json) {
     if (!isObject(json)) throw new NotOfTheDialect('expected a JSON object with `choices`');
     if (json['error'] != null) throw new ErrorInAnswer(json['error']);

@@ -1,0 +1,104 @@
+//! How errors cross: the message of each exception is a JSON object `{code, message, retryable, details}`, from which
+//! the wrapper makes the `UniversalAiError` that users see.
+//!
+//! napi lets synchronous functions choose `error.code`, but neither promises nor further properties; one form for all
+//! paths is simpler than three, and an error made in JavaScript has the caller's stack.
+
+use llm_wire::WireError;
+use runtime::{CoordinatorError, RuntimeError};
+use serde_json::{Map, Value, json};
+
+/// An error as it crosses.
+#[derive(Debug, Clone)]
+pub(crate) struct Crossing {
+    code: &'static str,
+    message: String,
+    retryable: bool,
+    details: Map<String, Value>,
+}
+
+impl Crossing {
+    /// The call's own [`CancelHandle`](crate::cancel::CancelHandle) was used.
+    pub(crate) fn cancelled() -> Self {
+        Self::plain("UAT_CANCELLED", "the call was cancelled by its signal")
+    }
+
+    /// The coordinator was closed under the call.
+    pub(crate) fn closed() -> Self {
+        Self::plain(
+            "UAT_CLOSED",
+            "this FastLLMCoordinator was closed while the call was under way; make a new one",
+        )
+    }
+
+    /// A bug of ours.
+    pub(crate) fn internal(message: &str) -> Self {
+        Self::plain("UAT_INTERNAL", message)
+    }
+
+    fn plain(code: &'static str, message: &str) -> Self {
+        Self { code, message: message.to_owned(), retryable: false, details: Map::new() }
+    }
+
+    /// The same with one more fact for programs.
+    pub(crate) fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.details.insert(key.to_owned(), value.into());
+        self
+    }
+}
+
+impl From<RuntimeError> for Crossing {
+    fn from(error: RuntimeError) -> Self {
+        let details = match details(&error) {
+            Value::Object(details) => details,
+            _ => Map::new(),
+        };
+        Self { code: error.code(), message: error.to_string(), retryable: error.retryable(), details }
+    }
+}
+
+impl From<CoordinatorError> for Crossing {
+    fn from(error: CoordinatorError) -> Self {
+        RuntimeError::from(error).into()
+    }
+}
+
+impl From<Crossing> for napi::Error {
+    fn from(Crossing { code, message, retryable, details }: Crossing) -> Self {
+        let envelope =
+            json!({ "code": code, "message": message, "retryable": retryable, "details": details });
+        napi::Error::from_reason(envelope.to_string())
+    }
+}
+
+/// The facts of an error that programs may want, under the names that the fallback gives them too.
+fn details(error: &RuntimeError) -> Value {
+    match error {
+        RuntimeError::Config(error) => json!({ "origin": error.location.to_string(), "path": error.path }),
+        RuntimeError::Input(error) => input(error),
+        RuntimeError::Coordinator(error) => match error {
+            CoordinatorError::InvalidInput(error) => input(error),
+            CoordinatorError::ModelNotFound { model, nearest } => {
+                json!({ "model": model, "nearest": nearest })
+            }
+            CoordinatorError::Failed { failure, attempts } => match failure.status {
+                Some(status) => json!({ "attempts": attempts, "status": status }),
+                None => json!({ "attempts": attempts }),
+            },
+            CoordinatorError::DeadlineExceeded { after, attempts } => {
+                json!({ "attempts": attempts, "timeoutMs": after.as_secs_f64() * 1e3 })
+            }
+            _ => Value::Null,
+        },
+        _ => Value::Null,
+    }
+}
+
+fn input(error: &WireError) -> Value {
+    match error {
+        WireError::Invalid { field, expected, got } => {
+            json!({ "field": field, "expected": expected, "got": got })
+        }
+        _ => json!({ "field": error.param() }),
+    }
+}

@@ -1,0 +1,133 @@
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
+import { generateText, streamText } from 'ai';
+import { Ollama } from 'ollama';
+import OpenAI from 'openai';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { ROOT } from '../support/built.js';
+import { Machine, MODEL } from '../support/uat.js';
+
+const PROMPT = 'What is the capital of France? Answer in one short sentence.';
+/** Enough for that answer, and few enough for two busy cores. */
+const MAX_TOKENS = 24;
+
+let machine: Machine;
+let server: string;
+beforeAll(async () => {
+  machine = new Machine();
+  await machine.pull();
+  server = await machine.serve();
+});
+afterAll(async () => {
+  await machine?.stop();
+});
+
+/** A small model may say anything, but at temperature 0 it knows this. */
+function expectAnswer(text: string): void {
+  expect(text).toContain('Paris');
+}
+
+describe('openai for Node', () => {
+  const client = (): OpenAI => new OpenAI({ baseURL: `${server}/v1`, apiKey: 'none', maxRetries: 0 });
+  const request = { model: MODEL, messages: [{ role: 'user' as const, content: PROMPT }], temperature: 0, max_tokens: MAX_TOKENS };
+
+  it('chats', async () => {
+    const answer = await client().chat.completions.create(request);
+    expectAnswer(answer.choices[0]?.message.content ?? '');
+    expect(answer.usage?.completion_tokens).toBeGreaterThan(0);
+  });
+
+  it('streams, with the usage at the end', async () => {
+    let text = '';
+    let tokens = 0;
+    for await (const chunk of await client().chat.completions.create({ ...request, stream: true, stream_options: { include_usage: true } })) {
+      text += chunk.choices[0]?.delta.content ?? '';
+      tokens = chunk.usage?.completion_tokens ?? tokens;
+    }
+    expectAnswer(text);
+    expect(tokens).toBeGreaterThan(0);
+  });
+
+  it('lists the models', async () => {
+    const names: string[] = [];
+    for await (const model of client().models.list()) names.push(model.id);
+    expect(names).toContain(MODEL);
+  });
+
+  it('understands the error of an unknown model', async () => {
+    const failing = client().chat.completions.create({ ...request, model: 'smollm2' });
+    await expect(failing).rejects.toMatchObject({ status: 404, code: 'model_not_found', param: 'model', message: expect.stringContaining(MODEL) });
+  });
+
+  it('understands the error of a bad request', async () => {
+    const failing = client().chat.completions.create({ ...request, temperature: 7 });
+    await expect(failing).rejects.toMatchObject({ status: 400, param: 'temperature' });
+  });
+});
+
+describe('ollama for Node', () => {
+  const client = (): Ollama => new Ollama({ host: server });
+  const request = { model: MODEL, messages: [{ role: 'user', content: PROMPT }], options: { temperature: 0, num_predict: MAX_TOKENS } };
+
+  it('chats', async () => {
+    const answer = await client().chat({ ...request, stream: false });
+    expectAnswer(answer.message.content);
+    expect(answer).toMatchObject({ done: true, eval_count: expect.any(Number) });
+  });
+
+  it('streams', async () => {
+    let text = '';
+    let done = false;
+    for await (const part of await client().chat({ ...request, stream: true })) {
+      text += part.message.content;
+      done = part.done;
+    }
+    expectAnswer(text);
+    expect(done).toBe(true);
+  });
+
+  it('lists the models', async () => {
+    expect((await client().list()).models.map(model => model.name)).toContain(MODEL);
+  });
+});
+
+describe('the AI SDK with @ai-sdk/openai-compatible', () => {
+  const model = () => createOpenAICompatible({ name: 'uat', baseURL: `${server}/v1`, includeUsage: true })(MODEL);
+  const request = { prompt: PROMPT, temperature: 0, maxOutputTokens: MAX_TOKENS, maxRetries: 0 };
+
+  it('chats', async () => {
+    const { text, usage } = await generateText({ model: model(), ...request });
+    expectAnswer(text);
+    expect(usage.outputTokens).toBeGreaterThan(0);
+  });
+
+  it('streams', async () => {
+    const result = streamText({ model: model(), ...request });
+    let text = '';
+    for await (const piece of result.textStream) text += piece;
+    expectAnswer(text);
+    expect((await result.usage).outputTokens).toBeGreaterThan(0);
+  });
+});
+
+describe('openai and ollama for Python', () => {
+  const folder = join(ROOT, 'test', 'e2e', 'python');
+  const venv = join(ROOT, '.venv');
+  const python = join(venv, 'bin', 'python');
+
+  beforeAll(async () => {
+    if (!existsSync(python)) await promisify(execFile)('python3', ['-m', 'venv', venv]);
+    // Changes nothing, and asks nobody, when the pinned versions are there.
+    await promisify(execFile)(python, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '-r', join(folder, 'requirements.txt')]);
+  });
+
+  it.each(['openai_chat', 'openai_stream', 'ollama_chat', 'ollama_stream'])('%s', async check => {
+    const stdout = await machine.run(python, [join(folder, 'clients.py'), check, server, MODEL]);
+    expectAnswer(stdout);
+  });
+});
