@@ -18,7 +18,11 @@ pub struct PeakEwma {
 impl PeakEwma {
     /// `initial` stands in until the first observation, `decay` is the time constant of forgetting.
     pub fn new(initial: Duration, decay: Duration, now: Instant) -> Self {
-        Self { estimate: initial.as_secs_f64(), updated: now, decay: decay.as_secs_f64().max(f64::MIN_POSITIVE) }
+        Self {
+            estimate: initial.as_secs_f64(),
+            updated: now,
+            decay: decay.as_secs_f64().max(f64::MIN_POSITIVE),
+        }
     }
 
     /// Takes in one latency that became known at `now`.

@@ -12,6 +12,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use llm_wire::WireError;
 use llm_wire::openai::{self, ChatRequest, UpstreamError, Usage};
+use tokio_util::task::TaskTracker;
 
 use crate::dialect::{AnswerNames, Piece, StreamDecoder};
 use crate::endpoint::{DEFAULT_COOLDOWN, Endpoint, InFlight, Verdict};
@@ -24,6 +25,9 @@ const MAX_ANSWER_BYTES: usize = 64 << 20;
 const MAX_ERROR_BYTES: usize = 64 << 10;
 /// How much may come before the first content: role chunks and the like, not a flood of them.
 const MAX_PREAMBLE_BYTES: usize = 1 << 20;
+
+/// How long the end of a finished stream is waited for before its connection is closed rather than used again.
+const DRAIN_FOR: Duration = Duration::from_millis(500);
 
 /// What an attempt got.
 pub(crate) enum Established {
@@ -52,6 +56,7 @@ pub(crate) async fn attempt(
     model: &str,
     request_id: &str,
     patience: Duration,
+    drains: &TaskTracker,
 ) -> Result<Established, FailedAttempt> {
     let endpoint = Arc::clone(in_flight.endpoint());
     let mut in_flight = in_flight;
@@ -65,7 +70,9 @@ pub(crate) async fn attempt(
         }
         Ok(Ok(Answer::Streaming { preamble, body, decoder, finished, done })) => {
             in_flight.first_content(Instant::now());
-            return Ok(Established::Streaming { preamble, upstream: Upstream { body, decoder, in_flight, finished, done } });
+            let (body, drains) = (Some(body), drains.clone());
+            let upstream = Upstream { body, drains, decoder, in_flight, finished, done };
+            return Ok(Established::Streaming { preamble, upstream });
         }
         Ok(Err(failed)) => failed,
         Err(_) => FailedAttempt {
@@ -93,10 +100,13 @@ async fn ask(
     model: &str,
     request_id: &str,
 ) -> Result<Answer, FailedAttempt> {
-    let http_request = endpoint
-        .dialect
-        .request(request, model, request_id)
-        .map_err(|e| neutral(Failure { is_final: false, retryable: false, ..failure(endpoint, "UAT_INVALID_INPUT", e.to_string()) }))?;
+    let http_request = endpoint.dialect.request(request, model, request_id).map_err(|e| {
+        neutral(Failure {
+            is_final: false,
+            retryable: false,
+            ..failure(endpoint, "UAT_INVALID_INPUT", e.to_string())
+        })
+    })?;
     let response = endpoint.client.request(http_request).await.map_err(|e| not_sent(endpoint, &e))?;
     if response.status() != StatusCode::OK {
         return Err(refused(endpoint, response).await);
@@ -155,7 +165,11 @@ async fn first_content(
             return Ok(Answer::Streaming { preamble, body, decoder, finished, done });
         }
         if done {
-            return Err(unhealthy(failure(endpoint, "UAT_UPSTREAM", "the stream ended without any content".to_owned())));
+            return Err(unhealthy(failure(
+                endpoint,
+                "UAT_UPSTREAM",
+                "the stream ended without any content".to_owned(),
+            )));
         }
         if bytes > MAX_PREAMBLE_BYTES {
             return Err(unhealthy(failure(
@@ -184,7 +198,9 @@ async fn first_content(
 
 /// A streamed answer that has begun.
 pub(crate) struct Upstream {
-    body: Incoming,
+    /// `None` once its end was seen or left to `drains`.
+    body: Option<Incoming>,
+    drains: TaskTracker,
     decoder: StreamDecoder,
     in_flight: InFlight,
     finished: bool,
@@ -197,12 +213,14 @@ impl Upstream {
     }
 
     /// The next chunk document with the usage in it, if any; `None` after a finished answer.
-    pub(crate) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<(Bytes, Option<Usage>), Failure>>> {
+    pub(crate) fn poll_chunk(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<(Bytes, Option<Usage>), Failure>>> {
         loop {
             if self.done {
                 self.in_flight.success(Instant::now());
-                // Reading the terminator, which usually lies ready, lets the connection be used again.
-                let _ = Pin::new(&mut self.body).poll_frame(cx);
+                self.hand_back_connection(cx);
                 return Poll::Ready(None);
             }
             match self.decoder.next_piece() {
@@ -234,7 +252,8 @@ impl Upstream {
                 }
                 None => {}
             }
-            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            let Some(body) = self.body.as_mut() else { return Poll::Ready(None) };
+            match ready!(Pin::new(body).poll_frame(cx)) {
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
                         self.decoder.push(data);
@@ -262,6 +281,19 @@ impl Upstream {
     pub(crate) fn stalled(&mut self, message: String) -> Failure {
         let failed = unhealthy(failure(self.in_flight.endpoint(), "UAT_TIMEOUT", message));
         self.fail(failed)
+    }
+
+    /// The connection can be used again once the end of its body was read. Many servers write that end apart from
+    /// `[DONE]`; the client does not wait for it.
+    fn hand_back_connection(&mut self, cx: &mut Context<'_>) {
+        if let Some(mut body) = self.body.take()
+            && Pin::new(&mut body).poll_frame(cx).is_pending()
+        {
+            self.drains.spawn(async move {
+                // Whichever comes first: after the timeout the connection is closed instead.
+                let _ended_or_late = tokio::time::timeout(DRAIN_FOR, body.collect()).await;
+            });
+        }
     }
 
     fn fail(&mut self, failed: FailedAttempt) -> Failure {
@@ -317,9 +349,10 @@ fn neutral(failure: Failure) -> FailedAttempt {
 
 fn not_sent(endpoint: &Endpoint, error: &hyper_util::client::legacy::Error) -> FailedAttempt {
     match ConnectError::find(error) {
-        Some(ConnectError::Engine(dial)) => {
-            unhealthy(Failure { retryable: dial.retryable, ..failure(endpoint, dial.code, dial.message.clone()) })
-        }
+        Some(ConnectError::Engine(dial)) => unhealthy(Failure {
+            retryable: dial.retryable,
+            ..failure(endpoint, dial.code, dial.message.clone())
+        }),
         Some(timeout @ ConnectError::TimedOut(_)) => {
             unhealthy(failure(endpoint, "UAT_TIMEOUT", timeout.to_string()))
         }
@@ -356,7 +389,12 @@ async fn refused(endpoint: &Endpoint, response: Response<Incoming>) -> FailedAtt
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     match read(endpoint, response.into_body(), MAX_ERROR_BYTES).await {
         Ok(body) => classify(endpoint, status, openai::parse_error(&body), retry_after),
-        Err(_) => classify(endpoint, status, UpstreamError { message: String::new(), code: None, kind: None, uat_code: None }, retry_after),
+        Err(_) => classify(
+            endpoint,
+            status,
+            UpstreamError { message: String::new(), code: None, kind: None, uat_code: None },
+            retry_after,
+        ),
     }
 }
 
@@ -375,7 +413,8 @@ fn classify(
         ..failure(endpoint, "UAT_UPSTREAM", format!("status {}{says}", status.as_u16()))
     };
     let own = error.uat_code.as_deref().and_then(own_code);
-    let too_long = own == Some("UAT_CONTEXT_LENGTH_EXCEEDED") || error.code.as_deref() == Some("context_length_exceeded");
+    let too_long = own == Some("UAT_CONTEXT_LENGTH_EXCEEDED")
+        || error.code.as_deref() == Some("context_length_exceeded");
     // An error that is the request's own is passed on in the endpoint's own words.
     let own_words = |code, is_final| Failure {
         code,
@@ -406,15 +445,24 @@ fn classify(
 
 /// The codes that our own engine sends, as constants.
 fn own_code(code: &str) -> Option<&'static str> {
-    ["UAT_INVALID_INPUT", "UAT_MODEL_NOT_FOUND", "UAT_CONTEXT_LENGTH_EXCEEDED", "UAT_OVERLOADED", "UAT_CORRUPT_VALUE", "UAT_UNSUPPORTED"]
-        .into_iter()
-        .find(|known| *known == code)
+    [
+        "UAT_INVALID_INPUT",
+        "UAT_MODEL_NOT_FOUND",
+        "UAT_CONTEXT_LENGTH_EXCEEDED",
+        "UAT_OVERLOADED",
+        "UAT_CORRUPT_VALUE",
+        "UAT_UNSUPPORTED",
+    ]
+    .into_iter()
+    .find(|known| *known == code)
 }
 
 /// The status that would have come with a code that arrives inside a stream.
 fn status_of_own_code(code: &str) -> Option<StatusCode> {
     match code {
-        "UAT_INVALID_INPUT" | "UAT_CONTEXT_LENGTH_EXCEEDED" | "UAT_UNSUPPORTED" => Some(StatusCode::BAD_REQUEST),
+        "UAT_INVALID_INPUT" | "UAT_CONTEXT_LENGTH_EXCEEDED" | "UAT_UNSUPPORTED" => {
+            Some(StatusCode::BAD_REQUEST)
+        }
         "UAT_MODEL_NOT_FOUND" => Some(StatusCode::NOT_FOUND),
         "UAT_OVERLOADED" => Some(StatusCode::SERVICE_UNAVAILABLE),
         _ => None,

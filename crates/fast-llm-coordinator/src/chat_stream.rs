@@ -80,7 +80,16 @@ impl ChatStream {
             .iter()
             .filter_map(|data| llm_wire::openai::chunk_facts(data).ok().and_then(|facts| facts.usage))
             .next_back();
-        Self { preamble: preamble.into(), upstream: Some(upstream), guard, report, limits, last_chunk, watchdog, usage }
+        Self {
+            preamble: preamble.into(),
+            upstream: Some(upstream),
+            guard,
+            report,
+            limits,
+            last_chunk,
+            watchdog,
+            usage,
+        }
     }
 
     /// What happened so far; final once the stream has ended.
@@ -105,7 +114,9 @@ impl ChatStream {
                 self.usage = usage.or(self.usage.take());
                 return Poll::Ready(Some(Ok(data)));
             }
-            Poll::Ready(Some(Err(failure))) => return Poll::Ready(Some(Err(self.fail(failure, Outcome::Error)))),
+            Poll::Ready(Some(Err(failure))) => {
+                return Poll::Ready(Some(Err(self.fail(failure, Outcome::Error))));
+            }
             Poll::Ready(None) => {
                 self.end(Outcome::Ok, None);
                 if let Some(usage) = &self.usage {
@@ -129,16 +140,25 @@ impl ChatStream {
             Expired::Request(after) => {
                 self.end(Outcome::Timeout, Some(format!("the caller's {} ms passed", after.as_millis())));
                 self.guard.counters().error();
-                return CoordinatorError::DeadlineExceeded { after: *after, attempts: self.report.attempts.clone() };
+                return CoordinatorError::DeadlineExceeded {
+                    after: *after,
+                    attempts: self.report.attempts.clone(),
+                };
             }
             Expired::Idle => {
-                format!("nothing came for {} ms in the middle of the answer (idle_timeout_ms)", self.limits.idle.as_millis())
+                format!(
+                    "nothing came for {} ms in the middle of the answer (idle_timeout_ms)",
+                    self.limits.idle.as_millis()
+                )
             }
             Expired::Attempt => "the answer took longer than total_timeout_ms".to_owned(),
         };
         match self.upstream.as_mut().map(|upstream| upstream.stalled(message)) {
             Some(failure) => self.fail(failure, Outcome::Timeout),
-            None => CoordinatorError::DeadlineExceeded { after: Duration::ZERO, attempts: self.report.attempts.clone() },
+            None => CoordinatorError::DeadlineExceeded {
+                after: Duration::ZERO,
+                attempts: self.report.attempts.clone(),
+            },
         }
     }
 

@@ -142,7 +142,11 @@ impl ModelConfig {
             max_output_tokens: None,
             endpoints: endpoints
                 .into_iter()
-                .map(|endpoint| ModelEndpoint { endpoint: endpoint.into(), model: None, weight: default_weight() })
+                .map(|endpoint| ModelEndpoint {
+                    endpoint: endpoint.into(),
+                    model: None,
+                    weight: default_weight(),
+                })
                 .collect(),
             balance: Balance::default(),
         }

@@ -7,6 +7,7 @@ use llm_wire::openai::ChatRequest;
 use parking_lot::Mutex;
 use resilience::{Backoff, RetryBudget};
 use route_plan::{EndpointHealth, RoutePlan};
+use tokio_util::task::TaskTracker;
 
 use crate::attempt::{Established, FailedAttempt, attempt};
 use crate::chat_stream::{ChatStream, StreamLimits};
@@ -39,6 +40,8 @@ pub struct Coordinator {
     catalogue: Vec<ModelConfig>,
     budget: Mutex<RetryBudget>,
     counters: Arc<Counters>,
+    /// Finished streams whose connections are being handed back.
+    drains: TaskTracker,
 }
 
 struct Model {
@@ -107,7 +110,10 @@ impl Coordinator {
     /// # Errors
     /// [`CoordinatorError::Config`] for a duplicate or unknown name, a bad URL, a key that cannot be read, a
     /// `uat-engine` endpoint without an `engine`.
-    pub fn new(config: CoordinatorConfig, engine: Option<Arc<dyn EngineDialer>>) -> Result<Self, CoordinatorError> {
+    pub fn new(
+        config: CoordinatorConfig,
+        engine: Option<Arc<dyn EngineDialer>>,
+    ) -> Result<Self, CoordinatorError> {
         let now = Instant::now();
         let mut by_name: HashMap<Arc<str>, Arc<Endpoint>> = HashMap::new();
         let mut endpoints = Vec::with_capacity(config.endpoints.len());
@@ -117,13 +123,19 @@ impl Coordinator {
             let connector = match (endpoint.protocol, &engine) {
                 (Protocol::UatEngine, Some(dialer)) => Connector::Engine { dialer: Arc::clone(dialer) },
                 (Protocol::UatEngine, None) => {
-                    return Err(invalid(format!("endpoint `{name}`: there is no local engine here; use another protocol")));
+                    return Err(invalid(format!(
+                        "endpoint `{name}`: there is no local engine here; use another protocol"
+                    )));
                 }
-                _ => Connector::network(Duration::from_millis(endpoint.connect_timeout_ms), dialect.is_tls())?,
+                _ => {
+                    Connector::network(Duration::from_millis(endpoint.connect_timeout_ms), dialect.is_tls())?
+                }
             };
             let endpoint = Arc::new(Endpoint::new(endpoint, dialect, client(connector), now));
             if by_name.insert(Arc::clone(&name), Arc::clone(&endpoint)).is_some() {
-                return Err(invalid(format!("two endpoints are called `{name}`; each needs a name of its own")));
+                return Err(invalid(format!(
+                    "two endpoints are called `{name}`; each needs a name of its own"
+                )));
             }
             endpoints.push(endpoint);
         }
@@ -131,7 +143,10 @@ impl Coordinator {
         for model in &config.models {
             let places = places(model, &by_name)?;
             if models.insert(Arc::clone(&model.name), Model { places }).is_some() {
-                return Err(invalid(format!("two models are called `{}`; each needs a name of its own", model.name)));
+                return Err(invalid(format!(
+                    "two models are called `{}`; each needs a name of its own",
+                    model.name
+                )));
             }
         }
         Ok(Self {
@@ -140,6 +155,7 @@ impl Coordinator {
             catalogue: config.models,
             budget: Mutex::new(RetryBudget::new(RETRY_RATIO, RETRY_PER_SECOND, now)),
             counters: Arc::new(Counters::new()),
+            drains: TaskTracker::new(),
         })
     }
 
@@ -161,10 +177,14 @@ impl Coordinator {
         let executing = self.try_all(plan, request, &mut journal);
         let result = match options.timeout {
             None => executing.await,
-            Some(after) => match tokio::time::timeout_at((options.received + after).into(), executing).await {
-                Ok(result) => result,
-                Err(_) => Err(CoordinatorError::DeadlineExceeded { after, attempts: journal.attempts.clone() }),
-            },
+            Some(after) => {
+                match tokio::time::timeout_at((options.received + after).into(), executing).await {
+                    Ok(result) => result,
+                    Err(_) => {
+                        Err(CoordinatorError::DeadlineExceeded { after, attempts: journal.attempts.clone() })
+                    }
+                }
+            }
         };
         let answered = result.inspect_err(|_| self.counters.error())?;
         Ok(self.answer(plan, answered, journal, guard))
@@ -186,6 +206,12 @@ impl Coordinator {
         self.counters.snapshot()
     }
 
+    /// Waits, at most half a second, until the last finished stream has handed its connection back.
+    pub async fn close(&self) {
+        self.drains.close();
+        self.drains.wait().await;
+    }
+
     async fn try_all(
         &self,
         plan: &RoutePlan,
@@ -194,7 +220,8 @@ impl Coordinator {
     ) -> Result<Answered, CoordinatorError> {
         let mut last = None;
         for candidate in plan.stages.iter().flat_map(|stage| &stage.candidates) {
-            let model = self.models.get(&candidate.model).ok_or_else(|| self.unknown_model(&candidate.model))?;
+            let model =
+                self.models.get(&candidate.model).ok_or_else(|| self.unknown_model(&candidate.model))?;
             match self.try_model(model, plan, request, journal).await {
                 Ok((place, established)) => {
                     return Ok(Answered {
@@ -258,7 +285,8 @@ impl Coordinator {
             let in_flight = place.endpoint.begin(tokens, Instant::now());
             let begun = in_flight.started();
             let patience = patience(place, request.stream(), others);
-            let result = attempt(in_flight, request, &place.model, &plan.request_id, patience).await;
+            let result =
+                attempt(in_flight, request, &place.model, &plan.request_id, patience, &self.drains).await;
             journal.note(place, begun, &result);
             match result {
                 Ok(established) => return Ok((place, established)),
@@ -299,8 +327,12 @@ impl Coordinator {
                 let config = &answered.endpoint.config;
                 let limits = StreamLimits {
                     idle: Duration::from_millis(config.idle_timeout_ms),
-                    attempt_ends: upstream.in_flight().started() + Duration::from_millis(config.total_timeout_ms),
-                    request_ends: journal.options.timeout.map(|after| (journal.options.received + after, after)),
+                    attempt_ends: upstream.in_flight().started()
+                        + Duration::from_millis(config.total_timeout_ms),
+                    request_ends: journal
+                        .options
+                        .timeout
+                        .map(|after| (journal.options.received + after, after)),
                 };
                 Answer::Stream(ChatStream::new(preamble, upstream, guard, report, limits))
             }
@@ -312,7 +344,8 @@ impl Coordinator {
             self.models.keys().map(|name| (strsim::jaro_winkler(asked, name), name)).collect();
         near.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
         // Below 0.7 Jaro-Winkler finds likeness in any two words.
-        let nearest = near.iter().filter(|(likeness, _)| *likeness >= 0.7).take(3).map(|(_, name)| Arc::clone(name));
+        let nearest =
+            near.iter().filter(|(likeness, _)| *likeness >= 0.7).take(3).map(|(_, name)| Arc::clone(name));
         CoordinatorError::ModelNotFound { model: asked.to_owned(), nearest: nearest.collect() }
     }
 }
@@ -377,13 +410,19 @@ impl Journal {
     }
 }
 
-fn places(model: &ModelConfig, endpoints: &HashMap<Arc<str>, Arc<Endpoint>>) -> Result<Vec<Place>, CoordinatorError> {
+fn places(
+    model: &ModelConfig,
+    endpoints: &HashMap<Arc<str>, Arc<Endpoint>>,
+) -> Result<Vec<Place>, CoordinatorError> {
     if model.endpoints.is_empty() {
         return Err(invalid(format!("model `{}` has no endpoints; name at least one", model.name)));
     }
     let place = |at: &crate::config::ModelEndpoint| {
         let endpoint = endpoints.get(&at.endpoint).ok_or_else(|| {
-            invalid(format!("model `{}` names the endpoint `{}`, which does not exist", model.name, at.endpoint))
+            invalid(format!(
+                "model `{}` names the endpoint `{}`, which does not exist",
+                model.name, at.endpoint
+            ))
         })?;
         if !(at.weight.is_finite() && at.weight > 0.0) {
             return Err(invalid(format!(
@@ -424,12 +463,16 @@ fn nobody(model: &Model, why: Unavailable) -> Failure {
         Unavailable::CoolingDown(pause) => {
             ("UAT_RATE_LIMITED", Some(pause), format!("asked for a pause, {} ms are left", pause.as_millis()))
         }
-        Unavailable::Full => {
-            ("UAT_OVERLOADED", Some(Duration::from_secs(1)), "at max_in_flight; come back in a moment".to_owned())
-        }
-        Unavailable::Quarantined => {
-            ("UAT_UNAUTHORIZED", None, "refused our API key a moment ago; check api_key_env or api_key_file".to_owned())
-        }
+        Unavailable::Full => (
+            "UAT_OVERLOADED",
+            Some(Duration::from_secs(1)),
+            "at max_in_flight; come back in a moment".to_owned(),
+        ),
+        Unavailable::Quarantined => (
+            "UAT_UNAUTHORIZED",
+            None,
+            "refused our API key a moment ago; check api_key_env or api_key_file".to_owned(),
+        ),
         Unavailable::AllTried => ("UAT_UPSTREAM", None, "failed".to_owned()),
     };
     Failure {

@@ -135,7 +135,11 @@ impl StreamDecoder {
                     Ok(event) => event,
                     Err(e) => return Some(Err(e)),
                 };
-                Some(Ok(if event.data.as_ref() == sse::DONE { Piece::Done } else { Piece::Chunk(event.data) }))
+                Some(Ok(if event.data.as_ref() == sse::DONE {
+                    Piece::Done
+                } else {
+                    Piece::Chunk(event.data)
+                }))
             }
             Self::Ollama { lines, to_openai, ready } => loop {
                 if let Some(chunk) = ready.pop_front() {
@@ -159,15 +163,21 @@ fn chat_uri(config: &EndpointConfig) -> Result<Uri, CoordinatorError> {
         return if config.base_url.is_none() {
             Ok(Uri::from_static("http://localhost/v1/chat/completions"))
         } else {
-            Err(invalid(format!("endpoint `{name}`: the local engine has no base_url; remove it, or use protocol = \"openai\"")))
+            Err(invalid(format!(
+                "endpoint `{name}`: the local engine has no base_url; remove it, or use protocol = \"openai\""
+            )))
         };
     }
     let base = config.base_url.as_deref().ok_or_else(|| {
-        invalid(format!("endpoint `{name}`: base_url is missing; expected something like \"http://127.0.0.1:11434\""))
+        invalid(format!(
+            "endpoint `{name}`: base_url is missing; expected something like \"http://127.0.0.1:11434\""
+        ))
     })?;
-    let uri: Uri = base
-        .parse()
-        .map_err(|e| invalid(format!("endpoint `{name}`: base_url {base:?} is not a URL ({e}); expected \"http://HOST:PORT\"")))?;
+    let uri: Uri = base.parse().map_err(|e| {
+        invalid(format!(
+            "endpoint `{name}`: base_url {base:?} is not a URL ({e}); expected \"http://HOST:PORT\""
+        ))
+    })?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none_or(str::is_empty) {
         return Err(invalid(format!(
             "endpoint `{name}`: base_url {base:?} must begin with http:// or https:// and name a host"
@@ -188,15 +198,22 @@ fn authorization(config: &EndpointConfig) -> Result<Option<HeaderValue>, Coordin
     let key = match (&config.api_key_env, &config.api_key_file) {
         (None, None) => return Ok(None),
         (Some(_), Some(_)) => {
-            return Err(invalid(format!("endpoint `{name}`: api_key_env and api_key_file exclude each other; keep one")));
+            return Err(invalid(format!(
+                "endpoint `{name}`: api_key_env and api_key_file exclude each other; keep one"
+            )));
         }
-        (Some(variable), None) => std::env::var(variable)
-            .map_err(|_| invalid(format!("endpoint `{name}`: the environment variable {variable} (api_key_env) is not set")))?,
-        (None, Some(file)) => std::fs::read_to_string(file)
-            .map_err(|e| invalid(format!("endpoint `{name}`: api_key_file {} cannot be read: {e}", file.display())))?,
+        (Some(variable), None) => std::env::var(variable).map_err(|_| {
+            invalid(format!(
+                "endpoint `{name}`: the environment variable {variable} (api_key_env) is not set"
+            ))
+        })?,
+        (None, Some(file)) => std::fs::read_to_string(file).map_err(|e| {
+            invalid(format!("endpoint `{name}`: api_key_file {} cannot be read: {e}", file.display()))
+        })?,
     };
-    let mut value = HeaderValue::from_str(&format!("Bearer {}", key.trim()))
-        .map_err(|_| invalid(format!("endpoint `{name}`: its API key holds characters that a header cannot carry")))?;
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", key.trim())).map_err(|_| {
+        invalid(format!("endpoint `{name}`: its API key holds characters that a header cannot carry"))
+    })?;
     value.set_sensitive(true);
     Ok(Some(value))
 }
@@ -214,7 +231,11 @@ mod tests {
     fn the_path_follows_the_protocol_and_an_openai_path_is_kept() {
         check(Protocol::Ollama, "http://127.0.0.1:11434/", "http://127.0.0.1:11434/api/chat");
         check(Protocol::OpenAi, "http://127.0.0.1:1234", "http://127.0.0.1:1234/v1/chat/completions");
-        check(Protocol::OpenAi, "https://api.example/openai/v1/", "https://api.example/openai/v1/chat/completions");
+        check(
+            Protocol::OpenAi,
+            "https://api.example/openai/v1/",
+            "https://api.example/openai/v1/chat/completions",
+        );
     }
 
     #[test]

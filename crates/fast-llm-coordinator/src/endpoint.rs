@@ -112,7 +112,8 @@ impl Endpoint {
     /// A request that has waited longer than the estimate raises it: an endpoint that hangs never reports a latency.
     pub(crate) fn cost(&self, tokens: u64, weight: f64, now: Instant) -> f64 {
         let state = self.state.lock();
-        let oldest = state.waiting.first().map_or(Duration::ZERO, |(_, since)| now.saturating_duration_since(*since));
+        let oldest =
+            state.waiting.first().map_or(Duration::ZERO, |(_, since)| now.saturating_duration_since(*since));
         let wait = state.first_token.get_at(now).max(oldest).as_secs_f64();
         wait * (state.outstanding_tokens + tokens) as f64 / weight
     }
@@ -134,7 +135,11 @@ impl Endpoint {
         EndpointHealth {
             endpoint: Arc::clone(&self.config.name),
             state: label,
-            ewma_first_token_ms: if answered { state.first_token.get_at(now).as_secs_f64() * 1e3 } else { 0.0 },
+            ewma_first_token_ms: if answered {
+                state.first_token.get_at(now).as_secs_f64() * 1e3
+            } else {
+                0.0
+            },
             in_flight: state.in_flight,
             error_rate,
             last_error: state.last_error.clone(),

@@ -96,8 +96,10 @@ mod tests {
     use Tried::{FailedBriefly, Finished, NotYet};
 
     fn check(options: &[(Availability, f64, Tried)], expected: Choice, now: Instant) {
-        let options: Vec<Contender> =
-            options.iter().map(|&(availability, cost, tried)| Contender { availability, cost, tried }).collect();
+        let options: Vec<Contender> = options
+            .iter()
+            .map(|&(availability, cost, tried)| Contender { availability, cost, tried })
+            .collect();
         for seed in 0..20 {
             assert_eq!(choose(&options, &mut fastrand::Rng::with_seed(seed), now), expected);
         }

@@ -75,11 +75,13 @@ impl Connector {
         } else {
             // No certificates are loaded where no endpoint needs them: they cost a megabyte and 20 ms.
             builder.with_tls_config(
-                rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-                    .with_safe_default_protocol_versions()
-                    .map_err(|e| CoordinatorError::Config { message: format!("TLS could not be set up: {e}") })?
-                    .with_root_certificates(rustls::RootCertStore::empty())
-                    .with_no_client_auth(),
+                rustls::ClientConfig::builder_with_provider(Arc::new(
+                    rustls::crypto::ring::default_provider(),
+                ))
+                .with_safe_default_protocol_versions()
+                .map_err(|e| CoordinatorError::Config { message: format!("TLS could not be set up: {e}") })?
+                .with_root_certificates(rustls::RootCertStore::empty())
+                .with_no_client_auth(),
             )
         };
         Ok(Self::Network { https: builder.https_or_http().enable_http1().wrap_connector(http), timeout })
