@@ -1,0 +1,203 @@
+//! Everything that can go wrong with a request, with the codes that clients see.
+
+use std::path::PathBuf;
+
+use http::StatusCode;
+use llm_wire::WireError;
+use llm_wire::openai::ErrorBody;
+
+/// Why a request was not answered. Cloned to every request that waited for the same failed load.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum EngineError {
+    /// The request does not say what it wants in a way that can be understood or done.
+    #[error("{message}")]
+    Invalid {
+        /// What was expected and what arrived.
+        message: String,
+        /// The field at fault, like `messages[2].role`.
+        param: Option<String>,
+    },
+    /// A valid OpenAI feature that this engine does not have.
+    #[error("{feature} is not supported by the local engine; {hint}")]
+    Unsupported {
+        /// The field that asks for it.
+        feature: &'static str,
+        /// What to do instead.
+        hint: &'static str,
+    },
+    /// The body is longer than the engine reads.
+    #[error("the request body is larger than {limit} bytes")]
+    BodyTooLarge {
+        /// In bytes.
+        limit: usize,
+    },
+    /// No such path or method.
+    #[error(
+        "{method} {path} does not exist here; the engine answers POST /v1/chat/completions, GET /v1/models, GET /v1/stats and GET /health"
+    )]
+    NoRoute {
+        /// As received.
+        method: String,
+        /// As received.
+        path: String,
+    },
+    /// The prompt leaves no room for an answer. Both counts are in tokens.
+    #[error(
+        "this model's context holds {context} tokens, but the prompt has {prompt} and at least one more is needed for an answer; shorten the messages or start the engine with a larger context"
+    )]
+    ContextLengthExceeded {
+        /// Tokens of the rendered prompt.
+        prompt: usize,
+        /// Tokens that fit.
+        context: usize,
+    },
+    /// The name is not in the catalogue, or its file has not been pulled.
+    #[error("{message}")]
+    ModelNotFound {
+        /// Carries the pull command or the nearest names.
+        message: String,
+    },
+    /// The file is not a complete GGUF.
+    #[error("{} is not a usable GGUF file: {reason}; remove it and pull it again", path.display())]
+    CorruptModel {
+        /// The file at fault.
+        path: PathBuf,
+        /// What does not fit.
+        reason: String,
+    },
+    /// The file is sound as far as can be seen, but llama.cpp cannot run it.
+    #[error("llama.cpp could not load {}: {reason}", path.display())]
+    Load {
+        /// The file at fault.
+        path: PathBuf,
+        /// What llama.cpp said.
+        reason: String,
+    },
+    /// Something about the files around the model failed.
+    #[error("{message}")]
+    Storage {
+        /// What and where.
+        message: String,
+    },
+    /// More requests wait than the queue holds.
+    #[error(
+        "{waiting} requests already run or wait for this model, which is the most it takes; try again shortly"
+    )]
+    Overloaded {
+        /// Requests that run or wait.
+        waiting: usize,
+    },
+    /// The engine is ending and takes nothing new.
+    #[error("the engine is shutting down; connect again to start a new one")]
+    ShuttingDown,
+    /// A bug or a failure inside llama.cpp.
+    #[error("the engine failed: {message}")]
+    Internal {
+        /// What failed, without any part of the prompt.
+        message: String,
+    },
+}
+
+/// One row of the table that maps an error to what a client sees.
+struct Row(StatusCode, &'static str, Option<&'static str>, &'static str, bool);
+
+impl EngineError {
+    /// An invalid value of a named field.
+    pub fn invalid(param: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Invalid { message: message.into(), param: Some(param.into()) }
+    }
+
+    /// The product's code, `UAT_*`.
+    pub fn code(&self) -> &'static str {
+        self.row().3
+    }
+
+    /// Whether the same request may succeed when it is sent again.
+    pub fn retryable(&self) -> bool {
+        self.row().4
+    }
+
+    /// The HTTP status of the answer.
+    pub fn status(&self) -> StatusCode {
+        self.row().0
+    }
+
+    /// The OpenAI error object.
+    pub fn body(&self) -> ErrorBody {
+        let Row(_, kind, code, uat_code, retryable) = self.row();
+        ErrorBody {
+            message: self.to_string(),
+            kind: kind.to_owned(),
+            param: self.param().map(str::to_owned),
+            code: code.map(str::to_owned),
+            uat_code: uat_code.to_owned(),
+            retryable,
+        }
+    }
+
+    fn param(&self) -> Option<&str> {
+        match self {
+            Self::Invalid { param, .. } => param.as_deref(),
+            Self::Unsupported { feature, .. } => Some(feature),
+            Self::ContextLengthExceeded { .. } => Some("messages"),
+            Self::ModelNotFound { .. } => Some("model"),
+            _ => None,
+        }
+    }
+
+    fn row(&self) -> Row {
+        const REQUEST: &str = "invalid_request_error";
+        const SERVER: &str = "server_error";
+        match self {
+            Self::Invalid { .. } => {
+                Row(StatusCode::BAD_REQUEST, REQUEST, Some("invalid_value"), "UAT_INVALID_INPUT", false)
+            }
+            Self::Unsupported { .. } => {
+                Row(StatusCode::BAD_REQUEST, REQUEST, Some("unsupported_value"), "UAT_UNSUPPORTED", false)
+            }
+            Self::BodyTooLarge { .. } => {
+                Row(StatusCode::PAYLOAD_TOO_LARGE, REQUEST, Some("invalid_value"), "UAT_INVALID_INPUT", false)
+            }
+            Self::NoRoute { .. } => Row(StatusCode::NOT_FOUND, REQUEST, None, "UAT_NOT_FOUND", false),
+            Self::ContextLengthExceeded { .. } => Row(
+                StatusCode::BAD_REQUEST,
+                REQUEST,
+                Some("context_length_exceeded"),
+                "UAT_CONTEXT_LENGTH_EXCEEDED",
+                false,
+            ),
+            Self::ModelNotFound { .. } => {
+                Row(StatusCode::NOT_FOUND, REQUEST, Some("model_not_found"), "UAT_MODEL_NOT_FOUND", false)
+            }
+            Self::CorruptModel { .. } => {
+                Row(StatusCode::INTERNAL_SERVER_ERROR, SERVER, None, "UAT_CORRUPT_VALUE", false)
+            }
+            Self::Load { .. } => {
+                Row(StatusCode::INTERNAL_SERVER_ERROR, SERVER, None, "UAT_ENGINE_UNAVAILABLE", false)
+            }
+            Self::Storage { .. } => {
+                Row(StatusCode::INTERNAL_SERVER_ERROR, SERVER, None, "UAT_STORAGE", false)
+            }
+            Self::Overloaded { .. } => {
+                Row(StatusCode::SERVICE_UNAVAILABLE, SERVER, Some("overloaded"), "UAT_OVERLOADED", true)
+            }
+            Self::ShuttingDown => {
+                Row(StatusCode::SERVICE_UNAVAILABLE, SERVER, None, "UAT_ENGINE_UNAVAILABLE", true)
+            }
+            Self::Internal { .. } => {
+                Row(StatusCode::INTERNAL_SERVER_ERROR, SERVER, None, "UAT_INTERNAL", true)
+            }
+        }
+    }
+}
+
+impl From<WireError> for EngineError {
+    fn from(error: WireError) -> Self {
+        let message = error.to_string();
+        match error {
+            WireError::Json { path, .. } => Self::Invalid { message, param: Some(path) },
+            WireError::Invalid { field, .. } => Self::Invalid { message, param: Some(field) },
+            WireError::TooLarge { .. } => Self::Invalid { message, param: None },
+        }
+    }
+}

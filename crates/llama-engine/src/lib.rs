@@ -1,0 +1,31 @@
+//! The local engine: llama.cpp behind an OpenAI-style HTTP interface on a private Unix socket.
+//!
+//! It is a process of its own because llama.cpp may abort, and an abort must not take the gateway or a user's Node process
+//! with it. A request travels like this:
+//!
+//! ```text
+//! server  ->  models (one load for all who wait)  ->  prompt (chat template, tokens, context check)
+//!                                                       |
+//!   client  <-  answer (OpenAI shapes)  <-  channel  <-  batcher, on one thread per model  ->  llama (llama.cpp)
+//! ```
+//!
+//! [`batcher`], [`schedule`], [`text`], [`template`], [`gguf`] and [`request`] know nothing of llama.cpp: they are tested
+//! without a model. Only [`llama`] touches it. Nothing here knows which model is better, what an endpoint is, or how to
+//! retry: that is the gateway's.
+
+pub mod answer;
+pub mod batcher;
+pub mod error;
+pub mod gguf;
+pub mod llama;
+pub mod models;
+pub mod request;
+pub mod schedule;
+pub mod server;
+pub mod socket;
+pub mod stats;
+pub mod template;
+pub mod text;
+pub mod worker;
+
+pub use error::EngineError;
