@@ -217,7 +217,8 @@ const facts = Object.entries(about).map(([name, value]) => `- ${name}: ${value}`
 const markdown = `# Gateway, ${about.date.slice(0, 10)}
 
 Reproduce with \`npm run bench:gateway\`. ${rounds} alternating rounds; a figure is the median of the rounds, an added one
-the median of the differences within each round. "Noise" is how far a second bare proxy was from the first. What the figures do and do not say: [README](../../../README.md).
+the median of the differences within each round. "Noise" is how far a second bare proxy was from the first. What the
+figures do and do not say: [README](../../../README.md).
 
 ${table}
 ${absolute}

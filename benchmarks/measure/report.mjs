@@ -57,7 +57,8 @@ export function circumstances() {
     kernel: os.release(),
     rustc: output("rustc", "--version"),
     node: process.version,
-    commit: output("git", "rev-parse", "--short", "HEAD"),
+    // "-dirty": what was measured is not exactly that commit.
+    commit: output("git", "describe", "--always", "--dirty", "--exclude", "*"),
     // Above some tenths, something else was running and the figures are worth less.
     load_average_before: os.loadavg()[0],
   };

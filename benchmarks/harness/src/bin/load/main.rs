@@ -7,6 +7,7 @@
 mod answer;
 mod process;
 
+use std::cell::Cell;
 use std::io::Write;
 use std::pin::Pin;
 use std::process::ExitCode;
@@ -154,10 +155,11 @@ struct Connection {
 }
 
 impl Connection {
-    /// Sends `count` requests one after the other.
-    async fn run(&mut self, count: usize) -> Result<Measured, BoxError> {
+    /// Sends one request after the other while some are left.
+    async fn run(&mut self, left: &Cell<usize>) -> Result<Measured, BoxError> {
         let mut measured = Measured::new()?;
-        for _ in 0..count {
+        while let Some(fewer) = left.get().checked_sub(1) {
+            left.set(fewer);
             measured.requests += 1;
             if let Err(error) = self.request(&mut measured).await {
                 self.sender = None;
@@ -234,16 +236,18 @@ async fn connect(url: &Uri) -> Result<SendRequest<Full<Bytes>>, BoxError> {
     Ok(sender)
 }
 
-/// Runs `total` requests over all connections and adds up what they measured.
+/// Runs `total` requests over all connections and adds up what they measured. The connections take from one common
+/// number: with a share each, one that met slow answers would be waited for alone at the end.
 async fn run(connections: Vec<Connection>, total: usize) -> Result<(Measured, Vec<Connection>), BoxError> {
     let count = connections.len();
+    let left = Rc::new(Cell::new(total));
     let mut tasks = Vec::new();
     for (index, mut connection) in connections.into_iter().enumerate() {
-        let share = total / count + usize::from(index < total % count);
+        let left = Rc::clone(&left);
         let spread = Duration::from_millis(connection.job.arguments.spread_ms);
         tasks.push(tokio::task::spawn_local(async move {
             tokio::time::sleep(spread * u32::try_from(index)? / u32::try_from(count)?).await;
-            let measured = connection.run(share).await?;
+            let measured = connection.run(&left).await?;
             Ok::<_, BoxError>((measured, connection))
         }));
     }
