@@ -1,15 +1,134 @@
-export declare function version(): string
-export declare class CancelHandle { constructor(); cancel(): void }
-export declare class ChatStream { next(): Promise<Buffer | null>; report(): RoutingReport }
-export declare class FastLlmCoordinator {
-  constructor(options: { configPath?: string; configJson?: string; engineSearch: string[] })
-  route(request: Buffer, cancel?: CancelHandle | undefined | null, timeoutMs?: number | undefined | null): Promise<{ body: Buffer; routing: RoutingReport }>
-  stream(request: Buffer, cancel: CancelHandle, timeoutMs?: number | undefined | null): Promise<ChatStream>
-  health(): Array<EndpointHealth>
-  stats(): CoordinatorStats
-  close(): Promise<void>
+/* Generated from crates/node-addon by scripts/package.mjs; not edited by hand. */
+
+/** One try at one endpoint. */
+export declare interface Attempt {
+  /** Its name. */
+  endpoint: string
+  /** The model's name there. */
+  model: string
+  /** How it ended. */
+  outcome: 'ok' | 'error' | 'timeout' | 'cancelled'
+  /** HTTP status. */
+  status?: number
+  /** Why it failed. */
+  error?: string
+  /** Milliseconds. */
+  firstTokenMs?: number
+  /** Milliseconds. */
+  totalMs: number
 }
-export interface RoutingReport { requestId: string; model: string; endpoint: string; cache: string; attempts: Array<Attempt>; overheadUs: number }
-export interface Attempt { endpoint: string; model: string; outcome: string; status?: number; error?: string; firstTokenMs?: number; totalMs: number }
-export interface EndpointHealth { endpoint: string; state: string; ewmaFirstTokenMs: number; inFlight: number; errorRate: number; lastError?: string }
-export interface CoordinatorStats { requests: number; errors: number; failovers: number; resumes: number; hedges: number; cacheHits: number; cacheMisses: number; inFlight: number; p50OverheadUs: number; p99OverheadUs: number }
+
+/**
+ * Cancels one call. napi takes an `AbortSignal` only for work on its thread pool, not for futures; the wrapper drives
+ * this from the signal's event.
+ */
+export declare class CancelHandle {
+  /** For one call. */
+  constructor()
+  /** Ends the call with `UAT_CANCELLED` and closes its upstream connection. Idempotent. */
+  cancel(): void
+}
+
+/**
+ * A streamed answer. A task reads it ahead, at most [`READ_AHEAD`] chunks, and closes the connection as soon as the
+ * call is cancelled, whether or not somebody waits in `next` then.
+ */
+export declare class ChatStream {
+  /** The next chunks as one JSON array in UTF-8; null once the answer is whole. */
+  next(): Promise<Buffer | null>
+  /** How the request travelled. Throws before `next` has resolved to null. */
+  report(): RoutingReport
+}
+
+/** A whole answer. */
+export declare interface Completion {
+  /** OpenAI's completion object as JSON in UTF-8. */
+  body: Buffer
+  /** How the request travelled. */
+  routing: RoutingReport
+}
+
+/** Counts since the start. */
+export declare interface CoordinatorStats {
+  /** Accepted. */
+  requests: number
+  /** Ended in an error. */
+  errors: number
+  /** Attempts beyond the first of a request. */
+  failovers: number
+  /** Streams continued elsewhere. */
+  resumes: number
+  /** Sent twice. */
+  hedges: number
+  /** Answers from the response cache. */
+  cacheHits: number
+  /** Questions that it could not answer. */
+  cacheMisses: number
+  /** Under way. */
+  inFlight: number
+  /** Microseconds. */
+  p50OverheadUs: number
+  /** Microseconds. */
+  p99OverheadUs: number
+}
+
+/** What is known of one endpoint. */
+export declare interface EndpointHealth {
+  /** Its name. */
+  endpoint: string
+  /** Whether it is asked. */
+  state: 'healthy' | 'degraded' | 'open' | 'half-open' | 'quarantined'
+  /** Milliseconds. */
+  ewmaFirstTokenMs: number
+  /** Requests under way. */
+  inFlight: number
+  /** 0 to 1. */
+  errorRate: number
+  /** The last reason for which it counted as failed. */
+  lastError?: string
+}
+
+/** The coordinator of the core. */
+export declare class FastLlmCoordinator {
+  /** Only validates: starts no process and opens no connection. */
+  constructor(options: FastLlmCoordinatorOptions)
+  /** Asks for a whole answer. `request` is a chat-completion request as JSON in UTF-8. */
+  route(request: Buffer, cancel?: CancelHandle | undefined | null, timeoutMs?: number | undefined | null): Promise<Completion>
+  /** Asks for a streamed answer; resolves when its first content is there. `request` says `"stream": true`. */
+  stream(request: Buffer, cancel: CancelHandle, timeoutMs?: number | undefined | null): Promise<ChatStream>
+  /** What is known of each endpoint. */
+  health(): Array<EndpointHealth>
+  /** Counts since the start. */
+  stats(): CoordinatorStats
+  /** Ends the calls that are under way and lets the engine go. */
+  close(): Promise<undefined>
+}
+
+/** Where the configuration comes from, and the engine. */
+export declare interface FastLlmCoordinatorOptions {
+  /** A file in the form of uat.toml. */
+  configPath?: string
+  /** The same as one JSON document; with neither, `UAT_CONFIG`, `./uat.toml` or the defaults. */
+  configJson?: string
+  /** Folders in which the engine may lie besides the usual places. */
+  engineSearch: Array<string>
+}
+
+/** How a request travelled. */
+export declare interface RoutingReport {
+  /** Names the request in reports and logs. */
+  requestId: string
+  /** As the caller named it. */
+  model: string
+  /** Who answered. */
+  endpoint: string
+  /** Whether the response cache answered. */
+  cache: 'bypass'
+  /** Every try, in order. */
+  attempts: Array<Attempt>
+  /** Microseconds. */
+  overheadUs: number
+}
+
+/** The version of the addon, which the loader compares with that of the package. */
+export declare function version(): string

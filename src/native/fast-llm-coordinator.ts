@@ -21,7 +21,7 @@ export class NativeFastLLMCoordinator implements FastLLMCoordinatorBackend {
     const cancelling = signal === undefined ? undefined : new Cancelling(this.#binding, signal);
     try {
       const { body, routing } = await this.#native.route(Buffer.from(request.json), cancelling?.handle, timeoutMs);
-      return { body: JSON.parse(body.toString('utf8')) as Record<string, unknown>, routing: routing as RoutingReport };
+      return { body: JSON.parse(body.toString('utf8')) as Record<string, unknown>, routing };
     } catch (error) {
       throw fromNative(error, signal);
     } finally {
@@ -34,7 +34,7 @@ export class NativeFastLLMCoordinator implements FastLLMCoordinatorBackend {
   }
 
   health(): EndpointHealth[] {
-    return attempt(() => this.#native.health()) as EndpointHealth[];
+    return attempt(() => this.#native.health());
   }
 
   stats(): CoordinatorStats {
@@ -78,7 +78,7 @@ class NativeStream implements BackendStream {
   report(): RoutingReport {
     const stream = this.#stream;
     if (stream === undefined) throw new UniversalAiError('UAT_INTERNAL', 'a stream was asked for its report before it began; please report this');
-    return attempt(() => stream.report()) as RoutingReport;
+    return attempt(() => stream.report());
   }
 
   cancel(): void {

@@ -1,0 +1,45 @@
+// npm run demo: from a fresh clone to a real model's answer, over HTTP and through the Node class.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+
+import { built, MODEL, ROOT, SET_UP } from './front-door/build.mjs';
+import { door, inOrder, run, Stop } from './front-door/terminal.mjs';
+
+const QUESTION = 'What is the capital of France? Answer in one short sentence.';
+
+await door('demo', async () => {
+  await inOrder([
+    ...SET_UP,
+    { title: 'A question over HTTP, asked with the official `openai` client', run: () => withServer(url => example('openai-client.mjs', { OPENAI_BASE_URL: `${url}/v1` })) },
+    { title: 'The same through the Node class, on the Rust core', run: () => example('node-class.mjs', { UAT_BACKEND: 'native' }) },
+    { title: 'The same through the Node class, in TypeScript alone', run: () => example('node-class.mjs', { UAT_BACKEND: 'typescript' }) },
+    { title: 'And in the terminal: uat chat', run: () => run(built('uat'), ['chat', '--model', MODEL, '--temperature', '0', '--max-tokens', '32', QUESTION], { cwd: ROOT }) },
+  ]);
+  console.log(`
+Next:  npm start                    the server on http://127.0.0.1:8642, for any OpenAI or Ollama client
+       target/release/uat chat      a conversation in the terminal
+       target/release/uat doctor    what was found on this machine`);
+});
+
+function example(file, env) {
+  return run('node', [`examples/${file}`, QUESTION], { cwd: ROOT, env: { UAT_ENGINE_PATH: built('uat-engine'), ...env } });
+}
+
+/** `uat serve` on a port of its own choosing, ended again by its process id. */
+async function withServer(use) {
+  const server = spawn(built('uat'), ['--log', 'warn', 'serve', '--bind', '127.0.0.1:0'], { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'] });
+  try {
+    const lines = createInterface({ input: server.stdout });
+    const [line] = await Promise.race([once(lines, 'line'), once(server, 'exit').then(([code]) => { throw new Stop(`uat serve ended with status ${code}`); })]);
+    const url = /http:\/\/\S+/.exec(line)?.[0];
+    if (url === undefined) throw new Stop(`uat serve printed ${line}, expected its address`);
+    return await use(url);
+  } finally {
+    if (server.exitCode === null) {
+      server.kill('SIGTERM');
+      await once(server, 'exit');
+    }
+  }
+}

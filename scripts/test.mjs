@@ -1,0 +1,32 @@
+// npm test: sets up what is missing and runs every test. `npm test -- rust|node|e2e` runs a part.
+
+import { built, cargoEnv, ROOT, SET_UP } from './front-door/build.mjs';
+import { door, inOrder, run, Stop } from './front-door/terminal.mjs';
+
+const cargo = (...args) => () => run('cargo', args, { cwd: ROOT, env: cargoEnv() });
+const npm = (...args) => () => run('npm', ['run', '--silent', ...args], { cwd: ROOT, env: { UAT_ENGINE_PATH: built('uat-engine') } });
+
+const PARTS = {
+  rust: [
+    { title: 'Rust: formatting', run: cargo('fmt', '--all', '--check') },
+    { title: 'Rust: lints', run: cargo('clippy', '--release', '--workspace', '--all-targets', '--all-features', '--locked', '--', '--deny', 'warnings') },
+    { title: 'Rust: tests', run: cargo('test', '--release', '--workspace', '--locked') },
+  ],
+  node: [
+    { title: 'TypeScript: types', run: npm('typecheck') },
+    { title: 'TypeScript: lints', run: npm('lint') },
+    { title: 'The contract, on both backends', run: npm('test:ts:contract') },
+  ],
+  e2e: [
+    { title: 'Real clients against the real server and model', run: npm('test:e2e') },
+    { title: 'The tarballs, installed into an empty project', run: npm('test:packaging') },
+  ],
+};
+
+await door('test', async () => {
+  const asked = process.argv.slice(2);
+  const unknown = asked.find(part => !(part in PARTS));
+  if (unknown !== undefined) throw new Stop(`there is no part ${unknown}; expected ${Object.keys(PARTS).join(', ')}, or nothing for all`);
+  const parts = asked.length === 0 ? Object.keys(PARTS) : asked;
+  await inOrder([...SET_UP, ...parts.flatMap(part => PARTS[part])]);
+});
