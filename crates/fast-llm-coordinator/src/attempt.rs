@@ -196,6 +196,14 @@ async fn first_content(
     }
 }
 
+/// One piece of a streamed answer.
+pub(crate) struct UpstreamChunk {
+    /// The chunk document in OpenAI's shape.
+    pub(crate) data: Bytes,
+    /// What the endpoint counted, if it says so here.
+    pub(crate) usage: Option<Usage>,
+}
+
 /// A streamed answer that has begun.
 pub(crate) struct Upstream {
     /// `None` once its end was seen or left to `drains`.
@@ -212,11 +220,11 @@ impl Upstream {
         &self.in_flight
     }
 
-    /// The next chunk document with the usage in it, if any; `None` after a finished answer.
+    /// The next chunk; `None` after a finished answer.
     pub(crate) fn poll_chunk(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<(Bytes, Option<Usage>), Failure>>> {
+    ) -> Poll<Option<Result<UpstreamChunk, Failure>>> {
         loop {
             if self.done {
                 self.in_flight.success(Instant::now());
@@ -233,7 +241,7 @@ impl Upstream {
                         Ok(facts) => match facts.error {
                             None => {
                                 self.finished |= facts.finished;
-                                Ok((data, facts.usage))
+                                Ok(UpstreamChunk { data, usage: facts.usage })
                             }
                             Some(error) => {
                                 let failed = error_inside(self.in_flight.endpoint(), error);

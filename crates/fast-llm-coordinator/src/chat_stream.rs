@@ -9,7 +9,7 @@ use futures_core::Stream;
 use llm_wire::openai::Usage;
 use tokio::time::Sleep;
 
-use crate::attempt::Upstream;
+use crate::attempt::{Upstream, UpstreamChunk};
 use crate::coordinator::RequestGuard;
 use crate::error::{CoordinatorError, Failure};
 use crate::report::{Outcome, RoutingReport};
@@ -109,7 +109,7 @@ impl ChatStream {
     fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, CoordinatorError>>> {
         let Some(upstream) = self.upstream.as_mut() else { return Poll::Ready(None) };
         match upstream.poll_chunk(cx) {
-            Poll::Ready(Some(Ok((data, usage)))) => {
+            Poll::Ready(Some(Ok(UpstreamChunk { data, usage }))) => {
                 self.last_chunk = Instant::now();
                 self.usage = usage.or(self.usage.take());
                 return Poll::Ready(Some(Ok(data)));

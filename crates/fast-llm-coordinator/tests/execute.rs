@@ -1,4 +1,8 @@
 //! Behaviour of the coordinator against a provider that does what it is told.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail by panicking too, and clippy exempts only test functions"
+)]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
