@@ -77,7 +77,7 @@ pub struct HttpError {
     pub kind: String,
     /// `error.code`.
     pub code: String,
-    /// For the header `Retry-After`: set on every 429 and 503.
+    /// For the header `Retry-After`: set on every 429 and 503, and where an endpoint asked for a pause.
     pub retry_after: Option<Duration>,
 }
 
@@ -147,13 +147,11 @@ impl RuntimeError {
         if let Self::Coordinator(CoordinatorError::Failed { failure, .. }) = self {
             keep_refusal(failure, &mut http);
         }
-        if matches!(http.status, 429 | 503) {
-            let asked = match self {
-                Self::Coordinator(error) => error.retry_after(),
-                _ => None,
-            };
-            http.retry_after = Some(asked.unwrap_or(DEFAULT_RETRY_AFTER));
-        }
+        let asked = match self {
+            Self::Coordinator(error) => error.retry_after(),
+            _ => None,
+        };
+        http.retry_after = asked.or(matches!(http.status, 429 | 503).then_some(DEFAULT_RETRY_AFTER));
         http
     }
 }
@@ -225,6 +223,7 @@ mod tests {
             status,
             message: "no".into(),
             retryable: false,
+            is_final: true,
             retry_after: Some(Duration::from_secs(7)),
             upstream: Some(UpstreamError {
                 message: "no".into(),
@@ -255,6 +254,10 @@ mod tests {
     fn busy_answers_say_when_to_come_back() {
         assert_eq!(failed("UAT_RATE_LIMITED", Some(429)).http().retry_after, Some(Duration::from_secs(7)));
         assert_eq!(RuntimeError::Closed.http().retry_after, Some(DEFAULT_RETRY_AFTER));
-        assert_eq!(failed("UAT_UPSTREAM", Some(500)).http().retry_after, None);
+        let broken = failed("UAT_UPSTREAM", Some(500)).http();
+        assert_eq!(broken.retry_after, Some(Duration::from_secs(7)), "whoever asked for a pause is heard");
+        let refused =
+            RuntimeError::from(CoordinatorError::ModelNotFound { model: "m".into(), nearest: Vec::new() });
+        assert_eq!(refused.http().retry_after, None);
     }
 }

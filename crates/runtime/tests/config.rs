@@ -96,7 +96,7 @@ fn an_unknown_key_deep_inside_is_found() {
     check_refused(
         &text,
         9,
-        38,
+        39,
         &["unknown key `modle` in [models[0].endpoints[0]]", "did you mean `model`?"],
     );
 }
@@ -252,4 +252,22 @@ fn each_setting_says_where_it_was_written() {
         of("engine.idle_exit_s"),
         ("9".to_owned(), Location::Environment { variable: "UAT__ENGINE__IDLE_EXIT_S".into() })
     );
+}
+
+proptest::proptest! {
+    #[test]
+    fn whatever_the_file_says_it_is_read_or_refused_inside_of_it(text in "[\\[\\]{}=\"'.a-z0-9#, \n\u{e4}\u{1F600}]{0,80}") {
+        let folder = Folder::with(&text);
+        if let Err(error) = folder.load(&[]) {
+            let Location::File { line, column, .. } = error.location else { panic!("{error}") };
+            let width = text.split('\n').nth(line - 1).map(|line| line.chars().count());
+            assert!(width.is_some_and(|width| column <= width + 1), "{error} in {text:?}");
+        }
+    }
+
+    #[test]
+    fn whatever_a_program_passes_is_read_or_refused(text in "[\\[\\]{}:\"a-z0-9, ]{0,60}", value in ".{0,20}") {
+        let environment = [("UAT__SERVER__BIND".to_owned(), value.clone()), ("UAT__A__0".to_owned(), value)];
+        let _ = UatConfig::load(ConfigSource::Json(text), environment);
+    }
 }

@@ -17,6 +17,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("runtime", 2),
     ("http-api", 3),
     ("node-addon", 3),
+    // Beside the other outer crates in the design's picture; it contains the server.
     ("uat", 4),
     // A program of its own, spoken to over a socket: it stands beside the services and shares only foundations.
     ("llama-engine", 1),
@@ -28,8 +29,8 @@ const BESIDE: &[(&str, &str)] = &[
     ("child-engine", "resilience"),
 ];
 
-/// Crates that only tests and benchmarks may use; they may use foundations themselves.
-const DEVELOPMENT: &[&str] = &["testkit", "gateway-bench"];
+/// Crates that only tests and benchmarks use; nothing that is shipped contains them.
+const DEVELOPMENT: &[&str] = &["testkit", "bench-harness"];
 
 /// Foundations that no outer crate needs: what they are for goes through `runtime`.
 const ONLY_BELOW_RUNTIME: &[&str] = &["balance", "resilience", "child-engine"];

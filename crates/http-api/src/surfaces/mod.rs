@@ -53,7 +53,9 @@ pub(crate) fn router() -> Router<Arc<Gateway>> {
 async fn no_such_path(request: Request) -> Response<Body> {
     let path = request.uri().path().to_owned();
     let nearest = nearest(path.trim_end_matches('/'), PATHS.iter().copied());
-    ApiError::NoSuchPath { path, nearest }.openai()
+    let is_ollama = path.starts_with("/api/");
+    let error = ApiError::NoSuchPath { path, nearest };
+    if is_ollama { error.ollama() } else { error.openai() }
 }
 
 /// axum adds the header `Allow`.

@@ -26,6 +26,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let mut config = args.config.load()?.config;
     if let Some(bind) = args.bind {
         config.server.bind = bind;
+        config.validate().map_err(|error| {
+            let failure = Failure::new(error.code(), format!("--bind: {}", error.message));
+            error.hint.into_iter().fold(failure, Failure::hint)
+        })?;
     }
     let runtime = Runtime::new(config, Vec::new())?;
     // One worker per core, and no more blocking threads than file look-ups need.
