@@ -18,7 +18,12 @@ use crate::report::{Outcome, RoutingReport};
 ///
 /// `None` comes only after a finished answer; one that was cut ends with an error. Dropping the stream closes the
 /// connection to the endpoint, which stops generating.
-pub struct ChatStream {
+pub struct ChatStream(
+    /// Boxed, so that an answer that is a stream is no larger than one that is whole.
+    Box<Running>,
+);
+
+struct Running {
     /// Chunks that came up to and with the first content.
     preamble: VecDeque<Bytes>,
     upstream: Option<Upstream>,
@@ -80,30 +85,28 @@ impl ChatStream {
             .iter()
             .filter_map(|data| llm_wire::openai::chunk_facts(data).ok().and_then(|facts| facts.usage))
             .next_back();
-        Self {
-            preamble: preamble.into(),
-            upstream: Some(upstream),
-            guard,
-            report,
-            limits,
-            last_chunk,
-            watchdog,
-            usage,
-        }
+        let (preamble, upstream) = (preamble.into(), Some(upstream));
+        Self(Box::new(Running { preamble, upstream, guard, report, limits, last_chunk, watchdog, usage }))
     }
 
     /// What happened so far; final once the stream has ended.
     pub fn report(&self) -> RoutingReport {
+        self.0.report()
+    }
+
+    /// What the endpoint counted, once it said so.
+    pub fn usage(&self) -> Option<&Usage> {
+        self.0.usage.as_ref()
+    }
+}
+
+impl Running {
+    fn report(&self) -> RoutingReport {
         let mut report = self.report.clone();
         if let (Some(upstream), Some(attempt)) = (&self.upstream, report.attempts.last_mut()) {
             attempt.total_ms = upstream.in_flight().started().elapsed().as_secs_f64() * 1e3;
         }
         report
-    }
-
-    /// What the endpoint counted, once it said so.
-    pub fn usage(&self) -> Option<&Usage> {
-        self.usage.as_ref()
     }
 
     fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, CoordinatorError>>> {
@@ -183,15 +186,15 @@ impl Stream for ChatStream {
     type Item = Result<Bytes, CoordinatorError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        match self.preamble.pop_front() {
+        match self.0.preamble.pop_front() {
             Some(data) => Poll::Ready(Some(Ok(data))),
-            None => self.poll_upstream(cx),
+            None => self.0.poll_upstream(cx),
         }
     }
 }
 
 impl std::fmt::Debug for ChatStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ChatStream").field("report", &self.report).finish_non_exhaustive()
+        f.debug_struct("ChatStream").field("report", &self.0.report).finish_non_exhaustive()
     }
 }

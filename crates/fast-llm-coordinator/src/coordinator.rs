@@ -72,10 +72,6 @@ impl Default for CallOptions {
 
 /// A whole answer, or one that has begun; the request's `stream` decides which.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "moved twice in its life, which costs less than a box for each stream"
-)]
 pub enum Answer {
     /// OpenAI's `chat.completion` document.
     Complete {
