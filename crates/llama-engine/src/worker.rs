@@ -1,6 +1,6 @@
 //! The thread that computes one model's answers.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
@@ -56,7 +56,7 @@ pub struct Loaded {
 
 /// Loads the model, then answers jobs until every sender of the inbox is gone and all answers are complete.
 pub fn run(
-    path: &PathBuf,
+    path: &Path,
     backend: &LlamaBackend,
     options: Options,
     stats: Arc<Stats>,
