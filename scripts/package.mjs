@@ -46,13 +46,13 @@ function assemblePlatform() {
   rmSync(bin, { recursive: true, force: true });
   mkdirSync(bin, { recursive: true });
   for (const program of ['uat', 'uat-engine']) place(join(RELEASE, program), join(bin, program), { strip: true, executable: true });
-  // The loader finds libraries by the name that carries the ABI version; ggml's plug-ins have none.
-  const libraries = readdirSync(RELEASE).filter(name => /^lib(llama|ggml)[\w-]*(\.so\.\d+)$/.test(name) || /^libggml-cpu-[\w-]+\.so$/.test(name));
+  // What the engine is linked to, by the name that the loader looks for, and ggml's plug-ins, which have no version.
+  const libraries = readdirSync(RELEASE).filter(name => /^lib(llama|ggml|ggml-base)\.so\.\d+$/.test(name) || /^libggml-cpu-\w+\.so$/.test(name));
   if (!libraries.some(name => name.startsWith('libllama.so')) || !libraries.some(name => name.startsWith('libggml-cpu-'))) {
     throw new Error(`expected libllama and ggml's CPU plug-ins in ${RELEASE}, found ${libraries.join(', ') || 'none'}`);
   }
   for (const library of libraries) place(join(RELEASE, library), join(bin, library), { strip: true });
-  copyFileSync(join(ROOT, 'LICENSE'), join(PLATFORM, 'LICENSE'));
+  if (existsSync(join(ROOT, 'LICENSE'))) copyFileSync(join(ROOT, 'LICENSE'), join(PLATFORM, 'LICENSE'));
 }
 
 function pack() {

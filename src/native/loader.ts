@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -27,6 +27,7 @@ const require = createRequire(import.meta.url);
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 
 let loaded: Loaded | undefined;
+let folder: { path: string | undefined } | undefined;
 let warned = false;
 
 /**
@@ -57,6 +58,11 @@ export function platformPackage(): string | undefined {
 
 /** The folder of the platform package, installed or built in this checkout. */
 export function platformFolder(): string | undefined {
+  folder ??= { path: findPlatformFolder() };
+  return folder.path;
+}
+
+function findPlatformFolder(): string | undefined {
   const name = platformPackage();
   if (name === undefined) return undefined;
   try {
@@ -94,8 +100,12 @@ function warnOnce(message: string): void {
   process.emitWarning(message, { type: 'UniversalAiToolsWarning', code: 'UAT_FALLBACK' });
 }
 
-/** glibc names its version in the report; musl has none. */
+/** Which C library this process runs on; several times cheaper to see than in `process.report`. */
 function isGlibc(): boolean {
-  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined;
-  return report?.header?.glibcVersionRuntime !== undefined;
+  try {
+    return !readFileSync('/proc/self/maps', 'latin1').includes('/ld-musl-');
+  } catch {
+    // Without /proc the attempt to load the addon tells.
+    return true;
+  }
 }

@@ -1,7 +1,9 @@
-import { type ExecFileException, execFile } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { type ExecFileException, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -126,8 +128,25 @@ describe.each([
     expect({ stderr, code }).toEqual({ stderr: expect.stringContaining('no-such-command'), code: 2 });
   });
 
-  it('brings the engine along', () => {
-    const bin = join(folder, 'node_modules', '@universal-ai-tools', 'linux-x64-gnu', 'bin');
-    expect(existsSync(join(bin, 'uat-engine'))).toBe(kind === 'native');
+  it('uat serve drains and ends with 0 when the launcher gets SIGTERM', async () => {
+    if (kind !== 'native') return;
+    const launcher = spawn(process.execPath, [join('node_modules', '.bin', 'uat'), 'serve', '--bind', '127.0.0.1:0'], { cwd: folder, env: environment({ XDG_RUNTIME_DIR: folder }), stdio: ['ignore', 'pipe', 'ignore'] });
+    const [line] = (await once(createInterface({ input: launcher.stdout }), 'line')) as [string];
+    launcher.kill('SIGTERM');
+    expect(await once(launcher, 'exit')).toEqual([0, null]);
+    // The server itself is gone, not only its launcher.
+    await expect(fetch(`${/http:\/\/\S+/.exec(line)![0]}/health/live`)).rejects.toThrow('fetch failed');
+  });
+
+  it('answers from the engine that came along, or says where it looked for one', async () => {
+    const isolated = { XDG_RUNTIME_DIR: folder, UAT__ENGINE__IDLE_EXIT_S: '1' };
+    if (kind === 'native') await run('npx', ['--no-install', 'uat', 'models', 'pull', 'smollm2-135m'], folder);
+    const code = `
+      import { FastLLMCoordinator } from 'universal-ai-tools';
+      const request = { model: 'smollm2-135m', messages: [{ role: 'user', content: 'What is the capital of France? Answer in one short sentence.' }], temperature: 0, max_tokens: 24 };
+      console.log(await new FastLLMCoordinator().route(request).then(answer => answer.content, error => error.code + ': ' + error.message));`;
+    const { stdout } = await run(process.execPath, ['--input-type=module', '-e', code], folder, isolated);
+    if (kind === 'native') expect(stdout).toContain('Paris');
+    else expect(stdout).toMatch(/^UAT_ENGINE_UNAVAILABLE: .*uat-engine.* was not found; tried .*UAT_ENGINE_PATH/);
   });
 });

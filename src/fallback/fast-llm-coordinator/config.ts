@@ -1,6 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
-
-import { parse, TomlError } from 'smol-toml';
+import { createRequire } from 'node:module';
 
 import { describeValue, UniversalAiError } from '../../errors.js';
 import type { GatewayConfig } from '../../services/fast-llm-coordinator-types.js';
@@ -50,6 +49,9 @@ export interface Config {
   configured: boolean;
 }
 
+/** Loaded when a file is read: most processes pass an object or nothing. */
+const toml = (): typeof import('smol-toml') => createRequire(import.meta.url)('smol-toml') as typeof import('smol-toml');
+
 type Kind = 'text' | 'texts' | 'flag' | 'count' | 'number' | 'table' | 'tables' | readonly string[];
 type Shape = Record<string, Kind>;
 
@@ -98,6 +100,7 @@ function readToml(file: string): Record<string, unknown> {
   } catch (cause) {
     throw refuse(file, `cannot be read: ${(cause as Error).message}; name an existing file, or none for the defaults`, cause);
   }
+  const { parse, TomlError } = toml();
   try {
     return parse(text) as Record<string, unknown>;
   } catch (cause) {
@@ -127,7 +130,7 @@ function applyEnvironment(tree: Record<string, unknown>, env: NodeJS.ProcessEnv)
 /** Read as TOML where it is TOML (`8`, `true`, `["a"]`), else as text. */
 function overrideValue(raw: string): unknown {
   try {
-    return parse(`value = ${raw}`)['value'];
+    return toml().parse(`value = ${raw}`)['value'];
   } catch {
     return raw;
   }
