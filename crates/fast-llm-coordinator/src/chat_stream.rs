@@ -9,10 +9,10 @@ use futures_core::Stream;
 use llm_wire::openai::Usage;
 use tokio::time::Sleep;
 
-use crate::attempt::{Upstream, UpstreamChunk};
-use crate::coordinator::RequestGuard;
 use crate::error::{CoordinatorError, Failure};
 use crate::report::{Outcome, RoutingReport};
+use crate::stats::RequestGuard;
+use crate::upstream::{Upstream, UpstreamChunk};
 
 /// A streamed answer that has begun: chunk documents in OpenAI's shape, without framing and without `[DONE]`.
 ///

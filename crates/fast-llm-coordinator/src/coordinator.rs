@@ -9,15 +9,16 @@ use resilience::{Backoff, RetryBudget};
 use route_plan::{EndpointHealth, RoutePlan};
 use tokio_util::task::TaskTracker;
 
-use crate::attempt::{Established, FailedAttempt, attempt};
+use crate::attempt::{Established, attempt};
 use crate::chat_stream::{ChatStream, StreamLimits};
 use crate::config::{CoordinatorConfig, ModelConfig, Protocol};
 use crate::dialect::Dialect;
 use crate::endpoint::Endpoint;
 use crate::error::{CoordinatorError, Failure};
-use crate::report::{Attempt, CacheOutcome, Outcome, RoutingReport};
+use crate::journal::Journal;
+use crate::report::{CacheOutcome, RoutingReport};
 use crate::select::{Choice, Contender, Tried, Unavailable, choose};
-use crate::stats::{Counters, Stats};
+use crate::stats::{Counters, RequestGuard, Stats};
 use crate::transport::{Connector, EngineDialer, client};
 
 /// Before an endpoint that failed a moment ago is asked again by the same request: long enough for a process to be
@@ -82,26 +83,6 @@ pub enum Answer {
     },
     /// The first content is there.
     Stream(ChatStream),
-}
-
-/// Counts a request in and, when it is dropped, out.
-pub(crate) struct RequestGuard(Arc<Counters>);
-
-impl RequestGuard {
-    fn new(counters: &Arc<Counters>) -> Self {
-        counters.request_started();
-        Self(Arc::clone(counters))
-    }
-
-    pub(crate) fn counters(&self) -> &Counters {
-        &self.0
-    }
-}
-
-impl Drop for RequestGuard {
-    fn drop(&mut self) {
-        self.0.request_ended();
-    }
 }
 
 impl Coordinator {
@@ -173,7 +154,7 @@ impl Coordinator {
     ) -> Result<Answer, CoordinatorError> {
         let guard = RequestGuard::new(&self.counters);
         self.budget.lock().deposit(Instant::now());
-        let mut journal = Journal::new(options);
+        let mut journal = Journal::new(options.received);
         let executing = self.try_all(plan, request, &mut journal);
         let result = match options.timeout {
             None => executing.await,
@@ -187,7 +168,7 @@ impl Coordinator {
             }
         };
         let answered = result.inspect_err(|_| self.counters.error())?;
-        Ok(self.answer(plan, answered, journal, guard))
+        Ok(self.answer(plan, answered, journal, guard, options))
     }
 
     /// The models that can be asked for, as configured.
@@ -287,7 +268,7 @@ impl Coordinator {
             let patience = patience(place, request.stream(), others);
             let result =
                 attempt(in_flight, request, &place.model, &plan.request_id, patience, &self.drains).await;
-            journal.note(place, begun, &result);
+            journal.note(place.endpoint.name(), &place.model, begun, &result);
             match result {
                 Ok(established) => return Ok((place, established)),
                 Err(failed) => {
@@ -304,7 +285,14 @@ impl Coordinator {
         }
     }
 
-    fn answer(&self, plan: &RoutePlan, answered: Answered, journal: Journal, guard: RequestGuard) -> Answer {
+    fn answer(
+        &self,
+        plan: &RoutePlan,
+        answered: Answered,
+        journal: Journal,
+        guard: RequestGuard,
+        options: CallOptions,
+    ) -> Answer {
         let overhead = journal.overhead(Instant::now());
         self.counters.overhead(overhead);
         let report = RoutingReport {
@@ -329,10 +317,7 @@ impl Coordinator {
                     idle: Duration::from_millis(config.idle_timeout_ms),
                     attempt_ends: upstream.in_flight().started()
                         + Duration::from_millis(config.total_timeout_ms),
-                    request_ends: journal
-                        .options
-                        .timeout
-                        .map(|after| (journal.options.received + after, after)),
+                    request_ends: options.timeout.map(|after| (options.received + after, after)),
                 };
                 Answer::Stream(ChatStream::new(preamble, upstream, guard, report, limits))
             }
@@ -361,53 +346,6 @@ struct Answered {
     model: Arc<str>,
     endpoint: Arc<Endpoint>,
     established: Established,
-}
-
-/// What is written down while a request is executed.
-struct Journal {
-    options: CallOptions,
-    attempts: Vec<Attempt>,
-    /// Spent waiting for endpoints and between attempts, which is not overhead of ours.
-    waited: Duration,
-}
-
-impl Journal {
-    fn new(options: CallOptions) -> Self {
-        Self { options, attempts: Vec::with_capacity(1), waited: Duration::ZERO }
-    }
-
-    fn note(&mut self, place: &Place, begun: Instant, result: &Result<Established, FailedAttempt>) {
-        let took = begun.elapsed();
-        self.waited += took;
-        let total_ms = took.as_secs_f64() * 1e3;
-        let attempt = Attempt {
-            endpoint: Arc::clone(&place.endpoint.config.name),
-            model: Arc::clone(&place.model),
-            outcome: Outcome::Ok,
-            status: Some(200),
-            error: None,
-            first_token_ms: Some(total_ms),
-            total_ms,
-        };
-        self.attempts.push(match result {
-            Ok(_) => attempt,
-            Err(failed) => Attempt {
-                outcome: if failed.timed_out { Outcome::Timeout } else { Outcome::Error },
-                status: failed.failure.status,
-                error: Some(failed.failure.message.clone()),
-                first_token_ms: None,
-                ..attempt
-            },
-        });
-    }
-
-    fn overhead(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.options.received).saturating_sub(self.waited)
-    }
-
-    fn failed(&self, failure: Failure) -> CoordinatorError {
-        CoordinatorError::Failed { failure: Box::new(failure), attempts: self.attempts.clone() }
-    }
 }
 
 fn places(

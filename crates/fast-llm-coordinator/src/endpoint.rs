@@ -91,6 +91,10 @@ impl Endpoint {
         Self { config, dialect, client, state: Mutex::new(state) }
     }
 
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.config.name
+    }
+
     pub(crate) fn availability(&self, now: Instant) -> Availability {
         let state = self.state.lock();
         if let Some(until) = state.pause_until.filter(|until| now < *until) {

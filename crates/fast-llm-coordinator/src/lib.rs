@@ -24,8 +24,9 @@
 //! ```
 //!
 //! # How it is laid out
-//! Decisions are plain state with the clock passed in ([`EndpointHealth`](route_plan::EndpointHealth), who is
-//! eligible, which error means what); `attempt` and `transport` are the only parts that touch a socket.
+//! Decisions are pure or plain state with the clock passed in: `select` (whom to ask), `endpoint` (what is known of one),
+//! `classify` (what a failure means), `dialect` (how a request is said). `attempt`, `upstream` and `transport` are the
+//! parts that touch a socket; `coordinator` is the loop that joins them.
 //!
 //! # What it deliberately does not know
 //! Which model is better (the router's), who asks and what they may spend (the gateway's), where the engine binary
@@ -33,15 +34,18 @@
 
 mod attempt;
 mod chat_stream;
+mod classify;
 mod config;
 mod coordinator;
 mod dialect;
 mod endpoint;
 mod error;
+mod journal;
 mod report;
 mod select;
 mod stats;
 mod transport;
+mod upstream;
 
 pub use chat_stream::ChatStream;
 pub use config::{Balance, CoordinatorConfig, EndpointConfig, ModelConfig, ModelEndpoint, Protocol};

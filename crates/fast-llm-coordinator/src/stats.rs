@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -107,5 +108,25 @@ impl Counters {
             completion_tokens: get(&self.completion_tokens),
             ..Stats::default()
         }
+    }
+}
+
+/// Counts a request in and, when it is dropped, out.
+pub(crate) struct RequestGuard(Arc<Counters>);
+
+impl RequestGuard {
+    pub(crate) fn new(counters: &Arc<Counters>) -> Self {
+        counters.request_started();
+        Self(Arc::clone(counters))
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.0
+    }
+}
+
+impl Drop for RequestGuard {
+    fn drop(&mut self) {
+        self.0.request_ended();
     }
 }

@@ -1,0 +1,62 @@
+//! What is written down while a request is executed.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::attempt::Established;
+use crate::classify::FailedAttempt;
+use crate::error::{CoordinatorError, Failure};
+use crate::report::{Attempt, Outcome};
+
+pub(crate) struct Journal {
+    /// When the request arrived.
+    received: Instant,
+    pub(crate) attempts: Vec<Attempt>,
+    /// Spent waiting for endpoints and between attempts, which is not overhead of ours.
+    waited: Duration,
+}
+
+impl Journal {
+    pub(crate) fn new(received: Instant) -> Self {
+        Self { received, attempts: Vec::with_capacity(1), waited: Duration::ZERO }
+    }
+
+    pub(crate) fn note(
+        &mut self,
+        endpoint: &Arc<str>,
+        model: &Arc<str>,
+        begun: Instant,
+        result: &Result<Established, FailedAttempt>,
+    ) {
+        let took = begun.elapsed();
+        self.waited += took;
+        let total_ms = took.as_secs_f64() * 1e3;
+        let attempt = Attempt {
+            endpoint: Arc::clone(endpoint),
+            model: Arc::clone(model),
+            outcome: Outcome::Ok,
+            status: Some(200),
+            error: None,
+            first_token_ms: Some(total_ms),
+            total_ms,
+        };
+        self.attempts.push(match result {
+            Ok(_) => attempt,
+            Err(failed) => Attempt {
+                outcome: if failed.timed_out { Outcome::Timeout } else { Outcome::Error },
+                status: failed.failure.status,
+                error: Some(failed.failure.message.clone()),
+                first_token_ms: None,
+                ..attempt
+            },
+        });
+    }
+
+    pub(crate) fn overhead(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.received).saturating_sub(self.waited)
+    }
+
+    pub(crate) fn failed(&self, failure: Failure) -> CoordinatorError {
+        CoordinatorError::Failed { failure: Box::new(failure), attempts: self.attempts.clone() }
+    }
+}

@@ -1,0 +1,134 @@
+//! A streamed answer that has begun, chunk by chunk.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body::Body;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use llm_wire::openai::{self, Usage};
+use tokio_util::task::TaskTracker;
+
+use crate::classify::{FailedAttempt, broken, error_inside, failure, garbage, unhealthy};
+use crate::dialect::{Piece, StreamDecoder};
+use crate::endpoint::InFlight;
+use crate::error::Failure;
+
+/// How long the end of a finished stream is waited for before its connection is closed rather than used again.
+const DRAIN_FOR: Duration = Duration::from_millis(500);
+
+/// One piece of a streamed answer.
+pub(crate) struct UpstreamChunk {
+    /// The chunk document in OpenAI's shape.
+    pub(crate) data: Bytes,
+    /// What the endpoint counted, if it says so here.
+    pub(crate) usage: Option<Usage>,
+}
+
+/// A streamed answer that has begun.
+pub(crate) struct Upstream {
+    /// `None` once its end was seen or left to `drains`.
+    pub(crate) body: Option<Incoming>,
+    pub(crate) drains: TaskTracker,
+    pub(crate) decoder: StreamDecoder,
+    pub(crate) in_flight: InFlight,
+    pub(crate) finished: bool,
+    pub(crate) done: bool,
+}
+
+impl Upstream {
+    pub(crate) fn in_flight(&self) -> &InFlight {
+        &self.in_flight
+    }
+
+    /// The next chunk; `None` after a finished answer.
+    pub(crate) fn poll_chunk(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<UpstreamChunk, Failure>>> {
+        loop {
+            if self.done {
+                self.in_flight.success(Instant::now());
+                self.hand_back_connection(cx);
+                return Poll::Ready(None);
+            }
+            match self.decoder.next_piece() {
+                Some(Ok(Piece::Done)) => {
+                    self.done = true;
+                    continue;
+                }
+                Some(Ok(Piece::Chunk(data))) => {
+                    return Poll::Ready(Some(match openai::chunk_facts(&data) {
+                        Ok(facts) => match facts.error {
+                            None => {
+                                self.finished |= facts.finished;
+                                Ok(UpstreamChunk { data, usage: facts.usage })
+                            }
+                            Some(error) => {
+                                let failed = error_inside(self.in_flight.endpoint().name(), error);
+                                Err(self.fail(failed))
+                            }
+                        },
+                        Err(e) => {
+                            let failed = garbage(self.in_flight.endpoint().name(), &e);
+                            Err(self.fail(failed))
+                        }
+                    }));
+                }
+                Some(Err(e)) => {
+                    let failed = garbage(self.in_flight.endpoint().name(), &e);
+                    return Poll::Ready(Some(Err(self.fail(failed))));
+                }
+                None => {}
+            }
+            let Some(body) = self.body.as_mut() else { return Poll::Ready(None) };
+            match ready!(Pin::new(body).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.decoder.push(data);
+                    }
+                }
+                Some(Err(e)) => {
+                    let failed = broken(self.in_flight.endpoint().name(), &e, "in the middle of the answer");
+                    return Poll::Ready(Some(Err(self.fail(failed))));
+                }
+                // A finish reason is as good as `[DONE]`, which not every server sends.
+                None if self.finished => self.done = true,
+                None => {
+                    let failed = unhealthy(failure(
+                        self.in_flight.endpoint().name(),
+                        "UAT_UPSTREAM",
+                        "the connection was closed in the middle of the answer".to_owned(),
+                    ));
+                    return Poll::Ready(Some(Err(self.fail(failed))));
+                }
+            }
+        }
+    }
+
+    /// Nothing came for too long.
+    pub(crate) fn stalled(&mut self, message: String) -> Failure {
+        let failed = unhealthy(failure(self.in_flight.endpoint().name(), "UAT_TIMEOUT", message));
+        self.fail(failed)
+    }
+
+    /// The connection can be used again once the end of its body was read. Many servers write that end apart from
+    /// `[DONE]`; the client does not wait for it.
+    fn hand_back_connection(&mut self, cx: &mut Context<'_>) {
+        if let Some(mut body) = self.body.take()
+            && Pin::new(&mut body).poll_frame(cx).is_pending()
+        {
+            self.drains.spawn(async move {
+                // Whichever comes first: after the timeout the connection is closed instead.
+                let _ended_or_late = tokio::time::timeout(DRAIN_FOR, body.collect()).await;
+            });
+        }
+    }
+
+    fn fail(&mut self, failed: FailedAttempt) -> Failure {
+        self.in_flight.failure(failed.verdict, &failed.failure, Instant::now());
+        failed.failure
+    }
+}
