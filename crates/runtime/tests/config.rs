@@ -1,4 +1,10 @@
 //! What `uat.toml` may say, and how it is refused when it says something else.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a panic is how a test fails, in its helpers too"
+)]
 
 use std::path::PathBuf;
 

@@ -1,4 +1,10 @@
 //! Dependencies point down: an edge that the layer table does not allow fails here, before it becomes a habit.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a panic is how a test fails, in its helpers too"
+)]
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,10 @@
 //! What answers when nothing is configured, and what is said before anybody is asked.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a panic is how a test fails, in its helpers too"
+)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;

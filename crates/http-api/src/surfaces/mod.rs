@@ -70,7 +70,7 @@ async fn method_not_allowed(request: Request) -> Response<Body> {
 /// A whole answer, or the beginning of a stream.
 enum Begun {
     Complete(Bytes, runtime::RoutingReport),
-    Stream(AnswerStream, Option<runtime::RoutingReport>),
+    Stream(Body, Option<runtime::RoutingReport>),
 }
 
 /// Asks the core. A stream resolves with its first content; where `hold` passes before that, it is begun without.
@@ -94,13 +94,13 @@ async fn ask(
         biased;
         answer = &mut pending => answer?,
         () = tokio::time::sleep(gateway.hold), if may_hold => {
-            return Ok(Begun::Stream(AnswerStream::held(pending, framing), None));
+            return Ok(Begun::Stream(Body::new(AnswerStream::held(pending, framing)), None));
         }
     };
     match answer {
         Answer::Stream(stream) => {
             let report = stream.report();
-            Ok(Begun::Stream(AnswerStream::running(stream, framing), Some(report)))
+            Ok(Begun::Stream(Body::new(AnswerStream::running(stream, framing)), Some(report)))
         }
         Answer::Complete { .. } => Err(unexpected_answer().into()),
     }
@@ -111,11 +111,11 @@ const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering")
 
 fn stream_response(
     call: &Call,
-    stream: AnswerStream,
+    stream: Body,
     report: Option<&runtime::RoutingReport>,
     content_type: HeaderValue,
 ) -> Response<Body> {
-    let mut response = Response::new(Body::new(stream));
+    let mut response = Response::new(stream);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, content_type);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));

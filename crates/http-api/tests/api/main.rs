@@ -1,4 +1,10 @@
 //! The gateway's HTTP surface in front of a provider that behaves as told.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a panic is how a test fails, in its helpers too"
+)]
 
 mod bad_input;
 mod dialects;

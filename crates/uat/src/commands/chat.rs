@@ -18,7 +18,7 @@ pub(crate) struct Args {
     /// What to ask; `-` reads standard input. Without it, standard input is read too, or on a terminal a conversation
     /// begins.
     prompt: Option<String>,
-    /// The model; without it the first that the configuration names, or the embedded one.
+    /// The model; without it the first that is here, in the order of `/v1/models`.
     #[arg(short, long)]
     model: Option<String>,
     /// What the model is told about its task before the conversation.
@@ -74,7 +74,10 @@ async fn converse(args: &Args, runtime: &Arc<Runtime>) -> Result<(), Failure> {
 }
 
 fn first_model(runtime: &Runtime) -> Result<String, Failure> {
-    match runtime.models().first() {
+    let models = runtime.models();
+    // A local server that answers is better than a model of our own that must be fetched first.
+    let answering = models.iter().find(|model| runtime.missing_file(&model.name).is_none());
+    match answering.or(models.first()) {
         Some(model) => Ok(model.name.to_string()),
         None => Err(Failure::new(
             "UAT_MODEL_NOT_FOUND",
@@ -102,16 +105,31 @@ fn question(args: &Args) -> Result<Option<String>, Failure> {
     }
 }
 
-/// Reads lines until the end of input. Ctrl-C ends the answer that is being written, not the conversation.
+/// Reads lines until the end of input. Ctrl-C ends the answer that is being written, or at the prompt the conversation.
 async fn interactive(conversation: &mut Conversation<'_>, runtime: &Arc<Runtime>) -> Result<(), Failure> {
-    writeln!(io::stderr(), "{} is listening; Ctrl-D ends the conversation.", conversation.model)?;
+    writeln!(
+        io::stderr(),
+        "{} is listening; Ctrl-C ends an answer, Ctrl-D the conversation.",
+        conversation.model
+    )?;
     loop {
         write!(io::stderr(), "> ")?;
-        let mut line = String::new();
-        if io::stdin().lock().read_line(&mut line)? == 0 {
+        // On a thread of its own: once Ctrl-C is listened for, it no longer ends a blocked read.
+        let reading = tokio::task::spawn_blocking(|| {
+            let mut line = String::new();
+            io::stdin().lock().read_line(&mut line).map(|count| (count > 0).then_some(line))
+        });
+        let line = tokio::select! {
+            line = reading => line.map_err(io::Error::other)??,
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted?;
+                None
+            }
+        };
+        let Some(line) = line else {
             writeln!(io::stderr())?;
             return Ok(());
-        }
+        };
         if line.trim().is_empty() {
             continue;
         }

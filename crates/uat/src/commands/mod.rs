@@ -34,7 +34,11 @@ impl ConfigArgs {
 
 /// Runs a command that waits for one thing at a time: threads would only cost memory.
 fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(command);
+    // A thread that still waits for a line of input would wait for ever.
+    runtime.shutdown_background();
+    result
 }
 
 /// Bytes as people read them.

@@ -1,4 +1,10 @@
 //! The real binary, as a person or a script calls it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a panic is how a test fails, in its helpers too"
+)]
 
 mod chat;
 mod config;
