@@ -8,15 +8,15 @@
 
 import { spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 
-const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
+import { cargoEnv, ROOT } from './front-door/build.mjs';
+
 const PLATFORM = join(ROOT, 'npm', 'linux-x64-gnu');
 const TARGET = process.env['CARGO_TARGET_DIR'] ?? join(ROOT, 'target');
 const RELEASE = join(TARGET, 'release');
-/** Where napi's macros write the types of what they export, whenever the addon is compiled. */
-const TYPES = join(TARGET, 'napi-types');
+/** Where napi's macros write the types of what they export, whenever the addon is compiled; as in .cargo/config.toml. */
+const TYPES = join(ROOT, 'target', 'napi-types');
 const PACKAGES = join(ROOT, 'packages');
 
 const HEADER = `/* Generated from crates/node-addon by scripts/package.mjs; not edited by hand. */\n`;
@@ -32,16 +32,13 @@ if (what !== '--addon') assemblePlatform();
 if (what === undefined) pack();
 
 function buildAddon() {
-  mkdirSync(TYPES, { recursive: true });
-  run('cargo', ['build', '--release', '-p', 'node-addon'], { NAPI_TYPE_DEF_TMP_FOLDER: TYPES });
+  // The whole workspace: a part built alone gets other features of shared crates, and everything is built twice.
+  run('cargo', ['build', '--release', '--workspace', '--locked'], cargoEnv());
   place(join(RELEASE, 'libnode_addon.so'), join(PLATFORM, 'uat.node'), { strip: true });
   writeTypes();
 }
 
 function assemblePlatform() {
-  // Two builds: the engine's dependencies must not change the features that `uat` is built with.
-  run('cargo', ['build', '--release', '-p', 'uat']);
-  run('cargo', ['build', '--release', '-p', 'llama-engine']);
   const bin = join(PLATFORM, 'bin');
   rmSync(bin, { recursive: true, force: true });
   mkdirSync(bin, { recursive: true });
@@ -52,7 +49,7 @@ function assemblePlatform() {
     throw new Error(`expected libllama and ggml's CPU plug-ins in ${RELEASE}, found ${libraries.join(', ') || 'none'}`);
   }
   for (const library of libraries) place(join(RELEASE, library), join(bin, library), { strip: true });
-  if (existsSync(join(ROOT, 'LICENSE'))) copyFileSync(join(ROOT, 'LICENSE'), join(PLATFORM, 'LICENSE'));
+  copyFileSync(join(ROOT, 'LICENSE'), join(PLATFORM, 'LICENSE'));
 }
 
 function pack() {

@@ -42,8 +42,6 @@ async function installNpmPackages() {
 }
 
 async function buildRust() {
-  // One build for the whole workspace: parts built one by one get other features of shared crates, and are built twice.
-  await run('cargo', ['build', '--release', '--workspace', '--locked'], { cwd: ROOT, env: cargoEnv() });
   await run('node', ['scripts/package.mjs', '--addon'], { cwd: ROOT });
 }
 

@@ -27,7 +27,7 @@ export class FakeProvider {
 
   static async start(): Promise<FakeProvider> {
     const program = built('uat-fake-provider');
-    if (!existsSync(program)) throw new Error(`${program} is missing; run \`cargo build --release -p testkit\``);
+    if (!existsSync(program)) throw new Error(`${program} is missing; run \`npm run build:rust\``);
     const process = spawn(program, [], { stdio: ['ignore', 'pipe', 'inherit'] });
     const [line] = (await once(createInterface({ input: process.stdout }), 'line')) as [string];
     const url = /http:\/\/\S+/.exec(line)?.[0];

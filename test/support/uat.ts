@@ -22,7 +22,7 @@ export class Machine {
   /** @param idleExitS The engine goes this many seconds after its last client. */
   constructor(idleExitS = 2) {
     for (const program of ['uat', 'uat-engine']) {
-      if (!existsSync(built(program))) throw new Error(`${built(program)} is missing; run \`cargo build --release -p uat -p llama-engine\``);
+      if (!existsSync(built(program))) throw new Error(`${built(program)} is missing; run \`npm run build:rust\``);
     }
     const { UAT_CONFIG: _, UAT_BACKEND: __, ...inherited } = process.env;
     this.env = { ...inherited, XDG_RUNTIME_DIR: this.folder, UAT_ENGINE_PATH: built('uat-engine'), UAT__ENGINE__IDLE_EXIT_S: String(idleExitS) };
