@@ -61,7 +61,10 @@ pub(crate) async fn attempt(
             failure: failure(
                 endpoint.name(),
                 "UAT_TIMEOUT",
-                format!("no content within {} ms (first_token_timeout_ms)", patience.as_millis()),
+                format!(
+                    "no content within {} ms; first_token_timeout_ms and total_timeout_ms allow more",
+                    patience.as_millis()
+                ),
             ),
             verdict: Verdict::Unhealthy,
             timed_out: true,
@@ -211,11 +214,6 @@ async fn refused(endpoint: &Endpoint, response: Response<Incoming>) -> FailedAtt
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     match read(endpoint, response.into_body(), MAX_ERROR_BYTES).await {
         Ok(body) => classify(endpoint.name(), status, openai::parse_error(&body), retry_after),
-        Err(_) => classify(
-            endpoint.name(),
-            status,
-            UpstreamError { message: String::new(), code: None, kind: None, uat_code: None },
-            retry_after,
-        ),
+        Err(_) => classify(endpoint.name(), status, UpstreamError::default(), retry_after),
     }
 }

@@ -110,11 +110,11 @@ pub(crate) fn classify(
     };
     let (failure, verdict) = match status.as_u16() {
         _ if too_long => (own_words("UAT_CONTEXT_LENGTH_EXCEEDED", true), Verdict::Neutral),
+        // Its queue is full at this moment and may have room at the next: no reason to leave it alone for a second.
         _ if own == Some("UAT_OVERLOADED") => (
-            Failure { code: "UAT_OVERLOADED", ..base },
-            Verdict::CoolDown(retry_after.unwrap_or(DEFAULT_COOLDOWN)),
+            Failure { code: "UAT_OVERLOADED", retry_after: retry_after.or(Some(DEFAULT_COOLDOWN)), ..base },
+            Verdict::Neutral,
         ),
-        _ if own == Some("UAT_CORRUPT_VALUE") => (own_words("UAT_CORRUPT_VALUE", false), Verdict::Neutral),
         401 | 403 => (Failure { code: "UAT_UNAUTHORIZED", retryable: false, ..base }, Verdict::Quarantine),
         404 => (own_words("UAT_MODEL_NOT_FOUND", false), Verdict::Neutral),
         429 => (
@@ -122,6 +122,10 @@ pub(crate) fn classify(
             Verdict::CoolDown(retry_after.unwrap_or(DEFAULT_COOLDOWN)),
         ),
         408 => (Failure { code: "UAT_TIMEOUT", ..base }, Verdict::Unhealthy),
+        // Our own engine knows whether another try would help; a model that it cannot load stays so.
+        500..=599 if error.retryable == Some(false) => {
+            (own_words(own.unwrap_or("UAT_UPSTREAM"), false), Verdict::Neutral)
+        }
         400..=499 => (own_words(own.unwrap_or("UAT_INVALID_INPUT"), true), Verdict::Neutral),
         _ => (base, Verdict::Unhealthy),
     };
@@ -137,6 +141,9 @@ fn own_code(code: &str) -> Option<&'static str> {
         "UAT_OVERLOADED",
         "UAT_CORRUPT_VALUE",
         "UAT_UNSUPPORTED",
+        "UAT_STORAGE",
+        "UAT_ENGINE_UNAVAILABLE",
+        "UAT_INTERNAL",
     ]
     .into_iter()
     .find(|known| *known == code)
@@ -150,6 +157,9 @@ fn status_of_own_code(code: &str) -> Option<StatusCode> {
         }
         "UAT_MODEL_NOT_FOUND" => Some(StatusCode::NOT_FOUND),
         "UAT_OVERLOADED" => Some(StatusCode::SERVICE_UNAVAILABLE),
+        "UAT_CORRUPT_VALUE" | "UAT_STORAGE" | "UAT_ENGINE_UNAVAILABLE" | "UAT_INTERNAL" => {
+            Some(StatusCode::INTERNAL_SERVER_ERROR)
+        }
         _ => None,
     }
 }
@@ -185,10 +195,10 @@ mod tests {
         let too_long = r#"{"error":{"message":"too long","code":"context_length_exceeded"}}"#;
         check(400, too_long, ("UAT_CONTEXT_LENGTH_EXCEEDED", true, false, Verdict::Neutral));
         check(500, too_long, ("UAT_CONTEXT_LENGTH_EXCEEDED", true, false, Verdict::Neutral));
-        let corrupt = r#"{"error":{"message":"bad file","uat_code":"UAT_CORRUPT_VALUE"}}"#;
+        let corrupt = r#"{"error":{"message":"bad file","uat_code":"UAT_CORRUPT_VALUE","retryable":false}}"#;
         check(500, corrupt, ("UAT_CORRUPT_VALUE", false, false, Verdict::Neutral));
         let busy = r#"{"error":{"message":"queue full","uat_code":"UAT_OVERLOADED"}}"#;
-        check(503, busy, ("UAT_OVERLOADED", false, true, Verdict::CoolDown(DEFAULT_COOLDOWN)));
+        check(503, busy, ("UAT_OVERLOADED", false, true, Verdict::Neutral));
     }
 
     #[test]

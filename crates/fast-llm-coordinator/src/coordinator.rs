@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::attempt::{Established, attempt};
 use crate::chat_stream::{ChatStream, StreamLimits};
-use crate::config::{CoordinatorConfig, ModelConfig, Protocol};
+use crate::config::{CoordinatorConfig, EndpointConfig, ModelConfig, Protocol};
 use crate::dialect::Dialect;
 use crate::endpoint::Endpoint;
 use crate::error::{CoordinatorError, Failure};
@@ -28,6 +28,8 @@ const AGAIN: Backoff = Backoff { base: Duration::from_millis(100), max: Duration
 /// able to repeat.
 const RETRY_RATIO: f64 = 0.2;
 const RETRY_PER_SECOND: f64 = 10.0;
+/// A day: no answer takes longer, and the clock can always be moved on by it.
+const LONGEST_TIMEOUT_MS: u64 = 86_400_000;
 /// Four bytes to a token is the usual rule of thumb for English; only the ratio between requests matters here.
 const BYTES_PER_TOKEN: u64 = 4;
 /// Assumed length of an answer that the request does not limit, in tokens.
@@ -71,6 +73,14 @@ impl Default for CallOptions {
     }
 }
 
+impl CallOptions {
+    /// When the request ends, and the time allowed until then; a time beyond the clock's range is no limit.
+    fn deadline(&self) -> Option<(Instant, Duration)> {
+        let after = self.timeout?;
+        self.received.checked_add(after).map(|at| (at, after))
+    }
+}
+
 /// A whole answer, or one that has begun; the request's `stream` decides which.
 #[derive(Debug)]
 pub enum Answer {
@@ -100,6 +110,7 @@ impl Coordinator {
         let mut endpoints = Vec::with_capacity(config.endpoints.len());
         for endpoint in config.endpoints {
             let name = Arc::clone(&endpoint.name);
+            check_timeouts(&endpoint)?;
             let dialect = Dialect::new(&endpoint)?;
             let connector = match (endpoint.protocol, &engine) {
                 (Protocol::UatEngine, Some(dialer)) => Connector::Engine { dialer: Arc::clone(dialer) },
@@ -156,16 +167,14 @@ impl Coordinator {
         self.budget.lock().deposit(Instant::now());
         let mut journal = Journal::new(options.received);
         let executing = self.try_all(plan, request, &mut journal);
-        let result = match options.timeout {
+        let result = match options.deadline() {
             None => executing.await,
-            Some(after) => {
-                match tokio::time::timeout_at((options.received + after).into(), executing).await {
-                    Ok(result) => result,
-                    Err(_) => {
-                        Err(CoordinatorError::DeadlineExceeded { after, attempts: journal.attempts.clone() })
-                    }
+            Some((at, after)) => match tokio::time::timeout_at(at.into(), executing).await {
+                Ok(result) => result,
+                Err(_) => {
+                    Err(CoordinatorError::DeadlineExceeded { after, attempts: journal.attempts.clone() })
                 }
-            }
+            },
         };
         let answered = result.inspect_err(|_| self.counters.error())?;
         Ok(self.answer(plan, answered, journal, guard, options))
@@ -317,7 +326,7 @@ impl Coordinator {
                     idle: Duration::from_millis(config.idle_timeout_ms),
                     attempt_ends: upstream.in_flight().started()
                         + Duration::from_millis(config.total_timeout_ms),
-                    request_ends: options.timeout.map(|after| (options.received + after, after)),
+                    request_ends: options.deadline(),
                 };
                 Answer::Stream(ChatStream::new(preamble, upstream, guard, report, limits))
             }
@@ -346,6 +355,22 @@ struct Answered {
     model: Arc<str>,
     endpoint: Arc<Endpoint>,
     established: Established,
+}
+
+fn check_timeouts(endpoint: &EndpointConfig) -> Result<(), CoordinatorError> {
+    let timeouts = [
+        ("connect_timeout_ms", endpoint.connect_timeout_ms),
+        ("first_token_timeout_ms", endpoint.first_token_timeout_ms),
+        ("idle_timeout_ms", endpoint.idle_timeout_ms),
+        ("total_timeout_ms", endpoint.total_timeout_ms),
+    ];
+    match timeouts.into_iter().find(|(_, ms)| !(1..=LONGEST_TIMEOUT_MS).contains(ms)) {
+        None => Ok(()),
+        Some((key, ms)) => Err(invalid(format!(
+            "endpoint `{}`: {key} must be from 1 to {LONGEST_TIMEOUT_MS} (a day), got {ms}",
+            endpoint.name
+        ))),
+    }
 }
 
 fn places(

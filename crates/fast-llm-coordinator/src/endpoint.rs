@@ -44,6 +44,8 @@ struct State {
     waiting: Vec<(u64, Instant)>,
     next_id: u64,
     last_error: Option<String>,
+    /// Whether a first content was ever seen, so that the estimate is more than an assumption.
+    answered: bool,
 }
 
 /// Whether an endpoint may be asked at a moment.
@@ -87,6 +89,7 @@ impl Endpoint {
             waiting: Vec::new(),
             next_id: 0,
             last_error: None,
+            answered: false,
         };
         Self { config, dialect, client, state: Mutex::new(state) }
     }
@@ -135,11 +138,10 @@ impl Endpoint {
             (_, BreakerState::Closed) if error_rate >= 0.1 => EndpointState::Degraded,
             (_, BreakerState::Closed) => EndpointState::Healthy,
         };
-        let answered = state.next_id > state.waiting.len() as u64;
         EndpointHealth {
             endpoint: Arc::clone(&self.config.name),
             state: label,
-            ewma_first_token_ms: if answered {
+            ewma_first_token_ms: if state.answered {
                 state.first_token.get_at(now).as_secs_f64() * 1e3
             } else {
                 0.0
@@ -186,6 +188,7 @@ impl InFlight {
     pub(crate) fn first_content(&self, now: Instant) {
         let mut state = self.endpoint.state.lock();
         state.waiting.retain(|(id, _)| *id != self.id);
+        state.answered = true;
         state.first_token.observe(now.saturating_duration_since(self.started), now);
     }
 
@@ -213,12 +216,12 @@ impl InFlight {
                 let before = state.breaker.state(now);
                 state.breaker.on_failure(now, &mut fastrand::Rng::new());
                 if before == BreakerState::Closed && state.breaker.state(now) != BreakerState::Closed {
-                    tracing::warn!(endpoint = %self.endpoint.config.name, error = %failure.message, "endpoint taken out");
+                    tracing::warn!(endpoint = %self.endpoint.config.name, error = %failure.summary(), "endpoint taken out");
                 }
             }
         }
         if verdict != Verdict::Neutral {
-            state.last_error = Some(failure.message.clone());
+            state.last_error = Some(failure.summary());
         }
     }
 }

@@ -66,6 +66,18 @@ pub struct Failure {
     pub upstream: Option<UpstreamError>,
 }
 
+impl Failure {
+    /// What may be shown to others than the caller: the kind of failure, without a word that the endpoint wrote, which
+    /// may repeat a key or the prompt.
+    pub fn summary(&self) -> String {
+        match (&self.upstream, self.status) {
+            (Some(_), Some(200)) => format!("an error inside an answer ({})", self.code),
+            (Some(_), Some(status)) => format!("status {status} ({})", self.code),
+            _ => self.message.clone(),
+        }
+    }
+}
+
 impl CoordinatorError {
     /// The stable code, one of `api.d.ts`'s `ErrorCode`.
     pub fn code(&self) -> &'static str {
@@ -120,7 +132,7 @@ fn did_you_mean(nearest: &[Arc<str>]) -> String {
 }
 
 fn describe(failure: &Failure, attempts: &[Attempt]) -> String {
-    if !several_endpoints(attempts) {
+    if failure.is_final || !several_endpoints(attempts) {
         return failure.message.clone();
     }
     let tried: Vec<String> = attempts

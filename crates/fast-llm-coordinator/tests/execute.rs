@@ -198,6 +198,25 @@ async fn when_all_fail_the_error_names_each_endpoint_and_why() {
 }
 
 #[tokio::test]
+async fn what_an_endpoint_wrote_reaches_the_caller_and_nobody_else() {
+    let (provider, coordinator) = one_provider().await;
+    let body = r#"{"error":{"message":"Incorrect API key provided: sk-secret"}}"#;
+    provider.enqueue(Behaviour::Status { code: 401, headers: vec![], body: Some(body.to_owned()) });
+    let error = ask(&coordinator, false).await.unwrap_err();
+    assert!(error.to_string().contains("sk-secret"));
+    let health = &coordinator.health()[0];
+    assert_eq!(health.last_error.as_deref(), Some("status 401 (UAT_UNAUTHORIZED)"));
+    assert_eq!((health.state, health.ewma_first_token_ms), (EndpointState::Quarantined, 0.0));
+}
+
+#[tokio::test]
+async fn a_deadline_beyond_the_clocks_range_is_no_deadline() {
+    let (_provider, coordinator) = one_provider().await;
+    let forever = CallOptions { timeout: Some(Duration::MAX), ..CallOptions::default() };
+    coordinator.execute(&RoutePlan::single("r", "m"), &request(false), forever).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_endpoint_that_asks_for_a_pause_gets_it() {
     let (provider, coordinator) = one_provider().await;
     provider.enqueue(Behaviour::rate_limited(60));
@@ -327,4 +346,6 @@ fn a_configuration_that_cannot_be_carried_out_is_refused_by_name() {
     check(vec![endpoint()], vec![ModelConfig::at("m", ["f"])], "names the endpoint `f`");
     check(vec![endpoint()], vec![ModelConfig::at::<&str>("m", [])], "has no endpoints");
     check(vec![EndpointConfig::new("x", Protocol::UatEngine, None)], vec![], "no local engine");
+    check(vec![EndpointConfig { idle_timeout_ms: u64::MAX, ..endpoint() }], vec![], "idle_timeout_ms");
+    check(vec![EndpointConfig { total_timeout_ms: 0, ..endpoint() }], vec![], "total_timeout_ms");
 }

@@ -131,6 +131,9 @@ impl RuntimeError {
             Self::Input(error) | Self::Coordinator(CoordinatorError::InvalidInput(error)) => error.param(),
             Self::Coordinator(CoordinatorError::ModelNotFound { .. })
             | Self::Store(StoreError::NotPulled { .. }) => Some("model"),
+            Self::Coordinator(CoordinatorError::Failed { failure, .. }) => {
+                failure.upstream.as_ref()?.param.as_deref()
+            }
             _ => None,
         }
     }
@@ -229,7 +232,7 @@ mod tests {
                 message: "no".into(),
                 code: Some("wrong_schema".into()),
                 kind: Some("invalid_request_error".into()),
-                uat_code: None,
+                ..UpstreamError::default()
             }),
         }
     }

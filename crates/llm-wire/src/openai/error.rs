@@ -20,8 +20,12 @@ pub struct UpstreamError {
     pub code: Option<String>,
     /// The provider's class, like `invalid_request_error`.
     pub kind: Option<String>,
+    /// The field of the request that it finds at fault.
+    pub param: Option<String>,
     /// Our own code, where the upstream is one of ours.
     pub uat_code: Option<String>,
+    /// Whether the same request may succeed later, where the upstream is one of ours.
+    pub retryable: Option<bool>,
 }
 
 /// Reads the body of an error answer in any shape that providers use: `{"error": {...}}`, `{"error": "..."}`,
@@ -78,7 +82,9 @@ pub(super) fn from_value(error: &Value) -> UpstreamError {
         message: message.unwrap_or_else(|| json::shortened(&error.to_string(), MESSAGE_BYTES)),
         code: text(&["code"]),
         kind: text(&["type", "status"]),
+        param: text(&["param"]),
         uat_code: text(&["uat_code"]),
+        retryable: error.get("retryable").and_then(Value::as_bool),
     }
 }
 

@@ -84,6 +84,7 @@ fn an_error_inside_a_stream_is_reported() {
             code: Some("503".into()),
             kind: Some("server_error".into()),
             uat_code: Some("UAT_OVERLOADED".into()),
+            ..UpstreamError::default()
         },
     );
     assert_eq!(error(r#"{"error":"gone"}"#).message, "gone");
