@@ -316,11 +316,11 @@ impl<D: Decoder> Batcher<D> {
     /// Gives free lanes to the oldest requests whose client reads. While the oldest does not fit, no younger one
     /// overtakes it: it would wait for ever behind a row of small ones.
     fn admit(&mut self) {
-        loop {
-            let Some(next) = self.waiting.iter().position(|sequence| sequence.unsent.is_none()) else {
-                return;
-            };
+        let reads = |sequence: &Sequence<D::Sampler>| sequence.unsent.is_none();
+        while self.waiting.iter().any(reads) {
+            // First the lane: finding one may put a paused request back into the queue, before the next one's place.
             let Some(lane) = self.free_lane() else { return };
+            let Some(next) = self.waiting.iter().position(reads) else { return };
             let running = self.lanes.iter().flatten();
             let committed = running.clone().map(|sequence| sequence.tokens.len()).sum();
             if !schedule::fits(self.waiting[next].tokens.len(), committed, running.count(), self.limits.cells)

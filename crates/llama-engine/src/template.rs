@@ -230,7 +230,7 @@ mod tests {
         check(
             "{{ messages[0]['content'].startswith('a') }}",
             &[message("user", "ab")],
-            "True".to_lowercase().as_str(),
+            "True",
         );
     }
 

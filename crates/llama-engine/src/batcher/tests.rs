@@ -234,18 +234,19 @@ fn a_prompt_that_fills_the_context_is_refused_with_both_counts() {
 
 #[test]
 fn a_stop_string_ends_the_answer_before_itself() {
-    let (full, _) = alone(&[1, 2, 3], 30);
-    let second_comma = full.match_indices(',').nth(1).expect("two tokens").0;
-    let stop = full[..second_comma].rsplit_once(',').expect("two tokens").1;
-    let cut = full.find(stop).expect("it is there");
+    let prompt = (0..40).find(|token| alone(&[*token], 30).1 == FinishReason::Length).expect("a long answer");
+    let (full, _) = alone(&[prompt], 30);
+    // From the middle of one token to the middle of the next.
+    let (comma, _) = full.match_indices(',').nth(10).expect("thirty tokens");
+    let stop = &full[comma - 1..comma + 2];
     let mut batcher = batcher(1, 100);
-    let (mut job, mut receiver) = job(&[1, 2, 3], 30);
+    let (mut job, mut receiver) = job(&[prompt], 30);
     job.stops = vec![stop.to_owned()];
     batcher.add(job);
     run_to_end(&mut batcher);
     let mut text = String::new();
     assert_eq!(read(&mut receiver, &mut text).expect("ended").expect("well"), FinishReason::Stop);
-    assert_eq!(text, full[..cut]);
+    assert_eq!(text, full[..full.find(stop).expect("it occurs")]);
 }
 
 /// One thing that happens between two steps.

@@ -15,19 +15,19 @@ use serde_json::{Value, json};
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
-pub const MODEL: &str = "smollm2-135m";
+pub(crate) const MODEL: &str = "smollm2-135m";
 
 /// Longer than anything here takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The model's file. Tests need it and say how to get it: passing without it would prove nothing.
-pub fn model_file() -> PathBuf {
+pub(crate) fn model_file() -> PathBuf {
     let found = ModelStore::open().and_then(|store| store.resolve(MODEL));
     found.unwrap_or_else(|error| panic!("these tests need a model: {error}"))
 }
 
 /// A running engine.
-pub struct Engine {
+pub(crate) struct Engine {
     child: Child,
     socket: PathBuf,
     _folder: tempfile::TempDir,
@@ -35,7 +35,7 @@ pub struct Engine {
 
 impl Engine {
     /// Computes on one thread unless told otherwise: tests run side by side, and threads that wait for each other spin.
-    pub async fn start(arguments: &[&str]) -> Self {
+    pub(crate) async fn start(arguments: &[&str]) -> Self {
         model_file();
         let folder = tempfile::tempdir().expect("a temporary folder");
         let socket = folder.path().join("e.sock");
@@ -51,16 +51,16 @@ impl Engine {
         engine
     }
 
-    pub fn socket(&self) -> &Path {
+    pub(crate) fn socket(&self) -> &Path {
         &self.socket
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// A connection of its own, which is one client.
-    pub async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         let stream = UnixStream::connect(&self.socket).await.expect("connects");
         let (sender, connection) = handshake(TokioIo::new(stream)).await.expect("shakes hands");
         let mut tasks = JoinSet::new();
@@ -71,16 +71,16 @@ impl Engine {
         Client { sender, _connection: tasks }
     }
 
-    pub async fn stats(&self) -> Value {
+    pub(crate) async fn stats(&self) -> Value {
         self.client().await.get("/v1/stats").await.1
     }
 
-    pub fn signal(&self, signal: rustix::process::Signal) {
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, signal).expect("signals");
     }
 
-    pub async fn exit(&mut self) -> ExitStatus {
+    pub(crate) async fn exit(&mut self) -> ExitStatus {
         let started = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("waits") {
@@ -91,7 +91,7 @@ impl Engine {
         }
     }
 
-    pub fn is_running(&mut self) -> bool {
+    pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("waits").is_none()
     }
 }
@@ -105,30 +105,30 @@ impl Drop for Engine {
 }
 
 /// One connection. Dropping it closes it.
-pub struct Client {
+pub(crate) struct Client {
     sender: SendRequest<Full<Bytes>>,
     _connection: JoinSet<()>,
 }
 
 impl Client {
-    pub async fn get(&mut self, path: &str) -> (StatusCode, Value) {
+    pub(crate) async fn get(&mut self, path: &str) -> (StatusCode, Value) {
         let request = Request::get(path).header("host", "engine").body(Full::default()).expect("a request");
         document(self.sender.send_request(request).await.expect("answers")).await
     }
 
-    pub async fn post(&mut self, body: impl Into<Bytes>) -> Response<Incoming> {
+    pub(crate) async fn post(&mut self, body: impl Into<Bytes>) -> Response<Incoming> {
         let request = Request::post("/v1/chat/completions").header("host", "engine");
         let request = request.body(Full::new(body.into())).expect("a request");
         self.sender.send_request(request).await.expect("answers")
     }
 
     /// A chat with these fields; greedy and short unless they say otherwise.
-    pub async fn chat(&mut self, fields: Value) -> (StatusCode, Value) {
+    pub(crate) async fn chat(&mut self, fields: Value) -> (StatusCode, Value) {
         document(self.post(body(fields)).await).await
     }
 
     /// The text of a chat that must succeed, and why it ended.
-    pub async fn answer(&mut self, fields: Value) -> (String, String) {
+    pub(crate) async fn answer(&mut self, fields: Value) -> (String, String) {
         let (status, answer) = self.chat(fields).await;
         assert_eq!(status, StatusCode::OK, "{answer}");
         let choice = &answer["choices"][0];
@@ -137,7 +137,7 @@ impl Client {
     }
 
     /// A chat as a stream that must begin well.
-    pub async fn stream(&mut self, fields: Value) -> Stream {
+    pub(crate) async fn stream(&mut self, fields: Value) -> Stream {
         let mut fields = fields;
         fields["stream"] = json!(true);
         let response = self.post(body(fields)).await;
@@ -166,14 +166,14 @@ async fn document(response: Response<Incoming>) -> (StatusCode, Value) {
 }
 
 /// The events of a stream.
-pub struct Stream {
+pub(crate) struct Stream {
     body: Incoming,
     buffer: String,
 }
 
 impl Stream {
     /// The data of the next event; `None` at the end.
-    pub async fn next(&mut self) -> Option<String> {
+    pub(crate) async fn next(&mut self) -> Option<String> {
         loop {
             if let Some((event, rest)) = self.buffer.split_once("\n\n") {
                 let data = event.strip_prefix("data: ").expect("a data line").to_owned();
@@ -187,7 +187,7 @@ impl Stream {
     }
 
     /// Every event but the last, which must be `[DONE]`.
-    pub async fn chunks(mut self) -> Vec<Value> {
+    pub(crate) async fn chunks(mut self) -> Vec<Value> {
         let mut chunks = Vec::new();
         loop {
             let data = self.next().await.expect("[DONE] before the end");
@@ -201,12 +201,12 @@ impl Stream {
 }
 
 /// The text of a stream's chunks.
-pub fn text_of(chunks: &[Value]) -> String {
+pub(crate) fn text_of(chunks: &[Value]) -> String {
     chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect()
 }
 
 /// Waits for a condition that is on its way.
-pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
     while !holds().await {
         assert!(started.elapsed() < PATIENCE, "waited in vain until {what}");
