@@ -1,3 +1,4 @@
+import { onAbort } from '../abort.js';
 import { describeValue, UniversalAiError } from '../errors.js';
 import type { BackendStream, CallOptions, Completion, FastLLMCoordinatorBackend, PreparedRequest } from '../services/fast-llm-coordinator-backend.js';
 import type { ChatChunk, CoordinatorStats, EndpointHealth, GatewayConfig, RoutingReport } from '../services/fast-llm-coordinator-types.js';
@@ -90,19 +91,12 @@ class NativeStream implements BackendStream {
 /** A handle of the addon that follows a signal, since napi itself takes none for futures. */
 class Cancelling {
   readonly handle: CancelHandle;
-  readonly #signal: AbortSignal | undefined;
-  readonly #cancel = (): void => this.handle.cancel();
+  /** Lets go of the signal. */
+  readonly release: () => void;
 
   constructor(binding: NativeBinding, signal: AbortSignal | undefined) {
     this.handle = new binding.CancelHandle();
-    this.#signal = signal;
-    if (signal?.aborted === true) this.handle.cancel();
-    else signal?.addEventListener('abort', this.#cancel, { once: true });
-  }
-
-  /** A signal may outlive many calls: it must not collect their listeners. */
-  release(): void {
-    this.#signal?.removeEventListener('abort', this.#cancel);
+    this.release = onAbort(signal, () => this.handle.cancel());
   }
 }
 

@@ -400,6 +400,23 @@ eachBackend(backend => {
       expect(added).toEqual([]);
     });
 
+    it('many calls at once is what a signal is for: no warning of a leak', async () => {
+      await a.reset({ behaviour: 'hang' });
+      const warnings: Error[] = [];
+      const listen = (warning: Error): void => void warnings.push(warning);
+      process.on('warning', listen);
+      const one = coordinator(at(a.baseUrl));
+      const controller = new AbortController();
+      const calls = Array.from({ length: 30 }, () => errorOf(one.route(REQUEST, { signal: controller.signal })));
+      await a.requests(30);
+      controller.abort();
+      expect(new Set((await Promise.all(calls)).map(error => error.code))).toEqual(new Set(['UAT_CANCELLED']));
+      // Warnings are emitted on the next turn.
+      await new Promise(resolve => setImmediate(resolve));
+      process.off('warning', listen);
+      expect(warnings).toEqual([]);
+    });
+
     it.each(['break', 'throw'])('by leaving the loop with %s closes the upstream', async how => {
       await a.reset(endless);
       const one = coordinator(at(a.baseUrl));

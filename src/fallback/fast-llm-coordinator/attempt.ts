@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks';
 
+import { onAbort } from '../../abort.js';
 import type { ChatChunk } from '../../services/fast-llm-coordinator-types.js';
 import { type AnswerIds, type ChunkDecoder, ErrorInAnswer, hasContent, NotOfTheDialect, parseObject } from './dialect.js';
 import type { Endpoint, Ticket } from './endpoint.js';
@@ -120,18 +121,16 @@ export class Upstream {
 class Exchange {
   readonly endpoint: Endpoint;
   readonly #ticket: Ticket;
-  readonly #outer: AbortSignal;
   readonly #connection = new AbortController();
   readonly #endsAt: number;
-  readonly #onOuterAbort = (): void => this.#connection.abort(this.#outer.reason);
+  /** Lets go of the call's signal. */
+  readonly #release: () => void;
 
   constructor(endpoint: Endpoint, ticket: Ticket, outer: AbortSignal) {
     this.endpoint = endpoint;
     this.#ticket = ticket;
-    this.#outer = outer;
     this.#endsAt = performance.now() + endpoint.config.total_timeout_ms;
-    if (outer.aborted) this.#onOuterAbort();
-    else outer.addEventListener('abort', this.#onOuterAbort, { once: true });
+    this.#release = onAbort(outer, () => this.#connection.abort(outer.reason));
   }
 
   async send({ request, model, stream }: Question): Promise<HttpAnswer> {
@@ -169,7 +168,7 @@ class Exchange {
       return await step();
     } catch (error) {
       const reason: unknown = this.#connection.signal.aborted ? this.#connection.signal.reason : this.#understand(error);
-      this.#end();
+      this.#release();
       this.#connection.abort(reason);
       if (reason instanceof Failure) this.#ticket.failure(reason, performance.now());
       else this.#ticket.abandon();
@@ -178,12 +177,8 @@ class Exchange {
   }
 
   succeeded(): void {
-    this.#end();
+    this.#release();
     this.#ticket.success(performance.now());
-  }
-
-  #end(): void {
-    this.#outer.removeEventListener('abort', this.#onOuterAbort);
   }
 
   #understand(error: unknown): unknown {

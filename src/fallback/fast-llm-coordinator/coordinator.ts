@@ -28,7 +28,8 @@ export class TypeScriptFastLLMCoordinator implements FastLLMCoordinatorBackend {
   readonly #engine: Engine | undefined;
   readonly #counters = new Counters();
   readonly #budget = new RetryBudget(performance.now());
-  readonly #closing = new AbortController();
+  readonly #running = new Set<CallScope>();
+  #closed = false;
   #wiring: Wiring;
   #ready: Promise<void> | undefined;
 
@@ -69,14 +70,15 @@ export class TypeScriptFastLLMCoordinator implements FastLLMCoordinatorBackend {
   }
 
   async close(): Promise<void> {
-    this.#closing.abort();
+    this.#closed = true;
+    for (const scope of this.#running) scope.end(new UniversalAiError('UAT_CLOSED', 'this FastLLMCoordinator was closed while the call was under way; make a new one'));
     this.#wiring.close();
     this.#engine?.close();
   }
 
   #begin(request: PreparedRequest, { signal, timeoutMs }: CallOptions): Call {
     this.#budget.deposit(performance.now());
-    return new Call(request, new CallScope(signal, timeoutMs, this.#closing.signal), this.#counters);
+    return new Call(request, new CallScope(signal, timeoutMs, this.#running), this.#counters);
   }
 
   /** Asks the endpoints of the model until one answers or none is left. */
@@ -121,7 +123,7 @@ export class TypeScriptFastLLMCoordinator implements FastLLMCoordinatorBackend {
   async #discovered(scope: CallScope): Promise<void> {
     if (this.#config.configured) return;
     this.#ready ??= discover(this.#config.engine).then(found => {
-      if (found !== undefined && !this.#closing.signal.aborted) this.#wiring = new Wiring(found, this.#engine);
+      if (found !== undefined && !this.#closed) this.#wiring = new Wiring(found, this.#engine);
     });
     await this.#ready;
     scope.signal.throwIfAborted();
@@ -230,6 +232,7 @@ class Call {
   #told(error: unknown): UniversalAiError {
     if (error instanceof Failure) return this.failed(error);
     if (error instanceof UniversalAiError) {
+      error.details['requestId'] ??= this.#id;
       if (this.#attempts.length > 0) error.details['attempts'] ??= this.#attempts.map(attempt => ({ ...attempt }));
       return error;
     }

@@ -1,6 +1,8 @@
 import * as http from 'node:http';
 import * as https from 'node:https';
 
+import { onAbort } from '../../abort.js';
+
 /** Idle connections are closed before the usual server side does it (60 to 75 s). */
 const POOL_IDLE_MS = 45_000;
 
@@ -77,8 +79,7 @@ export class HttpClient {
       // Not the `signal` option of node:http: its AbortError reaches a socket that has just gone back to the pool, where
       // nobody listens, and ends the process.
       const abort = (): void => void (response ?? request).destroy();
-      if (signal.aborted) abort();
-      else signal.addEventListener('abort', abort, { once: true });
+      onAbort(signal, abort);
       request.once('socket', socket => {
         if (!socket.connecting) {
           connected = true;

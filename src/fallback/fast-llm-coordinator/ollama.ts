@@ -73,15 +73,22 @@ class OllamaChunks extends ChunkDecoder {
   protected override read(line: string): ChatChunk[] {
     if (line.trim() === '') return [];
     const answer = answerOf(parseObject(line));
-    const delta = { ...(this.#first ? { role: 'assistant' } : {}), ...this.#message.of(answer.message) };
+    const chunks: ChatChunk[] = [];
+    // OpenAI's streams begin with the role.
+    if (this.#first) chunks.push(this.#delta({ role: 'assistant', content: '' }));
     this.#first = false;
-    const chunks = Object.keys(delta).length === 0 ? [] : [this.#chunk([{ index: 0, delta, finish_reason: null }])];
+    const delta = this.#message.of(answer.message);
+    if (Object.keys(delta).length > 0) chunks.push(this.#delta(delta));
     if (answer.done !== true) return chunks;
     this.over = true;
     this.whole = true;
-    chunks.push(this.#chunk([{ index: 0, delta: {}, finish_reason: finishReason(answer, this.#message.toolCalls > 0) }]));
+    chunks.push(this.#delta({}, finishReason(answer, this.#message.toolCalls > 0)));
     if (this.#includeUsage) chunks.push({ ...this.#chunk([]), usage: usage(answer) });
     return chunks;
+  }
+
+  #delta(delta: Record<string, unknown>, finish_reason: string | null = null): ChatChunk {
+    return this.#chunk([{ index: 0, delta, finish_reason }]);
   }
 
   #chunk(choices: unknown[]): ChatChunk {

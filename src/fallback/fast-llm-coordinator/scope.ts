@@ -1,5 +1,7 @@
 import { performance } from 'node:perf_hooks';
+import { setTimeout as setTimeoutAsync } from 'node:timers/promises';
 
+import { onAbort } from '../../abort.js';
 import { UniversalAiError } from '../../errors.js';
 
 /** How long one call may last: until its signal aborts, its time is over, its consumer leaves or the coordinator closes. */
@@ -9,11 +11,11 @@ export class CallScope {
   /** When the call began, on the clock of `performance.now()`. */
   readonly startedMs = performance.now();
 
-  constructor(signal: AbortSignal | undefined, timeoutMs: number | undefined, closing: AbortSignal) {
-    this.#follow(closing, () => new UniversalAiError('UAT_CLOSED', 'this FastLLMCoordinator was closed while the call was under way; make a new one'));
-    if (signal !== undefined) {
-      this.#follow(signal, () => new UniversalAiError('UAT_CANCELLED', 'the call was cancelled by its signal', { cause: signal.reason }));
-    }
+  /** @param running The scopes of the calls under way; this one is among them until it is released. */
+  constructor(signal: AbortSignal | undefined, timeoutMs: number | undefined, running: Set<CallScope>) {
+    running.add(this);
+    this.#releases.push(() => running.delete(this));
+    this.#releases.push(onAbort(signal, () => this.end(new UniversalAiError('UAT_CANCELLED', 'the call was cancelled by its signal', { cause: signal?.reason }))));
     if (timeoutMs !== undefined) {
       const timer = setTimeout(() => this.end(new UniversalAiError('UAT_TIMEOUT', `no answer within ${timeoutMs} ms; allow more time or ask for fewer tokens`, { retryable: true, details: { timeoutMs } })), timeoutMs);
       this.#releases.push(() => clearTimeout(timer));
@@ -30,26 +32,14 @@ export class CallScope {
     this.#controller.abort(reason);
   }
 
-  /** Lets the timer and the caller's signal go. */
+  /** The call is over: lets the timer and the caller's signal go. */
   release(): void {
     for (const release of this.#releases.splice(0)) release();
   }
 
   /** Waits, unless the call ends before. */
   async sleep(ms: number): Promise<void> {
-    await new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(resolve, ms);
-      this.signal.addEventListener('abort', () => {
-        clearTimeout(timer);
-        reject(this.signal.reason);
-      }, { once: true });
-    });
-  }
-
-  #follow(signal: AbortSignal, reason: () => UniversalAiError): void {
-    const end = (): void => this.end(reason());
-    if (signal.aborted) return end();
-    signal.addEventListener('abort', end, { once: true });
-    this.#releases.push(() => signal.removeEventListener('abort', end));
+    // Its own AbortError is replaced by the reason, which says why.
+    await setTimeoutAsync(ms, undefined, { signal: this.signal }).catch(() => this.signal.throwIfAborted());
   }
 }
