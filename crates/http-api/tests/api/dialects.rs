@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 use testkit::{Answer, Behaviour};
 
-use crate::support::{Gateway, chat, chat_with};
+use crate::support::{Exchange, Gateway, chat, chat_with};
 
 #[tokio::test]
 async fn an_openai_client_gets_the_providers_own_bytes() {
@@ -35,6 +35,11 @@ async fn the_clients_own_request_id_is_kept() {
             let request = hyper::Request::get(path).header("x-request-id", sent);
             let reply = gateway.send(request).await;
             assert_eq!(reply.header("x-request-id") == Some(sent), kept, "{sent} at {path}");
+        }
+        for body in [chat(false), chat(true), "{".to_owned()] {
+            let request = hyper::Request::post("/v1/chat/completions").header("x-request-id", sent);
+            let reply = Exchange::begin(gateway.addr, request, body.into()).await.whole().await;
+            assert_eq!(reply.header("x-request-id") == Some(sent), kept, "{sent}: {}", reply.body);
         }
     }
 }
