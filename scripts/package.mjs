@@ -44,7 +44,7 @@ function assemblePlatform() {
   mkdirSync(bin, { recursive: true });
   for (const program of ['uat', 'uat-engine']) place(join(RELEASE, program), join(bin, program), { strip: true, executable: true });
   // What the engine is linked to, by the name that the loader looks for, and ggml's plug-ins, which have no version.
-  const libraries = readdirSync(RELEASE).filter(name => /^lib(llama|ggml|ggml-base)\.so\.\d+$/.test(name) || /^libggml-cpu-\w+\.so$/.test(name));
+  const libraries = readdirSync(RELEASE).filter(name => /^lib(llama|ggml|ggml-base|gomp)\.so\.\d+$/.test(name) || /^libggml-cpu-\w+\.so$/.test(name));
   if (!libraries.some(name => name.startsWith('libllama.so')) || !libraries.some(name => name.startsWith('libggml-cpu-'))) {
     throw new Error(`expected libllama and ggml's CPU plug-ins in ${RELEASE}, found ${libraries.join(', ') || 'none'}`);
   }

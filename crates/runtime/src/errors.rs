@@ -58,7 +58,7 @@ pub const TABLE: &[ErrorRow] = &[
     row("UAT_ALL_ENDPOINTS_FAILED", 502, SERVER, "all_endpoints_failed", true),
     row("UAT_OVERLOADED", 503, SERVER, "overloaded", true),
     row("UAT_ENGINE_UNAVAILABLE", 503, SERVER, "engine_unavailable", false),
-    row("UAT_CLOSED", 503, SERVER, "shutting_down", true),
+    row("UAT_CLOSED", 503, SERVER, "shutting_down", false),
     row("UAT_TIMEOUT", 504, SERVER, "timeout", true),
 ];
 

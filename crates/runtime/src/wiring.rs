@@ -67,10 +67,18 @@ pub(crate) fn configured(config: &UatConfig) -> CoordinatorConfig {
 }
 
 impl Wiring {
-    pub(crate) fn new(config: CoordinatorConfig, engine: Option<&Arc<Engine>>) -> Result<Self, RuntimeError> {
-        let is_engine = |name: &Arc<str>| {
-            config.endpoints.iter().any(|e| e.name == *name && e.protocol == Protocol::UatEngine)
-        };
+    pub(crate) fn new(
+        mut config: CoordinatorConfig,
+        engine: Option<&Arc<Engine>>,
+    ) -> Result<Self, RuntimeError> {
+        let engines: Vec<Arc<str>> = config
+            .endpoints
+            .iter()
+            .filter(|endpoint| endpoint.protocol == Protocol::UatEngine)
+            .map(|endpoint| endpoint.name.clone())
+            .collect();
+        let is_engine = |name: &Arc<str>| engines.contains(name);
+        name_files_absolutely(&mut config.models, is_engine);
         let engine_models = config
             .models
             .iter()
@@ -121,5 +129,38 @@ impl Wiring {
                 file: file_of(&model.name),
             })
             .collect()
+    }
+}
+
+/// The engine is shared by processes that were started in different folders, so a relative path would mean another file
+/// to each of them: it is meant from where this process was started.
+fn name_files_absolutely(models: &mut [ModelConfig], is_engine: impl Fn(&Arc<str>) -> bool) {
+    for model in models {
+        for served in model.endpoints.iter_mut().filter(|served| is_engine(&served.endpoint)) {
+            let source = served.model.as_ref().unwrap_or(&model.name);
+            let is_path = source.contains('/') || source.ends_with(".gguf");
+            if let (true, Ok(path)) = (is_path, std::path::absolute(&**source)) {
+                served.model = Some(path.to_string_lossy().into());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relative_path_is_meant_from_here_and_a_name_stays_a_name() {
+        let mut models = vec![
+            ModelConfig::at("./m.gguf", ["engine"]),
+            ModelConfig::at("smollm2-135m", ["engine"]),
+            ModelConfig::at("org/model", ["elsewhere"]),
+        ];
+        name_files_absolutely(&mut models, |name| &**name == "engine");
+        let here = std::env::current_dir().unwrap().join("m.gguf");
+        assert_eq!(models[0].endpoints[0].model.as_deref(), here.to_str());
+        assert_eq!(models[1].endpoints[0].model, None);
+        assert_eq!(models[2].endpoints[0].model, None);
     }
 }

@@ -129,12 +129,17 @@ fn engine(config: &UatConfig) -> Option<Finding> {
         );
     }
     let counts = [
-        ("engine.threads", engine.threads),
-        ("engine.slots", engine.slots),
-        ("engine.context_tokens", engine.context_tokens),
+        ("engine.threads", engine.threads, u32::MAX),
+        // The engine's own limit.
+        ("engine.slots", engine.slots, 256),
+        ("engine.context_tokens", engine.context_tokens, u32::MAX),
     ];
-    counts.into_iter().find_map(|(path, value)| {
-        (value == Some(0)).then(|| Finding::new(path, format!("`{path}`: expected at least 1, got 0")))
+    counts.into_iter().find_map(|(path, value, most)| match value? {
+        0 => Some(Finding::new(path, format!("`{path}`: expected at least 1, got 0"))),
+        value if value > most => {
+            Some(Finding::new(path, format!("`{path}`: expected at most {most}, got {value}")))
+        }
+        _ => None,
     })
 }
 

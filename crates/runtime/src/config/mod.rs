@@ -77,7 +77,7 @@ pub struct EngineConfig {
     pub model: String,
     /// How long it stays after its last client has gone, s.
     pub idle_exit_s: u64,
-    /// Threads that compute; absent: one per physical core.
+    /// Threads that compute; absent: one per available core.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<u32>,
     /// Tokens of context that its requests share; absent: the engine's choice.
