@@ -93,9 +93,9 @@ export declare class FastLlmCoordinator {
   /** Only validates: starts no process and opens no connection. */
   constructor(options: FastLlmCoordinatorOptions)
   /** Asks for a whole answer. `request` is a chat-completion request as JSON in UTF-8. */
-  route(request: Buffer, cancel?: CancelHandle | undefined | null, timeoutMs?: number | undefined | null): Promise<Completion>
+  route(request: Uint8Array, cancel?: CancelHandle | undefined | null, timeoutMs?: number | undefined | null): Promise<Completion>
   /** Asks for a streamed answer; resolves when its first content is there. `request` says `"stream": true`. */
-  stream(request: Buffer, cancel: CancelHandle, timeoutMs?: number | undefined | null): Promise<ChatStream>
+  stream(request: Uint8Array, cancel: CancelHandle, timeoutMs?: number | undefined | null): Promise<ChatStream>
   /** What is known of each endpoint. */
   health(): Array<EndpointHealth>
   /** Counts since the start. */

@@ -46,7 +46,7 @@ export class FastLLMCoordinator {
   }
 
   /**
-   * Asks for one complete answer.
+   * Asks for one complete answer. `stream` in the request is ignored here as in {@link stream}: the method decides.
    *
    * @throws {UniversalAiError} `UAT_INVALID_INPUT` names the field; `UAT_MODEL_NOT_FOUND` the nearest names;
    *   `UAT_CONTEXT_LENGTH_EXCEEDED`; `UAT_ALL_ENDPOINTS_FAILED` with `details.attempts`; `UAT_ENGINE_UNAVAILABLE`;

@@ -66,11 +66,13 @@ impl FastLlmCoordinator {
     pub fn route<'env>(
         &self,
         env: &'env Env,
-        request: Buffer,
+        request: &[u8],
         cancel: Option<&CancelHandle>,
         timeout_ms: Option<f64>,
     ) -> napi::Result<PromiseRaw<'env, Completion>> {
         let call = self.call(cancel, timeout_ms);
+        // Copied here: a JavaScript buffer that another thread drops is given back through the event loop.
+        let request = Bytes::copy_from_slice(request);
         env.spawn_future(async move {
             match call.answer(request).await? {
                 Answer::Complete { body, report } => {
@@ -88,11 +90,12 @@ impl FastLlmCoordinator {
     pub fn stream<'env>(
         &self,
         env: &'env Env,
-        request: Buffer,
+        request: &[u8],
         cancel: &CancelHandle,
         timeout_ms: Option<f64>,
     ) -> napi::Result<PromiseRaw<'env, ChatStream>> {
         let call = self.call(Some(cancel), timeout_ms);
+        let request = Bytes::copy_from_slice(request);
         let readers = self.readers.clone();
         env.spawn_future(async move {
             match call.answer(request).await? {
@@ -160,9 +163,9 @@ struct Call {
 }
 
 impl Call {
-    async fn answer(&self, request: Buffer) -> Result<Answer, Crossing> {
+    async fn answer(&self, request: Bytes) -> Result<Answer, Crossing> {
         let asked = async {
-            let request = ChatRequest::parse(Bytes::from(Vec::from(request))).map_err(RuntimeError::from)?;
+            let request = ChatRequest::parse(request).map_err(RuntimeError::from)?;
             let options = ChatOptions {
                 request_id: Some(Arc::clone(&self.request_id)),
                 timeout: self.timeout,
