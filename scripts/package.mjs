@@ -19,6 +19,9 @@ const RELEASE = join(TARGET, 'release');
 const TYPES = join(ROOT, 'target', 'napi-types');
 const PACKAGES = join(ROOT, 'packages');
 
+/** What every machine that runs Node has, because Node itself is linked to it. */
+const EVERYWHERE = /^(linux-vdso|ld-linux-x86-64|libc|libm|libdl|librt|libpthread|libgcc_s|libstdc\+\+)\.so/;
+
 const HEADER = `/* Generated from crates/node-addon by scripts/package.mjs; not edited by hand. */\n`;
 
 const what = process.argv[2];
@@ -49,6 +52,7 @@ function assemblePlatform() {
     throw new Error(`expected libllama and ggml's CPU plug-ins in ${RELEASE}, found ${libraries.join(', ') || 'none'}`);
   }
   for (const library of libraries) place(join(RELEASE, library), join(bin, library), { strip: true });
+  for (const [name, path] of foreignLibraries(bin)) place(path, join(bin, name));
   copyFileSync(join(ROOT, 'LICENSE'), join(PLATFORM, 'LICENSE'));
 }
 
@@ -57,6 +61,20 @@ function pack() {
   rmSync(PACKAGES, { recursive: true, force: true });
   mkdirSync(PACKAGES);
   for (const folder of [ROOT, PLATFORM]) run('npm', ['pack', '--silent', '--ignore-scripts', '--pack-destination', PACKAGES], {}, folder);
+}
+
+/** Libraries that the engine or a plug-in is linked to and that not every machine has (OpenMP's, say): name and path. */
+function foreignLibraries(bin) {
+  const found = new Map();
+  for (const file of readdirSync(bin)) {
+    const { stdout } = spawnSync('ldd', [join(bin, file)], { encoding: 'utf8', env: { ...process.env, LD_LIBRARY_PATH: bin } });
+    for (const [, name, path] of stdout.matchAll(/^\s*(\S+) => (.+?)(?: \(0x[0-9a-f]+\))?$/gm)) {
+      if (EVERYWHERE.test(name) || path.startsWith(bin)) continue;
+      if (path === 'not found') throw new Error(`${file} needs ${name}, which this machine does not have`);
+      found.set(name, path);
+    }
+  }
+  return found;
 }
 
 /** Copies to a new file and renames it into place: a running process may have the old one mapped. */

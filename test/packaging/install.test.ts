@@ -1,6 +1,6 @@
 import { type ExecFileException, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -114,6 +114,22 @@ describe.each([
     expect(await forced('typescript')).toBe('typescript\n');
     expect(await forced('native')).toMatch(kind === 'native' ? /^native$/m : /^UAT_CONFIG: .*@universal-ai-tools\/linux-x64-gnu is not installed/);
     expect(await forced('rust')).toMatch(/^UAT_CONFIG: UAT_BACKEND: expected native or typescript, got "rust"/);
+  });
+
+  it('an addon that is missing or does not load is told as the reason for the fallback', async () => {
+    if (kind !== 'native') return;
+    const addon = join(folder, 'node_modules', '@universal-ai-tools', 'linux-x64-gnu', 'uat.node');
+    const code = `const { FastLLMCoordinator } = await import('universal-ai-tools'); console.log(JSON.stringify(new FastLLMCoordinator().backend));`;
+    const backend = async (): Promise<unknown> => JSON.parse((await run(process.execPath, ['--input-type=module', '-e', code], folder)).stdout);
+    renameSync(addon, `${addon}.good`);
+    try {
+      expect(await backend()).toEqual({ kind: 'typescript', reason: expect.stringMatching(/uat\.node does not exist/) });
+      writeFileSync(addon, 'not an addon');
+      expect(await backend()).toEqual({ kind: 'typescript', reason: expect.stringMatching(/uat\.node could not be loaded: .+/) });
+    } finally {
+      renameSync(`${addon}.good`, addon);
+    }
+    expect(await backend()).toMatchObject({ kind: 'native' });
   });
 
   it('npx uat runs the program, or says what is missing', async () => {
