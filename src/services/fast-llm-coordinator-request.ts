@@ -1,7 +1,12 @@
 import { invalidInput, UniversalAiError } from '../errors.js';
 import type { CallOptions, PreparedRequest } from './fast-llm-coordinator-backend.js';
 
-const ROLES = ['system', 'developer', 'user', 'assistant', 'tool'];
+/** `function` is what `tool` was called before; old conversations hold it. */
+const ROLES = ['system', 'developer', 'user', 'assistant', 'tool', 'function'];
+/** More than OpenAI's four, because local servers take more; more than sixteen is a mistake. */
+const MOST_STOPS = 16;
+/** As many answers as OpenAI gives at once. */
+const MOST_ANSWERS = 128;
 /** Timers of Node and of the native core agree up to here; a longer wait (24.8 days) means "no limit of mine". */
 const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
 /** camelCase names that are accepted beside OpenAI's own. */
@@ -16,8 +21,12 @@ export function prepareRequest(request: unknown): PreparedRequest {
   messages.forEach(checkMessage);
   const body = withoutAliases(request);
   checkNumber(body, 'temperature', 0, 2);
-  checkNumber(body, 'top_p', 0, 1);
-  for (const field of ['max_tokens', 'max_completion_tokens', 'n']) checkCount(body, field);
+  for (const field of ['top_p', 'min_p']) checkNumber(body, field, 0, 1);
+  for (const field of ['frequency_penalty', 'presence_penalty']) checkNumber(body, field, -2, 2);
+  for (const field of ['max_tokens', 'max_completion_tokens']) checkInteger(body, field, 1);
+  checkInteger(body, 'n', 1, MOST_ANSWERS);
+  checkInteger(body, 'top_k', -1);
+  checkInteger(body, 'seed', Number.MIN_SAFE_INTEGER);
   checkStop(body['stop']);
   const tools = body['tools'];
   if (tools !== undefined && tools !== null && !Array.isArray(tools)) throw invalidInput('tools', 'an array', tools);
@@ -42,10 +51,10 @@ function checkMessage(message: unknown, index: number): void {
   if (!isObject(message)) throw invalidInput(field, 'an object with `role` and `content`', message);
   const { role, content } = message;
   if (typeof role !== 'string' || !ROLES.includes(role)) throw invalidInput(`${field}.role`, `one of ${ROLES.join(', ')}`, role);
-  if (content === null || typeof content === 'string') return;
+  if (typeof content === 'string') return;
   // An assistant message that only calls tools has no content.
-  if (content === undefined && role === 'assistant') return;
-  if (!Array.isArray(content)) throw invalidInput(`${field}.content`, 'a string, an array of parts or null', content);
+  if ((content === undefined || content === null) && role === 'assistant') return;
+  if (!Array.isArray(content)) throw invalidInput(`${field}.content`, role === 'assistant' ? 'a string, an array of parts or null' : 'a string or an array of parts', content);
   content.forEach((part: unknown, at) => {
     if (!isObject(part) || typeof part['type'] !== 'string') throw invalidInput(`${field}.content[${at}]`, 'an object with a string `type`', part);
   });
@@ -58,16 +67,19 @@ function checkNumber(body: Record<string, unknown>, field: string, low: number, 
   if (!(typeof value === 'number' && value >= low && value <= high)) throw invalidInput(field, `a number from ${low} to ${high}`, value);
 }
 
-function checkCount(body: Record<string, unknown>, field: string): void {
+function checkInteger(body: Record<string, unknown>, field: string, low: number, high = Number.MAX_SAFE_INTEGER): void {
   const value = body[field];
   if (value === undefined || value === null) return;
-  if (!(Number.isSafeInteger(value) && (value as number) >= 1)) throw invalidInput(field, 'an integer of at least 1', value);
+  if (Number.isSafeInteger(value) && (value as number) >= low && (value as number) <= high) return;
+  const range = high === Number.MAX_SAFE_INTEGER ? (low === Number.MIN_SAFE_INTEGER ? 'an integer' : `an integer of at least ${low}`) : `an integer from ${low} to ${high}`;
+  throw invalidInput(field, range, value);
 }
 
 function checkStop(stop: unknown): void {
-  if (stop === undefined || stop === null || typeof stop === 'string') return;
-  if (!Array.isArray(stop) || stop.length > 4 || !stop.every(one => typeof one === 'string')) {
-    throw invalidInput('stop', 'a string or at most four strings', stop);
+  if (stop === undefined || stop === null) return;
+  const all: unknown[] = Array.isArray(stop) ? stop : [stop];
+  if (all.length > MOST_STOPS || !all.every(one => typeof one === 'string' && one !== '')) {
+    throw invalidInput('stop', `a non-empty string, or an array of at most ${MOST_STOPS} of them`, stop);
   }
 }
 

@@ -557,9 +557,11 @@ eachBackend(backend => {
       ['no tokens', { ...REQUEST, maxTokens: 0 }, 'max_tokens'],
       ['half a token', { ...REQUEST, max_tokens: 0.5 }, 'max_tokens'],
       ['two names that disagree', { ...REQUEST, max_tokens: 5, maxTokens: 6 }, 'maxTokens'],
-      ['five stops', { ...REQUEST, stop: ['1', '2', '3', '4', '5'] }, 'stop'],
+      ['seventeen stops', { ...REQUEST, stop: Array.from({ length: 17 }, (_, at) => String(at)) }, 'stop'],
       ['tools that are no list', { ...REQUEST, tools: {} }, 'tools'],
-      ['a bigint', { ...REQUEST, seed: 5n }, 'request'],
+      ['a bigint', { ...REQUEST, metadata: 5n }, 'request'],
+      ['a seed that is no whole number', { ...REQUEST, seed: 0.5 }, 'seed'],
+      ['a user without content', { ...REQUEST, messages: [{ role: 'user', content: null }] }, 'messages[0].content'],
       ['a circle', circular, 'request'],
     ];
     it.each(table)('%s', async (_, request, field) => {

@@ -201,10 +201,10 @@ class Call {
   /** What the caller is told of a failure: its own code, or that all of several endpoints failed. */
   failed(failure: Failure): UniversalAiError {
     const attempts = this.#attempts.map(attempt => ({ ...attempt }));
-    const several = new Set(attempts.map(attempt => attempt.endpoint)).size > 1;
+    const several = !failure.final && new Set(attempts.map(attempt => attempt.endpoint)).size > 1;
     const details = { requestId: this.#id, attempts, ...(failure.status === undefined ? {} : { status: failure.status }) };
     const tried = attempts.map(({ endpoint, error }) => `${endpoint}: ${error ?? 'failed'}`).join('; ');
-    return new UniversalAiError(several && failure.retryable ? 'UAT_ALL_ENDPOINTS_FAILED' : failure.code, several ? `no endpoint answered (${tried})` : failure.message, { retryable: failure.retryable, details });
+    return new UniversalAiError(several ? 'UAT_ALL_ENDPOINTS_FAILED' : failure.code, several ? `no endpoint answered (${tried})` : failure.message, { retryable: failure.retryable, details });
   }
 
   /** Runs a part of the call; an error ends the call and becomes what the caller sees. */

@@ -110,7 +110,7 @@ export class Endpoint {
   #judge(failure: Failure, nowMs: number): void {
     const { verdict } = failure;
     if (verdict.kind === 'neutral') return this.#breaker.onSuccess(nowMs);
-    this.#lastError = failure.message;
+    this.#lastError = failure.summary;
     if (verdict.kind === 'unhealthy') return this.#breaker.onFailure(nowMs, Math.random);
     this.#breaker.onAbandoned();
     if (verdict.kind === 'quarantine') this.#quarantineUntilMs = nowMs + QUARANTINE_MS;

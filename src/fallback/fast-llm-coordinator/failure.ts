@@ -22,6 +22,8 @@ interface FailureFacts {
   /** Nothing came in time, as opposed to something wrong. */
   timedOut?: boolean;
   status?: number | undefined;
+  /** What may be shown to others than the caller, where the message repeats what the endpoint wrote: it may hold a key. */
+  summary?: string;
 }
 
 /** How one attempt at one endpoint failed. Internal: callers see the `UniversalAiError` that is made of it. */
@@ -32,6 +34,8 @@ export class Failure extends Error {
   readonly final: boolean;
   readonly timedOut: boolean;
   readonly status: number | undefined;
+  /** The kind of failure, without a word that the endpoint wrote. */
+  readonly summary: string;
 
   constructor(facts: FailureFacts) {
     super(facts.message);
@@ -41,6 +45,7 @@ export class Failure extends Error {
     this.final = facts.final ?? false;
     this.timedOut = facts.timedOut ?? false;
     this.status = facts.status;
+    this.summary = facts.summary === undefined ? facts.message : `${facts.summary} (${facts.code})`;
   }
 
   /** Whether the same endpoint may do better in a moment. */
@@ -83,26 +88,36 @@ export function refused(endpoint: string, status: number, body: string, retryAft
 /** The status that would have come with one of our own codes, had it not arrived inside an answer. */
 const STATUS_OF_OWN_CODE: Record<string, number> = {
   UAT_INVALID_INPUT: 400, UAT_CONTEXT_LENGTH_EXCEEDED: 400, UAT_UNSUPPORTED: 400, UAT_MODEL_NOT_FOUND: 404, UAT_OVERLOADED: 503,
+  UAT_CORRUPT_VALUE: 500, UAT_STORAGE: 500, UAT_ENGINE_UNAVAILABLE: 500, UAT_INTERNAL: 500,
 };
+/** The codes that our own engine sends. */
+const OWN_CODES: ErrorCode[] = [
+  'UAT_INVALID_INPUT', 'UAT_MODEL_NOT_FOUND', 'UAT_CONTEXT_LENGTH_EXCEEDED', 'UAT_OVERLOADED', 'UAT_CORRUPT_VALUE', 'UAT_UNSUPPORTED',
+  'UAT_STORAGE', 'UAT_ENGINE_UNAVAILABLE', 'UAT_INTERNAL',
+];
 
 /** What a status and the error object with it mean; the same table as in the native core. */
 function classify(endpoint: string, status: number, told: ToldError, retryAfterMs: number | undefined, reported: number): Failure {
   const message = `endpoint \`${endpoint}\`: status ${status}${told.message === '' ? '' : `: ${told.message}`}`;
-  const base = { message, status: reported };
+  const base = { message, status: reported, summary: reported === 200 ? 'an error inside an answer' : `status ${status}` };
   // An error that is the request's own is passed on in the endpoint's own words.
   const ownWords = (code: ErrorCode, final: boolean): Failure =>
     new Failure({ ...base, code, final, retryable: false, verdict: { kind: 'neutral' }, message: told.message === '' ? message : told.message });
-  const coolDown = (code: ErrorCode): Failure =>
-    new Failure({ ...base, code, retryable: true, verdict: { kind: 'cool-down', pauseMs: retryAfterMs ?? DEFAULT_COOLDOWN_MS } });
 
   if (told.uatCode === 'UAT_CONTEXT_LENGTH_EXCEEDED' || told.code === 'context_length_exceeded') return ownWords('UAT_CONTEXT_LENGTH_EXCEEDED', true);
-  if (told.uatCode === 'UAT_OVERLOADED') return coolDown('UAT_OVERLOADED');
-  if (told.uatCode === 'UAT_CORRUPT_VALUE') return ownWords('UAT_CORRUPT_VALUE', false);
+  // Its queue is full at this moment and may have room at the next: no reason to leave it alone for a second.
+  if (told.uatCode === 'UAT_OVERLOADED') return new Failure({ ...base, code: 'UAT_OVERLOADED', retryable: true, verdict: { kind: 'neutral' } });
   if (status === 401 || status === 403) return new Failure({ ...base, code: 'UAT_UNAUTHORIZED', retryable: false, verdict: { kind: 'quarantine' } });
   if (status === 404) return ownWords('UAT_MODEL_NOT_FOUND', false);
-  if (status === 429) return coolDown('UAT_RATE_LIMITED');
+  if (status === 429) {
+    const verdict: Verdict = { kind: 'cool-down', pauseMs: retryAfterMs ?? DEFAULT_COOLDOWN_MS };
+    return new Failure({ ...base, code: 'UAT_RATE_LIMITED', retryable: true, verdict });
+  }
   if (status === 408) return new Failure({ ...base, code: 'UAT_TIMEOUT', retryable: true, verdict: { kind: 'unhealthy' } });
-  if (status >= 400 && status < 500) return ownWords(told.uatCode === 'UAT_UNSUPPORTED' ? 'UAT_UNSUPPORTED' : 'UAT_INVALID_INPUT', true);
+  const own = OWN_CODES.find(code => code === told.uatCode);
+  if (status >= 400 && status < 500) return ownWords(own ?? 'UAT_INVALID_INPUT', true);
+  // Our own engine knows whether another try would help; a model that it cannot load stays so.
+  if (told.retryable === false) return ownWords(own ?? 'UAT_UPSTREAM', false);
   return new Failure({ ...base, code: 'UAT_UPSTREAM', retryable: true, verdict: { kind: 'unhealthy' } });
 }
 
@@ -110,6 +125,7 @@ interface ToldError {
   message: string;
   code: string | undefined;
   uatCode: string | undefined;
+  retryable: boolean | undefined;
 }
 
 function readError(body: string): ToldError {
@@ -125,7 +141,12 @@ function readError(body: string): ToldError {
 function errorObject(error: unknown): ToldError {
   const fields = (typeof error === 'object' && error !== null ? error : { message: error }) as Record<string, unknown>;
   const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
-  return { message: (text(fields['message']) ?? '').slice(0, LONGEST_QUOTE), code: text(fields['code']), uatCode: text(fields['uat_code']) };
+  return {
+    message: (text(fields['message']) ?? '').slice(0, LONGEST_QUOTE),
+    code: text(fields['code']),
+    uatCode: text(fields['uat_code']),
+    retryable: typeof fields['retryable'] === 'boolean' ? fields['retryable'] : undefined,
+  };
 }
 
 /** `Retry-After` as milliseconds; its date form is rare among model servers and counts as absent. */
