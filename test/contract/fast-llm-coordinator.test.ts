@@ -602,6 +602,9 @@ eachBackend(backend => {
       ['endpoints without models', { endpoints: [endpoint] }, /\[\[models\]\]/],
       ['a timeout of 0', { endpoints: [{ ...endpoint, idle_timeout_ms: 0 }], models: [model] }, /idle_timeout_ms/],
       ['a weight of 0', { endpoints: [endpoint], models: [{ name: 'm', endpoints: [{ endpoint: 'a', weight: 0 }] }] }, /weight/],
+      ['no threads', { engine: { threads: 0 } }, /engine\.threads/],
+      ['more slots than the engine has', { engine: { slots: 257 } }, /engine\.slots.*256/],
+      ['an engine endpoint where the engine is switched off', { engine: { enabled: false }, endpoints: [{ name: 'a', protocol: 'uat-engine' }], models: [model] }, /engine\.enabled/],
       ['a file that does not exist', '/nowhere/uat.toml', /\/nowhere\/uat\.toml/],
     ];
     it.each(table)('%s', (_, config, message) => {

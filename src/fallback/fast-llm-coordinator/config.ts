@@ -52,18 +52,18 @@ export interface Config {
 /** Loaded when a file is read: most processes pass an object or nothing. */
 const toml = (): typeof import('smol-toml') => createRequire(import.meta.url)('smol-toml') as typeof import('smol-toml');
 
-type Kind = 'text' | 'texts' | 'flag' | 'count' | 'number' | 'table' | 'tables' | readonly string[];
+type Kind = 'text' | 'texts' | 'flag' | 'whole' | 'count' | 'number' | 'table' | 'tables' | readonly string[];
 type Shape = Record<string, Kind>;
 
 const ROOT: Shape = { server: 'table', engine: 'table', endpoints: 'tables', models: 'tables' };
-const SERVER: Shape = { bind: 'text', allowed_origins: 'texts', max_body_mb: 'count', hold_ms: 'count', drain_timeout_s: 'count', max_connections: 'count' };
-const ENGINE: Shape = { enabled: 'flag', model: 'text', idle_exit_s: 'count', threads: 'count', context_tokens: 'count', slots: 'count' };
+const SERVER: Shape = { bind: 'text', allowed_origins: 'texts', max_body_mb: 'count', hold_ms: 'whole', drain_timeout_s: 'whole', max_connections: 'count' };
+const ENGINE: Shape = { enabled: 'flag', model: 'text', idle_exit_s: 'whole', threads: 'count', context_tokens: 'count', slots: 'count' };
 const PROTOCOLS = ['openai', 'ollama', 'uat-engine'] as const;
 const ENDPOINT: Shape = {
   name: 'text', protocol: PROTOCOLS, base_url: 'text', api_key_env: 'text', api_key_file: 'text', connect_timeout_ms: 'count', first_token_timeout_ms: 'count',
   idle_timeout_ms: 'count', total_timeout_ms: 'count', max_in_flight: 'count',
 };
-const MODEL: Shape = { name: 'text', capabilities: 'texts', context_tokens: 'count', max_output_tokens: 'count', endpoints: 'tables', balance: ['peak-ewma'] };
+const MODEL: Shape = { name: 'text', capabilities: 'texts', context_tokens: 'whole', max_output_tokens: 'whole', endpoints: 'tables', balance: ['peak-ewma'] };
 const SERVED: Shape = { endpoint: 'text', model: 'text', weight: 'number' };
 
 /**
@@ -162,6 +162,7 @@ class Reader {
 
   #engine(table: unknown): EngineSettings {
     const engine = this.#shape(table, ENGINE, 'engine') as Partial<EngineSettings>;
+    if ((engine.slots ?? 0) > MOST_SLOTS) throw this.#wrong('engine.slots', `\`engine.slots\`: expected at most ${MOST_SLOTS}, got ${engine.slots}`);
     if (engine.model === '') throw this.#wrong('engine.model', "expected a model's name, got an empty string");
     // Half a minute: a second command in a terminal then finds the model still loaded.
     return { enabled: true, model: 'smollm2-135m', idle_exit_s: 30, threads: undefined, context_tokens: undefined, slots: undefined, ...engine };
@@ -272,6 +273,9 @@ class Reader {
   }
 }
 
+/** The engine's own limit. */
+const MOST_SLOTS = 256;
+
 /** A second to connect; a minute for a model that is still loading; half a minute between pieces; ten minutes in all. */
 const TIMEOUTS = { connect_timeout_ms: 1_000, first_token_timeout_ms: 60_000, idle_timeout_ms: 30_000, total_timeout_ms: 600_000 };
 
@@ -288,6 +292,7 @@ function expectation(kind: Kind, value: unknown): string | undefined {
     case 'text': return expected(typeof value === 'string', 'a string');
     case 'texts': return expected(Array.isArray(value) && value.every(one => typeof one === 'string'), 'a list of strings');
     case 'flag': return expected(typeof value === 'boolean', 'true or false');
+    case 'whole': return expected(Number.isSafeInteger(value) && (value as number) >= 0, 'a whole number');
     case 'count': return expected(Number.isSafeInteger(value) && (value as number) >= 1, 'a whole number of at least 1');
     case 'number': return expected(typeof value === 'number', 'a number');
     case 'table': return expected(isObject(value), 'a table');

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { performance } from 'node:perf_hooks';
 
 import type { EndpointConfig, ModelConfig } from './config.js';
@@ -44,5 +45,9 @@ function endpoint(config: EndpointConfig, engine: Engine | undefined): Endpoint 
 }
 
 function place(served: ModelConfig['endpoints'][number], model: ModelConfig, byName: Map<string, Endpoint>): Place {
-  return { endpoint: byName.get(served.endpoint) as Endpoint, model: served.model ?? model.name, weight: served.weight };
+  const endpoint = byName.get(served.endpoint) as Endpoint;
+  const name = served.model ?? model.name;
+  // The engine is shared by processes that were started in different folders: a relative path is meant from here.
+  const isFile = endpoint.config.protocol === 'uat-engine' && (name.includes('/') || name.endsWith('.gguf'));
+  return { endpoint, model: isFile ? resolve(name) : name, weight: served.weight };
 }
