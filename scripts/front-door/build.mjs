@@ -38,7 +38,8 @@ async function installNpmPackages() {
   const mark = join(ROOT, 'node_modules', '.package-lock.json');
   const isFresh = existsSync(mark) && statSync(mark).mtimeMs >= statSync(join(ROOT, 'package-lock.json')).mtimeMs;
   if (isFresh) return 'up to date';
-  await run('npm', ['ci', '--no-audit', '--no-fund', '--ignore-scripts'], { cwd: ROOT });
+  // Not `npm ci`: it refuses a lock file without the optional binaries of every other platform, which some registries lack.
+  await run('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--ignore-scripts'], { cwd: ROOT });
 }
 
 async function buildRust() {
