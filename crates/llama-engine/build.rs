@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::{env, fs, io};
 
 /// The one plug-in with AMX code is left out, and the best without is chosen instead. ggml hands the processor its tile
@@ -15,6 +16,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // RPATH rather than RUNPATH: libllama itself needs libggml, and RUNPATH does not reach dependencies of dependencies.
     println!("cargo:rustc-link-arg=-Wl,--disable-new-dtags,-rpath,$ORIGIN");
 
+    // The plug-ins wait for each other with GCC's OpenMP runtime, which a machine without a compiler may lack.
+    let openmp = compiler_file("libgomp.so.1")?;
     let libraries = PathBuf::from(env::var("DEP_LLAMA_ROOT")?).join("lib");
     let plugins = PathBuf::from(env::var("DEP_LLAMA_BACKENDS_DIR")?);
     println!("cargo:rerun-if-changed={}", plugins.display());
@@ -29,11 +32,26 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         for library in files_in(&libraries, is_soname)? {
             link(&library, &folder)?;
         }
+        link(&openmp, &folder)?;
         for plugin in files_in(&plugins, |name| name.ends_with(".so") && name != MISCOMPILED)? {
             link(&plugin, &folder)?;
         }
     }
     Ok(())
+}
+
+/// Where the C compiler has a file of its runtime.
+fn compiler_file(name: &str) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-env-changed=CC");
+    let compiler = env::var("CC").unwrap_or_else(|_| "cc".to_owned());
+    let output = Command::new(&compiler).arg(format!("-print-file-name={name}")).output()?;
+    let path = PathBuf::from(String::from_utf8(output.stdout)?.trim());
+    // A compiler that does not know the file repeats its bare name.
+    if path.is_file() {
+        Ok(path)
+    } else {
+        Err(format!("{compiler} has no {name}: install GCC's OpenMP runtime (libgomp1)").into())
+    }
 }
 
 /// `libllama.so.0` but neither `libllama.so` (only the linker wants it) nor `libllama.so.0.6.0` (the same file again).

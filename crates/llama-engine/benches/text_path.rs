@@ -38,7 +38,7 @@ fn plan_of_a_step(bencher: Bencher<'_, '_>, lanes: usize) {
         id,
         arrival: id as u64,
         tokens: 100 + id,
-        cached: if id % 4 == 0 { 10 } else { 99 + id },
+        cached: if id.is_multiple_of(4) { 10 } else { 99 + id },
         paused: id % 7 == 6,
     };
     let lanes: Vec<Lane> = (0..lanes).map(lane).collect();

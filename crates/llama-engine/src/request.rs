@@ -56,10 +56,10 @@ impl ChatJob {
         let options = request.options()?;
         refuse_unsupported(request, &options)?;
         for (index, stop) in options.stop.iter().enumerate() {
-            if stop.is_empty() || stop.len() > MAX_STOP_BYTES {
+            if stop.len() > MAX_STOP_BYTES {
                 return Err(EngineError::invalid(
                     format!("stop[{index}]"),
-                    format!("stop[{index}]: expected 1 to {MAX_STOP_BYTES} bytes, got {}", stop.len()),
+                    format!("stop[{index}]: expected at most {MAX_STOP_BYTES} bytes, got {}", stop.len()),
                 ));
             }
         }
@@ -190,8 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn stop_strings_that_match_everywhere_or_hold_back_too_much_are_refused() {
-        check_refused(json!({"stop": ["ok", ""]}), "UAT_INVALID_INPUT", "stop[1]");
-        check_refused(json!({"stop": "x".repeat(2000)}), "UAT_INVALID_INPUT", "stop[0]");
+    fn a_stop_string_that_would_hold_back_too_much_is_refused() {
+        check_refused(json!({"stop": ["ok", "x".repeat(2000)]}), "UAT_INVALID_INPUT", "stop[1]");
     }
 }

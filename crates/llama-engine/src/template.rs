@@ -227,11 +227,7 @@ mod tests {
     #[test]
     fn python_string_methods_work_as_in_transformers() {
         check("{{ messages[0].content.split('|')[1].strip().upper() }}", &[message("user", "a| b ")], "B");
-        check(
-            "{{ messages[0]['content'].startswith('a') }}",
-            &[message("user", "ab")],
-            "True",
-        );
+        check("{{ messages[0]['content'].startswith('a') }}", &[message("user", "ab")], "True");
     }
 
     #[test]

@@ -269,45 +269,52 @@ fn happenings() -> impl Strategy<Value = Vec<Happens>> {
     prop::collection::vec(one, 1..60)
 }
 
+/// Someone who asked, and what reached them.
+struct Client {
+    prompt: Vec<Token>,
+    max_tokens: usize,
+    /// `None` once they have left.
+    receiver: Option<Receiver<Event>>,
+    text: String,
+    ended: bool,
+}
+
+impl Client {
+    fn read(&mut self) {
+        if let Some(receiver) = &mut self.receiver {
+            self.ended |= read(receiver, &mut self.text).is_some();
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn every_answer_is_what_it_would_have_been_alone(happenings in happenings(), lanes in 1usize..5, cells in 40usize..200) {
         let mut batcher = batcher(lanes, cells);
-        let mut clients: Vec<(Vec<Token>, usize, Option<Receiver<Event>>, String, bool)> = Vec::new();
+        let mut clients: Vec<Client> = Vec::new();
         for happening in happenings {
             match happening {
                 Happens::Comes { prompt, max_tokens } => {
                     let (job, receiver) = job(&prompt, max_tokens);
                     batcher.add(job);
-                    clients.push((prompt, max_tokens, Some(receiver), String::new(), false));
+                    clients.push(Client { prompt, max_tokens, receiver: Some(receiver), text: String::new(), ended: false });
                 }
-                Happens::Leaves(who) if who < clients.len() => clients[who].2 = None,
-                Happens::Reads(who) if who < clients.len() => {
-                    let (_, _, receiver, text, ended) = &mut clients[who];
-                    if let Some(receiver) = receiver {
-                        *ended |= read(receiver, text).is_some();
-                    }
-                }
-                Happens::Leaves(_) | Happens::Reads(_) => {}
+                Happens::Leaves(who) => clients.iter_mut().skip(who).take(1).for_each(|client| client.receiver = None),
+                Happens::Reads(who) => clients.iter_mut().skip(who).take(1).for_each(Client::read),
                 Happens::Steps(steps) => (0..steps).for_each(|_| { batcher.step(); }),
             }
         }
         for _ in 0..10_000 {
             let progress = batcher.step();
-            for (_, _, receiver, text, ended) in &mut clients {
-                if let Some(receiver) = receiver {
-                    *ended |= read(receiver, text).is_some();
-                }
-            }
+            clients.iter_mut().for_each(Client::read);
             if progress == Progress::Idle {
                 break;
             }
         }
-        for (prompt, max_tokens, receiver, text, ended) in &clients {
-            if receiver.is_some() {
-                prop_assert!(*ended, "everyone who stays gets an end");
-                prop_assert_eq!(text, &alone(prompt, (*max_tokens).min(cells - prompt.len())).0);
-            }
+        for client in clients.iter().filter(|client| client.receiver.is_some()) {
+            prop_assert!(client.ended, "everyone who stays gets an end");
+            let max_tokens = client.max_tokens.min(cells - client.prompt.len());
+            prop_assert_eq!(&client.text, &alone(&client.prompt, max_tokens).0);
         }
         prop_assert_eq!(batcher.stats.active.load(Ordering::Relaxed), 0);
         prop_assert_eq!(batcher.stats.queued.load(Ordering::Relaxed), 0);

@@ -36,10 +36,17 @@ pub(crate) struct Engine {
 impl Engine {
     /// Computes on one thread unless told otherwise: tests run side by side, and threads that wait for each other spin.
     pub(crate) async fn start(arguments: &[&str]) -> Self {
+        Self::start_from(Path::new(env!("CARGO_BIN_EXE_uat-engine")), arguments).await
+    }
+
+    /// The same with a program that lies elsewhere.
+    pub(crate) async fn start_from(program: &Path, arguments: &[&str]) -> Self {
         model_file();
         let folder = tempfile::tempdir().expect("a temporary folder");
         let socket = folder.path().join("e.sock");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_uat-engine"));
+        let mut command = Command::new(program);
+        // Cargo's would hide that a library is not found.
+        command.env_remove("LD_LIBRARY_PATH");
         command.arg("--socket").arg(&socket).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
         if !arguments.contains(&"--threads") {
             command.args(["--threads", "1"]);

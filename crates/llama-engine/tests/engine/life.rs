@@ -1,6 +1,7 @@
 //! How the process begins and ends.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -67,6 +68,33 @@ async fn the_socket_is_private_and_health_tells_about_the_process() {
     assert_eq!(client.get("/health").await.1["models"], json!([MODEL]));
     let (_, models) = client.get("/v1/models").await;
     assert!(models["data"].as_array().expect("a list").iter().any(|model| model["id"] == MODEL));
+}
+
+#[tokio::test]
+async fn what_is_installed_is_the_program_and_its_libraries_in_one_folder() {
+    let program = Path::new(env!("CARGO_BIN_EXE_uat-engine"));
+    let installed = tempfile::tempdir().expect("a temporary folder");
+    let plug_in = |name: &str| name.starts_with("libggml-cpu-") && name.ends_with(".so");
+    let libraries = ["libllama.so.0", "libggml.so.0", "libggml-base.so.0", "libgomp.so.1", "uat-engine"];
+    for entry in std::fs::read_dir(program.parent().expect("a folder")).expect("readable") {
+        let path = entry.expect("readable").path();
+        let name = path.file_name().and_then(|name| name.to_str()).expect("UTF-8");
+        if plug_in(name) || libraries.contains(&name) {
+            std::fs::copy(&path, installed.path().join(name)).expect("copies");
+        }
+    }
+    let engine = Engine::start_from(&installed.path().join("uat-engine"), &[]).await;
+    assert!(!engine.client().await.answer(json!({"max_tokens": 4})).await.0.is_empty());
+    let maps = std::fs::read_to_string(format!("/proc/{}/maps", engine.pid())).expect("readable");
+    let mapped = |name: &str| {
+        maps.lines()
+            .filter_map(|line| line.split_whitespace().nth(5))
+            .find(|path| path.contains(name))
+            .map(PathBuf::from)
+    };
+    for library in ["libllama.so", "libggml-base.so", "libgomp.so", "libggml-cpu-"] {
+        assert_eq!(mapped(library).expect("is loaded").parent(), Some(installed.path()), "{library}");
+    }
 }
 
 #[tokio::test]
