@@ -45,7 +45,7 @@ const faults = {
   "error event before content": { behaviour: "sse_error_before_content" },
 };
 
-if (!options["no-build"]) build(["bench-harness", "testkit", "uat"]);
+if (!options["no-build"]) build();
 const about = circumstances();
 const folder = mkdtempSync(path.join(os.tmpdir(), "uat-faults-"));
 process.on("exit", () => rmSync(folder, { recursive: true, force: true }));

@@ -61,7 +61,7 @@ const experiments = [
   },
 ];
 
-if (!options["no-build"]) build(["bench-harness", "uat"]);
+if (!options["no-build"]) build();
 const about = circumstances();
 const folder = mkdtempSync(path.join(os.tmpdir(), "uat-bench-"));
 process.on("exit", () => rmSync(folder, { recursive: true, force: true }));

@@ -35,10 +35,18 @@ if (what !== '--addon') assemblePlatform();
 if (what === undefined) pack();
 
 function buildAddon() {
+  removeDanglingLinks();
   // The whole workspace: a part built alone gets other features of shared crates, and everything is built twice.
   run('cargo', ['build', '--release', '--workspace', '--locked'], cargoEnv());
   place(join(RELEASE, 'libnode_addon.so'), join(PLATFORM, 'uat.node'), { strip: true });
   writeTypes();
+}
+
+/** llama.cpp's build script ends with an error where its links of an earlier build lead nowhere. */
+function removeDanglingLinks() {
+  for (const folder of [RELEASE, join(RELEASE, 'deps')].filter(folder => existsSync(folder))) {
+    for (const name of readdirSync(folder).filter(name => /^lib.*\.so$/.test(name) && !existsSync(join(folder, name)))) rmSync(join(folder, name));
+  }
 }
 
 function assemblePlatform() {

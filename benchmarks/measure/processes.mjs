@@ -15,11 +15,12 @@ export function binary(name) {
   return path.join(target, "release", name);
 }
 
-/** Builds these packages with the profile that ships. */
-export function build(packages) {
-  const args = ["build", "--release", ...packages.flatMap((name) => ["-p", name])];
-  const { status } = spawnSync("cargo", args, { cwd: repository, stdio: ["ignore", "inherit", "inherit"] });
-  if (status !== 0) throw new Error(`cargo ${args.join(" ")} failed with status ${status}`);
+/** Builds everything with the profile that ships, the way `npm run demo` does, so that nothing is built twice. */
+export function build() {
+  for (const [command, ...args] of [["node", "scripts/package.mjs", "--addon"], ["npm", "run", "--silent", "build:ts"]]) {
+    const { status } = spawnSync(command, args, { cwd: repository, stdio: ["ignore", "inherit", "inherit"] });
+    if (status !== 0) throw new Error(`${command} ${args.join(" ")} failed with status ${status}`);
+  }
 }
 
 /** Children that are running, so that a failure leaves none behind. */
