@@ -15,6 +15,7 @@ mod gateway;
 mod headers;
 mod request_body;
 mod server;
+mod signal;
 mod surfaces;
 mod traffic;
 

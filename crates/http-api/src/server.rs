@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::connection::{Activity, Counted, LOOK_EVERY, Watch, Watched};
 use crate::gateway::{Gateway, router};
+use crate::signal::Signal;
 
 /// The longest head of a request, in bytes: a browser's cookies fit, a flood does not.
 const LONGEST_HEAD: usize = 32 << 10;
@@ -44,8 +45,9 @@ pub async fn serve(
     let gateway = Arc::new(Gateway::new(runtime, port));
     let router = router(gateway.clone());
     let tasks = TaskTracker::new();
-    let cut = CancellationToken::new();
-    let _cut_on_drop = cut.clone().drop_guard();
+    let draining = Arc::new(Signal::default());
+    let cut = Arc::new(Signal::default());
+    let _cut_on_drop = CutOnDrop(cut.clone());
 
     loop {
         let accepted = tokio::select! {
@@ -63,21 +65,25 @@ pub async fn serve(
             }
         };
         let connection =
-            Connection { gateway: gateway.clone(), router: router.clone(), drain: shutdown.clone() };
+            Connection { gateway: gateway.clone(), router: router.clone(), drain: draining.clone() };
         let cut = cut.clone();
         tasks.spawn(async move {
             // Cancelled from outside, so that what it holds (a request's future, a stream) is dropped with it.
-            cut.run_until_cancelled(connection.run(socket)).await;
+            tokio::select! {
+                () = connection.run(socket) => {}
+                () = cut.raised() => {}
+            }
             drop(place);
         });
     }
 
     gateway.start_draining();
+    draining.raise();
     drop(listener);
     tasks.close();
     if tokio::time::timeout(drain, tasks.wait()).await.is_err() {
         tracing::warn!(connections = tasks.len(), "answers that did not finish in time are cut");
-        cut.cancel();
+        cut.raise();
         tasks.wait().await;
     }
     Ok(())
@@ -98,7 +104,16 @@ async fn accept(
 struct Connection {
     gateway: Arc<Gateway>,
     router: Router,
-    drain: CancellationToken,
+    drain: Arc<Signal>,
+}
+
+/// Ends every connection when the server's future is dropped.
+struct CutOnDrop(Arc<Signal>);
+
+impl Drop for CutOnDrop {
+    fn drop(&mut self) {
+        self.0.raise();
+    }
 }
 
 /// Counts a connection as open while it lives, however it ends.
@@ -143,6 +158,7 @@ impl Connection {
         let mut looks = tokio::time::interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut draining = false;
+        let mut starts_draining = pin!(drain.raised());
         loop {
             tokio::select! {
                 biased;
@@ -153,7 +169,7 @@ impl Connection {
                     }
                     return;
                 }
-                () = drain.cancelled(), if !draining => {
+                () = starts_draining.as_mut(), if !draining => {
                     draining = true;
                     connection.as_mut().graceful_shutdown();
                 }

@@ -24,7 +24,7 @@ use crate::headers::{insert_report, insert_request_id};
 /// Every path, for "did you mean".
 const PATHS: &[&str] = &[
     "/",
-    "/v1/chat/completions",
+    openai::CHAT_COMPLETIONS,
     "/v1/models",
     "/api/chat",
     "/api/tags",
@@ -34,10 +34,12 @@ const PATHS: &[&str] = &[
     "/metrics",
 ];
 
+pub(crate) use openai::{chat_completions, is_chat_completion};
+
 pub(crate) fn router() -> Router<Arc<Gateway>> {
     Router::new()
         .route("/", get(operations::about))
-        .route("/v1/chat/completions", post(openai::chat_completions))
+        .route(openai::CHAT_COMPLETIONS, post(openai::chat_completions_route))
         .route("/v1/models", get(openai::models))
         .route("/v1/models/{*id}", get(openai::model))
         .route("/api/chat", post(ollama::chat))

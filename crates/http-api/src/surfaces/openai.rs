@@ -15,12 +15,17 @@ use crate::gateway::{Call, Gateway};
 use crate::headers::{EVENT_STREAM, JSON};
 use crate::request_body;
 
-pub(super) async fn chat_completions(
-    State(gateway): State<Arc<Gateway>>,
-    request: Request,
-) -> Response<Body> {
+/// The path of OpenAI's chat completions.
+pub(super) const CHAT_COMPLETIONS: &str = "/v1/chat/completions";
+
+/// Whether this is what [`chat_completions`] answers.
+pub(crate) fn is_chat_completion<B>(request: &http::Request<B>) -> bool {
+    request.method() == http::Method::POST && request.uri().path() == CHAT_COMPLETIONS
+}
+
+pub(crate) async fn chat_completions(gateway: &Gateway, request: Request) -> Response<Body> {
     let call = gateway.call(request.headers());
-    match answer(&gateway, &call, request.into_body()).await {
+    match answer(gateway, &call, request.into_body()).await {
         Ok(response) => response,
         Err(error) => identified(&call, error.openai()),
     }
@@ -34,6 +39,14 @@ async fn answer(gateway: &Gateway, call: &Call, body: Body) -> Result<Response<B
         Begun::Complete(body, report) => complete_response(call, body, &report, JSON),
         Begun::Stream(stream, report) => stream_response(call, stream, report.as_ref(), EVENT_STREAM),
     })
+}
+
+/// Only asked with another method, for the error; see [`is_chat_completion`].
+pub(super) async fn chat_completions_route(
+    State(gateway): State<Arc<Gateway>>,
+    request: Request,
+) -> Response<Body> {
+    chat_completions(&gateway, request).await
 }
 
 pub(super) async fn models(State(gateway): State<Arc<Gateway>>) -> Response<Body> {
