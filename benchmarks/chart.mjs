@@ -40,7 +40,7 @@ const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${
 <style>text{font:13px system-ui,sans-serif;fill:#24292f}.title{font-weight:600}.note,.value,.foot{fill:#57606a;font-size:12px}
 .goal{stroke:#cf222e;stroke-width:1.5;stroke-dasharray:3 3}.head{font-size:15px;font-weight:600}</style>
 <rect width="${width}" height="${height}" rx="8" fill="#ffffff" stroke="#d0d7de"/>
-<text x="16" y="30" class="head">What the gateway adds, beside a hyper proxy that only passes bytes on (shorter is better)</text>
+<text x="16" y="30" class="head">What the gateway adds, beside a bare hyper proxy (shorter is better)</text>
 ${parts.join("\n")}
 <text x="16" y="${height - 14}" class="foot">${about.date.slice(0, 10)}, ${about.cores} cores, commit ${about.commit}, median of ${rounds} rounds. Dashed: the goal. npm run bench:gateway</text>
 </svg>
