@@ -604,6 +604,11 @@ eachBackend(backend => {
       ['a weight of 0', { endpoints: [endpoint], models: [{ name: 'm', endpoints: [{ endpoint: 'a', weight: 0 }] }] }, /weight/],
       ['no threads', { engine: { threads: 0 } }, /engine\.threads/],
       ['more slots than the engine has', { engine: { slots: 257 } }, /engine\.slots.*256/],
+      ['a queue longer than the engine has', { engine: { queue: 65_536 } }, /engine\.queue.*65535/],
+      ['no memory at all', { engine: { memory_mb: 0 } }, /engine\.memory_mb/],
+      ['a type of keys and values that there is not', { engine: { kv_type: 'q8' } }, /engine\.kv_type.*q8_0/],
+      ['a negative number of layers', { engine: { gpu_layers: -1 } }, /engine\.gpu_layers/],
+      ['a time that is text', { engine: { unload_after_s: 'soon' } }, /engine\.unload_after_s/],
       ['an engine endpoint where the engine is switched off', { engine: { enabled: false }, endpoints: [{ name: 'a', protocol: 'uat-engine' }], models: [model] }, /engine\.enabled/],
       ['a file that does not exist', '/nowhere/uat.toml', /\/nowhere\/uat\.toml/],
     ];

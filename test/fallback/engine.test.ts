@@ -7,6 +7,7 @@ import { join } from 'node:path';
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
+import { ENGINE_CHOOSES } from '../../src/fallback/fast-llm-coordinator/config.js';
 import { Engine } from '../../src/fallback/fast-llm-coordinator/engine.js';
 import { findEngine } from '../../src/fallback/fast-llm-coordinator/engine-place.js';
 
@@ -46,7 +47,7 @@ function fake(text: string): void {
 }
 
 function engine(settings: object = {}): Engine {
-  const made = new Engine({ enabled: true, model: 'm', idle_exit_s: 7, threads: undefined, context_tokens: undefined, slots: undefined, ...settings }, [], env);
+  const made = new Engine({ ...ENGINE_CHOOSES, enabled: true, model: 'm', idle_exit_s: 7, ...settings }, [], env);
   held.push(made);
   return made;
 }
@@ -67,8 +68,8 @@ describe('the engine', () => {
   });
 
   it('gets its socket, how long to stay, and what is configured', async () => {
-    const socket = await engine({ threads: 2, slots: 4 }).socket();
-    expect(starts()).toEqual([`--socket ${socket} --idle-exit-s 7 --threads 2 --slots 4`]);
+    const socket = await engine({ threads: 2, slots: 4, queue: 0, kv_type: 'q8_0', gpu_layers: 0, unload_after_s: 0, memory_mb: 900 }).socket();
+    expect(starts()).toEqual([`--socket ${socket} --idle-exit-s 7 --threads 2 --slots 4 --queue 0 --kv-type q8_0 --gpu-layers 0 --unload-after-s 0 --memory-mb 900`]);
     expect(socket.startsWith(join(folder, 'uat', 'engine-'))).toBe(true);
     expect(statSync(join(folder, 'uat')).mode & 0o777).toBe(0o700);
   });

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use llama_cpp_2::DecodeError;
 use llama_cpp_2::context::LlamaContext;
-use llama_cpp_2::context::params::LlamaContextParams;
+use llama_cpp_2::context::params::{KvCacheType, LlamaContextParams};
 use llama_cpp_2::llama_backend::{LlamaBackend, load_backends_from_path};
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::params::LlamaModelParams;
@@ -22,6 +22,7 @@ use crate::batcher::{DecodeFailure, Decoder, Input, Token};
 use crate::gguf;
 use crate::request::Sampling;
 use crate::template::ChatTemplate;
+use crate::worker::{KvType, Options};
 
 /// Most tokens that llama.cpp computes at a time. Larger batches read prompts hardly faster on a CPU and cost memory.
 pub const BATCH_TOKENS: usize = 512;
@@ -62,17 +63,21 @@ pub struct Model {
 
 impl Model {
     /// Maps a GGUF file into memory. Takes a tenth of a second per 100 MB where the file is cached. The context holds
-    /// `context_tokens` at most, and never more than the model was trained on.
+    /// `context_tokens` at most, and never more than the model was trained on. Layers go to a GPU as far as there is one
+    /// and `gpu_layers` says so.
     ///
     /// # Errors
     /// [`EngineError::CorruptModel`], [`EngineError::Load`], [`EngineError::Storage`].
-    pub fn load(backend: &LlamaBackend, path: &Path, context_tokens: usize) -> Result<Self, EngineError> {
+    pub fn load(backend: &LlamaBackend, path: &Path, options: Options) -> Result<Self, EngineError> {
         gguf::check_file(path)?;
         let failed = |reason: String| EngineError::Load { path: path.to_owned(), reason };
-        let model =
-            LlamaModel::load_from_file(backend, path, &LlamaModelParams::default()).map_err(|_| {
-                failed("it refused the file, and its reason stands in the engine's log".to_owned())
-            })?;
+        let mut params = LlamaModelParams::default();
+        if let Some(layers) = options.gpu_layers {
+            params = params.with_n_gpu_layers(layers);
+        }
+        let model = LlamaModel::load_from_file(backend, path, &params).map_err(|_| {
+            failed("it refused the file, and its reason stands in the engine's log".to_owned())
+        })?;
         let vocab = model.vocab();
         if vocab.vocab_type() == VocabType::NONE || vocab.n_tokens() == 0 {
             return Err(failed("it has no vocabulary".to_owned()));
@@ -84,8 +89,8 @@ impl Model {
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err("it has none".to_owned()),
         };
-        let trained = usize::try_from(model.n_ctx_train()).unwrap_or(context_tokens);
-        let context_tokens = context_tokens.min(trained);
+        let trained = usize::try_from(model.n_ctx_train()).unwrap_or(usize::MAX);
+        let context_tokens = options.context_tokens.min(trained);
         Ok(Self { path: path.to_owned(), template, bos, context_tokens, model })
     }
 
@@ -125,24 +130,26 @@ impl Model {
     /// A context for `lanes` conversations that share [`context_tokens`](Self::context_tokens) cells.
     ///
     /// # Errors
-    /// [`EngineError::Load`], mostly for want of memory.
-    pub fn context(
-        &self,
-        backend: &LlamaBackend,
-        lanes: usize,
-        threads: usize,
-    ) -> Result<Context<'_>, EngineError> {
+    /// [`EngineError::Load`], mostly for want of memory, or where the model cannot have that `kv_type`.
+    pub fn context(&self, backend: &LlamaBackend, options: Options) -> Result<Context<'_>, EngineError> {
         let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
-        let threads = i32::try_from(threads).unwrap_or(i32::MAX);
+        let threads = i32::try_from(options.threads_now()).unwrap_or(i32::MAX);
+        let kv_type = match options.kv_type {
+            KvType::F16 => KvCacheType::F16,
+            KvType::Q8_0 => KvCacheType::Q8_0,
+            KvType::Q4_0 => KvCacheType::Q4_0,
+        };
         let batch_tokens = BATCH_TOKENS.min(self.context_tokens);
         let params = LlamaContextParams::default()
             .with_n_ctx(NonZeroU32::new(number(self.context_tokens)))
-            .with_n_seq_max(number(lanes))
+            .with_n_seq_max(number(options.lanes))
             .with_kv_unified(true)
             .with_n_batch(number(batch_tokens))
             .with_n_ubatch(number(batch_tokens))
             .with_n_threads(threads)
-            .with_n_threads_batch(threads);
+            .with_n_threads_batch(threads)
+            .with_type_k(kv_type)
+            .with_type_v(kv_type);
         let context = self.model.new_context(backend, params).map_err(|error| EngineError::Load {
             path: self.path.clone(),
             reason: format!("no context of {} tokens: {error}", self.context_tokens),

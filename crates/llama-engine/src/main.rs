@@ -14,7 +14,7 @@ use llama_engine::models::Models;
 use llama_engine::server::Server;
 use llama_engine::socket::Socket;
 use llama_engine::stats::Stats;
-use llama_engine::worker::Options;
+use llama_engine::worker::{KvType, Options};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -30,9 +30,9 @@ struct Arguments {
     /// Seconds without any connection after which the engine ends
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     idle_exit_s: u64,
-    /// Threads that compute [default: one per available core]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
+    /// Threads that compute [default: as many as cores are really free]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    threads: Option<u32>,
     /// Most tokens of one conversation; never more than the model was trained on
     #[arg(long, value_name = "TOKENS", default_value_t = 8192)]
     ctx: usize,
@@ -42,6 +42,18 @@ struct Arguments {
     /// Requests that may wait beside those that run, per model
     #[arg(long, value_name = "N", default_value_t = 64)]
     queue: u16,
+    /// How keys and values of the context are kept
+    #[arg(long, value_name = "TYPE", value_enum, default_value_t)]
+    kv_type: KvType,
+    /// Layers that a GPU computes, where a plug-in for one is there; 0: none [default: all]
+    #[arg(long, value_name = "N")]
+    gpu_layers: Option<u32>,
+    /// Seconds without a request after which a model leaves memory; 0: never
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    unload_after_s: u32,
+    /// MiB that all models together may take [default: what the machine has available]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
+    memory_mb: Option<u32>,
     /// The folder of ggml's plug-ins [default: where this program lies]
     #[arg(long, value_name = "DIR")]
     backends: Option<PathBuf>,
@@ -126,14 +138,18 @@ async fn serve(arguments: Arguments) -> Result<(), String> {
         socket.remove();
         error.to_string()
     })?;
-    let available = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = arguments.threads.unwrap_or(available).max(1);
     let options = Options {
-        threads,
+        threads: arguments.threads.and_then(|threads| usize::try_from(threads).ok()),
         context_tokens: arguments.ctx.max(1),
         lanes: usize::from(arguments.slots),
         queue: usize::from(arguments.queue),
+        kv_type: arguments.kv_type,
+        gpu_layers: arguments.gpu_layers,
+        unload_after: (arguments.unload_after_s > 0)
+            .then(|| Duration::from_secs(u64::from(arguments.unload_after_s))),
+        memory_budget: arguments.memory_mb.map(|mib| u64::from(mib) << 20),
     };
+    let threads = options.threads_now();
     let stats = Arc::new(Stats::default());
     let models = Models::new(backend, options, Arc::clone(&stats));
     let server = Arc::new(Server { models, stats, threads, connections: AtomicUsize::new(0) });

@@ -24,14 +24,42 @@ const PROMPT_BESIDE_GENERATION: usize = 64;
 /// How models are run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// Threads that compute.
-    pub threads: usize,
+    /// Threads that compute; absent: as many as cores are really free.
+    pub threads: Option<usize>,
     /// Most tokens of one conversation.
     pub context_tokens: usize,
     /// Requests that run at a time, per model.
     pub lanes: usize,
     /// Requests that may wait beside those that run, per model.
     pub queue: usize,
+    /// How keys and values of the context are kept.
+    pub kv_type: KvType,
+    /// Layers that a GPU computes where a plug-in for one is there; absent: all.
+    pub gpu_layers: Option<u32>,
+    /// How long a model stays in memory that nobody asks; absent: always.
+    pub unload_after: Option<Duration>,
+    /// Bytes that all models together may take; absent: what the machine has available.
+    pub memory_budget: Option<u64>,
+}
+
+impl Options {
+    /// Threads that compute: those that were asked for, else one per available core.
+    pub fn threads_now(&self) -> usize {
+        self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+    }
+}
+
+/// How keys and values of the context are kept: smaller types hold more tokens per MiB, less exactly.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum KvType {
+    /// 16 bits each.
+    #[default]
+    F16,
+    /// 8.5 bits each.
+    Q8_0,
+    /// 4.5 bits each.
+    Q4_0,
 }
 
 /// Where a model is on its way into memory.
@@ -64,11 +92,11 @@ pub fn run(
     inbox: &Receiver<Job>,
 ) {
     let started = Instant::now();
-    let model = match Model::load(backend, path, options.context_tokens) {
+    let model = match Model::load(backend, path, options) {
         Ok(model) => Arc::new(model),
         Err(error) => return give_up(load, error),
     };
-    let context = match model.context(backend, options.lanes, options.threads) {
+    let context = match model.context(backend, options) {
         Ok(context) => context,
         Err(error) => return give_up(load, error),
     };

@@ -16,12 +16,21 @@ use crate::config::EngineConfig;
 /// The engine that `config` describes, looked for in `search` too. Nothing is started yet.
 pub(crate) fn engine(config: &EngineConfig, search: Vec<PathBuf>) -> Engine {
     let mut args: Vec<OsString> = Vec::new();
-    let numbers =
-        [("--threads", config.threads), ("--ctx", config.context_tokens), ("--slots", config.slots)];
-    for (flag, value) in numbers {
+    let number = |value: Option<u32>| value.map(|value| value.to_string());
+    let settings = [
+        ("--threads", number(config.threads)),
+        ("--ctx", number(config.context_tokens)),
+        ("--slots", number(config.slots)),
+        ("--queue", number(config.queue)),
+        ("--kv-type", config.kv_type.map(|kv_type| kv_type.as_str().to_owned())),
+        ("--gpu-layers", number(config.gpu_layers)),
+        ("--unload-after-s", number(config.unload_after_s)),
+        ("--memory-mb", number(config.memory_mb)),
+    ];
+    for (flag, value) in settings {
         if let Some(value) = value {
             args.push(flag.into());
-            args.push(value.to_string().into());
+            args.push(value.into());
         }
     }
     Engine::new(EngineSpec {

@@ -42,8 +42,8 @@ use tokio::sync::OnceCell;
 
 pub use child_engine::Engine;
 pub use config::{
-    ConfigError, ConfigSource, EngineConfig, Loaded, Location, ServerConfig, Setting, UatConfig, parse_bind,
-    process_environment,
+    ConfigError, ConfigSource, EngineConfig, KvType, Loaded, Location, ServerConfig, Setting, UatConfig,
+    parse_bind, process_environment,
 };
 pub use discovery::{Neighbour, Neighbours, look_for};
 pub use errors::{ErrorRow, HttpError, RuntimeError, TABLE, error_body, row_of};

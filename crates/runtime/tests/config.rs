@@ -8,7 +8,7 @@
 
 use std::path::PathBuf;
 
-use runtime::{ConfigError, ConfigSource, Loaded, Location, UatConfig};
+use runtime::{ConfigError, ConfigSource, KvType, Loaded, Location, UatConfig};
 
 struct Folder(tempfile::TempDir);
 
@@ -171,6 +171,30 @@ fn an_endpoint_without_its_address_is_refused() {
     check_refused(&text, 2, 1, &["endpoint `ollama-1` needs a `base_url`"]);
     let text = TWO_ENDPOINTS.replace("http://", "");
     check_refused(&text, 5, 12, &["expected http://"]);
+}
+
+#[test]
+fn what_the_engine_may_take_is_written_in_its_section() {
+    let text = "[engine]\nqueue = 0\nkv_type = 'q8_0'\ngpu_layers = 0\nunload_after_s = 0\nmemory_mb = 900\n";
+    let engine = load(text).unwrap().config.engine;
+    assert_eq!(engine.kv_type, Some(KvType::Q8_0));
+    let numbers = [engine.queue, engine.gpu_layers, engine.unload_after_s, engine.memory_mb];
+    assert_eq!(numbers, [Some(0), Some(0), Some(0), Some(900)]);
+}
+
+#[test]
+fn a_setting_that_the_engine_cannot_have_is_refused_by_its_key() {
+    let refused = |line: &str, words: &[&str]| {
+        let column = line.find("= ").unwrap() + 3;
+        check_refused(&format!("[engine]\n{line}\n"), 2, column, words);
+    };
+    refused("threads = 0", &["`engine.threads`: expected at least 1"]);
+    refused("slots = 257", &["`engine.slots`: expected at most 256"]);
+    refused("queue = 65536", &["`engine.queue`: expected at most 65535"]);
+    refused("memory_mb = 0", &["`engine.memory_mb`: expected at least 1"]);
+    refused("gpu_layers = -1", &["`engine.gpu_layers`", "-1"]);
+    refused("unload_after_s = 4294967296", &["`engine.unload_after_s`", "4294967296"]);
+    refused("kv_type = \"q8\"", &["engine.kv_type", "`q8`", "did you mean `q8_0`?"]);
 }
 
 #[test]

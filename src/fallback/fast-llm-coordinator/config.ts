@@ -38,6 +38,11 @@ export interface EngineSettings {
   threads: number | undefined;
   context_tokens: number | undefined;
   slots: number | undefined;
+  queue: number | undefined;
+  kv_type: string | undefined;
+  gpu_layers: number | undefined;
+  unload_after_s: number | undefined;
+  memory_mb: number | undefined;
 }
 
 /** What the coordinator reads of a configuration. */
@@ -57,7 +62,8 @@ type Shape = Record<string, Kind>;
 
 const ROOT: Shape = { server: 'table', engine: 'table', endpoints: 'tables', models: 'tables' };
 const SERVER: Shape = { bind: 'text', allowed_origins: 'texts', max_body_mb: 'count', hold_ms: 'whole', drain_timeout_s: 'whole', max_connections: 'count' };
-const ENGINE: Shape = { enabled: 'flag', model: 'text', idle_exit_s: 'whole', threads: 'count', context_tokens: 'count', slots: 'count' };
+const KV_TYPES = ['f16', 'q8_0', 'q4_0'] as const;
+const ENGINE: Shape = { enabled: 'flag', model: 'text', idle_exit_s: 'whole', threads: 'count', context_tokens: 'count', slots: 'count', queue: 'whole', kv_type: KV_TYPES, gpu_layers: 'whole', unload_after_s: 'whole', memory_mb: 'count' };
 const PROTOCOLS = ['openai', 'ollama', 'uat-engine'] as const;
 const ENDPOINT: Shape = {
   name: 'text', protocol: PROTOCOLS, base_url: 'text', api_key_env: 'text', api_key_file: 'text', connect_timeout_ms: 'count', first_token_timeout_ms: 'count',
@@ -162,10 +168,13 @@ class Reader {
 
   #engine(table: unknown): EngineSettings {
     const engine = this.#shape(table, ENGINE, 'engine') as Partial<EngineSettings>;
-    if ((engine.slots ?? 0) > MOST_SLOTS) throw this.#wrong('engine.slots', `\`engine.slots\`: expected at most ${MOST_SLOTS}, got ${engine.slots}`);
+    for (const [key, most] of Object.entries(ENGINE_MOST)) {
+      const value = engine[key as keyof typeof ENGINE_MOST] ?? 0;
+      if (value > most) throw this.#wrong(`engine.${key}`, `\`engine.${key}\`: expected at most ${most}, got ${value}`);
+    }
     if (engine.model === '') throw this.#wrong('engine.model', "expected a model's name, got an empty string");
     // Half a minute: a second command in a terminal then finds the model still loaded.
-    return { enabled: true, model: 'smollm2-135m', idle_exit_s: 30, threads: undefined, context_tokens: undefined, slots: undefined, ...engine };
+    return { ...ENGINE_CHOOSES, enabled: true, model: 'smollm2-135m', idle_exit_s: 30, ...engine };
   }
 
   #endpoint(table: unknown, path: string, engineEnabled: boolean): EndpointConfig {
@@ -273,8 +282,14 @@ class Reader {
   }
 }
 
-/** The engine's own limit. */
-const MOST_SLOTS = 256;
+/** The engine's own limits. */
+const U32_MAX = 2 ** 32 - 1;
+const ENGINE_MOST = { threads: U32_MAX, context_tokens: U32_MAX, slots: 256, queue: 65_535, gpu_layers: U32_MAX, unload_after_s: U32_MAX, memory_mb: U32_MAX } as const;
+
+/** What the engine chooses by itself where nothing is written. */
+export const ENGINE_CHOOSES = {
+  threads: undefined, context_tokens: undefined, slots: undefined, queue: undefined, kv_type: undefined, gpu_layers: undefined, unload_after_s: undefined, memory_mb: undefined,
+} as const satisfies Partial<EngineSettings>;
 
 /** A second to connect; a minute for a model that is still loading; half a minute between pieces; ten minutes in all. */
 const TIMEOUTS = { connect_timeout_ms: 1_000, first_token_timeout_ms: 60_000, idle_timeout_ms: 30_000, total_timeout_ms: 600_000 };

@@ -23,6 +23,12 @@ const MEMORY_MS = 60_000;
 const BACKOFF_BASE_MS = 1_000;
 const BACKOFF_MAX_MS = 30_000;
 
+/** The engine's flags for what a configuration may leave to it. */
+const FLAGS = {
+  '--threads': 'threads', '--ctx': 'context_tokens', '--slots': 'slots', '--queue': 'queue', '--kv-type': 'kv_type', '--gpu-layers': 'gpu_layers',
+  '--unload-after-s': 'unload_after_s', '--memory-mb': 'memory_mb',
+} as const satisfies Record<string, keyof EngineSettings>;
+
 /**
  * This process's hold on the one local engine of its user, which native processes share: the same folder, names and lock
  * as `crates/child-engine`. An idle connection keeps the engine alive; it does not keep this process alive.
@@ -134,11 +140,10 @@ export class Engine {
 
   /** In a session of its own, so that it outlives this process and Ctrl-C in the terminal does not reach it. */
   #spawn({ program, socket, log }: EnginePlace): { child: ChildProcess; failed: () => string | undefined } {
-    const { idle_exit_s: idle, threads, context_tokens: context, slots } = this.#settings;
-    const numbers = Object.entries({ '--threads': threads, '--ctx': context, '--slots': slots }).flatMap(([flag, value]) => (value === undefined ? [] : [flag, String(value)]));
+    const settings = Object.entries(FLAGS).flatMap(([flag, key]) => (this.#settings[key] === undefined ? [] : [flag, String(this.#settings[key])]));
     const stderr = openSync(log, 'w', 0o600);
     try {
-      const child = spawn(program, ['--socket', socket, '--idle-exit-s', String(idle), ...numbers], { detached: true, stdio: ['ignore', 'ignore', stderr], env: this.#env });
+      const child = spawn(program, ['--socket', socket, '--idle-exit-s', String(this.#settings.idle_exit_s), ...settings], { detached: true, stdio: ['ignore', 'ignore', stderr], env: this.#env });
       let reason: string | undefined;
       child.once('error', error => { reason = error.message; });
       child.once('exit', (code, signal) => { reason = signal === null ? `exit status ${code}` : `signal ${signal}`; });

@@ -129,15 +129,19 @@ fn engine(config: &UatConfig) -> Option<Finding> {
         );
     }
     let counts = [
-        ("engine.threads", engine.threads, u32::MAX),
-        // The engine's own limit.
-        ("engine.slots", engine.slots, 256),
-        ("engine.context_tokens", engine.context_tokens, u32::MAX),
+        ("engine.threads", engine.threads, 1..=u32::MAX),
+        ("engine.context_tokens", engine.context_tokens, 1..=u32::MAX),
+        // The engine's own limits.
+        ("engine.slots", engine.slots, 1..=256),
+        ("engine.queue", engine.queue, 0..=u32::from(u16::MAX)),
+        ("engine.memory_mb", engine.memory_mb, 1..=u32::MAX),
     ];
-    counts.into_iter().find_map(|(path, value, most)| match value? {
-        0 => Some(Finding::new(path, format!("`{path}`: expected at least 1, got 0"))),
-        value if value > most => {
-            Some(Finding::new(path, format!("`{path}`: expected at most {most}, got {value}")))
+    counts.into_iter().find_map(|(path, value, range)| match value? {
+        value if value < *range.start() => {
+            Some(Finding::new(path, format!("`{path}`: expected at least {}, got {value}", range.start())))
+        }
+        value if value > *range.end() => {
+            Some(Finding::new(path, format!("`{path}`: expected at most {}, got {value}", range.end())))
         }
         _ => None,
     })

@@ -77,15 +77,53 @@ pub struct EngineConfig {
     pub model: String,
     /// How long it stays after its last client has gone, s.
     pub idle_exit_s: u64,
-    /// Threads that compute; absent: one per available core.
+    /// Threads that compute; absent: as many as cores are really free.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<u32>,
     /// Tokens of context that its requests share; absent: the engine's choice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context_tokens: Option<u32>,
-    /// Requests that it answers at the same time; absent: the engine's choice.
+    /// Requests that it answers at the same time, per model; absent: the engine's choice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slots: Option<u32>,
+    /// Requests that may wait beside those, per model; absent: the engine's choice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<u32>,
+    /// How keys and values of the context are kept; absent: the engine's choice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kv_type: Option<KvType>,
+    /// Layers of a model that a GPU computes, where a plug-in for one lies beside the engine; absent: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpu_layers: Option<u32>,
+    /// How long a model stays in memory that nobody asks, s; 0: always; absent: the engine's choice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unload_after_s: Option<u32>,
+    /// Memory that all models together may take, MiB; absent: what the machine has available.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_mb: Option<u32>,
+}
+
+/// How keys and values of the context are kept: smaller types hold more tokens per MiB, less exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KvType {
+    /// 16 bits each.
+    F16,
+    /// 8.5 bits each.
+    Q8_0,
+    /// 4.5 bits each.
+    Q4_0,
+}
+
+impl KvType {
+    /// As the configuration and the engine write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::F16 => "f16",
+            Self::Q8_0 => "q8_0",
+            Self::Q4_0 => "q4_0",
+        }
+    }
 }
 
 impl Default for EngineConfig {
@@ -98,6 +136,11 @@ impl Default for EngineConfig {
             threads: None,
             context_tokens: None,
             slots: None,
+            queue: None,
+            kv_type: None,
+            gpu_layers: None,
+            unload_after_s: None,
+            memory_mb: None,
         }
     }
 }
