@@ -9,15 +9,16 @@
 //!   client  <-  answer (OpenAI shapes)  <-  channel  <-  batcher, on one thread per model  ->  llama (llama.cpp)
 //! ```
 //!
-//! [`batcher`], [`schedule`], [`text`], [`template`], [`gguf`] and [`request`] know nothing of llama.cpp: they are tested
+//! [`batcher`], [`schedule`], [`text`], [`template`] and [`request`] know nothing of llama.cpp: they are tested
 //! without a model. Only [`llama`] touches it. Nothing here knows which model is better, what an endpoint is, or how to
 //! retry: that is the gateway's.
 
 pub mod answer;
+pub mod architectures;
 pub mod batcher;
 pub mod error;
-pub mod gguf;
 pub mod llama;
+pub mod model_file;
 pub mod models;
 pub mod request;
 pub mod schedule;

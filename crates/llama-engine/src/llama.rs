@@ -19,7 +19,7 @@ use llama_cpp_2::{LogOptions, list_llama_ggml_backend_devices, send_logs_to_trac
 
 use crate::EngineError;
 use crate::batcher::{DecodeFailure, Decoder, Input, Token};
-use crate::gguf;
+use crate::model_file;
 use crate::request::Sampling;
 use crate::template::ChatTemplate;
 use crate::worker::{KvType, Options};
@@ -69,7 +69,7 @@ impl Model {
     /// # Errors
     /// [`EngineError::CorruptModel`], [`EngineError::Load`], [`EngineError::Storage`].
     pub fn load(backend: &LlamaBackend, path: &Path, options: Options) -> Result<Self, EngineError> {
-        gguf::check_file(path)?;
+        model_file::check(path)?;
         let failed = |reason: String| EngineError::Load { path: path.to_owned(), reason };
         let mut params = LlamaModelParams::default();
         if let Some(layers) = options.gpu_layers {

@@ -15,6 +15,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 const LAYERS: &[(&str, u8)] = &[
     ("balance", 0),
     ("child-engine", 0),
+    ("gguf", 0),
     ("llm-wire", 0),
     ("model-store", 0),
     ("resilience", 0),

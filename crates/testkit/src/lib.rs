@@ -51,6 +51,7 @@ mod behaviour;
 mod control;
 mod dialect;
 mod fault_proxy;
+mod gguf_file;
 mod observe;
 mod provider;
 mod refused;
@@ -59,6 +60,7 @@ mod request;
 
 pub use behaviour::{Answer, Behaviour};
 pub use fault_proxy::{Direction, FaultProxy, Mode, Upstream};
+pub use gguf_file::{GgufFile, GgufTensor};
 pub use observe::{Disconnect, Request, WaitTimedOut};
 pub use provider::FakeProvider;
 pub use refused::{RefusedAddr, refused_addr};

@@ -122,7 +122,7 @@ async fn a_model_of_an_unknown_architecture_or_without_a_chat_template_is_refuse
         fields,
         StatusCode::INTERNAL_SERVER_ERROR,
         "UAT_ENGINE_UNAVAILABLE",
-        &["changed.gguf"],
+        &["changed.gguf", "\"lxxxx\"", "too old"],
     )
     .await;
     let fields = changed(b"tokenizer.chat_template", b"tokenizer.chat_tempXXXX");
