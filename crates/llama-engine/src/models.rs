@@ -65,7 +65,7 @@ impl Models {
         let ChatJob { messages, sampling, stops, max_tokens, .. } = job;
         // A long prompt takes a while; neither the sockets nor the running streams wait for it.
         let prepared = tokio::task::spawn_blocking(move || {
-            let prompt = model.tokenize(&model.template()?.render(&messages, now)?);
+            let prompt = model.tokenize(&model.template()?.render(&messages, None, now)?);
             let context = model.context_tokens();
             if prompt.len() < context {
                 Ok(prompt)

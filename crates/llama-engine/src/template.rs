@@ -92,19 +92,25 @@ impl ChatTemplate {
     }
 
     /// The prompt for `messages`, ready for the model to answer. A trailing assistant message is left open, so that the
-    /// model goes on where it ends. `now` is what a template that asks for the date is told (UTC).
+    /// model goes on where it ends. `tools` are OpenAI's tool definitions, for templates that show them. `now` is what a
+    /// template that asks for the date is told (UTC).
     ///
     /// # Errors
     /// [`EngineError::Invalid`] with the template's own words: many refuse role orders that they were not trained on.
-    pub fn render(&self, messages: &[TemplateMessage], now: Timestamp) -> Result<String, EngineError> {
+    pub fn render(
+        &self,
+        messages: &[TemplateMessage],
+        tools: Option<&Value>,
+        now: Timestamp,
+    ) -> Result<String, EngineError> {
         let Some(last) = messages.last().filter(|last| last.role == "assistant") else {
-            return self.run(messages, true, now);
+            return self.run(messages, tools, true, now);
         };
         let mut messages = messages.to_vec();
         if let Some(open) = messages.last_mut() {
             open.content.push_str(CONTINUE_HERE);
         }
-        let mut prompt = self.run(&messages, false, now)?;
+        let mut prompt = self.run(&messages, tools, false, now)?;
         let Some(end) = prompt.rfind(CONTINUE_HERE) else {
             return Err(EngineError::invalid(
                 format!("messages[{}]", messages.len() - 1),
@@ -121,6 +127,7 @@ impl ChatTemplate {
     fn run(
         &self,
         messages: &[TemplateMessage],
+        tools: Option<&Value>,
         generate: bool,
         now: Timestamp,
     ) -> Result<String, EngineError> {
@@ -130,7 +137,7 @@ impl ChatTemplate {
                 add_generation_prompt => generate,
                 bos_token => self.bos.as_str(),
                 eos_token => self.eos.as_str(),
-                tools => (),
+                tools => minijinja::value::Serde(tools),
                 uat_now_unix_seconds => now.as_second(),
             })
         };
@@ -172,7 +179,7 @@ mod tests {
     fn render(template: &str, messages: &[TemplateMessage]) -> Result<String, EngineError> {
         let template = ChatTemplate::new(template.to_owned(), "<s>".to_owned(), "</s>".to_owned());
         let now = Timestamp::from_second(1_700_000_000).expect("a valid time");
-        template.expect("a valid template").render(messages, now)
+        template.expect("a valid template").render(messages, None, now)
     }
 
     fn check(template: &str, messages: &[TemplateMessage], expected: &str) {
