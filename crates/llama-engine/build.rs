@@ -16,6 +16,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // RPATH rather than RUNPATH: libllama itself needs libggml, and RUNPATH does not reach dependencies of dependencies.
     println!("cargo:rustc-link-arg=-Wl,--disable-new-dtags,-rpath,$ORIGIN");
 
+    println!("cargo:rerun-if-changed=src/memory_breakdown.cpp");
+    let include = PathBuf::from(env::var("DEP_LLAMA_ROOT")?).join("include");
+    cc::Build::new()
+        .cpp(true)
+        .std("c++17")
+        .include(include)
+        .file("src/memory_breakdown.cpp")
+        .try_compile("uat_memory_breakdown")?;
+
     // The plug-ins wait for each other with GCC's OpenMP runtime, which a machine without a compiler may lack.
     let openmp = compiler_file("libgomp.so.1")?;
     let libraries = PathBuf::from(env::var("DEP_LLAMA_ROOT")?).join("lib");

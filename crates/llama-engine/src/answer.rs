@@ -1,16 +1,16 @@
 //! Writes what the batcher yields in OpenAI's shapes.
 
-use std::collections::VecDeque;
+use std::pin::Pin;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::{Stream, stream};
-use llm_wire::openai::{self, Delta, Usage};
+use futures_util::stream::{self, SelectAll, Stream, StreamExt};
+use llm_wire::openai::{self, Delta, PromptDetails, TokenLogprob, Usage};
 use llm_wire::sse;
 use tokio::sync::mpsc::Receiver;
 
 use crate::EngineError;
-use crate::batcher::Event;
-use crate::models::Answer;
+use crate::batcher::{Event, FinishReason, Piece, SpelledToken, TokenProbabilities};
+use crate::models::{Answer, Choice};
 
 /// What every chunk of one answer repeats.
 #[derive(Debug, Clone)]
@@ -23,6 +23,8 @@ pub struct Heading {
     pub created: u64,
     /// Whether the stream ends with a chunk of usage.
     pub include_usage: bool,
+    /// Whether the probabilities of tokens are told.
+    pub logprobs: bool,
 }
 
 /// A model's thread that ends without a word has panicked.
@@ -30,29 +32,85 @@ fn ended_early() -> EngineError {
     EngineError::Internal { message: "the model's thread ended during the answer".to_owned() }
 }
 
-fn usage(prompt_tokens: usize, completion_tokens: usize) -> Usage {
-    let (prompt_tokens, completion_tokens) = (prompt_tokens as u64, completion_tokens as u64);
-    Usage { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens }
+/// Tokens of all choices. The prompt counts once.
+#[derive(Debug, Default, Clone, Copy)]
+struct Tokens {
+    prompt: usize,
+    completion: usize,
+    cached: Option<usize>,
 }
 
-/// Waits for the whole answer.
-///
-/// # Errors
-/// What ended it early.
-pub async fn complete(heading: &Heading, mut answer: Answer) -> Result<Bytes, EngineError> {
-    let mut content = String::new();
-    loop {
-        match answer.events.recv().await.ok_or_else(ended_early)? {
-            Event::Text(text) => content.push_str(&text),
-            Event::Done { text, reason, completion_tokens } => {
-                content.push_str(&text);
-                let usage = usage(answer.prompt_tokens, completion_tokens);
-                let Heading { id, model, created, .. } = heading;
-                return Ok(openai::completion(id, model, *created, &content, reason.as_str(), usage));
-            }
-            Event::Failed(error) => return Err(error),
+impl Tokens {
+    fn add(&mut self, completion: usize, cached: usize) {
+        self.completion += completion;
+        // Of several choices the first reads the prompt for all: what it found is what was spared.
+        self.cached = Some(self.cached.map_or(cached, |other| other.min(cached)));
+    }
+
+    fn usage(self) -> Usage {
+        let (prompt_tokens, completion_tokens) = (self.prompt as u64, self.completion as u64);
+        Usage {
+            prompt_tokens,
+            completion_tokens,
+            total_tokens: prompt_tokens + completion_tokens,
+            prompt_tokens_details: Some(PromptDetails { cached_tokens: self.cached.unwrap_or(0) as u64 }),
         }
     }
+}
+
+/// Waits for all choices.
+///
+/// # Errors
+/// What ended the first of them early.
+pub async fn complete(heading: &Heading, answer: Answer) -> Result<Bytes, EngineError> {
+    let mut tokens = Tokens { prompt: answer.prompt_tokens, ..Tokens::default() };
+    let mut texts = Vec::new();
+    for mut choice in answer.choices {
+        let (mut content, mut logprobs) = (String::new(), Vec::new());
+        let mut add = |piece: Piece| {
+            content.push_str(&piece.text);
+            logprobs.extend(piece.probabilities.into_iter().map(written));
+        };
+        let reason = loop {
+            match choice.events.recv().await.ok_or_else(ended_early)? {
+                Event::Piece(piece) => add(piece),
+                Event::Done { rest, reason, completion_tokens, cached_tokens } => {
+                    add(rest);
+                    tokens.add(completion_tokens, cached_tokens);
+                    break reason;
+                }
+                Event::Failed(error) => return Err(error),
+            }
+        };
+        texts.push((content, logprobs, reason));
+    }
+    let answers: Vec<openai::Answer<'_>> = texts
+        .iter()
+        .map(|(content, logprobs, reason)| openai::Answer {
+            content: Some(content),
+            logprobs: heading.logprobs.then_some(logprobs),
+            finish: reason.as_str(),
+            ..openai::Answer::default()
+        })
+        .collect();
+    let Heading { id, model, created, .. } = heading;
+    Ok(openai::answer(id, model, *created, &answers, tokens.usage()))
+}
+
+type Events = SelectAll<Pin<Box<dyn Stream<Item = (usize, Event)> + Send>>>;
+
+/// The events of all choices as they come, each with the number of its choice.
+fn events(choices: Vec<Choice>) -> Events {
+    let numbered = |(index, choice): (usize, Choice)| {
+        let next = move |state: Option<Receiver<Event>>| async move {
+            let mut events = state?;
+            let event = events.recv().await.unwrap_or_else(|| Event::Failed(ended_early()));
+            let is_last = matches!(event, Event::Done { .. } | Event::Failed(_));
+            Some(((index, event), (!is_last).then_some(events)))
+        };
+        stream::unfold(Some(choice.events), next).boxed()
+    };
+    choices.into_iter().enumerate().map(numbered).collect()
 }
 
 /// Waits for the first text, then returns the stream of SSE frames: whatever fails before there is anything to show is
@@ -60,79 +118,112 @@ pub async fn complete(heading: &Heading, mut answer: Answer) -> Result<Bytes, En
 ///
 /// # Errors
 /// What failed before the first text.
-pub async fn stream(heading: Heading, mut answer: Answer) -> Result<impl Stream<Item = Bytes>, EngineError> {
-    let first = match answer.events.recv().await.ok_or_else(ended_early)? {
-        Event::Failed(error) => return Err(error),
+pub async fn stream(heading: Heading, answer: Answer) -> Result<impl Stream<Item = Bytes>, EngineError> {
+    let tokens = Tokens { prompt: answer.prompt_tokens, ..Tokens::default() };
+    let begun = vec![false; answer.choices.len()];
+    let running = answer.choices.len();
+    let mut events = events(answer.choices);
+    let first = match events.next().await.ok_or_else(ended_early)? {
+        (_, Event::Failed(error)) => return Err(error),
         first => first,
     };
-    let writer = Writer { heading, prompt_tokens: answer.prompt_tokens, begun: false, ended: false };
-    let state = (writer, VecDeque::from([first]), answer.events);
-    Ok(stream::unfold(state, |(mut writer, mut ready, mut events)| async move {
-        if writer.ended {
+    let writer = Writer { heading, tokens, begun, running };
+    Ok(stream::unfold((writer, Some(first), events), |(mut writer, first, mut events)| async move {
+        if writer.running == 0 {
             return None;
         }
-        let event = match ready.pop_front() {
-            Some(event) => event,
-            None => next(&mut events).await,
+        let (index, event) = match first {
+            Some(first) => first,
+            None => events.next().await.unwrap_or_else(|| (0, Event::Failed(ended_early()))),
         };
         let mut frames = BytesMut::new();
-        writer.write(event, &mut frames);
+        writer.write(index, event, &mut frames);
         // What is ready as well goes out in the same write.
-        while let (false, Ok(event)) = (writer.ended, events.try_recv()) {
-            writer.write(event, &mut frames);
+        while writer.running > 0
+            && let Some(Some((index, event))) = futures_util::FutureExt::now_or_never(events.next())
+        {
+            writer.write(index, event, &mut frames);
         }
-        Some((frames.freeze(), (writer, ready, events)))
+        Some((frames.freeze(), (writer, None, events)))
     }))
-}
-
-async fn next(events: &mut Receiver<Event>) -> Event {
-    events.recv().await.unwrap_or_else(|| Event::Failed(ended_early()))
 }
 
 struct Writer {
     heading: Heading,
-    prompt_tokens: usize,
-    begun: bool,
-    ended: bool,
+    tokens: Tokens,
+    /// Which choices have said something.
+    begun: Vec<bool>,
+    /// Choices that have not ended.
+    running: usize,
 }
 
 impl Writer {
-    fn write(&mut self, event: Event, frames: &mut BytesMut) {
+    fn write(&mut self, choice: usize, event: Event, frames: &mut BytesMut) {
         match event {
-            Event::Text(text) => self.text(&text, frames),
-            Event::Done { text, reason, completion_tokens } => {
-                self.text(&text, frames);
-                self.chunk(Delta::Empty, Some(reason.as_str()), frames);
-                if self.heading.include_usage {
-                    let usage = usage(self.prompt_tokens, completion_tokens);
-                    let Heading { id, model, created, .. } = &self.heading;
-                    sse::append_data_frame(frames, &openai::usage_chunk(id, model, *created, usage));
-                }
-                sse::append_data_frame(frames, sse::DONE);
-                self.ended = true;
+            Event::Piece(piece) => self.piece(choice, piece, frames),
+            Event::Done { rest, reason, completion_tokens, cached_tokens } => {
+                self.tokens.add(completion_tokens, cached_tokens);
+                self.piece(choice, rest, frames);
+                self.finish(choice, reason, frames);
             }
             Event::Failed(error) => {
                 // Without [DONE]: nobody takes this for a complete answer.
                 sse::append_data_frame(frames, &error.body().to_json());
-                self.ended = true;
+                self.running = 0;
             }
         }
     }
 
-    fn text(&mut self, text: &str, frames: &mut BytesMut) {
-        if !self.begun {
-            self.begun = true;
-            self.chunk(Delta::Role, None, frames);
+    fn piece(&mut self, choice: usize, piece: Piece, frames: &mut BytesMut) {
+        if let Some(begun) = self.begun.get_mut(choice).filter(|begun| !**begun) {
+            *begun = true;
+            self.chunk(choice, Delta::Role, None, None, frames);
         }
-        if !text.is_empty() {
-            self.chunk(Delta::Content(text), None, frames);
+        let logprobs: Vec<TokenLogprob> = piece.probabilities.into_iter().map(written).collect();
+        if !piece.text.is_empty() || !logprobs.is_empty() {
+            let logprobs = self.heading.logprobs.then_some(logprobs.as_slice());
+            self.chunk(choice, Delta::Content(&piece.text), logprobs, None, frames);
         }
     }
 
-    fn chunk(&self, delta: Delta<'_>, finish: Option<&str>, frames: &mut BytesMut) {
-        let Heading { id, model, created, .. } = &self.heading;
-        sse::append_data_frame(frames, &openai::chunk(id, model, *created, delta, finish));
+    fn finish(&mut self, choice: usize, reason: FinishReason, frames: &mut BytesMut) {
+        self.chunk(choice, Delta::Empty, None, Some(reason.as_str()), frames);
+        self.running = self.running.saturating_sub(1);
+        if self.running > 0 {
+            return;
+        }
+        if self.heading.include_usage {
+            let Heading { id, model, created, .. } = &self.heading;
+            sse::append_data_frame(frames, &openai::usage_chunk(id, model, *created, self.tokens.usage()));
+        }
+        sse::append_data_frame(frames, sse::DONE);
     }
+
+    fn chunk(
+        &self,
+        choice: usize,
+        delta: Delta<'_>,
+        logprobs: Option<&[TokenLogprob]>,
+        finish: Option<&str>,
+        frames: &mut BytesMut,
+    ) {
+        let Heading { id, model, created, .. } = &self.heading;
+        let index = u32::try_from(choice).unwrap_or(u32::MAX);
+        let chunk = openai::choice_chunk(id, model, *created, index, delta, logprobs, finish);
+        sse::append_data_frame(frames, &chunk);
+    }
+}
+
+/// A token's probabilities as OpenAI writes them.
+fn written(probabilities: TokenProbabilities) -> TokenLogprob {
+    let token = |spelled: SpelledToken, top_logprobs| TokenLogprob {
+        token: String::from_utf8_lossy(&spelled.bytes).into_owned(),
+        logprob: spelled.logprob,
+        bytes: spelled.bytes,
+        top_logprobs,
+    };
+    let top = probabilities.top.into_iter().map(|spelled| token(spelled, None)).collect();
+    token(probabilities.chosen, Some(top))
 }
 
 #[cfg(test)]
@@ -144,7 +235,13 @@ mod tests {
     use crate::batcher::FinishReason;
 
     fn heading(include_usage: bool) -> Heading {
-        Heading { id: "chatcmpl-1".to_owned(), model: "m".to_owned(), created: 7, include_usage }
+        Heading {
+            id: "chatcmpl-1".to_owned(),
+            model: "m".to_owned(),
+            created: 7,
+            include_usage,
+            logprobs: false,
+        }
     }
 
     async fn answer(events: Vec<Event>) -> Answer {
@@ -152,11 +249,20 @@ mod tests {
         for event in events {
             sender.send(event).await.expect("there is room");
         }
-        Answer { events: receiver, prompt_tokens: 3 }
+        Answer { choices: vec![Choice { events: receiver }], prompt_tokens: 3 }
+    }
+
+    fn piece(text: &str) -> Piece {
+        Piece { text: text.to_owned(), probabilities: Vec::new() }
     }
 
     fn done(text: &str) -> Event {
-        Event::Done { text: text.to_owned(), reason: FinishReason::Length, completion_tokens: 2 }
+        Event::Done {
+            rest: piece(text),
+            reason: FinishReason::Length,
+            completion_tokens: 2,
+            cached_tokens: 1,
+        }
     }
 
     async fn streamed(events: Vec<Event>, include_usage: bool) -> String {
@@ -167,7 +273,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_stream_says_the_role_with_the_first_text_and_ends_with_done() {
-        let text = streamed(vec![Event::Text("Par".to_owned()), done("is")], false).await;
+        let text = streamed(vec![Event::Piece(piece("Par")), done("is")], false).await;
         let frames: Vec<&str> = text.split("\n\n").collect();
         assert!(frames[0].contains(r#""role":"assistant""#));
         assert!(frames[1].contains(r#""content":"Par""#));
@@ -181,7 +287,7 @@ mod tests {
         let text = streamed(vec![done("x")], true).await;
         let frames: Vec<&str> = text.split("\n\n").collect();
         assert!(
-            frames[frames.len() - 3].contains(r#""prompt_tokens":3,"completion_tokens":2,"total_tokens":5"#)
+            frames[frames.len() - 3].contains(r#""prompt_tokens":3,"completion_tokens":2,"total_tokens":5,"prompt_tokens_details":{"cached_tokens":1}"#)
         );
     }
 
@@ -195,22 +301,56 @@ mod tests {
     #[tokio::test]
     async fn an_error_after_the_first_text_is_an_event_and_nothing_follows() {
         let text =
-            streamed(vec![Event::Text("a".to_owned()), Event::Failed(EngineError::ShuttingDown)], false)
-                .await;
+            streamed(vec![Event::Piece(piece("a")), Event::Failed(EngineError::ShuttingDown)], false).await;
         assert!(text.contains(r#""uat_code":"UAT_ENGINE_UNAVAILABLE""#));
         assert!(!text.contains("[DONE]"));
     }
 
     #[tokio::test]
+    async fn choices_are_streamed_beside_each_other_and_end_together() {
+        let mut both = answer(vec![Event::Piece(piece("a")), done("b")]).await;
+        both.choices.extend(answer(vec![done("c")]).await.choices);
+        let frames: Vec<Bytes> = Box::pin(stream(heading(true), both).await.expect("begins")).collect().await;
+        let text = String::from_utf8(frames.concat()).expect("is text");
+        let chunks: Vec<serde_json::Value> = text
+            .split("\n\n")
+            .filter_map(|frame| serde_json::from_str(frame.strip_prefix("data: ")?).ok())
+            .collect();
+        let said = |index: u64| {
+            let of = chunks.iter().filter(|chunk| chunk["choices"][0]["index"] == index);
+            of.filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect::<String>()
+        };
+        assert_eq!((said(0).as_str(), said(1).as_str()), ("ab", "c"));
+        assert_eq!(chunks.last().expect("some")["usage"]["completion_tokens"], 4);
+        assert_eq!(chunks.last().expect("some")["usage"]["prompt_tokens"], 3);
+        assert_eq!(text.matches("[DONE]").count(), 1);
+    }
+
+    #[tokio::test]
+    async fn probabilities_come_with_their_text() {
+        let spelled = |text: &str, logprob| SpelledToken { bytes: text.into(), logprob };
+        let probabilities =
+            vec![TokenProbabilities { chosen: spelled("a", -0.5), top: vec![spelled("b", -0.25)] }];
+        let asked = Heading { logprobs: true, ..heading(false) };
+        let events = vec![Event::Piece(Piece { text: "a".to_owned(), probabilities }), done("")];
+        let body = complete(&asked, answer(events).await).await.expect("is complete");
+        let body: serde_json::Value = serde_json::from_slice(&body).expect("is JSON");
+        assert_eq!(
+            body["choices"][0]["logprobs"]["content"],
+            serde_json::json!([{"token": "a", "logprob": -0.5, "bytes": [97], "top_logprobs": [{"token": "b", "logprob": -0.25, "bytes": [98]}]}])
+        );
+    }
+
+    #[tokio::test]
     async fn a_thread_that_dies_is_an_error_and_not_a_short_answer() {
-        let error = complete(&heading(false), answer(vec![Event::Text("a".to_owned())]).await).await;
+        let error = complete(&heading(false), answer(vec![Event::Piece(piece("a"))]).await).await;
         assert_eq!(error.expect_err("is incomplete").code(), "UAT_INTERNAL");
     }
 
     #[tokio::test]
     async fn a_complete_answer_is_one_document() {
         let body =
-            complete(&heading(false), answer(vec![Event::Text("Par".to_owned()), done("is")]).await).await;
+            complete(&heading(false), answer(vec![Event::Piece(piece("Par")), done("is")]).await).await;
         let body: serde_json::Value = serde_json::from_slice(&body.expect("is complete")).expect("is JSON");
         assert_eq!(body["choices"][0]["message"]["content"], "Paris");
         assert_eq!(body["choices"][0]["finish_reason"], "length");

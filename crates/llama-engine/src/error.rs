@@ -1,6 +1,7 @@
 //! Everything that can go wrong with a request, with the codes that clients see.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use http::StatusCode;
 use llm_wire::WireError;
@@ -33,7 +34,7 @@ pub enum EngineError {
     },
     /// No such path or method.
     #[error(
-        "{method} {path} does not exist here; the engine answers POST /v1/chat/completions, GET /v1/models, GET /v1/stats and GET /health"
+        "{method} {path} does not exist here; the engine answers POST /v1/chat/completions, /v1/embeddings and /v1/memory, GET /v1/models, GET /v1/stats and GET /health"
     )]
     NoRoute {
         /// As received.
@@ -50,6 +51,18 @@ pub enum EngineError {
         prompt: usize,
         /// Tokens that fit.
         context: usize,
+    },
+    /// A text is too long to be embedded: its vector comes of all of it at once. Both counts are in tokens.
+    #[error(
+        "input[{index}]: this model embeds texts of at most {limit} tokens, got {tokens}; split the text"
+    )]
+    InputTooLong {
+        /// Which of the texts.
+        index: usize,
+        /// Tokens that it has.
+        tokens: usize,
+        /// Tokens that fit.
+        limit: usize,
     },
     /// The name is not in the catalogue, or its file has not been pulled.
     #[error("{message}")]
@@ -81,11 +94,31 @@ pub enum EngineError {
     },
     /// More requests wait than the queue holds.
     #[error(
-        "{waiting} requests already run or wait for this model, which is the most it takes; try again shortly"
+        "{waiting} requests already run or wait for this model, which is the most it takes; try again in about {} s", wait.as_secs_f64().ceil().max(1.0)
     )]
     Overloaded {
         /// Requests that run or wait.
         waiting: usize,
+        /// An estimate of when there is room.
+        wait: Duration,
+    },
+    /// The caller has stopped waiting.
+    #[error("the request's time was over {}", if *queued { "while it waited for others" } else { "before its answer was complete" })]
+    DeadlineExceeded {
+        /// Whether it never ran.
+        queued: bool,
+    },
+    /// The model does not fit into memory, and unloading others does not help.
+    #[error("{model} needs {} MiB of memory, but only {} MiB are {limit}; take a smaller model, a shorter context or kv_type = \"q8_0\"", needed >> 20, available >> 20)]
+    NotEnoughMemory {
+        /// The model's file.
+        model: String,
+        /// In bytes.
+        needed: u64,
+        /// In bytes.
+        available: u64,
+        /// What sets the limit, like `available on this machine`.
+        limit: &'static str,
     },
     /// The engine is ending and takes nothing new.
     #[error("the engine is shutting down; connect again to start a new one")]
@@ -117,6 +150,15 @@ impl EngineError {
         self.row().4
     }
 
+    /// How long to wait before asking again, where that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Overloaded { wait, .. } => Some(*wait),
+            Self::ShuttingDown => Some(Duration::from_secs(1)),
+            _ => None,
+        }
+    }
+
     /// The HTTP status of the answer.
     pub fn status(&self) -> StatusCode {
         self.row().0
@@ -140,7 +182,8 @@ impl EngineError {
             Self::Invalid { param, .. } => param.as_deref(),
             Self::Unsupported { feature, .. } => Some(feature),
             Self::ContextLengthExceeded { .. } => Some("messages"),
-            Self::ModelNotFound { .. } => Some("model"),
+            Self::InputTooLong { .. } => Some("input"),
+            Self::ModelNotFound { .. } | Self::NotEnoughMemory { .. } => Some("model"),
             _ => None,
         }
     }
@@ -159,7 +202,7 @@ impl EngineError {
                 Row(StatusCode::PAYLOAD_TOO_LARGE, REQUEST, Some("invalid_value"), "UAT_INVALID_INPUT", false)
             }
             Self::NoRoute { .. } => Row(StatusCode::NOT_FOUND, REQUEST, None, "UAT_NOT_FOUND", false),
-            Self::ContextLengthExceeded { .. } => Row(
+            Self::ContextLengthExceeded { .. } | Self::InputTooLong { .. } => Row(
                 StatusCode::BAD_REQUEST,
                 REQUEST,
                 Some("context_length_exceeded"),
@@ -181,6 +224,16 @@ impl EngineError {
             Self::Overloaded { .. } => {
                 Row(StatusCode::SERVICE_UNAVAILABLE, SERVER, Some("overloaded"), "UAT_OVERLOADED", true)
             }
+            Self::DeadlineExceeded { .. } => {
+                Row(StatusCode::GATEWAY_TIMEOUT, SERVER, Some("timeout"), "UAT_TIMEOUT", true)
+            }
+            Self::NotEnoughMemory { .. } => Row(
+                StatusCode::SERVICE_UNAVAILABLE,
+                SERVER,
+                Some("insufficient_memory"),
+                "UAT_ENGINE_UNAVAILABLE",
+                false,
+            ),
             Self::ShuttingDown => {
                 Row(StatusCode::SERVICE_UNAVAILABLE, SERVER, None, "UAT_ENGINE_UNAVAILABLE", true)
             }

@@ -4,10 +4,13 @@
 //! with it. A request travels like this:
 //!
 //! ```text
-//! server  ->  models (one load for all who wait)  ->  prompt (chat template, tokens, context check)
+//! server  ->  models (one load for all who wait)  ->  prepare (chat template, tokens, context check, grammar)
 //!                                                       |
 //!   client  <-  answer (OpenAI shapes)  <-  channel  <-  batcher, on one thread per model  ->  llama (llama.cpp)
 //! ```
+//!
+//! Each step, the batcher asks [`cells`] what has been read already, [`pace`] how much may be read at a time and
+//! [`schedule`] for a batch; [`sampler`] chooses a token out of the model's scores, among those that [`constraint`] allows.
 //!
 //! [`batcher`], [`schedule`], [`text`], [`template`] and [`request`] know nothing of llama.cpp: they are tested
 //! without a model. Only [`llama`] touches it. Nothing here knows which model is better, what an endpoint is, or how to
@@ -16,17 +19,24 @@
 pub mod answer;
 pub mod architectures;
 pub mod batcher;
+pub mod cells;
+mod context;
 pub mod error;
 pub mod llama;
+pub mod memory;
 pub mod model_file;
 pub mod models;
+pub mod pace;
+pub mod prepare;
 pub mod request;
+pub mod sampler;
 pub mod schedule;
 pub mod server;
 pub mod socket;
 pub mod stats;
 pub mod template;
 pub mod text;
+pub mod threads;
 pub mod worker;
 
 pub use error::EngineError;

@@ -3,29 +3,37 @@
 //! ggml's CPU code comes as some dozen plug-ins, from plain SSE4.2 to Sapphire Rapids, of which the best for this machine
 //! is chosen at run time: the binary itself runs on any x86-64.
 
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
-use llama_cpp_2::DecodeError;
-use llama_cpp_2::context::LlamaContext;
-use llama_cpp_2::context::params::{KvCacheType, LlamaContextParams};
 use llama_cpp_2::llama_backend::{LlamaBackend, load_backends_from_path};
-use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::model::{LlamaModel, VocabType};
-use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::{LogOptions, list_llama_ggml_backend_devices, send_logs_to_tracing};
+use llama_cpp_sys_2 as sys;
 
 use crate::EngineError;
-use crate::batcher::{DecodeFailure, Decoder, Input, Token};
+use crate::batcher::{DecodeFailure, Decoder, Input, Sizes, Token};
+use crate::context::{Context, Failure, Layout};
+use crate::memory::DeviceMemory;
 use crate::model_file;
-use crate::request::Sampling;
 use crate::template::ChatTemplate;
 use crate::worker::{KvType, Options};
 
 /// Most tokens that llama.cpp computes at a time. Larger batches read prompts hardly faster on a CPU and cost memory.
 pub const BATCH_TOKENS: usize = 512;
+/// Most tokens of a text that is embedded: all of it has to be in one batch, whose buffers grow with it. What embedding
+/// models are trained on is mostly less.
+pub const EMBEDDING_TOKENS: usize = 2048;
+/// Texts that are embedded in one batch, if they are short.
+const EMBEDDING_ROWS: usize = 32;
+/// Rows beside those of running requests, which keep what earlier ones have read.
+const SPARE_ROWS: usize = 8;
+/// llama.cpp's `LLAMA_MAX_SEQ`.
+const MOST_ROWS: usize = 256;
+/// How llama.cpp pools the vectors of a text's tokens where the model does not say: the mean, which also makes something
+/// of models that were never trained for it.
+const DEFAULT_POOLING: sys::llama_pooling_type = sys::LLAMA_POOLING_TYPE_MEAN;
 
 /// Starts llama.cpp once per process, with the plug-ins that lie in `plugins`.
 ///
@@ -59,6 +67,7 @@ pub struct Model {
     template: Result<ChatTemplate, String>,
     bos: String,
     context_tokens: usize,
+    pooling: Option<u64>,
 }
 
 impl Model {
@@ -69,9 +78,37 @@ impl Model {
     /// # Errors
     /// [`EngineError::CorruptModel`], [`EngineError::Load`], [`EngineError::Storage`].
     pub fn load(backend: &LlamaBackend, path: &Path, options: Options) -> Result<Self, EngineError> {
-        model_file::check(path)?;
+        Self::open(backend, path, options, LlamaModelParams::default())
+    }
+
+    /// What the model would take with these options, device by device, as llama.cpp itself reckons; nothing is allocated.
+    /// Takes as long as reading the vocabulary.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load).
+    pub fn project(
+        backend: &LlamaBackend,
+        path: &Path,
+        options: Options,
+    ) -> Result<Vec<DeviceMemory>, EngineError> {
+        // Without memory there is nothing to map either.
+        let params = LlamaModelParams::default().with_use_mmap(false).with_no_alloc(true);
+        let model = Self::open(backend, path, options, params)?;
+        let context = match model.is_encoder() {
+            true => model.embedding_context(1)?,
+            false => model.chat_context(options, 1)?.0,
+        };
+        Ok(context.memory())
+    }
+
+    fn open(
+        backend: &LlamaBackend,
+        path: &Path,
+        options: Options,
+        mut params: LlamaModelParams,
+    ) -> Result<Self, EngineError> {
+        let header = model_file::check(path)?;
         let failed = |reason: String| EngineError::Load { path: path.to_owned(), reason };
-        let mut params = LlamaModelParams::default();
         if let Some(layers) = options.gpu_layers {
             params = params.with_n_gpu_layers(layers);
         }
@@ -91,7 +128,8 @@ impl Model {
         };
         let trained = usize::try_from(model.n_ctx_train()).unwrap_or(usize::MAX);
         let context_tokens = options.context_tokens.min(trained);
-        Ok(Self { path: path.to_owned(), template, bos, context_tokens, model })
+        let pooling = header.pooling_type();
+        Ok(Self { path: path.to_owned(), template, bos, context_tokens, pooling, model })
     }
 
     /// The model's chat template.
@@ -100,8 +138,7 @@ impl Model {
     /// [`EngineError::Invalid`]: base models have none, and guessing one would give bad answers.
     pub fn template(&self) -> Result<&ChatTemplate, EngineError> {
         self.template.as_ref().map_err(|reason| {
-            let file = self.path.file_name().unwrap_or_default().to_string_lossy();
-            EngineError::invalid("model", format!("{file} cannot chat: its chat template is not usable: {reason}; take an instruction-tuned model"))
+            EngineError::invalid("model", format!("{} cannot chat: its chat template is not usable: {reason}; take an instruction-tuned model", self.file()))
         })
     }
 
@@ -117,9 +154,49 @@ impl Model {
         tokens.into_iter().map(|token| token.0).collect()
     }
 
+    /// The tokens of a text to embed, with those that the model wants around it.
+    pub fn tokenize_text(&self, text: &str) -> Vec<Token> {
+        self.model.vocab().tokenize(text.as_bytes(), true, false).into_iter().map(|token| token.0).collect()
+    }
+
+    /// How many tokens the vocabulary has.
+    pub fn vocabulary_size(&self) -> usize {
+        usize::try_from(self.model.vocab().n_tokens()).unwrap_or(0)
+    }
+
+    /// The bytes of each token, by number.
+    pub fn pieces(&self) -> Vec<Vec<u8>> {
+        self.model.vocab().tokens().map(|token| text_of(&self.model, token)).collect()
+    }
+
+    /// Whether a token only steers the model and stands for no text.
+    pub fn is_special(&self, token: Token) -> bool {
+        self.model.vocab().is_control(LlamaToken(token))
+    }
+
+    /// Whether a token ends an answer.
+    pub fn ends_answer(&self, token: Token) -> bool {
+        self.model.vocab().is_eog(LlamaToken(token))
+    }
+
+    /// The token that ends a text.
+    pub fn eos(&self) -> Token {
+        self.model.vocab().eos().0
+    }
+
     /// Tokens that one conversation may have, answer included.
     pub fn context_tokens(&self) -> usize {
         self.context_tokens
+    }
+
+    /// Tokens that one text may have that is embedded.
+    pub fn embedding_tokens(&self) -> usize {
+        self.context_tokens.min(EMBEDDING_TOKENS)
+    }
+
+    /// Length of an embedding.
+    pub fn dimensions(&self) -> usize {
+        usize::try_from(self.model.n_embd_out()).unwrap_or(0)
     }
 
     /// Bytes of the weights.
@@ -127,92 +204,137 @@ impl Model {
         self.model.size()
     }
 
-    /// A context for `lanes` conversations that share [`context_tokens`](Self::context_tokens) cells.
+    /// Whether the model only makes vectors: it has no cache, and reads a text in both directions.
+    pub fn is_encoder(&self) -> bool {
+        self.pooling.is_some() && self.template.is_err()
+    }
+
+    /// What computes chats: `lanes` conversations that share [`context_tokens`](Self::context_tokens) cells.
     ///
     /// # Errors
     /// [`EngineError::Load`], mostly for want of memory, or where the model cannot have that `kv_type`.
-    pub fn context(&self, backend: &LlamaBackend, options: Options) -> Result<Context<'_>, EngineError> {
-        let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
-        let threads = i32::try_from(options.threads_now()).unwrap_or(i32::MAX);
-        let kv_type = match options.kv_type {
-            KvType::F16 => KvCacheType::F16,
-            KvType::Q8_0 => KvCacheType::Q8_0,
-            KvType::Q4_0 => KvCacheType::Q4_0,
+    pub fn chat(&self, options: Options, threads: usize) -> Result<(ChatDecoder<'_>, Sizes), EngineError> {
+        let (context, sizes) = self.chat_context(options, threads)?;
+        let can_share = !self.model.is_recurrent() && !self.model.is_hybrid();
+        Ok((ChatDecoder { context, model: &self.model, can_share }, sizes))
+    }
+
+    /// What computes vectors.
+    ///
+    /// # Errors
+    /// [`EngineError::Load`], mostly for want of memory; [`EngineError::Invalid`] for a model that ranks.
+    pub fn embedder(&self, threads: usize) -> Result<Embedder<'_>, EngineError> {
+        Ok(Embedder { context: self.embedding_context(threads)?, batch: self.embedding_tokens() })
+    }
+
+    fn chat_context(&self, options: Options, threads: usize) -> Result<(Context<'_>, Sizes), EngineError> {
+        let lanes = options.lanes.min(MOST_ROWS - 1);
+        let sizes = Sizes {
+            lanes,
+            rows: (lanes + SPARE_ROWS).min(MOST_ROWS),
+            batch: BATCH_TOKENS.min(self.context_tokens),
+            cells: self.context_tokens,
         };
-        let batch_tokens = BATCH_TOKENS.min(self.context_tokens);
-        let params = LlamaContextParams::default()
-            .with_n_ctx(NonZeroU32::new(number(self.context_tokens)))
-            .with_n_seq_max(number(options.lanes))
-            .with_kv_unified(true)
-            .with_n_batch(number(batch_tokens))
-            .with_n_ubatch(number(batch_tokens))
-            .with_n_threads(threads)
-            .with_n_threads_batch(threads)
-            .with_type_k(kv_type)
-            .with_type_v(kv_type);
-        let context = self.model.new_context(backend, params).map_err(|error| EngineError::Load {
+        let kv_type = match options.kv_type {
+            KvType::F16 => sys::GGML_TYPE_F16,
+            KvType::Q8_0 => sys::GGML_TYPE_Q8_0,
+            KvType::Q4_0 => sys::GGML_TYPE_Q4_0,
+        };
+        let Sizes { rows, batch, cells, .. } = sizes;
+        let context = self.context(Layout { cells, rows, batch, kv_type, pooling: None }, threads)?;
+        Ok((context, sizes))
+    }
+
+    fn embedding_context(&self, threads: usize) -> Result<Context<'_>, EngineError> {
+        let pooling = match self.pooling {
+            None | Some(0) => DEFAULT_POOLING,
+            Some(1) => sys::LLAMA_POOLING_TYPE_MEAN,
+            Some(2) => sys::LLAMA_POOLING_TYPE_CLS,
+            Some(3) => sys::LLAMA_POOLING_TYPE_LAST,
+            Some(other) => {
+                return Err(EngineError::invalid(
+                    "model",
+                    format!(
+                        "{} makes no embeddings: its pooling type is {other}, expected none, mean (1), cls (2) or last (3); take an embedding model",
+                        self.file()
+                    ),
+                ));
+            }
+        };
+        let tokens = self.embedding_tokens();
+        let rows = EMBEDDING_ROWS.min(MOST_ROWS);
+        let kv_type = sys::GGML_TYPE_F16;
+        self.context(Layout { cells: tokens, rows, batch: tokens, kv_type, pooling: Some(pooling) }, threads)
+    }
+
+    fn context(&self, layout: Layout, threads: usize) -> Result<Context<'_>, EngineError> {
+        Context::new(&self.model, layout, threads).ok_or_else(|| EngineError::Load {
             path: self.path.clone(),
-            reason: format!("no context of {} tokens: {error}", self.context_tokens),
-        })?;
-        Ok(Context { context, model: &self.model, batch: LlamaBatch::new(batch_tokens, 1) })
+            reason: format!("no context of {} tokens; the reason stands in the engine's log", layout.cells),
+        })
+    }
+
+    fn file(&self) -> std::borrow::Cow<'_, str> {
+        self.path.file_name().unwrap_or_default().to_string_lossy()
     }
 }
 
-/// The text of a special token; empty where the vocabulary has no such token.
+/// The text of a token; empty where the vocabulary has no such token.
 fn text_of(model: &LlamaModel, token: LlamaToken) -> Vec<u8> {
     if token.0 < 0 { Vec::new() } else { model.vocab().token_to_piece(token, true, None) }
 }
 
-/// The state of all running conversations of a model.
+/// Computes the running conversations of a model.
 #[derive(Debug)]
-pub struct Context<'model> {
-    context: LlamaContext<'model>,
+pub struct ChatDecoder<'model> {
+    context: Context<'model>,
     model: &'model LlamaModel,
-    batch: LlamaBatch<'static>,
+    can_share: bool,
 }
 
-impl Decoder for Context<'_> {
-    type Sampler = LlamaSampler;
-
-    fn sampler(&self, sampling: &Sampling) -> LlamaSampler {
-        if sampling.temperature <= 0.0 {
-            return LlamaSampler::greedy();
-        }
-        // llama.cpp's order. What leaves most candidates behind comes first.
-        let chain = [
-            LlamaSampler::top_k(sampling.top_k),
-            LlamaSampler::top_p(sampling.top_p, 1),
-            LlamaSampler::min_p(sampling.min_p, 1),
-            LlamaSampler::temp(sampling.temperature),
-            LlamaSampler::dist(sampling.seed),
-        ];
-        LlamaSampler::chain(chain, true)
+impl ChatDecoder<'_> {
+    /// How many threads compute from now on.
+    pub fn set_threads(&mut self, threads: usize) {
+        self.context.set_threads(threads);
     }
 
-    fn decode(&mut self, batch: &[Input]) -> Result<(), DecodeFailure> {
-        let failed = |error: &dyn std::fmt::Display| DecodeFailure::Failed(error.to_string());
-        self.batch.clear();
-        for input in batch {
-            let position = i32::try_from(input.position).map_err(|error| failed(&error))?;
-            let lane = i32::try_from(input.lane).map_err(|error| failed(&error))?;
-            let added = self.batch.add(LlamaToken(input.token), position, &[lane], input.sample);
-            added.map_err(|error| failed(&error))?;
-        }
-        match self.context.decode(&mut self.batch) {
-            Ok(()) => Ok(()),
-            Err(DecodeError::NoKvCacheSlot) => Err(DecodeFailure::NoRoom),
-            Err(error) => Err(failed(&error)),
-        }
+    /// What the model and its conversations take of the machine's own memory, in bytes.
+    pub fn memory_bytes(&self) -> u64 {
+        host_total(&self.context.memory())
+    }
+}
+
+/// What is taken of the machine's own memory, in bytes.
+pub fn host_total(devices: &[DeviceMemory]) -> u64 {
+    let host = devices.iter().filter(|device| device.is_host);
+    host.map(|device| device.weights + device.cache + device.compute).sum()
+}
+
+impl Decoder for ChatDecoder<'_> {
+    fn decode(&mut self, batch: &[Input], abandoned: &dyn Fn() -> bool) -> Result<(), DecodeFailure> {
+        self.context.decode(batch, abandoned).map_err(|failure| match failure {
+            Failure::NoRoom => DecodeFailure::NoRoom,
+            Failure::Abandoned => DecodeFailure::Abandoned,
+            Failure::Code(code) => {
+                DecodeFailure::Failed(format!("llama.cpp could not compute a batch (code {code})"))
+            }
+        })
     }
 
-    fn sample(&mut self, sampler: &mut LlamaSampler, index: usize) -> Token {
-        // A batch has at most BATCH_TOKENS inputs.
-        sampler.sample(&self.context, index as i32).0
+    fn scores(&self, index: usize) -> &[f32] {
+        self.context.scores(index)
     }
 
-    fn forget(&mut self, lane: usize) {
-        // Removing a whole sequence cannot fail, says llama.h.
-        let _ = self.context.clear_kv_cache_seq(u32::try_from(lane).ok(), None, None);
+    fn can_share(&self) -> bool {
+        self.can_share
+    }
+
+    fn truncate(&mut self, row: usize, length: usize) {
+        self.context.truncate(row, length);
+    }
+
+    fn share(&mut self, from: usize, to: usize, length: usize) {
+        self.context.share(from, to, length);
     }
 
     fn append_piece(&self, token: Token, bytes: &mut Vec<u8>) {
@@ -221,5 +343,82 @@ impl Decoder for Context<'_> {
 
     fn ends_answer(&self, token: Token) -> bool {
         self.model.vocab().is_eog(LlamaToken(token))
+    }
+}
+
+/// Makes vectors of texts.
+#[derive(Debug)]
+pub struct Embedder<'model> {
+    context: Context<'model>,
+    batch: usize,
+}
+
+impl Embedder<'_> {
+    /// How many threads compute from now on.
+    pub fn set_threads(&mut self, threads: usize) {
+        self.context.set_threads(threads);
+    }
+
+    /// What the model and the buffers for vectors take, in bytes.
+    pub fn memory_bytes(&self) -> u64 {
+        host_total(&self.context.memory())
+    }
+
+    /// How many of `texts`, from the first, fit into one batch.
+    pub fn fitting(&self, texts: &[Vec<Token>]) -> usize {
+        let mut tokens = 0;
+        let fits = |text: &&Vec<Token>| {
+            tokens += text.len();
+            tokens <= self.batch
+        };
+        texts.iter().take(EMBEDDING_ROWS).take_while(fits).count()
+    }
+
+    /// The vectors of `texts`, of length 1 each. They must fit: see [`fitting`](Self::fitting).
+    ///
+    /// # Errors
+    /// [`EngineError::Internal`] in llama.cpp's words.
+    pub fn embed(
+        &mut self,
+        texts: &[Vec<Token>],
+        abandoned: &dyn Fn() -> bool,
+    ) -> Result<Vec<Vec<f32>>, EngineError> {
+        let internal = |message: String| EngineError::Internal { message };
+        let inputs: Vec<Input> = texts
+            .iter()
+            .enumerate()
+            .flat_map(|(row, text)| {
+                let input = move |(position, token): (usize, &Token)| Input {
+                    token: *token,
+                    position,
+                    row,
+                    sample: true,
+                };
+                text.iter().enumerate().map(input)
+            })
+            .collect();
+        let computed = self.context.decode(&inputs, abandoned);
+        let vectors = computed
+            .map_err(|failure| internal(format!("llama.cpp could not compute a batch ({failure:?})")))
+            .map(|()| (0..texts.len()).map(|row| self.context.vector(row).to_vec()).collect::<Vec<_>>());
+        for row in 0..texts.len() {
+            self.context.truncate(row, 0);
+        }
+        let mut vectors = vectors?;
+        if vectors.iter().any(Vec::is_empty) {
+            return Err(internal("llama.cpp made no vector for a text".to_owned()));
+        }
+        vectors.iter_mut().for_each(|vector| normalise(vector));
+        Ok(vectors)
+    }
+}
+
+/// Gives a vector the length 1; one of zeros stays.
+pub fn normalise(vector: &mut [f32]) {
+    let length = vector.iter().map(|value| f64::from(*value) * f64::from(*value)).sum::<f64>().sqrt();
+    if length > 0.0 {
+        for value in vector {
+            *value = (f64::from(*value) / length) as f32;
+        }
     }
 }

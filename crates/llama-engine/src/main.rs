@@ -14,7 +14,9 @@ use llama_engine::models::Models;
 use llama_engine::server::Server;
 use llama_engine::socket::Socket;
 use llama_engine::stats::Stats;
-use llama_engine::worker::{KvType, Options};
+use llama_engine::threads::{self, Monitor};
+use llama_engine::worker::{KvType, Options, Shared};
+use parking_lot::Mutex;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -149,10 +151,13 @@ async fn serve(arguments: Arguments) -> Result<(), String> {
             .then(|| Duration::from_secs(u64::from(arguments.unload_after_s))),
         memory_budget: arguments.memory_mb.map(|mib| u64::from(mib) << 20),
     };
-    let threads = options.threads_now();
     let stats = Arc::new(Stats::default());
-    let models = Models::new(backend, options, Arc::clone(&stats));
-    let server = Arc::new(Server { models, stats, threads, connections: AtomicUsize::new(0) });
+    let threads = Mutex::new(Monitor::new(options.threads, threads::cores()));
+    let shared = Arc::new(Shared { backend, options, stats, threads });
+    // The first measurement needs a beginning.
+    shared.threads_now();
+    let models = Models::new(Arc::clone(&shared));
+    let server = Arc::new(Server { models, shared, connections: AtomicUsize::new(0) });
     server.run(socket, Duration::from_secs(arguments.idle_exit_s), stop).await;
     Ok(())
 }

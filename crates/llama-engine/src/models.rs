@@ -3,109 +3,187 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use llama_cpp_2::llama_backend::LlamaBackend;
 use llm_wire::openai::ModelEntry;
 use model_store::{ModelState, ModelStore, StoreError};
 use parking_lot::Mutex;
 use tokio::sync::mpsc::Receiver;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::EngineError;
-use crate::batcher::{Event, Job, Output};
-use crate::request::ChatJob;
+use crate::batcher::{Event, Grammar, Job, Output};
+use crate::llama::{self, Model};
+use crate::memory::{self, DeviceMemory};
+use crate::prepare::{Prepared, Structure, prepare};
+use crate::request::{ChatJob, EmbeddingRequest, EmbeddingText, Sampling};
 use crate::stats::{ModelSnapshot, Stats};
-use crate::worker::{self, Load, Loaded, Options};
+use crate::worker::{self, EmbeddingJob, Load, Loaded, Options, Shared, Work};
 
 /// An answer that has begun.
 #[derive(Debug)]
 pub struct Answer {
-    /// What the model writes. Dropping it cancels the request.
-    pub events: Receiver<Event>,
+    /// What the model writes, choice by choice. Dropping one cancels it.
+    pub choices: Vec<Choice>,
     /// Tokens of the prompt.
+    pub prompt_tokens: usize,
+}
+
+/// One of the answers to a request.
+#[derive(Debug)]
+pub struct Choice {
+    /// What the model writes.
+    pub events: Receiver<Event>,
+}
+
+/// Vectors of texts.
+#[derive(Debug)]
+pub struct Embeddings {
+    /// One per text, of length 1.
+    pub vectors: Vec<Vec<f32>>,
+    /// Tokens of all texts.
     pub prompt_tokens: usize,
 }
 
 /// Every model that was asked for.
 #[derive(Debug)]
 pub struct Models {
-    backend: Arc<LlamaBackend>,
-    options: Options,
-    stats: Arc<Stats>,
+    shared: Arc<Shared>,
     /// By file, so that a model's name and its path are one model.
     entries: Mutex<HashMap<PathBuf, Arc<Entry>>>,
+    /// Held while room is made for a model, so that two do not count on the same memory.
+    loading: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
 struct Entry {
     name: String,
     load: watch::Receiver<Load>,
-    inbox: SyncSender<Job>,
+    inbox: SyncSender<Work>,
+    /// One for each request that runs or waits.
     places: Arc<Semaphore>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Bytes that the model takes: as projected, then as seen.
+    memory_bytes: AtomicU64,
+    last_used: Mutex<Instant>,
+    structure: Structure,
 }
 
 impl Models {
     /// Loads nothing yet.
-    pub fn new(backend: LlamaBackend, options: Options, stats: Arc<Stats>) -> Self {
-        Self { backend: Arc::new(backend), options, stats, entries: Mutex::default() }
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, entries: Mutex::default(), loading: tokio::sync::Mutex::default() }
+    }
+
+    fn options(&self) -> Options {
+        self.shared.options
+    }
+
+    fn stats(&self) -> &Stats {
+        &self.shared.stats
     }
 
     /// Queues a request, loading its model first where needed. `now` is for templates that ask for the date.
     ///
     /// # Errors
     /// Everything that keeps an answer from beginning; see [`EngineError`].
-    pub async fn answer(&self, job: ChatJob, now: jiff::Timestamp) -> Result<Answer, EngineError> {
-        let path = resolve(&job.model)?;
-        let entry = self.entry(&job.model, path)?;
-        let place = self.place(&entry)?;
+    pub async fn answer(
+        &self,
+        job: ChatJob,
+        deadline: Option<Instant>,
+        now: jiff::Timestamp,
+    ) -> Result<Answer, EngineError> {
+        let (entry, mut places) = self.enter(&job.model, job.choices).await?;
         let model = entry.loaded().await?.model;
-        let ChatJob { messages, sampling, stops, max_tokens, .. } = job;
+        let (stops, max_tokens, sampling, choices) =
+            (job.stops.clone(), job.max_tokens, job.sampling.clone(), job.choices);
         // A long prompt takes a while; neither the sockets nor the running streams wait for it.
-        let prepared = tokio::task::spawn_blocking(move || {
-            let prompt = model.tokenize(&model.template()?.render(&messages, None, now)?);
-            let context = model.context_tokens();
-            if prompt.len() < context {
-                Ok(prompt)
-            } else {
-                Err(EngineError::ContextLengthExceeded { prompt: prompt.len(), context })
-            }
-        });
-        let prompt =
-            prepared.await.map_err(|error| EngineError::Internal { message: error.to_string() })??;
-        if prompt.is_empty() {
+        let structure = entry.structure.clone();
+        let prepared = blocking(move || prepare(&model, &structure, job, now)).await?;
+        let Prepared { prompt, grammar } = prepared;
+        let prompt_tokens = prompt.len();
+        let mut answer = Answer { choices: Vec::new(), prompt_tokens };
+        for index in 0..choices {
+            let (output, events) = Output::channel()
+                .ok_or_else(|| EngineError::Internal { message: "a fresh channel is full".to_owned() })?;
+            let work = Work::Chat(Box::new(Job {
+                prompt: prompt.clone(),
+                max_tokens,
+                sampling: Sampling { seed: sampling.seed.wrapping_add(u64::from(index)), ..sampling.clone() },
+                grammar: grammar.clone().map(|grammar| Box::new(grammar) as Box<dyn Grammar>),
+                stops: stops.clone(),
+                deadline,
+                output,
+                place: places.split(1),
+            }));
+            entry.ask(work)?;
+            answer.choices.push(Choice { events });
+        }
+        Ok(answer)
+    }
+
+    /// Makes vectors, loading the model first where needed.
+    ///
+    /// # Errors
+    /// Everything that keeps it from doing so; see [`EngineError`].
+    pub async fn embed(
+        &self,
+        request: EmbeddingRequest,
+        deadline: Option<Instant>,
+    ) -> Result<Embeddings, EngineError> {
+        let (entry, place) = self.enter(&request.model, 1).await?;
+        let model = entry.loaded().await?.model;
+        let dimensions = request.dimensions;
+        if let Some(wanted) = dimensions.filter(|wanted| *wanted > model.dimensions()) {
             return Err(EngineError::invalid(
-                "messages",
-                "messages: expected some text, but the prompt is empty",
+                "dimensions",
+                format!("dimensions: expected at most {} for this model, got {wanted}", model.dimensions()),
             ));
         }
-        let prompt_tokens = prompt.len();
-        let (output, events) = Output::channel()
-            .ok_or_else(|| EngineError::Internal { message: "a fresh channel is full".to_owned() })?;
-        let job = Job { prompt, max_tokens, sampling, stops, output, place: Some(place) };
-        // As many jobs fit as there are places, so only a thread that has died refuses one.
-        entry.inbox.try_send(job).map_err(|_| EngineError::Internal {
-            message: "the model's thread has ended; the next request loads the model again".to_owned(),
-        })?;
-        Ok(Answer { events, prompt_tokens })
+        let texts = blocking(move || tokens_of(&model, request.texts)).await?;
+        let prompt_tokens = texts.iter().map(Vec::len).sum();
+        let (output, answer) = oneshot::channel();
+        entry.ask(Work::Embedding(EmbeddingJob { texts, output, deadline, place: Some(place) }))?;
+        let mut vectors = answer.await.map_err(|_| ended_early())??;
+        if let Some(dimensions) = dimensions {
+            for vector in &mut vectors {
+                vector.truncate(dimensions);
+                llama::normalise(vector);
+            }
+        }
+        Ok(Embeddings { vectors, prompt_tokens })
+    }
+
+    /// What a model would take with these options, device by device. Loads nothing.
+    ///
+    /// # Errors
+    /// Those of [`Model::project`].
+    pub async fn project(&self, name: &str, options: Options) -> Result<Vec<DeviceMemory>, EngineError> {
+        let path = resolve(name)?;
+        let shared = Arc::clone(&self.shared);
+        blocking(move || Model::project(&shared.backend, &path, options)).await
     }
 
     /// Names of the models in memory.
     pub fn names(&self) -> Vec<String> {
-        self.loaded().into_iter().map(|model| model.name).collect()
+        self.loaded(Instant::now()).into_iter().map(|model| model.name).collect()
     }
 
     /// The models in memory.
-    pub fn loaded(&self) -> Vec<ModelSnapshot> {
+    pub fn loaded(&self, now: Instant) -> Vec<ModelSnapshot> {
         let entries = self.entries.lock();
+        let unload_after = self.options().unload_after;
         let snapshot = |entry: &Arc<Entry>| match &*entry.load.borrow() {
-            Load::Ready(Loaded { model, took }) => Some(ModelSnapshot {
+            Load::Ready(Loaded { model, took, .. }) => Some(ModelSnapshot {
                 name: entry.name.clone(),
-                load_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+                load_ms: millis(*took),
                 context_tokens: model.context_tokens(),
                 bytes: model.bytes(),
+                memory_bytes: entry.memory_bytes(),
+                expires_ms: unload_after.map(|after| millis(after.saturating_sub(entry.idle_for(now)))),
             }),
             _ => None,
         };
@@ -126,6 +204,19 @@ impl Models {
         names.into_iter().map(entry).collect()
     }
 
+    /// Unloads the models that nobody has asked for a while. To be called now and then.
+    pub async fn unload_idle(&self, now: Instant) {
+        let Some(after) = self.options().unload_after else { return };
+        let idle = {
+            let mut entries = self.entries.lock();
+            let is_idle = |_: &PathBuf, entry: &mut Arc<Entry>| entry.idle_for(now) >= after;
+            entries.extract_if(is_idle).map(|(_, entry)| entry).collect::<Vec<_>>()
+        };
+        for entry in idle {
+            unload(entry, "nobody asked it").await;
+        }
+    }
+
     /// Takes no more requests; returns when every running answer has ended or lost its reader. Blocks.
     pub fn finish(&self) {
         let entries: Vec<_> = self.entries.lock().drain().map(|(_, entry)| entry).collect();
@@ -138,35 +229,94 @@ impl Models {
         }
     }
 
-    fn place(&self, entry: &Entry) -> Result<OwnedSemaphorePermit, EngineError> {
-        Arc::clone(&entry.places)
-            .try_acquire_owned()
-            .map_err(|_| EngineError::Overloaded { waiting: self.options.lanes + self.options.queue })
+    /// A model and `choices` places in its queue.
+    async fn enter(
+        &self,
+        name: &str,
+        choices: u32,
+    ) -> Result<(Arc<Entry>, OwnedSemaphorePermit), EngineError> {
+        let entry = self.entry(name, resolve(name)?).await?;
+        let all = self.options().places();
+        let places = Arc::clone(&entry.places).try_acquire_many_owned(choices).map_err(|_| {
+            let waiting = all - entry.places.available_permits();
+            EngineError::Overloaded { waiting, wait: self.stats().wait(waiting, self.options().lanes) }
+        })?;
+        *entry.last_used.lock() = Instant::now();
+        Ok((entry, places))
     }
 
-    fn entry(&self, name: &str, path: PathBuf) -> Result<Arc<Entry>, EngineError> {
-        let mut entries = self.entries.lock();
-        if let Some(entry) = entries.get(&path).filter(|entry| entry.is_usable()) {
-            return Ok(Arc::clone(entry));
+    async fn entry(&self, name: &str, path: PathBuf) -> Result<Arc<Entry>, EngineError> {
+        if let Some(entry) = self.usable(&path) {
+            return Ok(entry);
         }
-        // Failed loads are not kept: their files may have been repaired or removed.
-        entries.retain(|_, entry| entry.is_usable());
-        let entry = Arc::new(self.spawn(name, path.clone())?);
-        entries.insert(path, Arc::clone(&entry));
+        let _loading = self.loading.lock().await;
+        if let Some(entry) = self.usable(&path) {
+            return Ok(entry);
+        }
+        let needed = self.make_room(&path).await?;
+        let entry = Arc::new(self.spawn(name, path.clone(), needed)?);
+        self.entries.lock().insert(path, Arc::clone(&entry));
         Ok(entry)
     }
 
-    fn spawn(&self, name: &str, path: PathBuf) -> Result<Entry, EngineError> {
-        let places = self.options.lanes + self.options.queue;
+    fn usable(&self, path: &Path) -> Option<Arc<Entry>> {
+        let mut entries = self.entries.lock();
+        // Failed loads are not kept: their files may have been repaired or removed.
+        entries.retain(|_, entry| entry.is_usable());
+        entries.get(path).cloned()
+    }
+
+    /// Unloads models that nobody uses until this one fits, those used longest ago first. Returns what it needs, in bytes.
+    async fn make_room(&self, path: &Path) -> Result<u64, EngineError> {
+        let (shared, file) = (Arc::clone(&self.shared), path.to_owned());
+        let devices = blocking(move || Model::project(&shared.backend, &file, shared.options)).await?;
+        let needed = llama::host_total(&devices);
+        loop {
+            let (limit, taken, idle) = {
+                let entries = self.entries.lock();
+                let taken: u64 = entries.values().map(|entry| entry.memory_bytes()).sum();
+                let weights: u64 = entries.values().map(|entry| entry.weights()).sum();
+                let limit = memory::limit(self.options().memory_budget, memory::available(), weights, taken);
+                let now = Instant::now();
+                let idle = entries.iter().filter(|(_, entry)| entry.is_idle());
+                let idle = idle.max_by_key(|(_, entry)| entry.idle_for(now)).map(|(path, _)| path.clone());
+                (limit, taken, idle)
+            };
+            if taken.saturating_add(needed) <= limit.bytes {
+                return Ok(needed);
+            }
+            let entry = idle.and_then(|path| self.entries.lock().remove(&path));
+            let Some(entry) = entry else {
+                return Err(EngineError::NotEnoughMemory {
+                    model: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+                    needed,
+                    available: limit.bytes.saturating_sub(taken),
+                    limit: limit.set_by,
+                });
+            };
+            unload(entry, "another model needs its memory").await;
+        }
+    }
+
+    fn spawn(&self, name: &str, path: PathBuf, needed: u64) -> Result<Entry, EngineError> {
+        let places = self.options().places();
         let (load_sender, load) = watch::channel(Load::Loading);
-        let (inbox, jobs) = sync_channel(places);
-        let (backend, options, stats) = (Arc::clone(&self.backend), self.options, Arc::clone(&self.stats));
+        let (inbox, work) = sync_channel(places);
+        let shared = Arc::clone(&self.shared);
         let thread = std::thread::Builder::new()
             .name("model".to_owned())
-            .spawn(move || worker::run(&path, &backend, options, stats, &load_sender, &jobs))
+            .spawn(move || worker::run(&path, &shared, &load_sender, &work))
             .map_err(|error| EngineError::Internal { message: format!("cannot start a thread: {error}") })?;
-        let places = Arc::new(Semaphore::new(places));
-        Ok(Entry { name: name.to_owned(), load, inbox, places, thread: Mutex::new(Some(thread)) })
+        Ok(Entry {
+            name: name.to_owned(),
+            load,
+            inbox,
+            places: Arc::new(Semaphore::new(places)),
+            thread: Mutex::new(Some(thread)),
+            memory_bytes: AtomicU64::new(needed),
+            last_used: Mutex::new(Instant::now()),
+            structure: Structure::default(),
+        })
     }
 }
 
@@ -187,6 +337,99 @@ impl Entry {
             }),
         }
     }
+
+    /// As many jobs fit as there are places, so only a thread that has died refuses one.
+    fn ask(&self, work: Work) -> Result<(), EngineError> {
+        self.inbox.try_send(work).map_err(|_| ended_early())
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        if let Load::Ready(loaded) = &*self.load.borrow() {
+            self.memory_bytes.store(loaded.memory_bytes, Ordering::Relaxed);
+        }
+        self.memory_bytes.load(Ordering::Relaxed)
+    }
+
+    fn weights(&self) -> u64 {
+        match &*self.load.borrow() {
+            Load::Ready(loaded) => loaded.model.bytes(),
+            _ => 0,
+        }
+    }
+
+    /// Nothing runs or waits.
+    fn is_idle(&self) -> bool {
+        Arc::strong_count(&self.places) == 1 && !matches!(*self.load.borrow(), Load::Loading)
+    }
+
+    /// How long nobody has used it.
+    fn idle_for(&self, now: Instant) -> Duration {
+        let mut last_used = self.last_used.lock();
+        if !self.is_idle() {
+            *last_used = now;
+        }
+        now.saturating_duration_since(*last_used)
+    }
+}
+
+/// Frees a model's memory; returns when it is free.
+async fn unload(entry: Arc<Entry>, why: &'static str) {
+    tracing::info!(model = entry.name, why, "model unloaded");
+    let thread = entry.thread.lock().take();
+    drop(entry);
+    if let Some(thread) = thread
+        && !matches!(tokio::task::spawn_blocking(move || thread.join()).await, Ok(Ok(())))
+    {
+        tracing::error!("a model's thread had panicked");
+    }
+}
+
+fn ended_early() -> EngineError {
+    EngineError::Internal {
+        message: "the model's thread has ended; the next request loads the model again".to_owned(),
+    }
+}
+
+fn tokens_of(model: &Model, texts: Vec<EmbeddingText>) -> Result<Vec<Vec<i32>>, EngineError> {
+    let vocabulary = model.vocabulary_size();
+    let tokens = |(index, text): (usize, EmbeddingText)| {
+        let tokens = match text {
+            EmbeddingText::Text(text) => model.tokenize_text(&text),
+            EmbeddingText::Tokens(tokens) => tokens,
+        };
+        if let Some(token) =
+            tokens.iter().find(|token| usize::try_from(**token).map_or(true, |token| token >= vocabulary))
+        {
+            return Err(EngineError::invalid(
+                format!("input[{index}]"),
+                format!("input[{index}]: expected token numbers below {vocabulary}, got {token}"),
+            ));
+        }
+        match tokens.len() {
+            0 => Err(EngineError::invalid(
+                format!("input[{index}]"),
+                format!("input[{index}]: expected some text, got none"),
+            )),
+            length if length > model.embedding_tokens() => {
+                Err(EngineError::InputTooLong { index, tokens: length, limit: model.embedding_tokens() })
+            }
+            _ => Ok(tokens),
+        }
+    };
+    texts.into_iter().enumerate().map(tokens).collect()
+}
+
+/// Runs what takes a while beside the sockets.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, EngineError> + Send + 'static,
+) -> Result<T, EngineError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| EngineError::Internal { message: error.to_string() })?
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The file of a model. A relative path would mean another file wherever the engine happened to be started.

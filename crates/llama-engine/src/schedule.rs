@@ -2,8 +2,9 @@
 //!
 //! One llama.cpp context is shared by all running requests (lanes). Each step one batch is computed: first one token for
 //! every lane that generates, then slices of prompts that are still being read, so that a long prompt delays running
-//! streams by one slice at most. The cells are over-committed; when they run out the youngest lane is put back into the
-//! queue and its prompt and answer are read again later, as in vLLM's recompute preemption
+//! streams by one slice at most; how large a slice may be is measured by [`pace`](crate::pace). The cells are
+//! over-committed; when they run out the youngest lane is put back into the queue and what was lost of it is read again
+//! later, as in vLLM's recompute preemption
 //! (<https://docs.vllm.ai/en/latest/configuration/optimization/#preemption>).
 
 /// What the scheduler needs to know of one running request.
@@ -17,13 +18,15 @@ pub struct Lane {
     pub tokens: usize,
     /// How many of them llama.cpp has already seen. Smaller than `tokens`.
     pub cached: usize,
+    /// Cells that are free again when this lane gives way; lanes that begin alike share the others.
+    pub exclusive: usize,
     /// The client does not read fast enough: no token is generated until it has.
     pub paused: bool,
 }
 
 impl Lane {
     /// Tokens that have to be computed before the next one can be sampled.
-    fn pending(&self) -> usize {
+    pub fn pending(&self) -> usize {
         self.tokens - self.cached
     }
 }
@@ -59,17 +62,17 @@ pub struct Plan {
     pub slices: Vec<Slice>,
 }
 
-/// Plans one step. Every lane's `tokens` must fit into `limits.cells` by itself.
-pub fn plan(lanes: &[Lane], limits: Limits) -> Plan {
+/// Plans one step for lanes that use `taken` cells together. Every lane's `tokens` must fit into `limits.cells` by itself.
+pub fn plan(lanes: &[Lane], taken: usize, limits: Limits) -> Plan {
     let mut by_age: Vec<Lane> = lanes.to_vec();
     by_age.sort_unstable_by_key(|lane| lane.arrival);
 
     let mut plan = Plan::default();
-    let mut committed: usize = by_age.iter().map(|lane| lane.tokens).sum();
+    let mut committed = taken + by_age.iter().map(Lane::pending).sum::<usize>();
     while committed > limits.cells && by_age.len() > 1 {
         let Some(victim) = victim(&by_age) else { break };
         let lane = by_age.remove(victim);
-        committed -= lane.tokens;
+        committed = committed.saturating_sub(lane.exclusive + lane.pending());
         plan.preempt.push(lane.id);
     }
 
@@ -98,8 +101,9 @@ fn victim(by_age: &[Lane]) -> Option<usize> {
     (0..by_age.len()).max_by_key(|&index| (by_age[index].paused, by_age[index].arrival))
 }
 
-/// Whether a request of `tokens` may start beside lanes that hold `committed` tokens: its prompt, and one more token for
-/// it and for each of the `running` lanes, so that starting it does not make someone give way in the very next step.
+/// Whether a request that needs `tokens` new cells may start beside lanes that hold or will soon need `committed`: its
+/// prompt, and one more token for it and for each of the `running` lanes, so that starting it does not make someone give
+/// way in the very next step.
 pub fn fits(tokens: usize, committed: usize, running: usize, cells: usize) -> bool {
     running == 0 || committed + tokens + running < cells
 }
@@ -110,14 +114,19 @@ mod tests {
 
     use super::*;
 
+    /// A plan for lanes that share nothing.
+    fn plan(lanes: &[Lane], limits: Limits) -> Plan {
+        super::plan(lanes, lanes.iter().map(|lane| lane.cached).sum(), limits)
+    }
+
     const LIMITS: Limits = Limits { batch: 512, prompt_beside_generation: 64, cells: 8192 };
 
     fn generating(id: usize, tokens: usize) -> Lane {
-        Lane { id, arrival: id as u64, tokens, cached: tokens - 1, paused: false }
+        Lane { id, arrival: id as u64, tokens, cached: tokens - 1, exclusive: tokens - 1, paused: false }
     }
 
     fn reading(id: usize, tokens: usize) -> Lane {
-        Lane { id, arrival: id as u64, tokens, cached: 0, paused: false }
+        Lane { id, arrival: id as u64, tokens, cached: 0, exclusive: 0, paused: false }
     }
 
     #[test]
@@ -174,6 +183,15 @@ mod tests {
     }
 
     #[test]
+    fn lanes_that_share_cells_fit_where_they_would_not_alone() {
+        let limits = Limits { cells: 100, ..LIMITS };
+        let shared = |id| Lane { exclusive: 10, ..generating(id, 60) };
+        let lanes = [shared(0), shared(1), shared(2)];
+        assert!(super::plan(&lanes, 49 + 3 * 10, limits).preempt.is_empty());
+        assert_eq!(super::plan(&lanes, 49 + 3 * 17, limits).preempt, [2]);
+    }
+
+    #[test]
     fn a_request_starts_alone_whatever_its_size_and_beside_others_only_if_it_fits() {
         assert!(fits(100, 0, 0, 100));
         assert!(fits(50, 40, 1, 92));
@@ -187,6 +205,7 @@ mod tests {
                 arrival: id as u64,
                 tokens,
                 cached: cached.min(tokens - 1),
+                exclusive: cached.min(tokens - 1),
                 paused,
             };
             lanes.into_iter().enumerate().map(lane).collect()

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
@@ -31,7 +31,8 @@ use crate::answer::{self, Heading};
 use crate::models::Models;
 use crate::request::ChatJob;
 use crate::socket::Socket;
-use crate::stats::Stats;
+use crate::threads::Threads;
+use crate::worker::Shared;
 
 /// A million tokens of prompt are some 4 MB; more than this is no conversation. In bytes.
 const MAX_BODY_BYTES: usize = 32 << 20;
@@ -40,6 +41,11 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// How long to wait after a failed accept: file descriptors come back as connections close.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// See [`deadline`].
+const TIMEOUT: &str = "x-uat-timeout-ms";
+/// How often models are looked at that nobody asks.
+const SWEEP: Duration = Duration::from_secs(1);
+
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// What every connection shares.
@@ -47,10 +53,8 @@ type Body = UnsyncBoxBody<Bytes, Infallible>;
 pub struct Server {
     /// The models of this process.
     pub models: Models,
-    /// Counters.
-    pub stats: Arc<Stats>,
-    /// Threads that compute, told by `/health`.
-    pub threads: usize,
+    /// What the models share.
+    pub shared: Arc<Shared>,
     /// Open connections.
     pub connections: AtomicUsize,
 }
@@ -63,6 +67,7 @@ struct Health {
     version: &'static str,
     connections: usize,
     models: Vec<String>,
+    /// Threads that compute now; `/v1/stats` says why so many.
     threads: usize,
 }
 
@@ -79,6 +84,8 @@ impl Server {
         let mut connections = JoinSet::new();
         let mut stop = pin!(stop);
         let mut idle = pin!(sleep(idle_exit));
+        let mut sweep = tokio::time::interval(SWEEP);
+        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 accepted = socket.accept() => match accepted {
@@ -104,6 +111,7 @@ impl Server {
                         _ => break,
                     }
                 }
+                _ = sweep.tick() => self.models.unload_idle(std::time::Instant::now()).await,
                 () = &mut stop => break,
             }
         }
@@ -154,32 +162,43 @@ impl Server {
         let result = match (request.method(), request.uri().path()) {
             (&Method::POST, "/v1/chat/completions") => self.chat(request).await,
             (&Method::GET, "/v1/models") => Ok(json(openai::model_list(&self.models.available()))),
-            (&Method::GET, "/v1/stats") => document(&self.stats.snapshot(self.models.loaded())),
+            (&Method::GET, "/v1/stats") => {
+                let models = self.models.loaded(std::time::Instant::now());
+                document(&self.shared.stats.snapshot(self.threads(), models))
+            }
             (&Method::GET, "/health") => document(&Health {
                 status: "ok",
                 pid: std::process::id(),
                 version: env!("CARGO_PKG_VERSION"),
                 connections: self.connections.load(Ordering::Relaxed),
                 models: self.models.names(),
-                threads: self.threads,
+                threads: self.threads().chosen,
             }),
             (method, path) => Err(EngineError::NoRoute { method: method.to_string(), path: path.to_owned() }),
         };
         result.unwrap_or_else(|error| refusal(&error))
     }
 
+    /// What is chosen now, measured anew where that is due.
+    fn threads(&self) -> Threads {
+        self.shared.threads_now();
+        self.shared.threads.lock().threads()
+    }
+
     async fn chat(&self, request: Request<Incoming>) -> Result<Response<Body>, EngineError> {
-        self.stats.requests.fetch_add(1, Ordering::Relaxed);
+        self.shared.stats.requests.fetch_add(1, Ordering::Relaxed);
+        let deadline = deadline(request.headers())?;
         let request = ChatRequest::parse(read(request.into_body()).await?)?;
-        let job = ChatJob::read(&request, fastrand::u32(..u32::MAX))?;
+        let job = ChatJob::read(&request, fastrand::u64(..))?;
         let now = Timestamp::now();
         let heading = Heading {
             id: format!("chatcmpl-{:016x}", fastrand::u64(..)),
             model: request.model().to_owned(),
             created: u64::try_from(now.as_second()).unwrap_or_default(),
             include_usage: request.include_usage(),
+            logprobs: job.sampling.logprobs.is_some(),
         };
-        let answer = self.models.answer(job, now).await?;
+        let answer = self.models.answer(job, deadline, now).await?;
         if !request.stream() {
             return Ok(json(answer::complete(&heading, answer).await?));
         }
@@ -189,6 +208,16 @@ impl Server {
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         Ok(response)
     }
+}
+
+/// When the caller stops waiting, by its `x-uat-timeout-ms` header: the milliseconds that it will still wait.
+fn deadline(headers: &HeaderMap) -> Result<Option<std::time::Instant>, EngineError> {
+    let Some(value) = headers.get(TIMEOUT) else { return Ok(None) };
+    let millis = value.to_str().ok().and_then(|value| value.parse::<u64>().ok()).ok_or_else(|| {
+        EngineError::invalid(TIMEOUT, format!("{TIMEOUT}: expected a number of milliseconds, got {value:?}"))
+    })?;
+    // A time beyond the clock's range is no deadline.
+    Ok(std::time::Instant::now().checked_add(Duration::from_millis(millis)))
 }
 
 /// Counts a connection until it is dropped, however its task ends.
@@ -228,8 +257,9 @@ fn refusal(error: &EngineError) -> Response<Body> {
     let mut response = json(error.body().to_json());
     *response.status_mut() = error.status();
     response.headers_mut().insert("x-uat-code", HeaderValue::from_static(error.code()));
-    if error.status() == StatusCode::SERVICE_UNAVAILABLE {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    if let Some(wait) = error.retry_after() {
+        let seconds = wait.as_secs_f64().ceil().max(1.0) as u64;
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }

@@ -1,13 +1,25 @@
+use std::time::Duration;
+
+use parking_lot::Mutex;
 use proptest::prelude::*;
+use tokio::sync::mpsc::Receiver;
 
 use super::*;
+use crate::request::Sampling;
 
-/// A toy model whose next token depends on everything that its lane has seen, so that any mix-up between lanes, any lost
-/// or repeated token, changes the answer. It insists on the rules that llama.cpp has.
+/// A toy model whose next token depends on everything that its row has seen, so that any mix-up between rows, any lost or
+/// repeated token, changes the answer. It insists on the rules that llama.cpp has.
 struct Toy {
-    seen: Vec<Vec<Token>>,
+    /// Token and cell.
+    rows: Vec<Vec<(Token, u64)>>,
     cells: usize,
-    samples: Vec<Token>,
+    next_cell: u64,
+    scores: Vec<Vec<f32>>,
+    can_share: bool,
+    /// Fails each time that a count of batches is a multiple of these.
+    fails: Vec<(usize, DecodeFailure)>,
+    batches: usize,
+    computed: usize,
 }
 
 /// Ends an answer.
@@ -20,38 +32,75 @@ fn next_token(seen: &[Token]) -> Token {
 }
 
 impl Toy {
-    fn new(lanes: usize, cells: usize) -> Self {
-        Self { seen: vec![Vec::new(); lanes], cells, samples: Vec::new() }
+    fn new(rows: usize, cells: usize) -> Self {
+        Self {
+            rows: vec![Vec::new(); rows],
+            cells,
+            next_cell: 0,
+            scores: Vec::new(),
+            can_share: true,
+            fails: Vec::new(),
+            batches: 0,
+            computed: 0,
+        }
     }
 }
 
 impl Decoder for Toy {
-    type Sampler = ();
-
-    fn sampler(&self, _: &Sampling) {}
-
-    fn decode(&mut self, batch: &[Input]) -> Result<(), DecodeFailure> {
+    fn decode(&mut self, batch: &[Input], abandoned: &dyn Fn() -> bool) -> Result<(), DecodeFailure> {
         assert!(!batch.is_empty());
-        self.samples.clear();
-        for input in batch {
-            assert_eq!(input.position, self.seen[input.lane].len(), "positions are consecutive");
-            self.seen[input.lane].push(input.token);
-            self.samples.push(if input.sample { next_token(&self.seen[input.lane]) } else { -1 });
+        self.batches += 1;
+        if abandoned() {
+            return Err(DecodeFailure::Abandoned);
         }
-        assert!(
-            self.seen.iter().map(Vec::len).sum::<usize>() <= self.cells,
-            "the batcher keeps to the cells"
-        );
+        let is_lone = batch.iter().all(|input| input.row == batch[0].row);
+        let fails = self.fails.iter().find(|(every, failure)| {
+            self.batches.is_multiple_of(*every) && !(is_lone && *failure == DecodeFailure::NoRoom)
+        });
+        let fails = fails.map(|(_, failure)| failure.clone());
+        self.scores.clear();
+        for (index, input) in batch.iter().enumerate() {
+            // A failure leaves half of the batch behind.
+            if let Some(failure) = fails.as_ref().filter(|_| index >= batch.len() / 2) {
+                return Err(failure.clone());
+            }
+            let row = &mut self.rows[input.row];
+            assert_eq!(input.position, row.len(), "positions are consecutive");
+            row.push((input.token, self.next_cell));
+            self.next_cell += 1;
+            self.computed += 1;
+            let mut scores = Vec::new();
+            if input.sample {
+                let seen: Vec<Token> = row.iter().map(|(token, _)| *token).collect();
+                scores = vec![0.0; 100];
+                scores[next_token(&seen) as usize] = 1.0;
+            }
+            self.scores.push(scores);
+        }
+        let mut cells: Vec<u64> = self.rows.iter().flatten().map(|(_, cell)| *cell).collect();
+        cells.sort_unstable();
+        cells.dedup();
+        assert!(cells.len() <= self.cells, "the batcher keeps to the cells");
         Ok(())
     }
 
-    fn sample(&mut self, (): &mut (), index: usize) -> Token {
-        assert!(self.samples[index] >= 0, "only after inputs that asked for it");
-        self.samples[index]
+    fn scores(&self, index: usize) -> &[f32] {
+        assert!(!self.scores[index].is_empty(), "only after inputs that asked for it");
+        &self.scores[index]
     }
 
-    fn forget(&mut self, lane: usize) {
-        self.seen[lane].clear();
+    fn can_share(&self) -> bool {
+        self.can_share
+    }
+
+    fn truncate(&mut self, row: usize, length: usize) {
+        assert!(self.can_share || length == 0);
+        self.rows[row].truncate(length);
+    }
+
+    fn share(&mut self, from: usize, to: usize, length: usize) {
+        assert!(self.can_share && self.rows[to].is_empty());
+        self.rows[to] = self.rows[from][..length].to_vec();
     }
 
     fn append_piece(&self, token: Token, bytes: &mut Vec<u8>) {
@@ -63,11 +112,15 @@ impl Decoder for Toy {
     }
 }
 
-const SAMPLING: Sampling = Sampling { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, seed: 0 };
+fn batcher_of(toy: Toy, lanes: usize) -> Batcher<Toy> {
+    let sizes = Sizes { lanes, rows: toy.rows.len(), batch: 16, cells: toy.cells };
+    // A step takes no time, so that nothing is measured and the sizes stay.
+    let now = Instant::now();
+    Batcher::new(toy, sizes, Arc::new(Stats::default()), move || now)
+}
 
 fn batcher(lanes: usize, cells: usize) -> Batcher<Toy> {
-    let limits = Limits { batch: 16, prompt_beside_generation: 4, cells };
-    Batcher::new(Toy::new(lanes, cells), lanes, limits, Arc::new(Stats::default()))
+    batcher_of(Toy::new(lanes + 2, cells), lanes)
 }
 
 fn job(prompt: &[Token], max_tokens: usize) -> (Job, Receiver<Event>) {
@@ -75,8 +128,10 @@ fn job(prompt: &[Token], max_tokens: usize) -> (Job, Receiver<Event>) {
     let job = Job {
         prompt: prompt.to_vec(),
         max_tokens: Some(max_tokens),
-        sampling: SAMPLING,
+        sampling: Sampling { temperature: 0.0, ..Sampling::default() },
+        grammar: None,
         stops: Vec::new(),
+        deadline: None,
         output,
         place: None,
     };
@@ -102,12 +157,12 @@ fn alone(prompt: &[Token], max_tokens: usize) -> (String, FinishReason) {
 fn read(receiver: &mut Receiver<Event>, text: &mut String) -> Option<Result<FinishReason, EngineError>> {
     while let Ok(event) = receiver.try_recv() {
         match event {
-            Event::Text(more) => {
-                assert!(!more.is_empty());
-                text.push_str(&more);
+            Event::Piece(more) => {
+                assert!(!more.text.is_empty());
+                text.push_str(&more.text);
             }
-            Event::Done { text: rest, reason, .. } => {
-                text.push_str(&rest);
+            Event::Done { rest, reason, .. } => {
+                text.push_str(&rest.text);
                 return Some(Ok(reason));
             }
             Event::Failed(error) => return Some(Err(error)),
@@ -249,6 +304,148 @@ fn a_stop_string_ends_the_answer_before_itself() {
     assert_eq!(text, full[..full.find(stop).expect("it occurs")]);
 }
 
+/// How many of a prompt's tokens were not computed, and the answer, of a request that runs to its end.
+fn cached(batcher: &mut Batcher<Toy>, prompt: &[Token], max_tokens: usize) -> (usize, String) {
+    let (job, mut receiver) = job(prompt, max_tokens);
+    batcher.add(job);
+    run_to_end(batcher);
+    let mut text = String::new();
+    loop {
+        match receiver.try_recv().expect("an end") {
+            Event::Piece(piece) => text.push_str(&piece.text),
+            Event::Done { rest, cached_tokens, .. } => return (cached_tokens, text + &rest.text),
+            Event::Failed(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn what_an_earlier_request_has_read_is_not_read_again() {
+    let mut batcher = batcher(2, 200);
+    let prompt: Vec<Token> = (0..30).collect();
+    assert_eq!(cached(&mut batcher, &prompt, 5), (0, alone(&prompt, 5).0));
+    // The same again: all but the last token, after which the answer is sampled.
+    assert_eq!(cached(&mut batcher, &prompt, 5), (29, alone(&prompt, 5).0));
+    // Another end.
+    let mut other = prompt.clone();
+    other[20] = 7;
+    assert_eq!(cached(&mut batcher, &other, 5), (20, alone(&other, 5).0));
+    // And the first is still there.
+    assert_eq!(cached(&mut batcher, &prompt, 5).0, 29);
+}
+
+#[test]
+fn a_conversation_that_goes_on_is_read_from_where_it_stopped() {
+    let mut batcher = batcher(1, 200);
+    let mut conversation: Vec<Token> = (0..20).collect();
+    let (_, answer) = cached(&mut batcher, &conversation, 10);
+    conversation.extend(answer.split_terminator(',').map(|token| token.parse::<Token>().expect("a number")));
+    let read = conversation.len() - 1;
+    conversation.extend([1, 2, 3]);
+    let (cached, _) = cached(&mut batcher, &conversation, 10);
+    // The last token of the answer was sampled but never read; an answer that ended by itself was read to its end.
+    assert!(cached == read || cached == read + 1, "{cached} of {read}");
+}
+
+#[test]
+fn two_that_begin_alike_and_come_together_are_read_once() {
+    let mut batcher = batcher(4, 400);
+    let prompts: Vec<Vec<Token>> =
+        (0..4).map(|last| (0..38).cycle().take(60).chain([last]).collect()).collect();
+    let clients: Vec<_> = prompts
+        .iter()
+        .map(|prompt| job(prompt, 3))
+        .map(|(job, receiver)| {
+            batcher.add(job);
+            receiver
+        })
+        .collect();
+    run_to_end(&mut batcher);
+    for (prompt, mut receiver) in prompts.iter().zip(clients) {
+        let mut text = String::new();
+        read(&mut receiver, &mut text).expect("ended").expect("well");
+        assert_eq!(text, alone(prompt, 3).0);
+    }
+    // Each reads a last piece that is too small to wait for, and its answer.
+    assert!(batcher.decoder.computed < 61 + 3 * (WORTH_WAITING + 1) + 4 * 3, "{}", batcher.decoder.computed);
+}
+
+#[test]
+fn a_model_that_cannot_share_reads_everything_anew() {
+    let mut batcher = batcher_of(Toy { can_share: false, ..Toy::new(3, 100) }, 2);
+    let prompt: Vec<Token> = (0..30).collect();
+    assert_eq!(cached(&mut batcher, &prompt, 5), (0, alone(&prompt, 5).0));
+    assert_eq!(cached(&mut batcher, &prompt, 5), (0, alone(&prompt, 5).0));
+}
+
+#[test]
+fn a_batch_that_nobody_wants_any_more_is_stopped() {
+    let mut batcher = batcher(1, 100);
+    let (first, receiver) = job(&[1; 40], 5);
+    batcher.add(first);
+    batcher.step();
+    let computed = batcher.decoder.computed;
+    // Leaves between the look at who has left and the computation: the decoder asks again.
+    batcher.admit(Instant::now());
+    drop(receiver);
+    batcher.decoder.fails = vec![(1, DecodeFailure::Abandoned)];
+    assert_ne!(batcher.step(), Progress::Busy);
+    assert_eq!(batcher.decoder.computed, computed);
+}
+
+#[test]
+fn a_request_ends_when_its_time_is_over() {
+    let start = Instant::now();
+    let now = Arc::new(Mutex::new(start));
+    let toy = Toy::new(3, 100);
+    let sizes = Sizes { lanes: 1, rows: 3, batch: 16, cells: 100 };
+    let clock = Arc::clone(&now);
+    let mut batcher = Batcher::new(toy, sizes, Arc::new(Stats::default()), move || *clock.lock());
+    let deadline = Some(start + Duration::from_secs(1));
+    let prompt = (0..40).find(|token| alone(&[*token], 60).1 == FinishReason::Length).expect("a long answer");
+    let (first, mut runs) = job(&[prompt], 60);
+    let (second, mut waits) = job(&[prompt], 60);
+    batcher.add(Job { deadline, ..first });
+    batcher.add(Job { deadline, ..second });
+    batcher.step();
+    *now.lock() = start + Duration::from_secs(2);
+    batcher.step();
+    for (receiver, queued) in [(&mut runs, false), (&mut waits, true)] {
+        let error = read(receiver, &mut String::new()).expect("ended").expect_err("late");
+        assert!(matches!(error, EngineError::DeadlineExceeded { queued: was } if was == queued), "{error}");
+    }
+    assert_eq!(batcher.stats.late.load(Ordering::Relaxed), 2);
+}
+
+/// Allows even tokens only.
+#[derive(Debug)]
+struct Even(Vec<u32>);
+
+impl Grammar for Even {
+    fn allowed(&mut self) -> Result<Option<&[u32]>, EngineError> {
+        Ok(Some(&self.0))
+    }
+
+    fn accept(&mut self, token: Token) -> Result<(), EngineError> {
+        assert_eq!(token % 2, 0);
+        Ok(())
+    }
+}
+
+#[test]
+fn an_answer_keeps_to_its_grammar() {
+    let mut batcher = batcher(1, 100);
+    let (free, mut receiver) = job(&[1, 2, 3], 20);
+    batcher.add(Job { grammar: Some(Box::new(Even(vec![0x5555_5555; 4]))), ..free });
+    run_to_end(&mut batcher);
+    let mut text = String::new();
+    read(&mut receiver, &mut text).expect("ended").expect("well");
+    assert!(
+        text.split_terminator(',').all(|token| token.parse::<u32>().expect("a number") % 2 == 0),
+        "{text}"
+    );
+}
+
 /// One thing that happens between two steps.
 #[derive(Debug, Clone)]
 enum Happens {
@@ -260,8 +457,12 @@ enum Happens {
 
 fn happenings() -> impl Strategy<Value = Vec<Happens>> {
     let one = prop_oneof![
-        3 => (prop::collection::vec(0..38i32, 1..30), 1usize..120)
-            .prop_map(|(prompt, max_tokens)| Happens::Comes { prompt, max_tokens }),
+        // Many begin alike.
+        3 => (0i32..3, 0usize..25, prop::collection::vec(0..38i32, 1..10), 1usize..120)
+            .prop_map(|(start, length, end, max_tokens)| {
+                let prompt = (start..38).cycle().take(length).chain(end).collect();
+                Happens::Comes { prompt, max_tokens }
+            }),
         1 => (0usize..20).prop_map(Happens::Leaves),
         3 => (0usize..20).prop_map(Happens::Reads),
         4 => (1usize..40).prop_map(Happens::Steps),
@@ -289,8 +490,17 @@ impl Client {
 
 proptest! {
     #[test]
-    fn every_answer_is_what_it_would_have_been_alone(happenings in happenings(), lanes in 1usize..5, cells in 40usize..200) {
-        let mut batcher = batcher(lanes, cells);
+    fn every_answer_is_what_it_would_have_been_alone(
+        happenings in happenings(),
+        lanes in 1usize..5,
+        spare in 1usize..4,
+        cells in 40usize..200,
+        can_share: bool,
+        no_room in 40usize..120,
+    ) {
+        let fails = vec![(no_room, DecodeFailure::NoRoom)];
+        let toy = Toy { can_share, fails, ..Toy::new(lanes + spare, cells) };
+        let mut batcher = batcher_of(toy, lanes);
         let mut clients: Vec<Client> = Vec::new();
         for happening in happenings {
             match happening {

@@ -159,7 +159,8 @@ async fn malformed_and_impossible_requests_name_the_field() {
     let bad = StatusCode::BAD_REQUEST;
     check(&mut client, json!({"temperature": 9}), bad, "UAT_INVALID_INPUT", &["temperature"]).await;
     check(&mut client, json!({"messages": []}), bad, "UAT_INVALID_INPUT", &["messages"]).await;
-    check(&mut client, json!({"n": 3}), bad, "UAT_UNSUPPORTED", &["n is not supported"]).await;
+    check(&mut client, json!({"grammar": "root ::= \"a\""}), bad, "UAT_UNSUPPORTED", &["grammar is not"])
+        .await;
     let response = client.post("{\"model\": ").await;
     assert_eq!(response.status(), bad);
     assert_eq!(response.headers()["x-uat-code"], "UAT_INVALID_INPUT");

@@ -66,7 +66,7 @@ impl Line {
         let prompt_tokens = self.prompt_eval_count.unwrap_or(0);
         let completion_tokens = self.eval_count.unwrap_or(0);
         let total_tokens = prompt_tokens.saturating_add(completion_tokens);
-        Usage { prompt_tokens, completion_tokens, total_tokens }
+        Usage { prompt_tokens, completion_tokens, total_tokens, prompt_tokens_details: None }
     }
 
     fn finish(&self, called_tools: bool) -> &'static str {
@@ -147,13 +147,14 @@ impl ToOpenAi {
             id,
             model,
             created,
-            &Answer {
+            &[Answer {
                 content: content.as_deref(),
                 reasoning: thinking.as_deref(),
                 tool_calls: &calls,
+                logprobs: None,
                 finish,
-                usage: line.usage(),
-            },
+            }],
+            line.usage(),
         ))
     }
 

@@ -45,15 +45,49 @@ struct Document<'a, C: Serialize> {
     usage: Option<Usage>,
 }
 
+/// A token and its probability, as OpenAI writes them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TokenLogprob {
+    /// Its text; what is no whole character in it is U+FFFD.
+    pub token: String,
+    /// Natural logarithm of its probability.
+    pub logprob: f32,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// The likeliest tokens at its place; `None` in that list itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_logprobs: Option<Vec<TokenLogprob>>,
+}
+
+#[derive(Serialize)]
+struct Logprobs<'a> {
+    content: &'a [TokenLogprob],
+}
+
 #[derive(Serialize)]
 struct ChunkChoice<'a> {
     index: u32,
     delta: DeltaDocument<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logprobs: Option<Logprobs<'a>>,
     finish_reason: Option<&'a str>,
 }
 
 /// One `chat.completion.chunk`. `created` is in seconds since 1970; `finish` is `stop`, `length` or `tool_calls`.
 pub fn chunk(id: &str, model: &str, created: u64, delta: Delta<'_>, finish: Option<&str>) -> Bytes {
+    choice_chunk(id, model, created, 0, delta, None, finish)
+}
+
+/// The same for one of several choices, with the probabilities of its tokens where they were asked for.
+pub fn choice_chunk(
+    id: &str,
+    model: &str,
+    created: u64,
+    index: u32,
+    delta: Delta<'_>,
+    logprobs: Option<&[TokenLogprob]>,
+    finish: Option<&str>,
+) -> Bytes {
     let empty = DeltaDocument::default();
     let delta = match delta {
         Delta::Role => DeltaDocument { role: Some("assistant"), content: Some(""), ..empty },
@@ -62,7 +96,8 @@ pub fn chunk(id: &str, model: &str, created: u64, delta: Delta<'_>, finish: Opti
         Delta::ToolCalls(calls) => DeltaDocument { tool_calls: Some(calls), ..empty },
         Delta::Empty => empty,
     };
-    let choices = [ChunkChoice { index: 0, delta, finish_reason: finish }];
+    let logprobs = logprobs.map(|content| Logprobs { content });
+    let choices = [ChunkChoice { index, delta, logprobs, finish_reason: finish }];
     json::encode(&Document {
         id,
         object: "chat.completion.chunk",
@@ -80,14 +115,19 @@ pub fn usage_chunk(id: &str, model: &str, created: u64, usage: Usage) -> Bytes {
     json::encode(&Document { id, object, created, model, choices: &choices, usage: Some(usage) })
 }
 
-/// The parts of a complete answer of one choice.
-#[derive(Default)]
-pub(crate) struct Answer<'a> {
-    pub(crate) content: Option<&'a str>,
-    pub(crate) reasoning: Option<&'a str>,
-    pub(crate) tool_calls: &'a [Value],
-    pub(crate) finish: &'a str,
-    pub(crate) usage: Usage,
+/// One choice of a complete answer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Answer<'a> {
+    /// The text; `None` where only tools are called.
+    pub content: Option<&'a str>,
+    /// The reasoning before it.
+    pub reasoning: Option<&'a str>,
+    /// Calls of tools, as OpenAI writes them.
+    pub tool_calls: &'a [Value],
+    /// The probabilities of its tokens.
+    pub logprobs: Option<&'a [TokenLogprob]>,
+    /// `stop`, `length` or `tool_calls`.
+    pub finish: &'a str,
 }
 
 #[derive(Serialize)]
@@ -102,27 +142,27 @@ struct MessageDocument<'a> {
 
 #[derive(Serialize)]
 struct Choice<'a> {
-    index: u32,
+    index: usize,
     message: MessageDocument<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logprobs: Option<Logprobs<'a>>,
     finish_reason: &'a str,
 }
 
-/// A complete answer of one choice.
-pub(crate) fn answer(id: &str, model: &str, created: u64, answer: &Answer<'_>) -> Bytes {
-    let message = MessageDocument {
-        role: "assistant",
-        content: answer.content,
-        reasoning_content: answer.reasoning,
-        tool_calls: answer.tool_calls,
-    };
-    let choices = [Choice { index: 0, message, finish_reason: answer.finish }];
+/// A complete answer of these choices. `created` is in seconds since 1970.
+pub fn answer(id: &str, model: &str, created: u64, answers: &[Answer<'_>], usage: Usage) -> Bytes {
+    fn choice<'a>((index, answer): (usize, &Answer<'a>)) -> Choice<'a> {
+        let Answer { content, reasoning, tool_calls, logprobs, finish } = *answer;
+        Choice {
+            index,
+            message: MessageDocument { role: "assistant", content, reasoning_content: reasoning, tool_calls },
+            logprobs: logprobs.map(|content| Logprobs { content }),
+            finish_reason: finish,
+        }
+    }
+    let choices: Vec<Choice<'_>> = answers.iter().enumerate().map(choice).collect();
     let object = "chat.completion";
-    json::encode(&Document { id, object, created, model, choices: &choices, usage: Some(answer.usage) })
-}
-
-/// A complete answer of text. `created` is in seconds since 1970; `finish` is `stop` or `length`.
-pub fn completion(id: &str, model: &str, created: u64, content: &str, finish: &str, usage: Usage) -> Bytes {
-    answer(id, model, created, &Answer { content: Some(content), finish, usage, ..Answer::default() })
+    json::encode(&Document { id, object, created, model, choices: &choices, usage: Some(usage) })
 }
 
 /// One entry of `GET /v1/models`.

@@ -18,6 +18,16 @@ pub struct Usage {
     pub completion_tokens: u64,
     /// Both together.
     pub total_tokens: u64,
+    /// More about the prompt; only written, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_tokens_details: Option<PromptDetails>,
+}
+
+/// More about the tokens of a prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct PromptDetails {
+    /// Tokens that an earlier request had read already.
+    pub cached_tokens: u64,
 }
 
 /// What one streamed chunk says.
@@ -113,7 +123,7 @@ impl UsageView {
         let prompt_tokens = self.prompt_tokens.unwrap_or(0);
         let completion_tokens = self.completion_tokens.unwrap_or(0);
         let total_tokens = self.total_tokens.unwrap_or(prompt_tokens.saturating_add(completion_tokens));
-        Some(Usage { prompt_tokens, completion_tokens, total_tokens })
+        Some(Usage { prompt_tokens, completion_tokens, total_tokens, prompt_tokens_details: None })
     }
 }
 

@@ -14,9 +14,10 @@ mod response;
 mod scan;
 mod splice;
 
-pub(crate) use build::{Answer, answer};
-pub use build::{Delta, ModelEntry, chunk, completion, model_list, usage_chunk};
-pub use chunk::{ChunkFacts, Usage, chunk_facts};
+pub use build::{
+    Answer, Delta, ModelEntry, TokenLogprob, answer, choice_chunk, chunk, model_list, usage_chunk,
+};
+pub use chunk::{ChunkFacts, PromptDetails, Usage, chunk_facts};
 pub use collector::ChunkCollector;
 pub use error::{ErrorBody, UpstreamError, parse_error};
 pub use message::{Content, Message, Part, Role};

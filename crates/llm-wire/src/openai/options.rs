@@ -45,6 +45,10 @@ pub struct SamplingOptions {
     pub tools: Option<Value>,
     /// `auto`, `none`, `required` or one function.
     pub tool_choice: Option<Value>,
+    /// Whether a model may call several tools in one answer.
+    pub parallel_tool_calls: Option<bool>,
+    /// A grammar of llama.cpp's own notation.
+    pub grammar: Option<Value>,
     /// How long a reasoning model thinks: `none`, `minimal`, `low`, `medium`, `high`.
     pub reasoning_effort: Option<String>,
 }

@@ -54,7 +54,7 @@ fn a_finish_reason_is_content_and_ends_the_choice() {
 fn usage_is_read_as_far_as_it_is_there() {
     let usage =
         |usage: &str| chunk_facts(format!(r#"{{"choices":[],"usage":{usage}}}"#).as_bytes()).unwrap().usage;
-    let all = Usage { prompt_tokens: 3, completion_tokens: 4, total_tokens: 7 };
+    let all = Usage { prompt_tokens: 3, completion_tokens: 4, total_tokens: 7, ..Usage::default() };
     assert_eq!(
         usage(
             r#"{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7,"prompt_tokens_details":{"cached_tokens":1}}"#
@@ -108,8 +108,15 @@ fn what_is_no_chunk_is_an_error() {
 
 #[test]
 fn an_answer_tells_its_usage_and_its_finish_reason() {
-    let usage = Usage { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 };
-    let facts = response_facts(&completion("id", "m", 7, "Hi", "length", usage)).unwrap();
+    let usage = Usage { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3, ..Usage::default() };
+    let facts = response_facts(&answer(
+        "id",
+        "m",
+        7,
+        &[Answer { content: Some("Hi"), finish: "length", ..Answer::default() }],
+        usage,
+    ))
+    .unwrap();
     assert_eq!(
         (facts.usage, facts.finish_reason.as_deref(), facts.error),
         (Some(usage), Some("length"), None)
@@ -191,7 +198,7 @@ fn chunks_are_written_as_openai_writes_them() {
         r#""delta":{"tool_calls":[{"index":0}]},"finish_reason":null"#,
     );
     check(Delta::Empty, Some("stop"), r#""delta":{},"finish_reason":"stop""#);
-    let usage = Usage { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 };
+    let usage = Usage { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3, ..Usage::default() };
     assert_eq!(
         usage_chunk("c1", "m", 7, usage),
         format!(r#"{head}[],"usage":{{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}}}"#)

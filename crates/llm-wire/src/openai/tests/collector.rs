@@ -129,7 +129,7 @@ proptest! {
             collector.push(&chunk("c", "m", 7, Delta::Content(piece), None)).unwrap();
         }
         collector.push(&chunk("c", "m", 7, Delta::Empty, Some("stop"))).unwrap();
-        let usage = Usage { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 };
+        let usage = Usage { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3, ..Usage::default() };
         collector.push(&usage_chunk("c", "m", 7, usage)).unwrap();
         let body = collector.finish();
         prop_assert_eq!(response_facts(&body).unwrap().usage, Some(usage));
