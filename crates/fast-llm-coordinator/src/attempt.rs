@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use llm_wire::openai::{self, ChatRequest, UpstreamError, Usage};
+use llm_wire::openai::{self, UpstreamError, Usage};
 use tokio_util::task::TaskTracker;
 
 use crate::classify::{
@@ -16,6 +16,7 @@ use crate::classify::{
 use crate::dialect::{AnswerNames, Piece, StreamDecoder};
 use crate::endpoint::{Endpoint, InFlight, Verdict};
 use crate::error::Failure;
+use crate::question::Question;
 use crate::upstream::Upstream;
 
 /// The longest whole answer, in bytes. Longer ones are an endpoint gone wrong, not an answer.
@@ -25,25 +26,35 @@ const MAX_ERROR_BYTES: usize = 64 << 10;
 /// How much may come before the first content: role chunks and the like, not a flood of them.
 const MAX_PREAMBLE_BYTES: usize = 1 << 20;
 
+/// What an endpoint is asked, under which names and until when.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) question: Question<'a>,
+    /// The model's name there.
+    pub(crate) model: &'a str,
+    pub(crate) request_id: &'a str,
+    /// Until the answer is whole or its first content is there.
+    pub(crate) patience: Duration,
+    /// For how long somebody waits, the rest of a stream included.
+    pub(crate) time_left: Duration,
+}
+
 /// What an attempt got.
 pub(crate) enum Established {
     Complete { body: Bytes, usage: Option<Usage>, in_flight: InFlight },
     Streaming { preamble: Vec<Bytes>, upstream: Upstream },
 }
 
-/// Asks `endpoint` and waits, at most for `patience`, until the answer is whole or its first content is there.
+/// Asks the endpoint and waits, at most for the patience there is, until the answer is whole or its first content there.
 pub(crate) async fn attempt(
     in_flight: InFlight,
-    request: &ChatRequest,
-    model: &str,
-    request_id: &str,
-    patience: Duration,
+    asked: Asked<'_>,
     drains: &TaskTracker,
 ) -> Result<Established, FailedAttempt> {
     let endpoint = Arc::clone(in_flight.endpoint());
     let mut in_flight = in_flight;
-    let asked = tokio::time::timeout(patience, ask(&endpoint, request, model, request_id)).await;
-    let failed = match asked {
+    let answered = tokio::time::timeout(asked.patience, ask(&endpoint, asked)).await;
+    let failed = match answered {
         Ok(Ok(Answer::Complete { body, usage })) => {
             let now = Instant::now();
             in_flight.first_content(now);
@@ -63,7 +74,7 @@ pub(crate) async fn attempt(
                 "UAT_TIMEOUT",
                 format!(
                     "no content within {} ms; first_token_timeout_ms and total_timeout_ms allow more",
-                    patience.as_millis()
+                    asked.patience.as_millis()
                 ),
             ),
             verdict: Verdict::Unhealthy,
@@ -79,13 +90,9 @@ enum Answer {
     Streaming { preamble: Vec<Bytes>, body: Incoming, decoder: StreamDecoder, finished: bool, done: bool },
 }
 
-async fn ask(
-    endpoint: &Endpoint,
-    request: &ChatRequest,
-    model: &str,
-    request_id: &str,
-) -> Result<Answer, FailedAttempt> {
-    let http_request = endpoint.dialect.request(request, model, request_id).map_err(|e| {
+async fn ask(endpoint: &Endpoint, asked: Asked<'_>) -> Result<Answer, FailedAttempt> {
+    let question = asked.question;
+    let http_request = endpoint.dialect.request(asked).map_err(|e| {
         neutral(Failure {
             is_final: false,
             retryable: false,
@@ -96,17 +103,19 @@ async fn ask(
     if response.status() != StatusCode::OK {
         return Err(refused(endpoint, response).await);
     }
-    let names = AnswerNames { request_id, model: request.model(), created: unix_seconds() };
-    if request.stream() {
-        let decoder = endpoint.dialect.stream_decoder(request.include_usage(), names);
+    let names =
+        AnswerNames { request_id: asked.request_id, model: question.model(), created: unix_seconds() };
+    if question.stream() {
+        let decoder = endpoint.dialect.stream_decoder(question.include_usage(), names);
         first_content(endpoint, response, decoder).await
     } else {
         let body = read(endpoint, response.into_body(), MAX_ANSWER_BYTES).await?;
-        let body = endpoint.dialect.completion(body, names).map_err(|e| garbage(endpoint.name(), &e))?;
-        let facts = openai::response_facts(&body).map_err(|e| garbage(endpoint.name(), &e))?;
-        match facts.error {
+        let body =
+            endpoint.dialect.whole_answer(question, body, names).map_err(|e| garbage(endpoint.name(), &e))?;
+        let answer = question.read(body).map_err(|e| garbage(endpoint.name(), &e))?;
+        match answer.error {
             Some(error) => Err(error_inside(endpoint.name(), error)),
-            None => Ok(Answer::Complete { body, usage: facts.usage }),
+            None => Ok(Answer::Complete { body: answer.body, usage: answer.usage }),
         }
     }
 }

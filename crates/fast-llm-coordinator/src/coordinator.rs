@@ -3,19 +3,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use llm_wire::openai::ChatRequest;
+use llm_wire::openai::{ChatRequest, EmbeddingsRequest};
 use parking_lot::Mutex;
 use resilience::{Backoff, RetryBudget};
 use route_plan::{EndpointHealth, RoutePlan};
 use tokio_util::task::TaskTracker;
 
-use crate::attempt::{Established, attempt};
+use crate::attempt::{Asked, Established, attempt};
 use crate::chat_stream::{ChatStream, StreamLimits};
 use crate::config::{CoordinatorConfig, EndpointConfig, ModelConfig, Protocol};
 use crate::dialect::Dialect;
 use crate::endpoint::Endpoint;
 use crate::error::{CoordinatorError, Failure};
 use crate::journal::Journal;
+use crate::question::Question;
 use crate::report::{CacheOutcome, RoutingReport};
 use crate::select::{Choice, Contender, Tried, Unavailable, choose};
 use crate::stats::{Counters, RequestGuard, Stats};
@@ -30,10 +31,6 @@ const RETRY_RATIO: f64 = 0.2;
 const RETRY_PER_SECOND: f64 = 10.0;
 /// A day: no answer takes longer, and the clock can always be moved on by it.
 const LONGEST_TIMEOUT_MS: u64 = 86_400_000;
-/// Four bytes to a token is the usual rule of thumb for English; only the ratio between requests matters here.
-const BYTES_PER_TOKEN: u64 = 4;
-/// Assumed length of an answer that the request does not limit, in tokens.
-const ASSUMED_ANSWER_TOKENS: u64 = 256;
 
 /// Asks language models: see the [crate documentation](crate).
 pub struct Coordinator {
@@ -84,7 +81,7 @@ impl CallOptions {
 /// A whole answer, or one that has begun; the request's `stream` decides which.
 #[derive(Debug)]
 pub enum Answer {
-    /// OpenAI's `chat.completion` document.
+    /// OpenAI's `chat.completion` document, or its list of embeddings.
     Complete {
         /// The document's bytes, the endpoint's own where it speaks this dialect.
         body: Bytes,
@@ -163,10 +160,33 @@ impl Coordinator {
         request: &ChatRequest,
         options: CallOptions,
     ) -> Result<Answer, CoordinatorError> {
+        self.answered(plan, Question::Chat(request), options).await
+    }
+
+    /// The same for a request for embeddings, whose answer is always [`Answer::Complete`]: a list with one vector for
+    /// each input, written as the request asks, whatever the endpoint's dialect.
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub async fn embed(
+        &self,
+        plan: &RoutePlan,
+        request: &EmbeddingsRequest,
+        options: CallOptions,
+    ) -> Result<Answer, CoordinatorError> {
+        self.answered(plan, Question::Embeddings(request), options).await
+    }
+
+    async fn answered(
+        &self,
+        plan: &RoutePlan,
+        question: Question<'_>,
+        options: CallOptions,
+    ) -> Result<Answer, CoordinatorError> {
         let guard = RequestGuard::new(&self.counters);
         self.budget.lock().deposit(Instant::now());
         let mut journal = Journal::new(options.received);
-        let executing = self.try_all(plan, request, &mut journal);
+        let executing = self.try_all(plan, question, options, &mut journal);
         let result = match options.deadline() {
             None => executing.await,
             Some((at, after)) => match tokio::time::timeout_at(at.into(), executing).await {
@@ -205,14 +225,15 @@ impl Coordinator {
     async fn try_all(
         &self,
         plan: &RoutePlan,
-        request: &ChatRequest,
+        question: Question<'_>,
+        options: CallOptions,
         journal: &mut Journal,
     ) -> Result<Answered, CoordinatorError> {
         let mut last = None;
         for candidate in plan.stages.iter().flat_map(|stage| &stage.candidates) {
             let model =
                 self.models.get(&candidate.model).ok_or_else(|| self.unknown_model(&candidate.model))?;
-            match self.try_model(model, plan, request, journal).await {
+            match self.try_model(model, plan, question, options, journal).await {
                 Ok((place, established)) => {
                     return Ok(Answered {
                         model: Arc::clone(&candidate.model),
@@ -235,10 +256,11 @@ impl Coordinator {
         &self,
         model: &'a Model,
         plan: &RoutePlan,
-        request: &ChatRequest,
+        question: Question<'_>,
+        options: CallOptions,
         journal: &mut Journal,
     ) -> Result<(&'a Place, Established), Failure> {
-        let tokens = estimated_tokens(request);
+        let tokens = question.estimated_tokens();
         let mut rng = fastrand::Rng::new();
         let mut tried = vec![Tried::NotYet; model.places.len()];
         let mut last: Option<Failure> = None;
@@ -274,9 +296,15 @@ impl Coordinator {
             let others = contenders.iter().enumerate().any(|(i, c)| i != index && c.tried == Tried::NotYet);
             let in_flight = place.endpoint.begin(tokens, Instant::now());
             let begun = in_flight.started();
-            let patience = patience(place, request.stream(), others);
-            let result =
-                attempt(in_flight, request, &place.model, &plan.request_id, patience, &self.drains).await;
+            let patience = patience(place, question.stream(), others);
+            let asked = Asked {
+                question,
+                model: &place.model,
+                request_id: &plan.request_id,
+                patience,
+                time_left: time_left(place, question.stream(), patience, options.deadline(), begun),
+            };
+            let result = attempt(in_flight, asked, &self.drains).await;
             journal.note(place.endpoint.name(), &place.model, begun, &result);
             match result {
                 Ok(established) => return Ok((place, established)),
@@ -415,8 +443,19 @@ fn patience(place: &Place, stream: bool, others: bool) -> Duration {
     })
 }
 
-fn estimated_tokens(request: &ChatRequest) -> u64 {
-    request.body().len() as u64 / BYTES_PER_TOKEN + request.max_tokens().unwrap_or(ASSUMED_ANSWER_TOKENS)
+/// For how long somebody waits for an attempt that begins `now`: its own limit or the request's, whichever is sooner.
+fn time_left(
+    place: &Place,
+    stream: bool,
+    patience: Duration,
+    deadline: Option<(Instant, Duration)>,
+    now: Instant,
+) -> Duration {
+    let own = match stream {
+        true => Duration::from_millis(place.endpoint.config.total_timeout_ms),
+        false => patience,
+    };
+    deadline.map_or(own, |(at, _)| own.min(at.saturating_duration_since(now)))
 }
 
 /// The failure of a request that nobody could be asked to answer.

@@ -5,22 +5,32 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Uri};
+use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
-use llm_wire::openai::ChatRequest;
 use llm_wire::{WireError, ndjson, ollama, sse};
 
+use crate::attempt::Asked;
 use crate::config::{EndpointConfig, Protocol};
 use crate::error::CoordinatorError;
+use crate::question::Question;
 
 /// The longest single event or line of a stream, in bytes: room for a chunk that carries base64 audio.
 const MAX_EVENT_BYTES: usize = 8 << 20;
+/// Tells the local engine for how many milliseconds its answer is waited for, so that it drops what nobody wants any more.
+const TIMEOUT_MS: HeaderName = HeaderName::from_static("x-uat-timeout-ms");
 
 /// What an endpoint expects, prepared once.
 pub(crate) struct Dialect {
     protocol: Protocol,
-    uri: Uri,
+    uris: Uris,
     authorization: Option<HeaderValue>,
+}
+
+/// Where each kind of question goes.
+#[derive(Debug)]
+struct Uris {
+    chat: Uri,
+    embeddings: Uri,
 }
 
 /// Names that a translated answer carries because the endpoint's own does not have them.
@@ -34,28 +44,34 @@ pub(crate) struct AnswerNames<'a> {
 
 impl Dialect {
     pub(crate) fn new(config: &EndpointConfig) -> Result<Self, CoordinatorError> {
-        Ok(Self { protocol: config.protocol, uri: chat_uri(config)?, authorization: authorization(config)? })
+        Ok(Self { protocol: config.protocol, uris: uris(config)?, authorization: authorization(config)? })
     }
 
     pub(crate) fn is_tls(&self) -> bool {
-        self.uri.scheme() == Some(&http::uri::Scheme::HTTPS)
+        self.uris.chat.scheme() == Some(&http::uri::Scheme::HTTPS)
     }
 
-    /// The HTTP request that asks `model` there.
-    pub(crate) fn request(
-        &self,
-        request: &ChatRequest,
-        model: &str,
-        request_id: &str,
-    ) -> Result<Request<Full<Bytes>>, WireError> {
-        let stream = request.stream();
-        let body = match self.protocol {
-            Protocol::OpenAi | Protocol::UatEngine => request.to_body(model, stream),
-            Protocol::Ollama => ollama::chat_request(request, model, stream)?,
+    /// The HTTP request that asks this there.
+    pub(crate) fn request(&self, asked: Asked<'_>) -> Result<Request<Full<Bytes>>, WireError> {
+        let Asked { question, model, request_id, time_left, .. } = asked;
+        let stream = question.stream();
+        let (uri, body) = match (question, self.protocol) {
+            (Question::Chat(request), Protocol::OpenAi | Protocol::UatEngine) => {
+                (&self.uris.chat, request.to_body(model, stream))
+            }
+            (Question::Chat(request), Protocol::Ollama) => {
+                (&self.uris.chat, ollama::chat_request(request, model, stream)?)
+            }
+            (Question::Embeddings(request), Protocol::OpenAi | Protocol::UatEngine) => {
+                (&self.uris.embeddings, request.to_body(model))
+            }
+            (Question::Embeddings(request), Protocol::Ollama) => {
+                (&self.uris.embeddings, ollama::embed_request(request, model)?)
+            }
         };
         let mut http = Request::new(Full::new(body));
         *http.method_mut() = Method::POST;
-        *http.uri_mut() = self.uri.clone();
+        *http.uri_mut() = uri.clone();
         let headers = http.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let accept = match (stream, self.protocol) {
@@ -70,19 +86,31 @@ impl Dialect {
         if let Ok(id) = HeaderValue::from_str(request_id) {
             headers.insert("x-request-id", id);
         }
+        if self.protocol == Protocol::UatEngine {
+            let ms = u64::try_from(time_left.as_millis()).unwrap_or(u64::MAX);
+            headers.insert(TIMEOUT_MS, HeaderValue::from(ms.max(1)));
+        }
         Ok(http)
     }
 
     /// A whole answer in OpenAI's shape.
-    pub(crate) fn completion(&self, body: Bytes, names: AnswerNames<'_>) -> Result<Bytes, WireError> {
-        match self.protocol {
-            Protocol::OpenAi | Protocol::UatEngine => Ok(body),
-            Protocol::Ollama => ollama::ToOpenAi::completion(
+    pub(crate) fn whole_answer(
+        &self,
+        question: Question<'_>,
+        body: Bytes,
+        names: AnswerNames<'_>,
+    ) -> Result<Bytes, WireError> {
+        match (question, self.protocol) {
+            (_, Protocol::OpenAi | Protocol::UatEngine) => Ok(body),
+            (Question::Chat(_), Protocol::Ollama) => ollama::ToOpenAi::completion(
                 &body,
                 &format!("chatcmpl-{}", names.request_id),
                 names.model,
                 names.created,
             ),
+            (Question::Embeddings(request), Protocol::Ollama) => {
+                ollama::embed_to_openai(&body, names.model, request.encoding())
+            }
         }
     }
 
@@ -155,13 +183,16 @@ impl StreamDecoder {
     }
 }
 
-fn chat_uri(config: &EndpointConfig) -> Result<Uri, CoordinatorError> {
+fn uris(config: &EndpointConfig) -> Result<Uris, CoordinatorError> {
     let invalid = |message: String| CoordinatorError::Config { message };
     let name = &config.name;
     if config.protocol == Protocol::UatEngine {
         // The host is not looked up: the connector goes to the engine's socket whatever it says.
         return if config.base_url.is_none() {
-            Ok(Uri::from_static("http://localhost/v1/chat/completions"))
+            Ok(Uris {
+                chat: Uri::from_static("http://localhost/v1/chat/completions"),
+                embeddings: Uri::from_static("http://localhost/v1/embeddings"),
+            })
         } else {
             Err(invalid(format!(
                 "endpoint `{name}`: the local engine has no base_url; remove it, or use protocol = \"openai\""
@@ -184,12 +215,19 @@ fn chat_uri(config: &EndpointConfig) -> Result<Uri, CoordinatorError> {
         )));
     }
     let root = base.trim_end_matches('/');
-    let path = match config.protocol {
-        Protocol::Ollama => "/api/chat",
-        Protocol::OpenAi if uri.path().trim_end_matches('/').is_empty() => "/v1/chat/completions",
-        Protocol::OpenAi | Protocol::UatEngine => "/chat/completions",
+    let version = if uri.path().trim_end_matches('/').is_empty() { "/v1" } else { "" };
+    let at = |path: String| {
+        path.parse().map_err(|e| invalid(format!("endpoint `{name}`: base_url {base:?}: {e}")))
     };
-    format!("{root}{path}").parse().map_err(|e| invalid(format!("endpoint `{name}`: base_url {base:?}: {e}")))
+    match config.protocol {
+        Protocol::Ollama => {
+            Ok(Uris { chat: at(format!("{root}/api/chat"))?, embeddings: at(format!("{root}/api/embed"))? })
+        }
+        Protocol::OpenAi | Protocol::UatEngine => Ok(Uris {
+            chat: at(format!("{root}{version}/chat/completions"))?,
+            embeddings: at(format!("{root}{version}/embeddings"))?,
+        }),
+    }
 }
 
 fn authorization(config: &EndpointConfig) -> Result<Option<HeaderValue>, CoordinatorError> {
@@ -222,19 +260,34 @@ fn authorization(config: &EndpointConfig) -> Result<Option<HeaderValue>, Coordin
 mod tests {
     use super::*;
 
-    fn check(protocol: Protocol, base_url: &str, expected: &str) {
+    fn check(protocol: Protocol, base_url: &str, chat: &str, embeddings: &str) {
         let config = EndpointConfig::new("e", protocol, Some(base_url.to_owned()));
-        assert_eq!(chat_uri(&config).unwrap().to_string(), expected);
+        let uris = uris(&config).unwrap();
+        assert_eq!(
+            (uris.chat.to_string().as_str(), uris.embeddings.to_string().as_str()),
+            (chat, embeddings)
+        );
     }
 
     #[test]
     fn the_path_follows_the_protocol_and_an_openai_path_is_kept() {
-        check(Protocol::Ollama, "http://127.0.0.1:11434/", "http://127.0.0.1:11434/api/chat");
-        check(Protocol::OpenAi, "http://127.0.0.1:1234", "http://127.0.0.1:1234/v1/chat/completions");
+        check(
+            Protocol::Ollama,
+            "http://127.0.0.1:11434/",
+            "http://127.0.0.1:11434/api/chat",
+            "http://127.0.0.1:11434/api/embed",
+        );
+        check(
+            Protocol::OpenAi,
+            "http://127.0.0.1:1234",
+            "http://127.0.0.1:1234/v1/chat/completions",
+            "http://127.0.0.1:1234/v1/embeddings",
+        );
         check(
             Protocol::OpenAi,
             "https://api.example/openai/v1/",
             "https://api.example/openai/v1/chat/completions",
+            "https://api.example/openai/v1/embeddings",
         );
     }
 
@@ -242,7 +295,7 @@ mod tests {
     fn a_base_url_that_is_none_is_refused_by_name() {
         for base in ["127.0.0.1:80", "ftp://host", "http://", "not a url"] {
             let config = EndpointConfig::new("gpu-7", Protocol::OpenAi, Some(base.to_owned()));
-            assert!(chat_uri(&config).unwrap_err().to_string().contains("gpu-7"), "{base}");
+            assert!(uris(&config).unwrap_err().to_string().contains("gpu-7"), "{base}");
         }
     }
 

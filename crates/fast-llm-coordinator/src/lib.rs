@@ -25,7 +25,7 @@
 //!
 //! # How it is laid out
 //! Decisions are pure or plain state with the clock passed in: `select` (whom to ask), `endpoint` (what is known of one),
-//! `classify` (what a failure means), `dialect` (how a request is said). `attempt`, `upstream` and `transport` are the
+//! `classify` (what a failure means), `question` (what is asked), `dialect` (how it is said). `attempt`, `upstream` and `transport` are the
 //! parts that touch a socket; `coordinator` is the loop that joins them.
 //!
 //! # What it deliberately does not know
@@ -41,6 +41,7 @@ mod dialect;
 mod endpoint;
 mod error;
 mod journal;
+mod question;
 mod report;
 mod select;
 mod stats;

@@ -9,13 +9,15 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fast_llm_coordinator::{
-    Answer, CallOptions, Coordinator, CoordinatorConfig, CoordinatorError, EndpointConfig, ModelConfig,
-    Outcome, Protocol,
+    Answer, CallOptions, Coordinator, CoordinatorConfig, CoordinatorError, DialError, EndpointConfig,
+    EngineDialer, ModelConfig, Outcome, Protocol,
 };
 use futures_util::StreamExt;
-use llm_wire::openai::{ChatRequest, ChunkCollector};
+use futures_util::future::BoxFuture;
+use llm_wire::openai::{ChatRequest, ChunkCollector, EmbeddingsRequest, embeddings_vectors};
 use route_plan::{EndpointState, RoutePlan};
-use testkit::{Answer as Text, Behaviour, FakeProvider};
+use testkit::{Answer as Text, Behaviour, FakeProvider, Vectors};
+use tokio::net::UnixStream;
 
 /// Long enough that only a defect reaches it.
 const NEVER: Duration = Duration::from_secs(20);
@@ -308,6 +310,132 @@ async fn bytes_that_arrive_one_by_one_make_the_same_answer() {
     provider.set_default(Behaviour::SlowDrip { bytes_per: 1, every: Duration::ZERO, answer: answer.clone() });
     assert_eq!(ask(&coordinator, true).await.unwrap(), answer.full_text());
     assert_eq!(ask(&coordinator, false).await.unwrap(), answer.full_text());
+}
+
+/// Asks for the embeddings of `@` and `A`, written so, and gives the answer's body.
+async fn embed(coordinator: &Coordinator, format: &str) -> Result<Bytes, CoordinatorError> {
+    let body = format!(r#"{{"model":"m","input":["@","A"],"encoding_format":"{format}"}}"#);
+    let request = EmbeddingsRequest::parse(Bytes::from(body)).unwrap();
+    let plan = RoutePlan::single("req_1", "m");
+    match coordinator.embed(&plan, &request, CallOptions::default()).await? {
+        Answer::Complete { body, report } => {
+            assert_eq!((&*report.request_id, &*report.model), ("req_1", "m"));
+            Ok(body)
+        }
+        Answer::Stream(_) => panic!("embeddings are not streamed"),
+    }
+}
+
+#[tokio::test]
+async fn embeddings_are_written_as_asked_whatever_the_endpoint_writes() {
+    let provider = FakeProvider::start().await.unwrap();
+    for protocol in [Protocol::OpenAi, Protocol::Ollama] {
+        let coordinator = coordinator(vec![EndpointConfig::new("e", protocol, Some(provider.base_url()))]);
+        for (base64, format) in
+            [(None, "float"), (None, "base64"), (Some(false), "base64"), (Some(true), "float")]
+        {
+            provider.set_default(Behaviour::Vectors(Vectors { dimensions: 2, base64, missing: 0 }));
+            let body = embed(&coordinator, format).await.unwrap();
+            let document: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(document["data"][1]["embedding"].is_string(), format == "base64", "{document}");
+            let embedded = embeddings_vectors(&body).unwrap();
+            assert_eq!(embedded.vectors, [[0.25, 0.25], [0.25390625, 0.25390625]]);
+            assert_eq!(embedded.prompt_tokens, 14);
+        }
+        assert_eq!(coordinator.stats().prompt_tokens, 4 * 14);
+    }
+}
+
+#[tokio::test]
+async fn a_faulty_endpoint_is_gone_around_for_embeddings_too() {
+    let short = Vectors { missing: 1, ..Vectors::default() };
+    let faults = [
+        Behaviour::status(503),
+        Behaviour::status(404),
+        Behaviour::rate_limited(1),
+        Behaviour::status(401),
+        Behaviour::Hang,
+        Behaviour::CloseBeforeResponse,
+        Behaviour::CloseBeforeContent,
+        Behaviour::ErrorInside200,
+        Behaviour::Garbage,
+        Behaviour::NotHttp,
+        Behaviour::Vectors(short),
+    ];
+    for fault in faults {
+        let (faulty, sound) = (FakeProvider::start().await.unwrap(), FakeProvider::start().await.unwrap());
+        faulty.set_default(fault.clone());
+        let coordinator =
+            coordinator(vec![endpoint("faulty", &faulty.base_url()), endpoint("sound", &sound.base_url())]);
+        for _ in 0..6 {
+            let body = embed(&coordinator, "float").await;
+            assert_eq!(embeddings_vectors(&body.unwrap()).unwrap().vectors.len(), 2, "{fault:?}");
+        }
+        assert_eq!(coordinator.stats().in_flight, 0);
+    }
+}
+
+#[tokio::test]
+async fn embeddings_that_an_ollama_server_cannot_be_asked_for_are_refused_by_name() {
+    let provider = FakeProvider::start().await.unwrap();
+    let coordinator =
+        coordinator(vec![EndpointConfig::new("o", Protocol::Ollama, Some(provider.base_url()))]);
+    let request = EmbeddingsRequest::parse(r#"{"model":"m","input":[1,2]}"#.into()).unwrap();
+    let plan = RoutePlan::single("r", "m");
+    let error = coordinator.embed(&plan, &request, CallOptions::default()).await.unwrap_err();
+    assert_eq!(error.code(), "UAT_INVALID_INPUT");
+    assert!(error.to_string().contains("Ollama takes no tokens"), "{error}");
+    assert!(provider.requests().is_empty());
+}
+
+/// Stands for the local engine: a provider on a Unix socket.
+struct Dialer(std::path::PathBuf);
+
+impl EngineDialer for Dialer {
+    fn dial(&self) -> BoxFuture<'_, Result<UnixStream, DialError>> {
+        Box::pin(async {
+            UnixStream::connect(&self.0).await.map_err(|error| DialError {
+                code: "UAT_ENGINE_UNAVAILABLE",
+                message: error.to_string(),
+                retryable: false,
+            })
+        })
+    }
+}
+
+#[tokio::test]
+async fn the_local_engine_is_told_for_how_long_its_answer_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("engine");
+    let provider = FakeProvider::start().await.unwrap();
+    provider.also_on_unix(&socket).unwrap();
+    let engine = EndpointConfig {
+        first_token_timeout_ms: 5_000,
+        total_timeout_ms: 50_000,
+        ..EndpointConfig::new("engine", Protocol::UatEngine, None)
+    };
+    let elsewhere = EndpointConfig::new("elsewhere", Protocol::OpenAi, Some(provider.base_url()));
+    let config = CoordinatorConfig {
+        endpoints: vec![engine, elsewhere],
+        models: vec![ModelConfig::at("m", ["engine"]), ModelConfig::at("n", ["elsewhere"])],
+    };
+    let coordinator = Coordinator::new(config, Some(Arc::new(Dialer(socket)))).unwrap();
+    let hurried = CallOptions { timeout: Some(Duration::from_secs(20)), ..CallOptions::default() };
+    let told = async |model: &str, stream, options| {
+        provider.reset();
+        let plan = RoutePlan::single("r", model);
+        text(coordinator.execute(&plan, &request(stream), options).await.unwrap()).await.unwrap();
+        provider.requests()[0].header("x-uat-timeout-ms").map(|ms| ms.parse::<u64>().unwrap())
+    };
+    assert_eq!(told("m", true, CallOptions::default()).await, Some(50_000));
+    assert_eq!(told("m", false, CallOptions::default()).await, Some(50_000));
+    let left = told("m", true, hurried).await.unwrap();
+    assert!((10_000..=20_000).contains(&left), "{left}");
+    assert_eq!(told("n", true, CallOptions::default()).await, None, "nobody else knows the header");
+    provider.reset();
+    embed(&coordinator, "float").await.unwrap();
+    assert_eq!(provider.requests()[0].header("x-uat-timeout-ms"), Some("50000"));
+    assert_eq!(provider.requests()[0].path, "/v1/embeddings");
 }
 
 #[tokio::test]

@@ -29,14 +29,27 @@ pub(crate) fn decode<'a, T: Deserialize<'a>>(document: &'a [u8]) -> Result<T, Wi
 
 /// Decodes an owned value that is already a tree; `path` names where the tree hung.
 pub(crate) fn decode_tree<T: DeserializeOwned>(tree: serde_json::Value, path: &str) -> Result<T, WireError> {
-    serde_path_to_error::deserialize::<_, T>(tree).map_err(|error| {
-        let inner = dotted(error.path());
-        let joined = match inner.as_str() {
-            "$" => path.to_owned(),
-            inner if inner.starts_with('[') => format!("{path}{inner}"),
-            inner => format!("{path}.{inner}"),
-        };
-        located(error.inner(), joined, None)
+    serde_path_to_error::deserialize::<_, T>(tree)
+        .map_err(|error| located(error.inner(), joined(path, &dotted(error.path())), None))
+}
+
+/// The path of what lies at `inner` in the value at `path`.
+fn joined(path: &str, inner: &str) -> String {
+    match inner {
+        "$" => path.to_owned(),
+        inner if inner.starts_with('[') => format!("{path}{inner}"),
+        inner => format!("{path}.{inner}"),
+    }
+}
+
+/// Decodes a value as it stands in a document; `path` names where, and so do the errors.
+pub(crate) fn decode_value<'a, T: Deserialize<'a>>(value: &'a [u8], path: &str) -> Result<T, WireError> {
+    decode(value).map_err(|error| match error {
+        WireError::Json { path: inner, message, .. } => {
+            // Lines and columns would be those of the value.
+            WireError::Json { path: joined(path, &inner), line: 0, column: 0, message }
+        }
+        other => other,
     })
 }
 

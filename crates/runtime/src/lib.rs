@@ -36,7 +36,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use fast_llm_coordinator::CallOptions;
-use llm_wire::openai::ChatRequest;
+use llm_wire::openai::{ChatRequest, EmbeddingsRequest};
 use route_plan::RoutePlan;
 use tokio::sync::OnceCell;
 
@@ -157,13 +157,35 @@ impl Runtime {
     /// `UAT_INVALID_INPUT`, `UAT_CONTEXT_LENGTH_EXCEEDED`, `UAT_UPSTREAM`, `UAT_ALL_ENDPOINTS_FAILED`,
     /// `UAT_TIMEOUT`, `UAT_ENGINE_UNAVAILABLE`, `UAT_CLOSED`.
     pub async fn chat(&self, request: ChatRequest, options: ChatOptions) -> Result<Answer, RuntimeError> {
+        let (wiring, plan, call) = self.begin(request.model(), options).await?;
+        Ok(wiring.coordinator.execute(&plan, &request, call).await?)
+    }
+
+    /// Answers a request for embeddings; the answer is always [`Answer::Complete`]. Otherwise as [`chat`](Self::chat).
+    ///
+    /// # Errors
+    /// As [`chat`](Self::chat).
+    pub async fn embed(
+        &self,
+        request: EmbeddingsRequest,
+        options: ChatOptions,
+    ) -> Result<Answer, RuntimeError> {
+        let (wiring, plan, call) = self.begin(request.model(), options).await?;
+        Ok(wiring.coordinator.embed(&plan, &request, call).await?)
+    }
+
+    /// What every request needs: the services as they are wired now, and what is to be carried out.
+    async fn begin(
+        &self,
+        model: &str,
+        options: ChatOptions,
+    ) -> Result<(Arc<Wiring>, RoutePlan, CallOptions), RuntimeError> {
         self.ready().await?;
         let wiring = self.wiring.load_full();
-        wiring.require_file(request.model())?;
+        wiring.require_file(model)?;
         let request_id = options.request_id.unwrap_or_else(|| self.request_ids.make());
-        let plan = RoutePlan::single(request_id, request.model());
         let call = CallOptions { timeout: options.timeout, received: options.received };
-        Ok(wiring.coordinator.execute(&plan, &request, call).await?)
+        Ok((wiring, RoutePlan::single(request_id, model), call))
     }
 
     /// A fresh id for a request.

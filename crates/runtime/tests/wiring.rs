@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use llm_wire::openai::ChatRequest;
+use llm_wire::openai::{ChatRequest, EmbeddingsRequest};
 use runtime::{Answer, ChatOptions, ConfigSource, Neighbours, Runtime, RuntimeError, UatConfig};
 use testkit::{Behaviour, FakeProvider, refused_addr};
 
@@ -98,11 +98,16 @@ async fn with_a_configuration_nobody_else_is_looked_for() {
 async fn a_missing_model_file_is_told_with_the_command_before_an_engine_is_started() {
     let config = config(r#"{"engine":{"model":"/nowhere/model.gguf"}}"#);
     let runtime = Runtime::with_neighbours(config, Vec::new(), Neighbours::none()).unwrap();
-    let Err(error) = runtime.chat(request("/nowhere/model.gguf"), ChatOptions::default()).await else {
-        panic!("there is no such file")
-    };
-    assert_eq!((error.code(), error.http().status), ("UAT_MODEL_NOT_FOUND", 404));
-    assert!(error.to_string().contains("/nowhere/model.gguf"), "{error}");
+    let embeddings =
+        EmbeddingsRequest::parse(r#"{"model":"/nowhere/model.gguf","input":"a"}"#.into()).unwrap();
+    for answer in [
+        runtime.chat(request("/nowhere/model.gguf"), ChatOptions::default()).await,
+        runtime.embed(embeddings, ChatOptions::default()).await,
+    ] {
+        let Err(error) = answer else { panic!("there is no such file") };
+        assert_eq!((error.code(), error.http().status), ("UAT_MODEL_NOT_FOUND", 404));
+        assert!(error.to_string().contains("/nowhere/model.gguf"), "{error}");
+    }
     assert_eq!(runtime.engine().unwrap().pid(), None);
 }
 

@@ -12,8 +12,10 @@ use serde::{Deserialize, Serialize};
 #[serde(tag = "behaviour", rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Behaviour {
-    /// A correct answer.
+    /// A correct answer; to a request for embeddings, the vectors of [`Vectors::default`] after the first token's delay.
     Answer(Answer),
+    /// The vectors of a request for embeddings, in a shape of its own. A chat request gets `null`.
+    Vectors(Vectors),
     /// A status with these headers. Without a body the dialect's own error object is sent.
     Status {
         /// The HTTP status, such as 503 or 429.
@@ -194,6 +196,25 @@ impl Answer {
             })
             .filter(|piece| !piece.is_empty())
             .collect()
+    }
+}
+
+/// The vectors that answer a request for embeddings: component `i` of a text's is the byte at `i` modulo its length, of
+/// tokens the token there, divided by 256. So they are the same everywhere, exact, and different for different inputs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Vectors {
+    /// Components of each, unless the request says how many.
+    pub dimensions: usize,
+    /// Whether they are base64, whatever the request says. Absent: as it says.
+    pub base64: Option<bool>,
+    /// So many of them are left out, from the end.
+    pub missing: usize,
+}
+
+impl Default for Vectors {
+    fn default() -> Self {
+        Self { dimensions: 8, base64: None, missing: 0 }
     }
 }
 

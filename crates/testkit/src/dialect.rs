@@ -2,8 +2,12 @@
 //!
 //! Written apart from `llm-wire` on purpose: a fake that shared the product's codecs would share their mistakes.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::{Value, json};
+
+use crate::behaviour::Vectors;
 
 /// The creation time of every fake answer, in seconds since 1970: fixed, so that runs compare byte for byte.
 const CREATED: u64 = 1_700_000_000;
@@ -137,6 +141,56 @@ impl Asked {
             "done": true, "done_reason": "stop", "total_duration": 1_000_000, "load_duration": 0,
             "prompt_eval_count": PROMPT_TOKENS, "prompt_eval_duration": 500_000,
             "eval_count": pieces, "eval_duration": 500_000})
+    }
+}
+
+/// The answer to a request for embeddings; the error is a sentence for the client.
+pub(crate) fn embeddings(dialect: Dialect, body: &[u8], shape: &Vectors) -> Result<Value, String> {
+    let json: Value =
+        serde_json::from_slice(body).map_err(|error| format!("the body is not JSON: {error}"))?;
+    let model = json.get("model").and_then(Value::as_str).ok_or("`model` must be a string")?;
+    let inputs = match json.get("input") {
+        Some(Value::Array(inputs)) if !inputs.first().is_some_and(Value::is_number) => inputs.as_slice(),
+        Some(one) => std::slice::from_ref(one),
+        None => return Err("`input` is missing".to_owned()),
+    };
+    let dimensions = json.get("dimensions").and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok());
+    let vector = |input| vector(input, dimensions.unwrap_or(shape.dimensions));
+    let vectors: Vec<Vec<f32>> = inputs.iter().map(vector).collect::<Result<_, _>>()?;
+    let sent = &vectors[..vectors.len().saturating_sub(shape.missing)];
+    let tokens = PROMPT_TOKENS * inputs.len();
+    if dialect == Dialect::Ollama {
+        return Ok(
+            json!({"model": model, "embeddings": sent, "total_duration": 1_000_000, "load_duration": 0,
+            "prompt_eval_count": tokens}),
+        );
+    }
+    let asked = json.get("encoding_format").and_then(Value::as_str) == Some("base64");
+    let written = |vector: &Vec<f32>| match shape.base64.unwrap_or(asked) {
+        true => json!(STANDARD.encode(vector.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>())),
+        false => json!(vector),
+    };
+    let entry =
+        |(index, vector)| json!({"object": "embedding", "index": index, "embedding": written(vector)});
+    let data: Vec<Value> = sent.iter().enumerate().map(entry).collect();
+    Ok(json!({"object": "list", "data": data, "model": model,
+        "usage": {"prompt_tokens": tokens, "total_tokens": tokens}}))
+}
+
+/// See [`Vectors`].
+fn vector(input: &Value, dimensions: usize) -> Result<Vec<f32>, String> {
+    let numbers: Option<Vec<u32>> = match input {
+        Value::String(text) => Some(text.bytes().map(u32::from).collect()),
+        Value::Array(tokens) => {
+            tokens.iter().map(|t| t.as_u64().and_then(|t| u32::try_from(t).ok())).collect()
+        }
+        _ => None,
+    };
+    match numbers {
+        Some(numbers) if !numbers.is_empty() => {
+            Ok(numbers.iter().cycle().take(dimensions).map(|&number| number as f32 / 256.0).collect())
+        }
+        _ => Err("`input` must be texts or tokens that are not empty".to_owned()),
     }
 }
 

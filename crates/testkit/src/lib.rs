@@ -23,7 +23,8 @@
 //! # The same from another language
 //!
 //! `uat-fake-provider` is the provider as a program. It prints `listening on http://127.0.0.1:PORT` and then answers
-//! `/v1/chat/completions` and `/v1/models` (OpenAI), `/api/chat` and `/api/tags` (Ollama) and these:
+//! `/v1/chat/completions`, `/v1/embeddings` and `/v1/models` (OpenAI), `/api/chat`, `/api/embed` and `/api/tags` (Ollama)
+//! and these:
 //!
 //! - `POST /__control` changes the script. Every field may be left out:
 //!   ```json
@@ -35,9 +36,9 @@
 //!     "reset": true
 //!   }
 //!   ```
-//!   `default` answers chat requests when the queue is empty, `enqueue` adds to that queue, `listing` answers
-//!   `/v1/models` and `/api/tags`, and `reset` first empties the queue and forgets what was seen. The behaviours and
-//!   their fields are those of [`Behaviour`], in snake_case; [`Answer`]'s fields are `text`, `chunks`,
+//!   `default` answers requests for chats and embeddings when the queue is empty, `enqueue` adds to that queue,
+//!   `listing` answers `/v1/models` and `/api/tags`, and `reset` first empties the queue and forgets what was seen. The
+//!   behaviours and their fields are those of [`Behaviour`] and [`Vectors`], in snake_case; [`Answer`]'s fields are `text`, `chunks`,
 //!   `first_token_delay_ms` and `between_chunks_ms`.
 //! - `GET /__requests` is `{"count": N, "open_connections": N, "requests": [{"index", "connection", "method", "path",
 //!   "headers", "body", "at_unix_ms"}]}`.
@@ -58,7 +59,7 @@ mod refused;
 mod reply;
 mod request;
 
-pub use behaviour::{Answer, Behaviour};
+pub use behaviour::{Answer, Behaviour, Vectors};
 pub use fault_proxy::{Direction, FaultProxy, Mode, Upstream};
 pub use gguf_file::{GgufFile, GgufTensor};
 pub use observe::{Disconnect, Request, WaitTimedOut};

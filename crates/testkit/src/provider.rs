@@ -33,7 +33,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
 /// A model provider that behaves as told. See the crate's documentation for an example.
 ///
-/// Each chat request takes the next behaviour of the queue, or the default one. Listings (`/v1/models`, `/api/tags`)
+/// Each request for a chat or for embeddings takes the next behaviour of the queue, or the default one. Listings (`/v1/models`, `/api/tags`)
 /// have a behaviour of their own, so that a client's discovery does not use the script up.
 #[derive(Debug)]
 pub struct FakeProvider {
@@ -103,12 +103,12 @@ impl FakeProvider {
         format!("http://{}", self.addr)
     }
 
-    /// Adds a behaviour for one chat request; the queue is served in order.
+    /// Adds a behaviour for one request; the queue is served in order.
     pub fn enqueue(&self, behaviour: Behaviour) {
         self.shared.script.lock().queue.push_back(behaviour);
     }
 
-    /// What chat requests get while the queue is empty.
+    /// What requests get while the queue is empty.
     pub fn set_default(&self, behaviour: Behaviour) {
         self.shared.script.lock().default = behaviour;
     }
@@ -347,6 +347,8 @@ impl<S: Socket> Connection<S> {
         let reply = match (route.0.as_str(), route.1.as_str()) {
             ("POST", "/v1/chat/completions") => self.chat(Dialect::OpenAi, &body, index),
             ("POST", "/api/chat") => self.chat(Dialect::Ollama, &body, index),
+            ("POST", "/v1/embeddings") => self.embeddings(Dialect::OpenAi, &body),
+            ("POST", "/api/embed") => self.embeddings(Dialect::Ollama, &body),
             ("GET", "/v1/models") => self.list(Dialect::OpenAi),
             ("GET", "/api/tags") => self.list(Dialect::Ollama),
             ("GET", "/health") => Reply::json(200, &serde_json::json!({"status": "ok"})),
@@ -359,14 +361,23 @@ impl<S: Socket> Connection<S> {
     }
 
     fn chat(&self, dialect: Dialect, body: &[u8], index: u64) -> Reply {
-        let behaviour = {
-            let mut script = self.shared.script.lock();
-            script.queue.pop_front().unwrap_or_else(|| script.default.clone())
-        };
+        let behaviour = self.next_behaviour();
         match Asked::read(dialect, body, index) {
             Ok(asked) => reply::to_chat(&behaviour, &asked),
             Err(sentence) => Reply::json(400, &error_body(dialect, &sentence, "invalid_request_error")),
         }
+    }
+
+    fn embeddings(&self, dialect: Dialect, body: &[u8]) -> Reply {
+        let reply = reply::to_embeddings(&self.next_behaviour(), dialect, body);
+        reply.unwrap_or_else(|sentence| {
+            Reply::json(400, &error_body(dialect, &sentence, "invalid_request_error"))
+        })
+    }
+
+    fn next_behaviour(&self) -> Behaviour {
+        let mut script = self.shared.script.lock();
+        script.queue.pop_front().unwrap_or_else(|| script.default.clone())
     }
 
     fn list(&self, dialect: Dialect) -> Reply {

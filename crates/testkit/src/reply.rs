@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::behaviour::{Answer, Behaviour};
-use crate::dialect::{Asked, Dialect, error_body};
+use crate::behaviour::{Answer, Behaviour, Vectors};
+use crate::dialect::{Asked, Dialect, embeddings, error_body};
 
 /// One thing to do on the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +75,21 @@ pub(crate) fn to_chat(behaviour: &Behaviour, asked: &Asked) -> Reply {
         }
         other => to_any(other, asked.dialect, &serde_json::Value::Null),
     }
+}
+
+/// The answer to a request for embeddings; the error is a sentence for the client.
+pub(crate) fn to_embeddings(behaviour: &Behaviour, dialect: Dialect, body: &[u8]) -> Result<Reply, String> {
+    let shape = match behaviour {
+        Behaviour::Vectors(shape) => shape.clone(),
+        _ => Vectors::default(),
+    };
+    let mut reply = to_any(behaviour, dialect, &embeddings(dialect, body, &shape)?);
+    if let Behaviour::Answer(answer) = behaviour
+        && !answer.first_token_delay.is_zero()
+    {
+        reply.steps.insert(0, Step::Wait(answer.first_token_delay));
+    }
+    Ok(reply)
 }
 
 /// The answer to a request for `body`, which is a listing, or that a fault replaces whatever was asked.

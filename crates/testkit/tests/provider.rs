@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use testkit::{Answer, Behaviour, FakeProvider};
+use testkit::{Answer, Behaviour, FakeProvider, Vectors};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -59,6 +59,43 @@ async fn an_ollama_answer_is_lines_of_json() {
     assert_eq!(stream.matches(r#""done":true"#).count(), 1);
     let whole = ask(&provider, "/api/chat", false).await;
     assert!(whole.contains(r#""content":"t0 t1 t2""#), "{whole}");
+}
+
+/// The body that a request for embeddings gets.
+async fn embed(provider: &FakeProvider, path: &str, body: &str) -> String {
+    let mut socket = TcpStream::connect(provider.addr()).await.unwrap();
+    let length = body.len();
+    let head = format!("POST {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn embeddings_tell_their_input_in_every_way_of_writing_them() {
+    let provider = provider_that(Behaviour::Vectors(Vectors { dimensions: 3, ..Vectors::default() })).await;
+    let texts = embed(&provider, "/v1/embeddings", r#"{"model":"m","input":["@","@\u0080"]}"#).await;
+    let vectors =
+        r#""index":0,"embedding":[0.25,0.25,0.25]},{"object":"embedding","index":1,"embedding":[0.25,"#;
+    assert!(texts.contains(vectors) && texts.contains(r#""prompt_tokens":14"#), "{texts}");
+    let tokens = r#"{"model":"m","input":[64,512],"dimensions":2,"encoding_format":"base64"}"#;
+    let base64 = embed(&provider, "/v1/embeddings", tokens).await;
+    assert!(base64.contains(r#""embedding":"AACAPgAAAEA=""#), "{base64}");
+    let ollama = embed(&provider, "/api/embed", r#"{"model":"m","input":"@"}"#).await;
+    assert!(ollama.contains(r#""embeddings":[[0.25,0.25,0.25]]"#), "{ollama}");
+}
+
+#[tokio::test]
+async fn embeddings_are_written_or_left_out_as_told_and_take_part_in_the_script() {
+    let shape = Vectors { dimensions: 1, base64: Some(false), missing: 1 };
+    let provider = provider_that(Behaviour::Vectors(shape)).await;
+    provider.enqueue(Behaviour::status(503));
+    let body = r#"{"model":"m","input":["@","@"],"encoding_format":"base64"}"#;
+    assert!(embed(&provider, "/v1/embeddings", body).await.contains("was told to answer 503"));
+    let one = embed(&provider, "/v1/embeddings", body).await;
+    assert!(one.contains(r#""data":[{"object":"embedding","index":0,"embedding":[0.25]}],"#), "{one}");
+    assert!(embed(&provider, "/v1/embeddings", r#"{"model":"m","input":""}"#).await.contains("not empty"));
 }
 
 #[tokio::test]

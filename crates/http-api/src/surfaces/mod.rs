@@ -13,7 +13,7 @@ use axum::routing::{get, post};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Response};
-use llm_wire::openai::ChatRequest;
+use llm_wire::openai::{ChatRequest, EmbeddingsRequest};
 use runtime::{Answer, nearest};
 
 use crate::answer_stream::{AnswerStream, Framing, Pending, unexpected_answer};
@@ -25,8 +25,11 @@ use crate::headers::{insert_report, insert_request_id};
 const PATHS: &[&str] = &[
     "/",
     openai::CHAT_COMPLETIONS,
+    "/v1/embeddings",
     "/v1/models",
     "/api/chat",
+    "/api/embed",
+    "/api/embeddings",
     "/api/tags",
     "/api/version",
     "/health/live",
@@ -40,9 +43,12 @@ pub(crate) fn router() -> Router<Arc<Gateway>> {
     Router::new()
         .route("/", get(operations::about))
         .route(openai::CHAT_COMPLETIONS, post(openai::chat_completions_route))
+        .route("/v1/embeddings", post(openai::embeddings))
         .route("/v1/models", get(openai::models))
         .route("/v1/models/{*id}", get(openai::model))
         .route("/api/chat", post(ollama::chat))
+        .route("/api/embed", post(ollama::embed))
+        .route("/api/embeddings", post(ollama::embeddings))
         .route("/api/tags", get(ollama::tags))
         .route("/api/version", get(ollama::version))
         .route("/health/live", get(operations::live))
@@ -84,10 +90,8 @@ async fn ask(
 ) -> Result<Begun, ApiError> {
     let options = call.options();
     if !request.stream() {
-        return match gateway.runtime.chat(request, options).await? {
-            Answer::Complete { body, report } => Ok(Begun::Complete(body, report)),
-            Answer::Stream(_) => Err(unexpected_answer().into()),
-        };
+        let (body, report) = whole(gateway.runtime.chat(request, options).await?)?;
+        return Ok(Begun::Complete(body, report));
     }
     let may_hold = matches!(framing, Framing::Events);
     let runtime = gateway.runtime.clone();
@@ -105,6 +109,22 @@ async fn ask(
             Ok(Begun::Stream(Body::new(AnswerStream::running(stream, framing)), Some(report)))
         }
         Answer::Complete { .. } => Err(unexpected_answer().into()),
+    }
+}
+
+/// The same for embeddings, which are never streamed.
+async fn embed(
+    gateway: &Gateway,
+    call: &Call,
+    request: EmbeddingsRequest,
+) -> Result<(Bytes, runtime::RoutingReport), ApiError> {
+    whole(gateway.runtime.embed(request, call.options()).await?)
+}
+
+fn whole(answer: Answer) -> Result<(Bytes, runtime::RoutingReport), ApiError> {
+    match answer {
+        Answer::Complete { body, report } => Ok((body, report)),
+        Answer::Stream(_) => Err(unexpected_answer().into()),
     }
 }
 

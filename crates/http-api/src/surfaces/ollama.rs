@@ -6,10 +6,12 @@ use std::time::{Duration, UNIX_EPOCH};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use http::Response;
-use llm_wire::ollama::{FromOpenAi, TagEntry, parse_chat};
+use llm_wire::ollama::{
+    FromOpenAi, TagEntry, embed_answer, embedding_answer, parse_chat, parse_embed, parse_embeddings,
+};
 use runtime::ModelInfo;
 
-use super::{Begun, ask, complete_response, identified, stream_response, with_type};
+use super::{Begun, ask, complete_response, embed as ask_embeddings, identified, stream_response, with_type};
 use crate::answer_stream::{Framing, now_rfc3339};
 use crate::error::ApiError;
 use crate::gateway::{Call, Gateway};
@@ -36,6 +38,37 @@ async fn answer(gateway: &Gateway, call: &Call, body: Body) -> Result<Response<B
         }
         Begun::Stream(stream, report) => stream_response(call, stream, report.as_ref(), NDJSON),
     })
+}
+
+pub(super) async fn embed(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
+    let call = gateway.call(request.headers());
+    match embedded(&gateway, &call, request.into_body()).await {
+        Ok(response) => response,
+        Err(error) => identified(&call, error.ollama()),
+    }
+}
+
+async fn embedded(gateway: &Gateway, call: &Call, body: Body) -> Result<Response<Body>, ApiError> {
+    let request = parse_embed(request_body::collect(body, gateway.max_body).await?)?;
+    let model = request.model().to_owned();
+    let (body, report) = ask_embeddings(gateway, call, request).await?;
+    let answer = embed_answer(&body, &model, call.received.elapsed())?;
+    Ok(complete_response(call, answer, &report, JSON))
+}
+
+/// The older path, for one text.
+pub(super) async fn embeddings(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
+    let call = gateway.call(request.headers());
+    match embedded_one(&gateway, &call, request.into_body()).await {
+        Ok(response) => response,
+        Err(error) => identified(&call, error.ollama()),
+    }
+}
+
+async fn embedded_one(gateway: &Gateway, call: &Call, body: Body) -> Result<Response<Body>, ApiError> {
+    let request = parse_embeddings(request_body::collect(body, gateway.max_body).await?)?;
+    let (body, report) = ask_embeddings(gateway, call, request).await?;
+    Ok(complete_response(call, embedding_answer(&body)?, &report, JSON))
 }
 
 pub(super) async fn tags(State(gateway): State<Arc<Gateway>>) -> Response<Body> {

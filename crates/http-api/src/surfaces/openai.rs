@@ -5,10 +5,10 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use http::Response;
-use llm_wire::openai::{ChatRequest, ModelEntry, model_list};
+use llm_wire::openai::{ChatRequest, EmbeddingsRequest, ModelEntry, model_list};
 use runtime::{CoordinatorError, ModelInfo, RuntimeError, nearest_few};
 
-use super::{Begun, ask, complete_response, identified, stream_response, with_type};
+use super::{Begun, ask, complete_response, embed, identified, stream_response, with_type};
 use crate::answer_stream::Framing;
 use crate::error::ApiError;
 use crate::gateway::{Call, Gateway};
@@ -47,6 +47,20 @@ pub(super) async fn chat_completions_route(
     request: Request,
 ) -> Response<Body> {
     chat_completions(&gateway, request).await
+}
+
+pub(super) async fn embeddings(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
+    let call = gateway.call(request.headers());
+    match embedded(&gateway, &call, request.into_body()).await {
+        Ok(response) => response,
+        Err(error) => identified(&call, error.openai()),
+    }
+}
+
+async fn embedded(gateway: &Gateway, call: &Call, body: Body) -> Result<Response<Body>, ApiError> {
+    let body = request_body::collect(body, gateway.max_body).await?;
+    let (body, report) = embed(gateway, call, EmbeddingsRequest::parse(body)?).await?;
+    Ok(complete_response(call, body, &report, JSON))
 }
 
 pub(super) async fn models(State(gateway): State<Arc<Gateway>>) -> Response<Body> {

@@ -65,10 +65,10 @@ fn exposition(stats: &Stats, endpoints: &[EndpointHealth], traffic: &Traffic) ->
     };
     let one = |value: u64| vec![(String::new(), value as f64)];
     let of = |name: &str| format!("{{endpoint=\"{}\"}}", escape(name));
-    family("uat_requests_total", "counter", "Chat requests accepted.", one(stats.requests));
-    family("uat_errors_total", "counter", "Chat requests that ended in an error.", one(stats.errors));
+    family("uat_requests_total", "counter", "Requests accepted.", one(stats.requests));
+    family("uat_errors_total", "counter", "Requests that ended in an error.", one(stats.errors));
     family("uat_failovers_total", "counter", "Attempts beyond the first of a request.", one(stats.failovers));
-    family("uat_in_flight", "gauge", "Chat requests that have not ended.", one(stats.in_flight));
+    family("uat_in_flight", "gauge", "Requests that have not ended.", one(stats.in_flight));
     family(
         "uat_tokens_total",
         "counter",

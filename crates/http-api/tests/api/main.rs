@@ -9,6 +9,7 @@
 mod bad_input;
 mod dialects;
 mod disconnects;
+mod embeddings;
 mod gate;
 mod limits;
 mod shutdown;

@@ -186,7 +186,8 @@ fn translate_calls(calls: Vec<LineCall>, answer_id: &str, first: usize, streamed
         .collect()
 }
 
-fn error_chunk(error: &Value) -> Bytes {
+/// OpenAI's error object for an error of Ollama's.
+pub(super) fn error_chunk(error: &Value) -> Bytes {
     match error {
         Value::String(message) => json::encode(&json!({
             "error": { "message": message, "type": "upstream_error", "param": null, "code": null }

@@ -12,7 +12,7 @@ use crate::{WireError, json};
 
 /// Options that say on which part of a machine, and with how much memory, a model runs. Whoever serves it decides
 /// that, so they are left out.
-const PLACEMENT: [&str; 13] = [
+pub(super) const PLACEMENT: [&str; 13] = [
     "num_ctx",
     "num_batch",
     "num_gpu",
@@ -28,7 +28,7 @@ const PLACEMENT: [&str; 13] = [
     "logits_all",
 ];
 /// Options of Ollama that are OpenAI's fields under the same name.
-const SAME_NAME: [&str; 6] =
+pub(super) const SAME_NAME: [&str; 6] =
     ["temperature", "top_p", "seed", "stop", "frequency_penalty", "presence_penalty"];
 
 /// Reads the body of `POST /api/chat`. A stream is wanted unless the client says otherwise.

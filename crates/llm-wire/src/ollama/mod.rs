@@ -1,7 +1,9 @@
-//! Ollama's `/api/chat` and `/api/tags`, translated to and from OpenAI's dialect in both directions.
+//! Ollama's `/api/chat`, `/api/embed` and `/api/tags`, translated to and from OpenAI's dialect in both directions.
 //!
-//! * A gateway asks an Ollama server: [`chat_request`] out, [`ToOpenAi`] back, [`parse_tags`] for what it serves.
-//! * An Ollama client asks the gateway: [`parse_chat`] in, [`FromOpenAi`] back, [`tags`] for what there is.
+//! * A gateway asks an Ollama server: [`chat_request`] out, [`ToOpenAi`] back; [`embed_request`] out,
+//!   [`embed_to_openai`] back; [`parse_tags`] for what it serves.
+//! * An Ollama client asks the gateway: [`parse_chat`] in, [`FromOpenAi`] back; [`parse_embed`] in, [`embed_answer`]
+//!   back; [`tags`] for what there is.
 //!
 //! What one dialect cannot say in the other is refused by the name of its field, never dropped. The exceptions do not
 //! change an answer, only where and how fast it is computed; they are listed as constants beside their use.
@@ -10,12 +12,16 @@
 
 mod answer_in;
 mod answer_out;
+mod embed;
 mod inbound;
 mod outbound;
 mod tags;
 
 pub use answer_in::ToOpenAi;
 pub use answer_out::FromOpenAi;
+pub use embed::{
+    embed_answer, embed_request, embed_to_openai, embedding_answer, parse_embed, parse_embeddings,
+};
 pub use inbound::parse_chat;
 pub use outbound::chat_request;
 pub use tags::{TagEntry, error_body, parse_tags, tags};

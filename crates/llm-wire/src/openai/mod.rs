@@ -1,11 +1,12 @@
-//! OpenAI's chat completions, the dialect that the product speaks inside.
+//! OpenAI's chat completions and embeddings, the dialect that the product speaks inside.
 //!
-//! Requests stay the bytes that the client sent ([`ChatRequest`]); answers are read only as far as a gateway has to
-//! know ([`chunk_facts`], [`response_facts`]).
+//! Requests stay the bytes that the client sent ([`ChatRequest`], [`EmbeddingsRequest`]); answers are read only as far
+//! as a gateway has to know ([`chunk_facts`], [`response_facts`], [`embeddings_facts`]).
 
 mod build;
 mod chunk;
 mod collector;
+mod embeddings;
 mod error;
 mod message;
 mod options;
@@ -19,6 +20,10 @@ pub use build::{
 };
 pub use chunk::{ChunkFacts, PromptDetails, Usage, chunk_facts};
 pub use collector::ChunkCollector;
+pub use embeddings::{
+    Embedded, EmbeddingInput, EmbeddingsFacts, EmbeddingsRequest, Encoding, MAX_INPUTS, embeddings_answer,
+    embeddings_facts, embeddings_vectors,
+};
 pub use error::{ErrorBody, UpstreamError, parse_error};
 pub use message::{Content, Message, Part, Role};
 pub use options::SamplingOptions;

@@ -65,7 +65,7 @@ impl ChatRequest {
     }
 
     fn checked(body: &Bytes, found: &Scan<'_>) -> Result<Self, WireError> {
-        let (model, model_at) = model(body, found)?;
+        let (model, model_at) = model(body, found.written(Field::Model))?;
         for (field, name, range) in [
             (Field::TopP, "top_p", 0.0..=1.0),
             (Field::MinP, "min_p", 0.0..=1.0),
@@ -74,9 +74,9 @@ impl ChatRequest {
         ] {
             number(found, field, name, range)?;
         }
-        integer(found, Field::Seed, "seed", i64::MIN..=i64::MAX)?;
+        integer(found.get(Field::Seed), "seed", i64::MIN..=i64::MAX)?;
         // -1 and 0 are the ways of vLLM and llama.cpp to say "all tokens".
-        integer(found, Field::TopK, "top_k", -1..=i64::MAX)?;
+        integer(found.get(Field::TopK), "top_k", -1..=i64::MAX)?;
         stop(found)?;
         if let Some(format) = found.get(Field::ResponseFormat)
             && !format.get().starts_with('{')
@@ -87,10 +87,10 @@ impl ChatRequest {
                 json::shown(format.get()),
             ));
         }
-        let max_tokens = integer(found, Field::MaxTokens, "max_tokens", 1..=i64::MAX)?;
+        let max_tokens = integer(found.get(Field::MaxTokens), "max_tokens", 1..=i64::MAX)?;
         let max_completion =
-            integer(found, Field::MaxCompletionTokens, "max_completion_tokens", 1..=i64::MAX)?;
-        let n = integer(found, Field::N, "n", 1..=MAX_N)?.unwrap_or(1);
+            integer(found.get(Field::MaxCompletionTokens), "max_completion_tokens", 1..=i64::MAX)?;
+        let n = integer(found.get(Field::N), "n", 1..=MAX_N)?.unwrap_or(1);
         Ok(Self {
             body: body.clone(),
             model,
@@ -246,9 +246,10 @@ impl StreamOptions {
     }
 }
 
-fn model(body: &[u8], found: &Scan<'_>) -> Result<(Arc<str>, Range<usize>), WireError> {
+/// The name of the model, and where it lies.
+pub(super) fn model(body: &[u8], written: Option<&RawValue>) -> Result<(Arc<str>, Range<usize>), WireError> {
     let refused = |got: &str| WireError::invalid("model", "the name of a model", got);
-    let written = found.written(Field::Model).ok_or_else(|| refused("nothing"))?;
+    let written = written.ok_or_else(|| refused("nothing"))?;
     match serde_json::from_str::<String>(written.get()) {
         Ok(name) if !name.trim().is_empty() => Ok((name.into(), span(body, written))),
         _ => Err(refused(&json::shown(written.get()))),
@@ -272,13 +273,12 @@ fn number(
     }
 }
 
-fn integer(
-    found: &Scan<'_>,
-    field: Field,
+pub(super) fn integer(
+    value: Option<&RawValue>,
     name: &str,
     range: RangeInclusive<i64>,
 ) -> Result<Option<i64>, WireError> {
-    let Some(value) = found.get(field) else { return Ok(None) };
+    let Some(value) = value else { return Ok(None) };
     match serde_json::from_str::<i64>(value.get()) {
         Ok(number) if range.contains(&number) => Ok(Some(number)),
         _ => {
@@ -375,7 +375,7 @@ fn snake_case(body: &[u8]) -> Result<Bytes, WireError> {
 }
 
 /// The members of an object as they were written.
-struct Members<'a>(Vec<(&'a RawValue, &'a RawValue)>);
+pub(super) struct Members<'a>(pub(super) Vec<(&'a RawValue, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -157,7 +157,7 @@ impl<'de> Visitor<'de> for RequestVisitor {
 }
 
 /// Which of two equal keys counts differs among parsers, so a request that has them would not mean one thing.
-fn twice(name: &str) -> WireError {
+pub(super) fn twice(name: &str) -> WireError {
     let also = match name {
         "max_tokens" => " (maxTokens is the same field)",
         "top_p" => " (topP is the same field)",

@@ -9,7 +9,8 @@ use testkit::{Answer, Behaviour, FakeProvider};
 
 /// A model provider on 127.0.0.1 that misbehaves as told.
 ///
-/// Speaks `/v1/chat/completions`, `/v1/models` (OpenAI), `/api/chat`, `/api/tags` (Ollama). The behaviour can be
+/// Speaks `/v1/chat/completions`, `/v1/embeddings`, `/v1/models` (OpenAI), `/api/chat`, `/api/embed`, `/api/tags`
+/// (Ollama). The behaviour can be
 /// changed while it runs with `POST /__control`; `GET /__requests` and `GET /__disconnects` tell what was seen.
 #[derive(Debug, Parser)]
 #[command(version)]

@@ -2,4 +2,5 @@
 
 mod answers;
 mod collector;
+mod embeddings;
 mod request;
