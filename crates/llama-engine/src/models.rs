@@ -8,18 +8,18 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use llm_wire::openai::ModelEntry;
+use llm_wire::openai::{EmbeddingInput, EmbeddingsRequest, ModelEntry};
 use model_store::{ModelState, ModelStore, StoreError};
 use parking_lot::Mutex;
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::EngineError;
-use crate::batcher::{Event, Grammar, Job, Output};
+use crate::batcher::{Event, Grammar, Job, Output, Token};
 use crate::llama::{self, Model};
 use crate::memory::{self, DeviceMemory};
 use crate::prepare::{Prepared, Structure, prepare};
-use crate::request::{ChatJob, EmbeddingRequest, EmbeddingText, Sampling};
+use crate::request::{ChatJob, Sampling};
 use crate::stats::{ModelSnapshot, Stats};
 use crate::worker::{self, EmbeddingJob, Load, Loaded, Options, Shared, Work};
 
@@ -131,19 +131,20 @@ impl Models {
     /// Everything that keeps it from doing so; see [`EngineError`].
     pub async fn embed(
         &self,
-        request: EmbeddingRequest,
+        request: &EmbeddingsRequest,
         deadline: Option<Instant>,
     ) -> Result<Embeddings, EngineError> {
-        let (entry, place) = self.enter(&request.model, 1).await?;
+        let inputs = request.input()?;
+        let (entry, place) = self.enter(request.model(), 1).await?;
         let model = entry.loaded().await?.model;
-        let dimensions = request.dimensions;
+        let dimensions = request.dimensions().and_then(|dimensions| usize::try_from(dimensions).ok());
         if let Some(wanted) = dimensions.filter(|wanted| *wanted > model.dimensions()) {
             return Err(EngineError::invalid(
                 "dimensions",
                 format!("dimensions: expected at most {} for this model, got {wanted}", model.dimensions()),
             ));
         }
-        let texts = blocking(move || tokens_of(&model, request.texts)).await?;
+        let texts = blocking(move || tokens_of(&model, inputs)).await?;
         let prompt_tokens = texts.iter().map(Vec::len).sum();
         let (output, answer) = oneshot::channel();
         entry.ask(Work::Embedding(EmbeddingJob { texts, output, deadline, place: Some(place) }))?;
@@ -390,26 +391,30 @@ fn ended_early() -> EngineError {
     }
 }
 
-fn tokens_of(model: &Model, texts: Vec<EmbeddingText>) -> Result<Vec<Vec<i32>>, EngineError> {
+/// The tokens of each text, at least one and no more than fit.
+fn tokens_of(model: &Model, texts: Vec<EmbeddingInput>) -> Result<Vec<Vec<Token>>, EngineError> {
     let vocabulary = model.vocabulary_size();
-    let tokens = |(index, text): (usize, EmbeddingText)| {
+    let tokens = |(index, text): (usize, EmbeddingInput)| {
+        let param = format!("input[{index}]");
         let tokens = match text {
-            EmbeddingText::Text(text) => model.tokenize_text(&text),
-            EmbeddingText::Tokens(tokens) => tokens,
+            EmbeddingInput::Text(text) => model.tokenize_text(&text),
+            EmbeddingInput::Tokens(tokens) => {
+                let known =
+                    |token: u32| Token::try_from(token).ok().filter(|_| (token as usize) < vocabulary);
+                let unknown = |token| {
+                    let message = format!("{param}: expected token numbers below {vocabulary}, got {token}");
+                    EngineError::invalid(param.clone(), message)
+                };
+                tokens
+                    .into_iter()
+                    .map(|token| known(token).ok_or_else(|| unknown(token)))
+                    .collect::<Result<_, _>>()?
+            }
         };
-        if let Some(token) =
-            tokens.iter().find(|token| usize::try_from(**token).map_or(true, |token| token >= vocabulary))
-        {
-            return Err(EngineError::invalid(
-                format!("input[{index}]"),
-                format!("input[{index}]: expected token numbers below {vocabulary}, got {token}"),
-            ));
-        }
         match tokens.len() {
-            0 => Err(EngineError::invalid(
-                format!("input[{index}]"),
-                format!("input[{index}]: expected some text, got none"),
-            )),
+            0 => {
+                Err(EngineError::invalid(param.clone(), format!("{param}: expected some text, got no token")))
+            }
             length if length > model.embedding_tokens() => {
                 Err(EngineError::InputTooLong { index, tokens: length, limit: model.embedding_tokens() })
             }

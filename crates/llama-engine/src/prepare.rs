@@ -42,6 +42,7 @@ pub fn prepare(
     Ok(Prepared { prompt, grammar: None })
 }
 
+/// Soon.
 #[derive(Debug, Clone)]
 pub enum Constraint {}
 impl crate::batcher::Grammar for Constraint {

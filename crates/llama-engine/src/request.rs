@@ -83,26 +83,6 @@ pub enum Format {
     },
 }
 
-/// A text to embed.
-#[derive(Debug, Clone, PartialEq)]
-pub enum EmbeddingText {
-    /// Text.
-    Text(String),
-    /// Its tokens, as the model's own vocabulary numbers them.
-    Tokens(Vec<Token>),
-}
-
-/// An embedding request as the engine understands it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct EmbeddingRequest {
-    /// A catalogue name or the absolute path of a `.gguf` file.
-    pub model: String,
-    /// At least one.
-    pub texts: Vec<EmbeddingText>,
-    /// How much of each vector is wanted; `None`: all.
-    pub dimensions: Option<usize>,
-}
-
 /// The tools of a request as its client wrote them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ToolFields {

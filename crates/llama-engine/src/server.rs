@@ -19,8 +19,8 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
-use llm_wire::openai::{self, ChatRequest};
-use serde::Serialize;
+use llm_wire::openai::{self, ChatRequest, EmbeddingsRequest};
+use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -28,11 +28,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::EngineError;
 use crate::answer::{self, Heading};
-use crate::models::Models;
+use crate::memory::DeviceMemory;
+use crate::models::{Embeddings, Models};
 use crate::request::ChatJob;
 use crate::socket::Socket;
 use crate::threads::Threads;
-use crate::worker::Shared;
+use crate::worker::{KvType, Options, Shared};
 
 /// A million tokens of prompt are some 4 MB; more than this is no conversation. In bytes.
 const MAX_BODY_BYTES: usize = 32 << 20;
@@ -161,6 +162,8 @@ impl Server {
     async fn respond(&self, request: Request<Incoming>) -> Response<Body> {
         let result = match (request.method(), request.uri().path()) {
             (&Method::POST, "/v1/chat/completions") => self.chat(request).await,
+            (&Method::POST, "/v1/embeddings") => self.embed(request).await,
+            (&Method::POST, "/v1/memory") => self.memory(request).await,
             (&Method::GET, "/v1/models") => Ok(json(openai::model_list(&self.models.available()))),
             (&Method::GET, "/v1/stats") => {
                 let models = self.models.loaded(std::time::Instant::now());
@@ -183,6 +186,36 @@ impl Server {
     fn threads(&self) -> Threads {
         self.shared.threads_now();
         self.shared.threads.lock().threads()
+    }
+
+    async fn embed(&self, request: Request<Incoming>) -> Result<Response<Body>, EngineError> {
+        self.shared.stats.requests.fetch_add(1, Ordering::Relaxed);
+        let deadline = deadline(request.headers())?;
+        let request = EmbeddingsRequest::parse(read(request.into_body()).await?)?;
+        let Embeddings { vectors, prompt_tokens } = self.models.embed(&request, deadline).await?;
+        let (model, encoding) = (request.model(), request.encoding());
+        Ok(json(openai::embeddings_answer(model, &vectors, encoding, prompt_tokens as u64)))
+    }
+
+    async fn memory(&self, request: Request<Incoming>) -> Result<Response<Body>, EngineError> {
+        let body = read(request.into_body()).await?;
+        let asked: MemoryQuestion = serde_json::from_slice(&body).map_err(|error| EngineError::Invalid {
+            message: format!("expected {{\"model\": NAME}} and optionally context_tokens, kv_type, gpu_layers and parallel: {error}"),
+            param: None,
+        })?;
+        let own = self.shared.options;
+        let options = Options {
+            context_tokens: asked.context_tokens.unwrap_or(own.context_tokens).max(1),
+            kv_type: asked.kv_type.unwrap_or(own.kv_type),
+            gpu_layers: asked.gpu_layers.or(own.gpu_layers),
+            lanes: asked.parallel.unwrap_or(own.lanes).max(1),
+            ..own
+        };
+        let devices = self.models.project(&asked.model, options).await?;
+        let sum = |part: fn(&DeviceMemory) -> u64| devices.iter().map(part).sum::<u64>();
+        let (weights, cache, compute) =
+            (sum(|device| device.weights), sum(|device| device.cache), sum(|device| device.compute));
+        document(&MemoryAnswer { weights, cache, compute, total: weights + cache + compute, devices })
     }
 
     async fn chat(&self, request: Request<Incoming>) -> Result<Response<Body>, EngineError> {
@@ -208,6 +241,28 @@ impl Server {
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         Ok(response)
     }
+}
+
+/// A question for the memory that a model would take.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MemoryQuestion {
+    model: String,
+    context_tokens: Option<usize>,
+    kv_type: Option<KvType>,
+    gpu_layers: Option<u32>,
+    /// Requests that run at a time.
+    parallel: Option<usize>,
+}
+
+/// llama.cpp's own projection. All in bytes.
+#[derive(Debug, Serialize)]
+struct MemoryAnswer {
+    weights: u64,
+    cache: u64,
+    compute: u64,
+    total: u64,
+    devices: Vec<DeviceMemory>,
 }
 
 /// When the caller stops waiting, by its `x-uat-timeout-ms` header: the milliseconds that it will still wait.

@@ -49,8 +49,9 @@ impl Options {
 }
 
 /// How keys and values of the context are kept: smaller types hold more tokens per MiB, less exactly.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
 #[value(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum KvType {
     /// 16 bits each.
     #[default]

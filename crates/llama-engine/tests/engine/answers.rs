@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::json;
 
-use crate::harness::{Engine, text_of};
+use crate::harness::{Engine, body, document, text_of};
 
 #[tokio::test]
 async fn a_question_is_answered_with_usage() {
@@ -112,4 +112,107 @@ async fn characters_of_several_tokens_arrive_whole() {
     let stream = client.stream(json!({"messages": messages, "max_tokens": 40})).await;
     let text = text_of(&stream.chunks().await);
     assert!(text.chars().any(|character| character.len_utf8() > 2), "{text:?}");
+}
+
+#[tokio::test]
+async fn several_choices_come_in_one_answer_and_the_prompt_is_read_once() {
+    let engine = Engine::start(&[]).await;
+    let mut client = engine.client().await;
+    let messages = json!([{"role": "user", "content": "Write about anything. ".repeat(20)}]);
+    let fields = json!({"n": 3, "temperature": 1, "seed": 4, "max_tokens": 8, "messages": messages});
+    let (status, answer) = client.chat(fields.clone()).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let choices = answer["choices"].as_array().expect("choices");
+    let texts: Vec<_> =
+        choices.iter().map(|choice| choice["message"]["content"].as_str().expect("text")).collect();
+    assert_eq!(
+        choices.iter().map(|choice| choice["index"].as_u64()).collect::<Vec<_>>(),
+        [Some(0), Some(1), Some(2)]
+    );
+    assert!(texts[0] != texts[1] && texts[1] != texts[2], "{texts:?}");
+    assert!(answer["usage"]["completion_tokens"].as_u64() <= Some(24));
+    let stats = engine.stats().await;
+    let (prompt, cached) = (stats["prompt_tokens"].as_u64(), stats["cached_tokens"].as_u64());
+    assert!(cached > prompt.map(|prompt| prompt / 2), "{stats}");
+    let chunks = client.stream(fields).await.chunks().await;
+    for index in 0..3 {
+        let of = chunks.iter().filter(|chunk| chunk["choices"][0]["index"] == index);
+        assert!(of.clone().any(|chunk| !chunk["choices"][0]["finish_reason"].is_null()));
+        let text: String = of.filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
+        assert!(!text.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn probabilities_are_told_where_they_are_asked_for() {
+    let engine = Engine::start(&[]).await;
+    let mut client = engine.client().await;
+    let (_, answer) = client.chat(json!({"logprobs": true, "top_logprobs": 3, "max_tokens": 6})).await;
+    let content = answer["choices"][0]["logprobs"]["content"].as_array().expect("logprobs");
+    assert_eq!(content.len() as u64, answer["usage"]["completion_tokens"].as_u64().expect("a count"));
+    let text: String = content.iter().filter_map(|token| token["token"].as_str()).collect();
+    assert_eq!(answer["choices"][0]["message"]["content"], text);
+    for token in content {
+        // At temperature 0 the likeliest is chosen.
+        assert_eq!(token["top_logprobs"][0]["token"], token["token"]);
+        assert!(token["logprob"].as_f64().expect("a number") <= 0.0);
+        assert_eq!(token["top_logprobs"].as_array().map(Vec::len), Some(3));
+    }
+    let (_, silent) = client.chat(json!({})).await;
+    assert!(silent["choices"][0].get("logprobs").is_none());
+}
+
+#[tokio::test]
+async fn a_bias_and_penalties_change_the_answer() {
+    let engine = Engine::start(&[]).await;
+    let mut client = engine.client().await;
+    let (plain, _) = client.answer(json!({"max_tokens": 1})).await;
+    // The numbers of some tokens, whatever they stand for.
+    let bias: serde_json::Map<_, _> = (100..400).map(|token| (token.to_string(), json!(100))).collect();
+    assert_ne!(client.answer(json!({"max_tokens": 1, "logit_bias": bias})).await.0, plain);
+    let repetitive =
+        json!([{"role": "user", "content": "Say the word yes a hundred times: yes yes yes yes yes yes"}]);
+    let plain = client.answer(json!({"messages": repetitive, "max_tokens": 40})).await.0;
+    let penalised =
+        client.answer(json!({"messages": repetitive, "max_tokens": 40, "frequency_penalty": 2})).await.0;
+    assert_ne!(plain, penalised);
+}
+
+#[tokio::test]
+async fn a_prompt_that_begins_like_an_earlier_one_is_not_read_again() {
+    let engine = Engine::start(&[]).await;
+    let mut client = engine.client().await;
+    let ask = |question: &str| {
+        let system = "You are a helpful assistant that knows a lot about cities. ".repeat(20);
+        json!({"messages": [{"role": "system", "content": system}, {"role": "user", "content": question}]})
+    };
+    let (_, first) = client.chat(ask("What is the capital of France?")).await;
+    assert_eq!(first["usage"]["prompt_tokens_details"]["cached_tokens"], 0);
+    let (_, second) = client.chat(ask("What is the capital of Italy?")).await;
+    let cached = second["usage"]["prompt_tokens_details"]["cached_tokens"].as_u64().expect("a count");
+    assert!(cached > 200, "{second}");
+    // And it says what an engine says that has seen nothing before.
+    let fresh = Engine::start(&[]).await.client().await.chat(ask("What is the capital of Italy?")).await.1;
+    assert_eq!(second["choices"][0]["message"]["content"], fresh["choices"][0]["message"]["content"]);
+}
+
+#[tokio::test]
+async fn a_request_whose_caller_has_stopped_waiting_ends() {
+    let engine = Engine::start(&[]).await;
+    let mut client = engine.client().await;
+    let messages = json!([{"role": "user", "content": "Count from 1 to 5000, one number per line: 1"}]);
+    let long = body(json!({"messages": messages, "max_tokens": 7000}));
+    let (status, answer) = document(client.post_with(&[("x-uat-timeout-ms", "300")], long).await).await;
+    assert_eq!(
+        (status, answer["error"]["uat_code"].as_str()),
+        (StatusCode::GATEWAY_TIMEOUT, Some("UAT_TIMEOUT"))
+    );
+    let stats = engine.stats().await;
+    assert_eq!((stats["late"].as_u64(), stats["active"].as_u64()), (Some(1), Some(0)));
+    let (status, answer) =
+        document(client.post_with(&[("x-uat-timeout-ms", "soon")], body(json!({}))).await).await;
+    assert_eq!(
+        (status, answer["error"]["param"].as_str()),
+        (StatusCode::BAD_REQUEST, Some("x-uat-timeout-ms"))
+    );
 }

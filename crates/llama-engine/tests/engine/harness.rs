@@ -124,9 +124,28 @@ impl Client {
     }
 
     pub(crate) async fn post(&mut self, body: impl Into<Bytes>) -> Response<Incoming> {
-        let request = Request::post("/v1/chat/completions").header("host", "engine");
+        self.post_with(&[], body).await
+    }
+
+    /// The same with these headers.
+    pub(crate) async fn post_with(
+        &mut self,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Response<Incoming> {
+        let mut request = Request::post("/v1/chat/completions").header("host", "engine");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         let request = request.body(Full::new(body.into())).expect("a request");
         self.sender.send_request(request).await.expect("answers")
+    }
+
+    /// A document to another path.
+    pub(crate) async fn ask(&mut self, path: &str, fields: Value) -> (StatusCode, Value) {
+        let request = Request::post(path).header("host", "engine");
+        let request = request.body(Full::new(Bytes::from(fields.to_string()))).expect("a request");
+        document(self.sender.send_request(request).await.expect("answers")).await
     }
 
     /// A chat with these fields; greedy and short unless they say otherwise.
@@ -154,7 +173,8 @@ impl Client {
     }
 }
 
-fn body(fields: Value) -> String {
+/// A chat request with these fields; greedy and short unless they say otherwise.
+pub(crate) fn body(fields: Value) -> String {
     let mut body = json!({
         "model": MODEL,
         "messages": [{"role": "user", "content": "What is the capital of France?"}],
@@ -166,7 +186,7 @@ fn body(fields: Value) -> String {
     body.to_string()
 }
 
-async fn document(response: Response<Incoming>) -> (StatusCode, Value) {
+pub(crate) async fn document(response: Response<Incoming>) -> (StatusCode, Value) {
     let status = response.status();
     let body = response.into_body().collect().await.expect("a whole body").to_bytes();
     (status, serde_json::from_slice(&body).expect("JSON"))

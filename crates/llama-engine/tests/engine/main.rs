@@ -3,7 +3,9 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
 
 mod answers;
+mod embeddings;
 mod faults;
 mod harness;
 mod life;
+mod memory;
 mod sharing;
