@@ -72,6 +72,14 @@ export declare interface CoordinatorStats {
   p99OverheadUs: number
 }
 
+/** The vectors of some texts. */
+export declare interface Embeddings {
+  /** One for each text, in their order. */
+  embeddings: Array<Float32Array>
+  /** Of all texts together, as the endpoint counted them. */
+  promptTokens: number
+}
+
 /** What is known of one endpoint. */
 export declare interface EndpointHealth {
   /** Its name. */
@@ -94,6 +102,8 @@ export declare class FastLlmCoordinator {
   constructor(options: FastLlmCoordinatorOptions)
   /** Asks for a whole answer. `request` is a chat-completion request as JSON in UTF-8. */
   route(request: Uint8Array, cancel?: CancelHandle | undefined | null, timeoutMs?: number | undefined | null): Promise<Completion>
+  /** Asks for one vector for each of the texts. */
+  embed(model: string, input: Array<string>, cancel?: CancelHandle | undefined | null, timeoutMs?: number | undefined | null): Promise<Embeddings>
   /** Asks for a streamed answer; resolves when its first content is there. `request` says `"stream": true`. */
   stream(request: Uint8Array, cancel: CancelHandle, timeoutMs?: number | undefined | null): Promise<ChatStream>
   /** What is known of each endpoint. */

@@ -1,7 +1,7 @@
 import { onAbort } from '../abort.js';
 import { describeValue, UniversalAiError } from '../errors.js';
-import type { BackendStream, CallOptions, Completion, FastLLMCoordinatorBackend, PreparedRequest } from '../services/fast-llm-coordinator-backend.js';
-import type { ChatChunk, CoordinatorStats, EndpointHealth, GatewayConfig, RoutingReport } from '../services/fast-llm-coordinator-types.js';
+import type { BackendStream, CallOptions, Completion, FastLLMCoordinatorBackend, PreparedEmbeddings, PreparedRequest } from '../services/fast-llm-coordinator-backend.js';
+import type { ChatChunk, CoordinatorStats, EmbedResponse, EndpointHealth, GatewayConfig, RoutingReport } from '../services/fast-llm-coordinator-types.js';
 import type { CancelHandle, ChatStream, FastLlmCoordinator } from './binding.js';
 import { fromNative } from './errors.js';
 import type { NativeBinding } from './loader.js';
@@ -18,20 +18,30 @@ export class NativeFastLLMCoordinator implements FastLLMCoordinatorBackend {
     this.#native = attempt(() => new binding.FastLlmCoordinator({ ...source, engineSearch }));
   }
 
-  async route(request: PreparedRequest, { signal, timeoutMs }: CallOptions): Promise<Completion> {
+  async route(request: PreparedRequest, options: CallOptions): Promise<Completion> {
+    const { body, routing } = await this.#whole(options, cancel => this.#native.route(Buffer.from(request.json), cancel, options.timeoutMs));
+    return { body: JSON.parse(body.toString('utf8')) as Record<string, unknown>, routing };
+  }
+
+  async embed({ model, input }: PreparedEmbeddings, options: CallOptions): Promise<EmbedResponse> {
+    const { embeddings, promptTokens } = await this.#whole(options, cancel => this.#native.embed(model, input, cancel, options.timeoutMs));
+    return { embeddings, usage: { prompt_tokens: promptTokens } };
+  }
+
+  stream(request: PreparedRequest, options: CallOptions): BackendStream {
+    return new NativeStream(this.#binding, this.#native, request, options);
+  }
+
+  /** A call that the signal ends while it waits for its answer. */
+  async #whole<T>({ signal }: CallOptions, ask: (cancel: CancelHandle | undefined) => Promise<T>): Promise<T> {
     const cancelling = signal === undefined ? undefined : new Cancelling(this.#binding, signal);
     try {
-      const { body, routing } = await this.#native.route(Buffer.from(request.json), cancelling?.handle, timeoutMs);
-      return { body: JSON.parse(body.toString('utf8')) as Record<string, unknown>, routing };
+      return await ask(cancelling?.handle);
     } catch (error) {
       throw fromNative(error, signal);
     } finally {
       cancelling?.release();
     }
-  }
-
-  stream(request: PreparedRequest, options: CallOptions): BackendStream {
-    return new NativeStream(this.#binding, this.#native, request, options);
   }
 
   health(): EndpointHealth[] {

@@ -1,10 +1,16 @@
-import type { ChatChunk, CoordinatorStats, EndpointHealth, RoutingReport } from './fast-llm-coordinator-types.js';
+import type { ChatChunk, CoordinatorStats, EmbedResponse, EndpointHealth, RoutingReport } from './fast-llm-coordinator-types.js';
 
 /** A request that has passed the wrapper's checks, frozen as JSON at the time of the call. */
 export interface PreparedRequest {
   model: string;
   /** The request as one JSON document with OpenAI's snake_case names, without `stream`. */
   json: string;
+}
+
+/** Texts to be embedded that have passed the wrapper's checks: at least one, none of them empty. */
+export interface PreparedEmbeddings {
+  model: string;
+  input: string[];
 }
 
 /** Checked options of one call. */
@@ -41,6 +47,7 @@ export interface FastLLMCoordinatorBackend {
   route(request: PreparedRequest, options: CallOptions): Promise<Completion>;
   /** Does nothing before the first `next`. */
   stream(request: PreparedRequest, options: CallOptions): BackendStream;
+  embed(request: PreparedEmbeddings, options: CallOptions): Promise<EmbedResponse>;
   health(): EndpointHealth[];
   stats(): CoordinatorStats;
   /** Ends the calls under way with `UAT_CLOSED` and frees everything. */

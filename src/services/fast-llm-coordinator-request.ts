@@ -1,5 +1,5 @@
 import { invalidInput, UniversalAiError } from '../errors.js';
-import type { CallOptions, PreparedRequest } from './fast-llm-coordinator-backend.js';
+import type { CallOptions, PreparedEmbeddings, PreparedRequest } from './fast-llm-coordinator-backend.js';
 
 /** `function` is what `tool` was called before; old conversations hold it. */
 const ROLES = ['system', 'developer', 'user', 'assistant', 'tool', 'function'];
@@ -7,6 +7,8 @@ const ROLES = ['system', 'developer', 'user', 'assistant', 'tool', 'function'];
 const MOST_STOPS = 16;
 /** As many answers as OpenAI gives at once. */
 const MOST_ANSWERS = 128;
+/** As many texts as OpenAI embeds at once. */
+const MOST_INPUTS = 2048;
 /** Timers of Node and of the native core agree up to here; a longer wait (24.8 days) means "no limit of mine". */
 const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
 /** camelCase names that are accepted beside OpenAI's own. */
@@ -16,7 +18,7 @@ const ALIASES = [['maxTokens', 'max_tokens'], ['topP', 'top_p']] as const;
 export function prepareRequest(request: unknown): PreparedRequest {
   if (!isObject(request)) throw invalidInput('request', 'an object with `model` and `messages`', request);
   const { model, messages } = request;
-  if (typeof model !== 'string' || model.trim() === '') throw invalidInput('model', 'a non-empty string', model);
+  checkModel(model);
   if (!Array.isArray(messages) || messages.length === 0) throw invalidInput('messages', 'a non-empty array', messages);
   messages.forEach(checkMessage);
   const body = withoutAliases(request);
@@ -33,6 +35,21 @@ export function prepareRequest(request: unknown): PreparedRequest {
   return { model, json: toJson(body) };
 }
 
+/** Checks what is to be embedded and freezes it. */
+export function prepareEmbeddings(model: unknown, input: unknown): PreparedEmbeddings {
+  checkModel(model);
+  if (typeof input === 'string') {
+    if (input === '') throw invalidInput('input', 'a text that is not empty', input);
+    return { model, input: [input] };
+  }
+  if (!Array.isArray(input) || input.length === 0 || input.length > MOST_INPUTS) throw invalidInput('input', `a text, or an array of 1 to ${MOST_INPUTS} texts`, input);
+  // Not forEach, which passes over the holes of an array.
+  for (const [index, text] of input.entries()) {
+    if (typeof text !== 'string' || text === '') throw invalidInput(`input[${index}]`, 'a text that is not empty', text);
+  }
+  return { model, input: [...input] as string[] };
+}
+
 /** Checks the options of a call. */
 export function prepareOptions(options: unknown): CallOptions {
   if (options === undefined) return {};
@@ -44,6 +61,10 @@ export function prepareOptions(options: unknown): CallOptions {
   }
   if (cache !== undefined && typeof cache !== 'boolean') throw invalidInput('options.cache', 'a boolean', cache);
   return { signal, timeoutMs: timeoutMs === undefined ? undefined : Math.min(timeoutMs, LONGEST_TIMEOUT_MS) };
+}
+
+function checkModel(model: unknown): asserts model is string {
+  if (typeof model !== 'string' || model.trim() === '') throw invalidInput('model', 'a non-empty string', model);
 }
 
 function checkMessage(message: unknown, index: number): void {

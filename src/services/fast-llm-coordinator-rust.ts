@@ -4,9 +4,9 @@ import { TypeScriptFastLLMCoordinator } from '../fallback/fast-llm-coordinator/c
 import { NativeFastLLMCoordinator } from '../native/fast-llm-coordinator.js';
 import { selectBackend } from '../native/loader.js';
 import type { FastLLMCoordinatorBackend } from './fast-llm-coordinator-backend.js';
-import { prepareOptions, prepareRequest } from './fast-llm-coordinator-request.js';
+import { prepareEmbeddings, prepareOptions, prepareRequest } from './fast-llm-coordinator-request.js';
 import { ChatStream } from './fast-llm-coordinator-stream.js';
-import type { ChatChunk, ChatRequest, ChatResponse, CoordinatorStats, EndpointHealth, GatewayConfig, RouteCallOptions, StreamCallOptions } from './fast-llm-coordinator-types.js';
+import type { ChatChunk, ChatRequest, ChatResponse, CoordinatorStats, EmbedCallOptions, EmbedResponse, EndpointHealth, GatewayConfig, RouteCallOptions, StreamCallOptions } from './fast-llm-coordinator-types.js';
 
 export type { BackendInfo } from '../backend.js';
 export { UniversalAiError, type ErrorCode, type UniversalAiErrorOptions } from '../errors.js';
@@ -77,12 +77,14 @@ export class FastLLMCoordinator {
   }
 
   /**
-   * Embeddings are not part of either backend.
+   * Asks for one vector for each text, at most 2048 of them. Nothing is cut: a text that is too long for the model is an error.
    *
-   * @throws {UniversalAiError} `UAT_UNSUPPORTED`.
+   * @throws {UniversalAiError} As {@link route}.
    */
-  async embed(_model: string, _input: string | string[], _options?: { signal?: AbortSignal }): Promise<{ embeddings: Float32Array[]; usage: { prompt_tokens: number } }> {
-    throw new UniversalAiError('UAT_UNSUPPORTED', `embed: the ${this.backend.kind} backend has no embeddings; ask the endpoint itself (POST /v1/embeddings, or /api/embed of Ollama)`);
+  async embed(model: string, input: string | string[], options?: EmbedCallOptions): Promise<EmbedResponse> {
+    const prepared = prepareEmbeddings(model, input);
+    const call = prepareOptions(options);
+    return await this.#open().embed(prepared, call);
   }
 
   /** What passive observation says of each endpoint. Before the first call only configured endpoints are known. */

@@ -87,6 +87,14 @@ export interface GatewayConfig {
   [section: string]: unknown;
 }
 
+/** The vectors of {@link FastLLMCoordinator.embed}. */
+export interface EmbedResponse {
+  /** One for each text, in their order. */
+  embeddings: Float32Array[];
+  /** Tokens of all texts together, as the endpoint counted them; 0 where it does not count. */
+  usage: { prompt_tokens: number };
+}
+
 /** What passive observation says of one endpoint. */
 export interface EndpointHealth {
   endpoint: string;
@@ -130,3 +138,6 @@ export interface RouteCallOptions {
 
 /** Options of {@link FastLLMCoordinator.stream}. */
 export type StreamCallOptions = Omit<RouteCallOptions, 'cache'>;
+
+/** Options of {@link FastLLMCoordinator.embed}. */
+export type EmbedCallOptions = Pick<RouteCallOptions, 'signal'>;

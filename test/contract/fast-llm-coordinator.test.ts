@@ -59,6 +59,12 @@ function thrownBy(call: () => unknown): UniversalAiError {
   throw new Error('expected an error');
 }
 
+/** The vector that the fake makes of a text. */
+function vectorOf(text: string, dimensions = 8): Float32Array {
+  const bytes = Buffer.from(text);
+  return Float32Array.from({ length: dimensions }, (_, at) => bytes[at % bytes.length]! / 256);
+}
+
 let [a, b] = [undefined as unknown as FakeProvider, undefined as unknown as FakeProvider];
 beforeAll(async () => {
   [a, b] = await Promise.all([FakeProvider.start(), FakeProvider.start()]);
@@ -169,6 +175,105 @@ eachBackend(backend => {
       const chunk = (delta: object, finish_reason: string | null): string => `data: ${JSON.stringify({ id: 'x', choices: [{ index: 0, delta, finish_reason }] })}\n\n`;
       const { url } = await answering('text/event-stream', chunk({ content: 'Hi' }, null) + chunk({}, 'stop'));
       expect(textOf(await collect(coordinator(at(url)).stream(REQUEST)))).toBe('Hi');
+    });
+  });
+
+  describe('embeddings', () => {
+    const TEXTS = ['sky', 'Grüße 🌍'];
+    const VECTORS = { embeddings: TEXTS.map(text => vectorOf(text)), usage: { prompt_tokens: 14 } };
+
+    it.each(['openai', 'ollama'])('are one vector for each text, from an endpoint that speaks %s', async protocol => {
+      const one = coordinator(at({ url: a.baseUrl, protocol }));
+      expect(await one.embed('m', TEXTS)).toEqual(VECTORS);
+      expect(await one.embed('m', 'sky')).toEqual({ embeddings: [vectorOf('sky')], usage: { prompt_tokens: 7 } });
+      const [sent] = await a.requests(2);
+      const asked = { model: 'm-at-a', input: TEXTS };
+      if (protocol === 'ollama') {
+        expect(sent?.path).toBe('/api/embed');
+        expect(JSON.parse(sent!.body)).toEqual({ ...asked, truncate: false });
+      } else {
+        expect(sent?.path).toBe('/v1/embeddings');
+        expect(JSON.parse(sent!.body)).toEqual({ ...asked, encoding_format: 'base64' });
+      }
+      expect(one.stats()).toMatchObject({ requests: 2, errors: 0, inFlight: 0 });
+    });
+
+    it('come from a server that knows no base64 too, and in the order of their index', async () => {
+      await a.reset({ behaviour: 'vectors', base64: false });
+      expect(await coordinator(at(a.baseUrl)).embed('m', TEXTS)).toEqual(VECTORS);
+      const { url } = await answering('application/json', JSON.stringify({ data: [{ index: 1, embedding: [1, 0.1] }, { index: 0, embedding: [0, -1e30] }] }));
+      expect(await coordinator(at(url)).embed('m', TEXTS)).toEqual({ embeddings: [Float32Array.of(0, -1e30), Float32Array.of(1, 0.1)], usage: { prompt_tokens: 0 } });
+    });
+
+    const faults: [string, Behaviour, string][] = [
+      ['answers 503', { behaviour: 'status', code: 503 }, 'UAT_UPSTREAM'],
+      ['has no such path', { behaviour: 'status', code: 404 }, 'UAT_MODEL_NOT_FOUND'],
+      ['hangs', { behaviour: 'hang' }, 'UAT_TIMEOUT'],
+      ['closes without an answer', { behaviour: 'close_before_response' }, 'UAT_UPSTREAM'],
+      ['cuts its answer', { behaviour: 'cut_after', chunks: 1 }, 'UAT_UPSTREAM'],
+      ['hides an error in a 200', { behaviour: 'error_inside200' }, 'UAT_UPSTREAM'],
+      ['sends garbage', { behaviour: 'garbage' }, 'UAT_UPSTREAM'],
+      ['leaves a vector out', { behaviour: 'vectors', missing: 1 }, 'UAT_UPSTREAM'],
+    ];
+    it.each(faults)('an endpoint that %s is replaced, and is an error where it is the only one', async (_, fault, code) => {
+      await a.reset(fault);
+      const faulty = { url: a.baseUrl, first_token_timeout_ms: 150, total_timeout_ms: 150 };
+      const one = coordinator(at(faulty, b.baseUrl));
+      expect(await one.embed('m', TEXTS)).toEqual(VECTORS);
+      expect(one.stats()).toMatchObject({ requests: 1, errors: 0, failovers: 1, inFlight: 0 });
+      expect(await errorOf(coordinator(at(faulty)).embed('m', TEXTS))).toMatchObject({ code, details: { attempts: expect.anything() } });
+    });
+
+    it.each([
+      ['two entries with one index', [{ index: 0, embedding: [1] }, { index: 0, embedding: [1] }]],
+      ['bytes that are no numbers', [{ embedding: 'AAAA' }, { embedding: 'AAAA' }]],
+      ['a number that is none', [{ embedding: 'AADAfw==' }, { embedding: 'AADAfw==' }]],
+      ['a word among numbers', [{ embedding: [1, 'x'] }, { embedding: [1, 2] }]],
+    ])('%s are an answer that is none', async (_, data) => {
+      const { url } = await answering('application/json', JSON.stringify({ data }));
+      expect(await errorOf(coordinator(at(url)).embed('m', TEXTS))).toMatchObject({ code: 'UAT_UPSTREAM', retryable: true });
+    });
+
+    it('are not asked for where the model is unknown', async () => {
+      expect(await errorOf(coordinator(at(a.baseUrl)).embed('nn', 'sky'))).toMatchObject({ code: 'UAT_MODEL_NOT_FOUND', retryable: false });
+      expect(await a.requestCount()).toBe(0);
+    });
+
+    it('end with their signal, which closes the upstream', async () => {
+      await a.reset({ behaviour: 'hang' });
+      const one = coordinator(at(a.baseUrl));
+      const controller = new AbortController();
+      const failing = errorOf(one.embed('m', 'sky', { signal: controller.signal }));
+      await a.requests(1);
+      controller.abort(new Error('changed my mind'));
+      expect(await failing).toMatchObject({ code: 'UAT_CANCELLED', cause: controller.signal.reason });
+      await a.disconnects(1, 1_000);
+      expect(one.stats()).toMatchObject({ errors: 0, inFlight: 0 });
+    });
+
+    it.each([
+      ['no model', ['', 'sky'], 'model'],
+      ['a model that is a number', [5, 'sky'], 'model'],
+      ['no input', ['m'], 'input'],
+      ['an empty text', ['m', ''], 'input'],
+      ['no texts', ['m', []], 'input'],
+      ['an empty text among others', ['m', ['sky', '']], 'input[1]'],
+      ['a number among texts', ['m', ['sky', NaN]], 'input[1]'],
+      ['a hole', ['m', Array(2)], 'input[0]'],
+      ['tokens', ['m', [1, 2]], 'input[0]'],
+      ['2049 texts', ['m', Array(2049).fill('sky')], 'input'],
+      ['a signal that is none', ['m', 'sky', { signal: {} }], 'options.signal'],
+    ])('%s is refused by name before anything is sent', async (_, args, field) => {
+      const one = coordinator(at(a.baseUrl));
+      const error = await errorOf((one.embed as (...args: unknown[]) => Promise<unknown>)(...args));
+      expect(error).toMatchObject({ code: 'UAT_INVALID_INPUT', retryable: false, details: { field } });
+      expect(await a.requestCount()).toBe(0);
+    });
+
+    it('are as many as OpenAI takes at once', async () => {
+      const { embeddings } = await coordinator(at(a.baseUrl)).embed('m', Array.from({ length: 2048 }, (_, at) => `t${at}`));
+      expect(embeddings.length).toBe(2048);
+      expect(embeddings[2047]).toEqual(vectorOf('t2047'));
     });
   });
 
@@ -515,7 +620,7 @@ eachBackend(backend => {
       const one = coordinator(at(a.baseUrl));
       await one.close();
       await one.close();
-      for (const error of [await errorOf(one.route(REQUEST)), ...[() => one.stream(REQUEST), () => one.health(), () => one.stats()].map(thrownBy)]) {
+      for (const error of [await errorOf(one.route(REQUEST)), await errorOf(one.embed('m', 'sky')), ...[() => one.stream(REQUEST), () => one.health(), () => one.stats()].map(thrownBy)]) {
         expect(error).toMatchObject({ code: 'UAT_CLOSED', retryable: false });
       }
     });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
-import { generateText, streamText } from 'ai';
+import { embed, generateText, streamText } from 'ai';
 import { Ollama } from 'ollama';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -30,6 +30,17 @@ afterAll(async () => {
 /** A small model may say anything, but at temperature 0 it knows this. */
 function expectAnswer(text: string): void {
   expect(text).toContain('Paris');
+}
+
+/** Whatever the model makes of a text: numbers that are not all alike, of length 1, and the same again for the same text. */
+function expectVector(vector: number[]): void {
+  expect(vector.length).toBeGreaterThan(8);
+  expect(new Set(vector).size).toBeGreaterThan(8);
+  expect(Math.hypot(...vector)).toBeCloseTo(1, 3);
+}
+
+function expectAlike(one: number[], other: number[]): void {
+  one.forEach((number, at) => expect(number).toBeCloseTo(other[at]!, 5));
 }
 
 describe('openai for Node', () => {
@@ -67,6 +78,43 @@ describe('openai for Node', () => {
   it('understands the error of a bad request', async () => {
     const failing = client().chat.completions.create({ ...request, temperature: 7 });
     await expect(failing).rejects.toMatchObject({ status: 400, param: 'temperature' });
+  });
+});
+
+describe('embeddings', () => {
+  const texts = ['The sky is blue.', 'Llamas hum.'];
+  /** What the official client of OpenAI makes of the base64 that it asks for by itself. */
+  const reference = async (): Promise<number[][]> => {
+    const client = new OpenAI({ baseURL: `${server}/v1`, apiKey: 'none', maxRetries: 0 });
+    const { data, usage } = await client.embeddings.create({ model: MODEL, input: texts });
+    expect(usage.prompt_tokens).toBeGreaterThan(4);
+    return data.map(({ embedding }) => [...embedding]);
+  };
+
+  it('come to openai for Node as base64 and as numbers', async () => {
+    const vectors = await reference();
+    vectors.forEach(expectVector);
+    const client = new OpenAI({ baseURL: `${server}/v1`, apiKey: 'none', maxRetries: 0 });
+    const { data } = await client.embeddings.create({ model: MODEL, input: texts[1]!, encoding_format: 'float' });
+    expectAlike(data[0]!.embedding, vectors[1]!);
+    await expect(client.embeddings.create({ model: MODEL, input: ['a', ''] })).rejects.toMatchObject({ status: 400, param: 'input[1]' });
+  });
+
+  it('come to ollama for Node on both paths', async () => {
+    const client = new Ollama({ host: server });
+    const vectors = await reference();
+    const { embeddings } = await client.embed({ model: MODEL, input: texts });
+    embeddings.forEach((vector, at) => expectAlike(vector, vectors[at]!));
+    const { embedding } = await client.embeddings({ model: MODEL, prompt: texts[0]! });
+    expectAlike(embedding, vectors[0]!);
+    await expect(client.embed({ model: MODEL, input: 'x', truncate: true })).rejects.toThrow('truncate');
+  });
+
+  it('come to the AI SDK', async () => {
+    const provider = createOpenAICompatible({ name: 'uat', baseURL: `${server}/v1` });
+    const { embedding, usage } = await embed({ model: provider.embeddingModel(MODEL), value: texts[0]!, maxRetries: 0 });
+    expectAlike(embedding, (await reference())[0]!);
+    expect(usage.tokens).toBeGreaterThan(2);
   });
 });
 

@@ -317,13 +317,13 @@ async fn embed(coordinator: &Coordinator, format: &str) -> Result<Bytes, Coordin
     let body = format!(r#"{{"model":"m","input":["@","A"],"encoding_format":"{format}"}}"#);
     let request = EmbeddingsRequest::parse(Bytes::from(body)).unwrap();
     let plan = RoutePlan::single("req_1", "m");
-    match coordinator.embed(&plan, &request, CallOptions::default()).await? {
-        Answer::Complete { body, report } => {
-            assert_eq!((&*report.request_id, &*report.model), ("req_1", "m"));
-            Ok(body)
-        }
-        Answer::Stream(_) => panic!("embeddings are not streamed"),
-    }
+    let Answer::Complete { body, report } =
+        coordinator.embed(&plan, &request, CallOptions::default()).await?
+    else {
+        unreachable!("embeddings are not streamed")
+    };
+    assert_eq!((&*report.request_id, &*report.model), ("req_1", "m"));
+    Ok(body)
 }
 
 #[tokio::test]

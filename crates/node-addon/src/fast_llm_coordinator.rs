@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use llm_wire::openai::ChatRequest;
+use llm_wire::openai::{ChatRequest, EmbeddingsRequest, Encoding, embeddings_vectors};
 use napi::Env;
-use napi::bindgen_prelude::{Buffer, PromiseRaw};
+use napi::bindgen_prelude::{Buffer, Float32Array, PromiseRaw};
 use napi_derive::napi;
 use runtime::{
     Answer, ChatOptions, ConfigSource, Outcome, Runtime, RuntimeError, UatConfig, process_environment,
@@ -74,14 +74,29 @@ impl FastLlmCoordinator {
         // Copied here: a JavaScript buffer that another thread drops is given back through the event loop.
         let request = Bytes::copy_from_slice(request);
         env.spawn_future(async move {
-            match call.answer(request).await? {
-                Answer::Complete { body, report } => {
-                    Ok(Completion { body: Vec::from(body).into(), routing: report.into() })
-                }
-                Answer::Stream(_) => {
-                    Err(Crossing::internal("a whole answer was asked for and a stream came").into())
-                }
-            }
+            let (body, report) = whole(call.chat(request).await?)?;
+            Ok(Completion { body: Vec::from(body).into(), routing: report.into() })
+        })
+    }
+
+    /// Asks for one vector for each of the texts.
+    #[napi(catch_unwind)]
+    pub fn embed<'env>(
+        &self,
+        env: &'env Env,
+        model: String,
+        input: Vec<String>,
+        cancel: Option<&CancelHandle>,
+        timeout_ms: Option<f64>,
+    ) -> napi::Result<PromiseRaw<'env, Embeddings>> {
+        let call = self.call(cancel, timeout_ms);
+        env.spawn_future(async move {
+            let (body, _) = whole(call.embed(&model, &input).await?)?;
+            let embedded = embeddings_vectors(&body).map_err(RuntimeError::from).map_err(Crossing::from)?;
+            Ok(Embeddings {
+                embeddings: embedded.vectors.into_iter().map(Float32Array::from).collect(),
+                prompt_tokens: number(embedded.prompt_tokens),
+            })
         })
     }
 
@@ -98,7 +113,7 @@ impl FastLlmCoordinator {
         let request = Bytes::copy_from_slice(request);
         let readers = self.readers.clone();
         env.spawn_future(async move {
-            match call.answer(request).await? {
+            match call.chat(request).await? {
                 Answer::Stream(answer) => Ok(ChatStream::read_ahead(answer, call, &readers)),
                 Answer::Complete { .. } => {
                     Err(Crossing::internal("a stream was asked for and a whole answer came").into())
@@ -163,21 +178,37 @@ struct Call {
 }
 
 impl Call {
-    async fn answer(&self, request: Bytes) -> Result<Answer, Crossing> {
-        let asked = async {
-            let request = ChatRequest::parse(request).map_err(RuntimeError::from)?;
-            let options = ChatOptions {
-                request_id: Some(Arc::clone(&self.request_id)),
-                timeout: self.timeout,
-                received: self.received,
-            };
-            Ok(self.runtime.chat(request, options).await?)
-        };
+    async fn chat(&self, request: Bytes) -> Result<Answer, Crossing> {
+        self.unless_ended(async { self.runtime.chat(ChatRequest::parse(request)?, self.options()).await })
+            .await
+    }
+
+    async fn embed(&self, model: &str, input: &[String]) -> Result<Answer, Crossing> {
+        self.unless_ended(async {
+            // The vectors cross as numbers of this width, so nothing is lost, and base64 is quicker to read.
+            let request = EmbeddingsRequest::of_texts(model, input, Encoding::Base64)?;
+            self.runtime.embed(request, self.options()).await
+        })
+        .await
+    }
+
+    fn options(&self) -> ChatOptions {
+        ChatOptions {
+            request_id: Some(Arc::clone(&self.request_id)),
+            timeout: self.timeout,
+            received: self.received,
+        }
+    }
+
+    async fn unless_ended(
+        &self,
+        asked: impl Future<Output = Result<Answer, RuntimeError>>,
+    ) -> Result<Answer, Crossing> {
         tokio::select! {
             // In this order, so that a call which was cancelled before it began asks nobody.
             biased;
             ended = self.ended() => Err(ended),
-            answer = asked => answer.map_err(|error: Crossing| self.signed(error)),
+            answer = asked => answer.map_err(|error| self.signed(error.into())),
         }
     }
 
@@ -191,6 +222,13 @@ impl Call {
 
     fn signed(&self, error: Crossing) -> Crossing {
         error.with("requestId", &*self.request_id)
+    }
+}
+
+fn whole(answer: Answer) -> Result<(Bytes, runtime::RoutingReport), Crossing> {
+    match answer {
+        Answer::Complete { body, report } => Ok((body, report)),
+        Answer::Stream(_) => Err(Crossing::internal("a whole answer was asked for and a stream came")),
     }
 }
 
@@ -305,6 +343,15 @@ pub struct Completion {
     pub body: Buffer,
     /// How the request travelled.
     pub routing: RoutingReport,
+}
+
+/// The vectors of some texts.
+#[napi(object, object_from_js = false)]
+pub struct Embeddings {
+    /// One for each text, in their order.
+    pub embeddings: Vec<Float32Array>,
+    /// Of all texts together, as the endpoint counted them.
+    pub prompt_tokens: i64,
 }
 
 /// How a request travelled.

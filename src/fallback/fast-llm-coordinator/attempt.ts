@@ -2,7 +2,7 @@ import { performance } from 'node:perf_hooks';
 
 import { onAbort } from '../../abort.js';
 import type { ChatChunk } from '../../services/fast-llm-coordinator-types.js';
-import { type AnswerIds, type ChunkDecoder, ErrorInAnswer, hasContent, NotOfTheDialect, parseObject } from './dialect.js';
+import { type AnswerIds, type ChunkDecoder, ErrorInAnswer, hasContent, NotOfTheDialect, type Operation, parseObject } from './dialect.js';
 import type { Endpoint, Ticket } from './endpoint.js';
 import { EngineError } from './engine-place.js';
 import { Failure, failedInside, refused, tooSlow, unhealthy, unsayable } from './failure.js';
@@ -24,23 +24,25 @@ export interface Question {
   ids: AnswerIds;
   /** Until the whole answer, or the first content of a stream, in milliseconds. */
   patienceMs: number;
+  /** For how long somebody waits, the rest of a stream included, in milliseconds. */
+  leftMs: number;
   /** Ends the attempt from outside; its reason is thrown. */
   signal: AbortSignal;
 }
 
 /** Asks for a whole answer. Ends the ticket, whatever happens. */
-export async function askWhole(endpoint: Endpoint, ticket: Ticket, question: Question): Promise<Record<string, unknown>> {
+export async function askWhole<T>(endpoint: Endpoint, ticket: Ticket, question: Question, operation: Operation<T>): Promise<T> {
   const exchange = new Exchange(endpoint, ticket, question.signal);
   return await exchange.guard(async () => {
-    const completion = await exchange.within(question.patienceMs, `no answer within ${question.patienceMs} ms`, async () => {
-      const answer = await exchange.send(question);
+    const whole = await exchange.within(question.patienceMs, `no answer within ${question.patienceMs} ms`, async () => {
+      const answer = await exchange.send(question, operation);
       const text = await readAll(answer, MAX_ANSWER_BYTES);
-      return endpoint.dialect.completion(parseObject(text), question.ids);
+      return operation.answer(parseObject(text), question.ids, question.request);
     });
     const now = performance.now();
     ticket.firstContent(now);
     exchange.succeeded();
-    return completion;
+    return whole;
   });
 }
 
@@ -49,7 +51,7 @@ export async function askStream(endpoint: Endpoint, ticket: Ticket, question: Qu
   const exchange = new Exchange(endpoint, ticket, question.signal);
   return await exchange.guard(async () => {
     return await exchange.within(question.patienceMs, `no content within ${question.patienceMs} ms (first_token_timeout_ms)`, async () => {
-      const answer = await exchange.send(question);
+      const answer = await exchange.send(question, endpoint.dialect.chat);
       if (/^\s*application\/json\s*(;|$)/i.test(answer.headers['content-type'] ?? '')) {
         // Some servers answer a streamed request with an error object and status 200.
         const { error } = parseObject(await readAll(answer, MAX_ERROR_BYTES));
@@ -133,15 +135,17 @@ class Exchange {
     this.#release = onAbort(outer, () => this.#connection.abort(outer.reason));
   }
 
-  async send({ request, model, stream }: Question): Promise<HttpAnswer> {
-    const { config, dialect, client } = this.endpoint;
+  async send({ request, model, stream, leftMs }: Question, operation: Operation<unknown>): Promise<HttpAnswer> {
+    const { config, client } = this.endpoint;
     let body: string;
     try {
-      body = JSON.stringify(dialect.request(request, model, stream));
+      body = JSON.stringify(operation.request(request, model, stream));
     } catch (error) {
       throw unsayable(config.name, (error as Error).message);
     }
-    const answer = await client.request('POST', config.base_path + dialect.path, config.headers, body, config.connect_timeout_ms, this.#connection.signal);
+    // So that the local engine drops what nobody waits for any more.
+    const deadline = config.protocol === 'uat-engine' ? { 'x-uat-timeout-ms': String(Math.max(1, Math.floor(leftMs))) } : {};
+    const answer = await client.request('POST', config.base_path + operation.path, { ...config.headers, ...deadline }, body, config.connect_timeout_ms, this.#connection.signal);
     if (answer.status === 200) return answer;
     // What a broken error body held is not needed to know what the status means.
     const told = await readAll(answer, MAX_ERROR_BYTES).catch(() => '');

@@ -1,11 +1,12 @@
 import { performance } from 'node:perf_hooks';
 
 import { UniversalAiError } from '../../errors.js';
-import type { BackendStream, CallOptions, Completion, FastLLMCoordinatorBackend, PreparedRequest } from '../../services/fast-llm-coordinator-backend.js';
-import type { Attempt, ChatChunk, CoordinatorStats, EndpointHealth, GatewayConfig, RoutingReport } from '../../services/fast-llm-coordinator-types.js';
+import type { BackendStream, CallOptions, Completion, FastLLMCoordinatorBackend, PreparedEmbeddings, PreparedRequest } from '../../services/fast-llm-coordinator-backend.js';
+import type { Attempt, ChatChunk, CoordinatorStats, EmbedResponse, EndpointHealth, GatewayConfig, RoutingReport } from '../../services/fast-llm-coordinator-types.js';
 import { askStream, askWhole, type Question, type Upstream } from './attempt.js';
 import { RetryBudget } from './breaker.js';
 import { type Config, loadConfig } from './config.js';
+import type { Dialect, Operation } from './dialect.js';
 import { discover, engineAlone } from './discovery.js';
 import { Engine } from './engine.js';
 import { Failure } from './failure.js';
@@ -44,13 +45,13 @@ export class TypeScriptFastLLMCoordinator implements FastLLMCoordinatorBackend {
   }
 
   async route(request: PreparedRequest, options: CallOptions): Promise<Completion> {
-    const call = this.#begin(request, options);
-    return await call.guard(async () => {
-      const { answer, place } = await this.#execute(call, (place, question) => askWhole(place.endpoint, place.endpoint.begin(performance.now()), question), false);
-      const completion = { body: answer, routing: call.report(place.endpoint.config.name) };
-      call.ended();
-      return completion;
-    });
+    const { answer: body, routing } = await this.#whole(request, options, dialect => dialect.chat);
+    return { body, routing };
+  }
+
+  async embed(request: PreparedEmbeddings, options: CallOptions): Promise<EmbedResponse> {
+    const { answer } = await this.#whole({ model: request.model, json: JSON.stringify(request) }, options, dialect => dialect.embeddings);
+    return answer;
   }
 
   stream(request: PreparedRequest, options: CallOptions): BackendStream {
@@ -58,6 +59,17 @@ export class TypeScriptFastLLMCoordinator implements FastLLMCoordinatorBackend {
       () => this.#begin(request, options),
       call => this.#execute(call, (place, question) => askStream(place.endpoint, place.endpoint.begin(performance.now()), question), true),
     );
+  }
+
+  async #whole<T>(request: PreparedRequest, options: CallOptions, operation: (dialect: Dialect) => Operation<T>): Promise<{ answer: T; routing: RoutingReport }> {
+    const call = this.#begin(request, options);
+    return await call.guard(async () => {
+      const ask = ({ endpoint }: Place, question: Question): Promise<T> => askWhole(endpoint, endpoint.begin(performance.now()), question, operation(endpoint.dialect));
+      const { answer, place } = await this.#execute(call, ask, false);
+      const routing = call.report(place.endpoint.config.name);
+      call.ended();
+      return { answer, routing };
+    });
   }
 
   health(): EndpointHealth[] {
@@ -159,7 +171,9 @@ class Call {
     const begunMs = performance.now();
     this.#lastBegunMs = begunMs;
     try {
-      const answer = await ask(place, { request, model: place.model, stream, ids, patienceMs, signal: this.scope.signal });
+      const ownMs = stream ? place.endpoint.config.total_timeout_ms : patienceMs;
+      const leftMs = Math.min(ownMs, this.scope.leftMs(begunMs));
+      const answer = await ask(place, { request, model: place.model, stream, ids, patienceMs, leftMs, signal: this.scope.signal });
       attempt.status = 200;
       attempt.firstTokenMs = performance.now() - begunMs;
       this.#waitedMs += attempt.firstTokenMs;

@@ -1,4 +1,4 @@
-import type { ChatChunk } from '../../services/fast-llm-coordinator-types.js';
+import type { ChatChunk, EmbedResponse } from '../../services/fast-llm-coordinator-types.js';
 
 /** What distinguishes one answer from another where the endpoint's dialect has no such fields. */
 export interface AnswerIds {
@@ -9,17 +9,24 @@ export interface AnswerIds {
   model: string;
 }
 
-/** How one protocol says a chat request and its answers. Pure: no sockets. */
-export interface Dialect {
+/** How one kind of request is said, and its whole answer understood. */
+export interface Operation<T> {
   /** Below the endpoint's base URL. */
   readonly path: string;
   /** @throws {Failure} The request cannot be said in this dialect. */
   request(request: Record<string, unknown>, model: string, stream: boolean): Record<string, unknown>;
   /**
    * @param json A complete answer with status 200.
+   * @param request What was asked.
    * @throws {ErrorInAnswer | NotOfTheDialect}
    */
-  completion(json: unknown, ids: AnswerIds): Record<string, unknown>;
+  answer(json: unknown, ids: AnswerIds, request: Record<string, unknown>): T;
+}
+
+/** How one protocol says requests and their answers. Pure: no sockets. */
+export interface Dialect {
+  readonly chat: Operation<Record<string, unknown>>;
+  readonly embeddings: Operation<EmbedResponse>;
   chunks(ids: AnswerIds, includeUsage: boolean): ChunkDecoder;
 }
 

@@ -1,6 +1,7 @@
 import { UniversalAiError } from '../../errors.js';
 import type { ChatChunk } from '../../services/fast-llm-coordinator-types.js';
 import { type AnswerIds, ChunkDecoder, type Dialect, ErrorInAnswer, isObject, MAX_EVENT_BYTES, NotOfTheDialect, parseObject } from './dialect.js';
+import { ollamaEmbeddings } from './embeddings.js';
 import { LineDecoder } from './lines.js';
 
 /** OpenAI's names of sampling options and Ollama's (https://github.com/ollama/ollama/blob/main/docs/api.md). */
@@ -9,35 +10,38 @@ const OPTIONS = [
   ['max_tokens', 'num_predict'], ['max_completion_tokens', 'num_predict'], ['frequency_penalty', 'frequency_penalty'], ['presence_penalty', 'presence_penalty'],
 ] as const;
 
-/** Ollama's `POST /api/chat`, translated both ways. */
+/** Ollama's `POST /api/chat` and `POST /api/embed`, translated both ways. */
 export const ollama: Dialect = {
-  path: '/api/chat',
-  request(request, model, stream) {
-    if (typeof request['n'] === 'number' && request['n'] > 1) {
-      throw new UniversalAiError('UAT_INVALID_INPUT', `n: expected 1, because Ollama gives one answer, got ${request['n']}`, { details: { field: 'n', expected: '1', got: String(request['n']) } });
-    }
-    const options: Record<string, unknown> = {};
-    for (const [theirs, ours] of OPTIONS) if (request[theirs] != null) options[ours] = request[theirs];
-    const format = responseFormat(request['response_format']);
-    return {
-      model,
-      messages: (request['messages'] as Record<string, unknown>[]).map(message),
-      stream,
-      options,
-      ...(Array.isArray(request['tools']) ? { tools: request['tools'] } : {}),
-      ...(format === undefined ? {} : { format }),
-    };
+  chat: {
+    path: '/api/chat',
+    request(request, model, stream) {
+      if (typeof request['n'] === 'number' && request['n'] > 1) {
+        throw new UniversalAiError('UAT_INVALID_INPUT', `n: expected 1, because Ollama gives one answer, got ${request['n']}`, { details: { field: 'n', expected: '1', got: String(request['n']) } });
+      }
+      const options: Record<string, unknown> = {};
+      for (const [theirs, ours] of OPTIONS) if (request[theirs] != null) options[ours] = request[theirs];
+      const format = responseFormat(request['response_format']);
+      return {
+        model,
+        messages: (request['messages'] as Record<string, unknown>[]).map(message),
+        stream,
+        options,
+        ...(Array.isArray(request['tools']) ? { tools: request['tools'] } : {}),
+        ...(format === undefined ? {} : { format }),
+      };
+    },
+    answer(json, ids) {
+      const answer = answerOf(json);
+      if (answer.done !== true) throw new NotOfTheDialect('expected an answer that is done');
+      const { content, ...rest } = new OpenAiMessage().of(answer.message);
+      return {
+        id: ids.id, object: 'chat.completion', created: ids.created, model: ids.model,
+        choices: [{ index: 0, message: { role: 'assistant', content: content ?? '', ...rest }, finish_reason: finishReason(answer, 'tool_calls' in rest) }],
+        usage: usage(answer),
+      };
+    },
   },
-  completion(json, ids) {
-    const answer = answerOf(json);
-    if (answer.done !== true) throw new NotOfTheDialect('expected an answer that is done');
-    const { content, ...rest } = new OpenAiMessage().of(answer.message);
-    return {
-      id: ids.id, object: 'chat.completion', created: ids.created, model: ids.model,
-      choices: [{ index: 0, message: { role: 'assistant', content: content ?? '', ...rest }, finish_reason: finishReason(answer, 'tool_calls' in rest) }],
-      usage: usage(answer),
-    };
-  },
+  embeddings: ollamaEmbeddings,
   chunks: (ids, includeUsage) => new OllamaChunks(ids, includeUsage),
 };
 

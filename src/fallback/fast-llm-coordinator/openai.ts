@@ -1,20 +1,24 @@
 import type { ChatChunk } from '../../services/fast-llm-coordinator-types.js';
 import { ChunkDecoder, type Dialect, ErrorInAnswer, isObject, MAX_EVENT_BYTES, NotOfTheDialect, parseObject } from './dialect.js';
+import { openaiEmbeddings } from './embeddings.js';
 import { SseDecoder } from './lines.js';
 
 /** OpenAI's own dialect, which the local engine speaks too: everything but `model` and `stream` passes as it is. */
 export const openai: Dialect = {
-  path: '/chat/completions',
-  request({ stream_options, ...request }, model, stream) {
-    // OpenAI's API refuses stream_options where nothing is streamed.
-    return { ...request, model, ...(stream ? { stream, ...(stream_options === undefined ? {} : { stream_options }) } : {}) };
+  chat: {
+    path: '/chat/completions',
+    request({ stream_options, ...request }, model, stream) {
+      // OpenAI's API refuses stream_options where nothing is streamed.
+      return { ...request, model, ...(stream ? { stream, ...(stream_options === undefined ? {} : { stream_options }) } : {}) };
+    },
+    answer(json) {
+      if (!isObject(json)) throw new NotOfTheDialect('expected a JSON object with `choices`');
+      if (json['error'] != null) throw new ErrorInAnswer(json['error']);
+      if (!Array.isArray(json['choices'])) throw new NotOfTheDialect('expected a JSON object with `choices`');
+      return json;
+    },
   },
-  completion(json) {
-    if (!isObject(json)) throw new NotOfTheDialect('expected a JSON object with `choices`');
-    if (json['error'] != null) throw new ErrorInAnswer(json['error']);
-    if (!Array.isArray(json['choices'])) throw new NotOfTheDialect('expected a JSON object with `choices`');
-    return json;
-  },
+  embeddings: openaiEmbeddings,
   chunks: () => new OpenAiChunks(),
 };
 

@@ -10,9 +10,11 @@ export class CallScope {
   readonly #releases: (() => void)[] = [];
   /** When the call began, on the clock of `performance.now()`. */
   readonly startedMs = performance.now();
+  readonly #timeoutMs: number;
 
   /** @param running The scopes of the calls under way; this one is among them until it is released. */
   constructor(signal: AbortSignal | undefined, timeoutMs: number | undefined, running: Set<CallScope>) {
+    this.#timeoutMs = timeoutMs ?? Infinity;
     running.add(this);
     this.#releases.push(() => running.delete(this));
     this.#releases.push(onAbort(signal, () => this.end(new UniversalAiError('UAT_CANCELLED', 'the call was cancelled by its signal', { cause: signal?.reason }))));
@@ -25,6 +27,11 @@ export class CallScope {
   /** Aborts with a `UniversalAiError` as its reason. */
   get signal(): AbortSignal {
     return this.#controller.signal;
+  }
+
+  /** What is left of the caller's own time, in milliseconds. */
+  leftMs(nowMs: number): number {
+    return this.startedMs + this.#timeoutMs - nowMs;
   }
 
   /** Ends the call early. */
