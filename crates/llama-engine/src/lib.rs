@@ -9,13 +9,14 @@
 //!   client  <-  answer (OpenAI shapes)  <-  channel  <-  batcher, on one thread per model  ->  llama (llama.cpp)
 //! ```
 //!
-//! [`batcher`], [`schedule`], [`text`], [`template`] and [`request`] know nothing of llama.cpp: they are tested
+//! [`batcher`], [`devices`], [`schedule`], [`text`], [`template`] and [`request`] know nothing of llama.cpp: they are tested
 //! without a model. Only [`llama`] touches it. Nothing here knows which model is better, what an endpoint is, or how to
 //! retry: that is the gateway's.
 
 pub mod answer;
 pub mod architectures;
 pub mod batcher;
+pub mod devices;
 pub mod error;
 pub mod llama;
 pub mod model_file;

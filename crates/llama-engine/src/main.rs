@@ -10,6 +10,8 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use clap::Parser;
+use llama_engine::devices;
+use llama_engine::llama;
 use llama_engine::models::Models;
 use llama_engine::server::Server;
 use llama_engine::socket::Socket;
@@ -134,7 +136,7 @@ async fn serve(arguments: Arguments) -> Result<(), String> {
         Some(folder) => folder,
         None => beside_this_program()?,
     };
-    let backend = llama_engine::llama::start(&plugins).map_err(|error| {
+    let backend = llama::start(&plugins).map_err(|error| {
         socket.remove();
         error.to_string()
     })?;
@@ -152,7 +154,9 @@ async fn serve(arguments: Arguments) -> Result<(), String> {
     let threads = options.threads_now();
     let stats = Arc::new(Stats::default());
     let models = Models::new(backend, options, Arc::clone(&stats));
-    let server = Arc::new(Server { models, stats, threads, connections: AtomicUsize::new(0) });
+    let computing = devices::backend(&llama::devices(), options.gpu_layers).to_owned();
+    let server =
+        Arc::new(Server { models, stats, threads, backend: computing, connections: AtomicUsize::new(0) });
     server.run(socket, Duration::from_secs(arguments.idle_exit_s), stop).await;
     Ok(())
 }

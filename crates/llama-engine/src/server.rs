@@ -28,6 +28,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::EngineError;
 use crate::answer::{self, Heading};
+use crate::devices::Device;
+use crate::llama;
 use crate::models::Models;
 use crate::request::ChatJob;
 use crate::socket::Socket;
@@ -51,19 +53,23 @@ pub struct Server {
     pub stats: Arc<Stats>,
     /// Threads that compute, told by `/health`.
     pub threads: usize,
+    /// The part of ggml that computes, told by `/health`.
+    pub backend: String,
     /// Open connections.
     pub connections: AtomicUsize,
 }
 
 /// What `GET /health` says.
 #[derive(Debug, Serialize)]
-struct Health {
+struct Health<'a> {
     status: &'static str,
     pid: u32,
     version: &'static str,
     connections: usize,
     models: Vec<String>,
     threads: usize,
+    backend: &'a str,
+    devices: Vec<Device>,
 }
 
 impl Server {
@@ -162,6 +168,8 @@ impl Server {
                 connections: self.connections.load(Ordering::Relaxed),
                 models: self.models.names(),
                 threads: self.threads,
+                backend: &self.backend,
+                devices: llama::devices(),
             }),
             (method, path) => Err(EngineError::NoRoute { method: method.to_string(), path: path.to_owned() }),
         };

@@ -113,3 +113,13 @@ async fn characters_of_several_tokens_arrive_whole() {
     let text = text_of(&stream.chunks().await);
     assert!(text.chars().any(|character| character.len_utf8() > 2), "{text:?}");
 }
+
+#[tokio::test]
+async fn keys_and_values_may_be_kept_in_fewer_bits() {
+    for kv_type in ["q8_0", "q4_0"] {
+        let engine = Engine::start(&["--kv-type", kv_type]).await;
+        let messages = json!([{"role": "user", "content": "Write one sentence about the sea."}]);
+        let (answer, _) = engine.client().await.answer(json!({"messages": messages})).await;
+        assert!(answer.contains("sea"), "{kv_type}: {answer}");
+    }
+}
