@@ -12,7 +12,7 @@
 //! Each step, the batcher asks [`cells`] what has been read already, [`pace`] how much may be read at a time and
 //! [`schedule`] for a batch; [`sampler`] chooses a token out of the model's scores, among those that [`constraint`] allows.
 //!
-//! [`batcher`], [`schedule`], [`text`], [`template`] and [`request`] know nothing of llama.cpp: they are tested
+//! [`batcher`], [`devices`], [`schedule`], [`text`], [`template`] and [`request`] know nothing of llama.cpp: they are tested
 //! without a model. Only [`llama`] touches it. Nothing here knows which model is better, what an endpoint is, or how to
 //! retry: that is the gateway's.
 
@@ -21,6 +21,7 @@ pub mod architectures;
 pub mod batcher;
 pub mod cells;
 mod context;
+pub mod devices;
 pub mod error;
 pub mod llama;
 pub mod memory;

@@ -9,12 +9,16 @@ use llama_cpp_2::llama_backend::{LlamaBackend, load_backends_from_path};
 use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::model::{LlamaModel, VocabType};
 use llama_cpp_2::token::LlamaToken;
-use llama_cpp_2::{LogOptions, list_llama_ggml_backend_devices, send_logs_to_tracing};
+use llama_cpp_2::{
+    LlamaBackendDevice, LlamaBackendDeviceType, LogOptions, list_llama_ggml_backend_devices,
+    send_logs_to_tracing,
+};
 use llama_cpp_sys_2 as sys;
 
 use crate::EngineError;
 use crate::batcher::{DecodeFailure, Decoder, Input, Sizes, Token};
 use crate::context::{Context, Failure, Layout};
+use crate::devices::{Device, idle_plugins};
 use crate::memory::DeviceMemory;
 use crate::model_file;
 use crate::template::ChatTemplate;
@@ -50,13 +54,35 @@ pub fn start(plugins: &Path) -> Result<LlamaBackend, EngineError> {
         )));
     }
     load_backends_from_path(plugins);
-    if list_llama_ggml_backend_devices().is_empty() {
+    let devices = devices();
+    // ggml says nothing of a plug-in that it cannot load.
+    for file in idle_plugins(|file| plugins.join(file).is_file(), &devices) {
+        tracing::warn!("{file} found no GPU or no driver for one: the processor computes");
+    }
+    if devices.is_empty() {
         return Err(internal(format!(
             "no ggml plug-in for this processor in {}: expected files like libggml-cpu-haswell.so; --backends names another folder",
             plugins.display()
         )));
     }
     LlamaBackend::init().map_err(|error| internal(error.to_string()))
+}
+
+/// Where ggml can compute, the first choice first. Cheap once the engine has started; before, GPUs are woken.
+pub fn devices() -> Vec<Device> {
+    let device = |device: LlamaBackendDevice| {
+        let kind = device.device_type;
+        let gpu = matches!(kind, LlamaBackendDeviceType::Gpu | LlamaBackendDeviceType::IntegratedGpu);
+        Device {
+            name: device.name,
+            description: device.description,
+            backend: device.backend,
+            gpu,
+            memory_bytes: device.memory_total as u64,
+            memory_free_bytes: gpu.then_some(device.memory_free as u64),
+        }
+    };
+    list_llama_ggml_backend_devices().into_iter().map(device).collect()
 }
 
 /// A model's weights and what belongs to them. Shared by the thread that computes and those that prepare prompts.
@@ -111,6 +137,10 @@ impl Model {
         let failed = |reason: String| EngineError::Load { path: path.to_owned(), reason };
         if let Some(layers) = options.gpu_layers {
             params = params.with_n_gpu_layers(layers);
+            if layers == 0 {
+                // Without this a GPU would still compute the large products of long prompts.
+                params = params.with_devices(&[]).map_err(|error| failed(error.to_string()))?;
+            }
         }
         let model = LlamaModel::load_from_file(backend, path, &params).map_err(|_| {
             failed("it refused the file, and its reason stands in the engine's log".to_owned())

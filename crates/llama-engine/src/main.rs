@@ -10,6 +10,8 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use clap::Parser;
+use llama_engine::devices;
+use llama_engine::llama;
 use llama_engine::models::Models;
 use llama_engine::server::Server;
 use llama_engine::socket::Socket;
@@ -136,7 +138,7 @@ async fn serve(arguments: Arguments) -> Result<(), String> {
         Some(folder) => folder,
         None => beside_this_program()?,
     };
-    let backend = llama_engine::llama::start(&plugins).map_err(|error| {
+    let backend = llama::start(&plugins).map_err(|error| {
         socket.remove();
         error.to_string()
     })?;
@@ -156,8 +158,9 @@ async fn serve(arguments: Arguments) -> Result<(), String> {
     let shared = Arc::new(Shared { backend, options, stats, threads });
     // The first measurement needs a beginning.
     shared.threads_now();
+    let backend = devices::backend(&llama::devices(), options.gpu_layers).to_owned();
     let models = Models::new(Arc::clone(&shared));
-    let server = Arc::new(Server { models, shared, connections: AtomicUsize::new(0) });
+    let server = Arc::new(Server { models, shared, backend, connections: AtomicUsize::new(0) });
     server.run(socket, Duration::from_secs(arguments.idle_exit_s), stop).await;
     Ok(())
 }

@@ -28,6 +28,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::EngineError;
 use crate::answer::{self, Heading};
+use crate::devices::Device;
+use crate::llama;
 use crate::memory::DeviceMemory;
 use crate::models::{Embeddings, Models};
 use crate::request::ChatJob;
@@ -56,13 +58,15 @@ pub struct Server {
     pub models: Models,
     /// What the models share.
     pub shared: Arc<Shared>,
+    /// The part of ggml that computes, told by `/health`.
+    pub backend: String,
     /// Open connections.
     pub connections: AtomicUsize,
 }
 
 /// What `GET /health` says.
 #[derive(Debug, Serialize)]
-struct Health {
+struct Health<'a> {
     status: &'static str,
     pid: u32,
     version: &'static str,
@@ -70,6 +74,8 @@ struct Health {
     models: Vec<String>,
     /// Threads that compute now; `/v1/stats` says why so many.
     threads: usize,
+    backend: &'a str,
+    devices: Vec<Device>,
 }
 
 impl Server {
@@ -176,6 +182,8 @@ impl Server {
                 connections: self.connections.load(Ordering::Relaxed),
                 models: self.models.names(),
                 threads: self.threads().chosen,
+                backend: &self.backend,
+                devices: llama::devices(),
             }),
             (method, path) => Err(EngineError::NoRoute { method: method.to_string(), path: path.to_owned() }),
         };

@@ -15,7 +15,16 @@ use crate::config::EngineConfig;
 
 /// The engine that `config` describes, looked for in `search` too. Nothing is started yet.
 pub(crate) fn engine(config: &EngineConfig, search: Vec<PathBuf>) -> Engine {
-    let mut args: Vec<OsString> = Vec::new();
+    Engine::new(EngineSpec {
+        search,
+        idle_exit: Duration::from_secs(config.idle_exit_s),
+        args: flags(config),
+        ..EngineSpec::default()
+    })
+}
+
+/// The engine's flags for what `config` does not leave to it.
+fn flags(config: &EngineConfig) -> Vec<OsString> {
     let number = |value: Option<u32>| value.map(|value| value.to_string());
     let settings = [
         ("--threads", number(config.threads)),
@@ -27,18 +36,8 @@ pub(crate) fn engine(config: &EngineConfig, search: Vec<PathBuf>) -> Engine {
         ("--unload-after-s", number(config.unload_after_s)),
         ("--memory-mb", number(config.memory_mb)),
     ];
-    for (flag, value) in settings {
-        if let Some(value) = value {
-            args.push(flag.into());
-            args.push(value.into());
-        }
-    }
-    Engine::new(EngineSpec {
-        search,
-        idle_exit: Duration::from_secs(config.idle_exit_s),
-        args,
-        ..EngineSpec::default()
-    })
+    let written = settings.into_iter().filter_map(|(flag, value)| Some([flag.into(), value?.into()]));
+    written.flatten().collect()
 }
 
 /// Gives the coordinator connections to the shared engine.
@@ -54,5 +53,28 @@ impl EngineDialer for Dialer {
             })
         }
         .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::KvType;
+
+    #[test]
+    fn the_engine_is_told_what_is_written_and_nothing_else() {
+        assert!(flags(&EngineConfig::default()).is_empty());
+        let config = EngineConfig {
+            threads: Some(2),
+            queue: Some(0),
+            kv_type: Some(KvType::Q8_0),
+            gpu_layers: Some(0),
+            unload_after_s: Some(0),
+            memory_mb: Some(900),
+            ..EngineConfig::default()
+        };
+        let expected =
+            "--threads 2 --queue 0 --kv-type q8_0 --gpu-layers 0 --unload-after-s 0 --memory-mb 900";
+        assert_eq!(flags(&config), expected.split(' ').collect::<Vec<_>>());
     }
 }

@@ -216,3 +216,13 @@ async fn a_request_whose_caller_has_stopped_waiting_ends() {
         (StatusCode::BAD_REQUEST, Some("x-uat-timeout-ms"))
     );
 }
+
+#[tokio::test]
+async fn keys_and_values_may_be_kept_in_fewer_bits() {
+    for kv_type in ["q8_0", "q4_0"] {
+        let engine = Engine::start(&["--kv-type", kv_type]).await;
+        let messages = json!([{"role": "user", "content": "Write one sentence about the sea."}]);
+        let (answer, _) = engine.client().await.answer(json!({"messages": messages})).await;
+        assert!(answer.contains("sea"), "{kv_type}: {answer}");
+    }
+}

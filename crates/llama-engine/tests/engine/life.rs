@@ -64,6 +64,10 @@ async fn the_socket_is_private_and_health_tells_about_the_process() {
     assert_eq!(health["pid"], engine.pid());
     assert_eq!(health["threads"], 1);
     assert_eq!(health["models"], json!([]));
+    let devices = health["devices"].as_array().expect("a list");
+    let processor = devices.iter().find(|device| device["name"] == "CPU").expect("the processor");
+    assert!(processor["memory_bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{processor}");
+    assert!(devices.iter().any(|device| device["backend"] == health["backend"]), "{health}");
     client.answer(json!({"max_tokens": 1})).await;
     assert_eq!(client.get("/health").await.1["models"], json!([MODEL]));
     let (_, models) = client.get("/v1/models").await;

@@ -139,13 +139,18 @@ async fn examine_engine(engine: &Arc<Engine>, needed: Verdict) -> Vec<Check> {
         }
     };
     let mut checks = vec![Check::new(Verdict::Ok, "engine program", program.display().to_string())];
-    checks.push(match tokio::time::timeout(ENGINE_PATIENCE, ask_engine(engine)).await {
-        Ok(Ok(health)) => Check::new(Verdict::Ok, "engine", describe_engine(&health)),
-        Ok(Err(error)) => Check::new(needed, "engine", format!("does not answer: {error}")),
-        Err(_) => {
-            Check::new(needed, "engine", format!("did not answer within {} s", ENGINE_PATIENCE.as_secs()))
+    match tokio::time::timeout(ENGINE_PATIENCE, ask_engine(engine)).await {
+        Ok(Ok(health)) => {
+            checks.push(Check::new(Verdict::Ok, "engine", describe_engine(&health)));
+            checks.extend(devices(&health));
         }
-    });
+        Ok(Err(error)) => checks.push(Check::new(needed, "engine", format!("does not answer: {error}"))),
+        Err(_) => checks.push(Check::new(
+            needed,
+            "engine",
+            format!("did not answer within {} s", ENGINE_PATIENCE.as_secs()),
+        )),
+    }
     if let Ok(socket) = engine.socket_path()
         && let Some(folder) = socket.parent()
     {
@@ -181,8 +186,22 @@ fn describe_engine(health: &Value) -> String {
     parts.extend(text("version").map(|version| format!("version {version}")));
     parts.extend(text("pid").map(|pid| format!("pid {pid}")));
     parts.extend(text("threads").map(|threads| format!("{threads} threads")));
-    parts.extend(text("backends").map(|backends| format!("backends {backends}")));
+    parts.extend(text("backend").map(|backend| format!("computes with {backend}")));
     parts.join(", ")
+}
+
+/// Where the engine can compute, as its `/health` says.
+fn devices(health: &Value) -> Vec<Check> {
+    let devices = health.get("devices").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let check = |device: &Value| {
+        let text = |key: &str| device.get(key).and_then(Value::as_str).unwrap_or("?");
+        let bytes = |key: &str| device.get(key).and_then(Value::as_u64).map(human_bytes);
+        let mut found = text("description").to_owned();
+        found.extend(bytes("memory_bytes").map(|all| format!(", {all}")));
+        found.extend(bytes("memory_free_bytes").map(|free| format!(", {free} free")));
+        Check::new(Verdict::Ok, format!("device {}", text("name")), found)
+    };
+    devices.iter().map(check).collect()
 }
 
 fn models(config: &UatConfig, needed: Verdict) -> Vec<Check> {
@@ -254,4 +273,22 @@ fn host_and_port(uri: &hyper::Uri) -> Option<(String, u16)> {
     let usual = if uri.scheme_str() == Some("https") { 443 } else { 80 };
     let host = uri.host()?.trim_matches(['[', ']']).to_owned();
     Some((host, uri.port_u16().unwrap_or(usual)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_engine_can_compute_with_is_named() {
+        let health = json!({ "pid": 7, "backend": "Vulkan", "devices": [
+            { "name": "Vulkan0", "description": "GPU", "memory_bytes": 8_000_000_000u64, "memory_free_bytes": 6_000_000_000u64 },
+            { "name": "CPU", "description": "EPYC", "memory_bytes": 9_000_000_000u64 },
+        ] });
+        assert_eq!(describe_engine(&health), "answers, pid 7, computes with Vulkan");
+        let devices = devices(&health).into_iter().map(|check| (check.what, check.found));
+        let expected = [("device Vulkan0", "GPU, 8.0 GB, 6.0 GB free"), ("device CPU", "EPYC, 9.0 GB")];
+        let owned = expected.map(|(what, found)| (what.to_owned(), found.to_owned()));
+        assert_eq!(devices.collect::<Vec<_>>(), owned);
+    }
 }
