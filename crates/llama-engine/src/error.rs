@@ -26,6 +26,18 @@ pub enum EngineError {
         /// What to do instead.
         hint: &'static str,
     },
+    /// A JSON Schema with something that no grammar here can hold an answer to. Taking it and ignoring it would be a lie.
+    #[error(
+        "{param}: \"{keyword}\" at {path} cannot be held to while the answer is written; leave it out of the schema, say it in its description and check the answer"
+    )]
+    UnsupportedSchema {
+        /// The field that carries the schema.
+        param: String,
+        /// The keyword or format.
+        keyword: String,
+        /// Where in the schema, as a JSON pointer that begins with `#`.
+        path: String,
+    },
     /// The body is longer than the engine reads.
     #[error("the request body is larger than {limit} bytes")]
     BodyTooLarge {
@@ -181,6 +193,7 @@ impl EngineError {
         match self {
             Self::Invalid { param, .. } => param.as_deref(),
             Self::Unsupported { feature, .. } => Some(feature),
+            Self::UnsupportedSchema { param, .. } => Some(param),
             Self::ContextLengthExceeded { .. } => Some("messages"),
             Self::InputTooLong { .. } => Some("input"),
             Self::ModelNotFound { .. } | Self::NotEnoughMemory { .. } => Some("model"),
@@ -195,7 +208,7 @@ impl EngineError {
             Self::Invalid { .. } => {
                 Row(StatusCode::BAD_REQUEST, REQUEST, Some("invalid_value"), "UAT_INVALID_INPUT", false)
             }
-            Self::Unsupported { .. } => {
+            Self::Unsupported { .. } | Self::UnsupportedSchema { .. } => {
                 Row(StatusCode::BAD_REQUEST, REQUEST, Some("unsupported_value"), "UAT_UNSUPPORTED", false)
             }
             Self::BodyTooLarge { .. } => {

@@ -20,6 +20,7 @@ pub mod answer;
 pub mod architectures;
 pub mod batcher;
 pub mod cells;
+pub mod constraint;
 mod context;
 pub mod devices;
 pub mod error;
@@ -38,6 +39,7 @@ pub mod stats;
 pub mod template;
 pub mod text;
 pub mod threads;
+pub mod tools;
 pub mod worker;
 
 pub use error::EngineError;

@@ -5,10 +5,13 @@
 //! (<https://huggingface.co/docs/transformers/chat_templating_writing>): blocks trimmed, Python's string methods,
 //! `raise_exception`, `strftime_now`.
 
+use std::io;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use llm_wire::openai::{Message, Role};
 use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Kwargs;
 use minijinja::{Environment, Error, ErrorKind, State, context};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -17,6 +20,8 @@ use crate::EngineError;
 
 /// The name of the one template in the environment; appears in the messages of template errors.
 const NAME: &str = "chat_template";
+/// Spaces of one level of `tojson(indent=...)`; templates write 2 or 4.
+const MAX_INDENT: usize = 16;
 /// Where the render's time lies for `strftime_now`.
 const NOW: &str = "uat_now_unix_seconds";
 /// Steps that one render may take: a long conversation needs some ten thousand, an endless loop is cut within a second.
@@ -87,6 +92,7 @@ impl ChatTemplate {
             Err(Error::new(ErrorKind::InvalidOperation, message))
         });
         environment.add_function("strftime_now", strftime_now);
+        environment.add_filter("tojson", to_json);
         environment.add_template_owned(NAME, source).map_err(|error| describe(&error))?;
         Ok(Self { environment, bos, eos })
     }
@@ -124,6 +130,19 @@ impl ChatTemplate {
         Ok(prompt)
     }
 
+    /// A conversation as it stands, with nothing left open: for finding out how the template writes things.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::render`].
+    pub fn render_closed(
+        &self,
+        messages: &[TemplateMessage],
+        tools: Option<&Value>,
+        now: Timestamp,
+    ) -> Result<String, EngineError> {
+        self.run(messages, tools, false, now)
+    }
+
     fn run(
         &self,
         messages: &[TemplateMessage],
@@ -147,6 +166,45 @@ impl ChatTemplate {
                 format!("the model's chat template refuses these messages: {}", describe(&error)),
             )
         })
+    }
+}
+
+/// JSON as Python writes it and models have read it in training: spaces after `,` and `:`, nothing escaped for HTML.
+fn to_json(value: &minijinja::Value, options: Kwargs) -> Result<String, Error> {
+    let indent: Option<usize> = options.get("indent")?;
+    // They change nothing that a prompt needs.
+    for ignored in ["ensure_ascii", "separators", "sort_keys"] {
+        options.get::<Option<minijinja::Value>>(ignored)?;
+    }
+    options.assert_all_used()?;
+    let mut out = Vec::new();
+    let written = match indent {
+        Some(indent) => {
+            let indent = vec![b' '; indent.min(MAX_INDENT)];
+            let formatter = serde_json::ser::PrettyFormatter::with_indent(&indent);
+            value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, formatter))
+        }
+        None => value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, Spaced)),
+    };
+    let invalid = |error: String| Error::new(ErrorKind::BadSerialization, error);
+    written.map_err(|error| invalid(error.to_string()))?;
+    String::from_utf8(out).map_err(|error| invalid(error.to_string()))
+}
+
+/// Python's default separators.
+struct Spaced;
+
+impl serde_json::ser::Formatter for Spaced {
+    fn begin_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(b", ") }
+    }
+
+    fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(b", ") }
+    }
+
+    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(b": ")
     }
 }
 
@@ -235,6 +293,19 @@ mod tests {
     fn python_string_methods_work_as_in_transformers() {
         check("{{ messages[0].content.split('|')[1].strip().upper() }}", &[message("user", "a| b ")], "B");
         check("{{ messages[0]['content'].startswith('a') }}", &[message("user", "ab")], "True");
+    }
+
+    #[test]
+    fn tools_are_written_as_python_writes_json() {
+        let template =
+            "{% for tool in tools %}{{ tool | tojson }}{{ tool.z | tojson(indent=2) }}{% endfor %}";
+        let template = ChatTemplate::new(template.to_owned(), String::new(), String::new());
+        let tools = serde_json::json!([{"z": {"a": ["<é>", 1]}, "b": null}]);
+        let text = template.expect("a valid template").render(&[], Some(&tools), Timestamp::UNIX_EPOCH);
+        assert_eq!(
+            text.expect("renders"),
+            "{\"z\": {\"a\": [\"<é>\", 1]}, \"b\": null}{\n  \"a\": [\n    \"<é>\",\n    1\n  ]\n}"
+        );
     }
 
     #[test]
