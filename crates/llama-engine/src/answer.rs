@@ -6,11 +6,13 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, SelectAll, Stream, StreamExt};
 use llm_wire::openai::{self, Delta, PromptDetails, TokenLogprob, Usage};
 use llm_wire::sse;
+use serde_json::{Value, json};
 use tokio::sync::mpsc::Receiver;
 
 use crate::EngineError;
 use crate::batcher::{Event, FinishReason, Piece, SpelledToken, TokenProbabilities};
 use crate::models::{Answer, Choice};
+use crate::tools::{ToolCallReader, ToolDelta};
 
 /// What every chunk of one answer repeats.
 #[derive(Debug, Clone)]
@@ -58,6 +60,47 @@ impl Tokens {
     }
 }
 
+/// A choice as far as it has come.
+#[derive(Default)]
+struct Text {
+    content: String,
+    logprobs: Vec<TokenLogprob>,
+    /// Calls of tools: id, name and arguments.
+    calls: Vec<(String, String, String)>,
+    finish: &'static str,
+}
+
+impl Text {
+    fn add(&mut self, delta: ToolDelta) {
+        match delta {
+            ToolDelta::Content(text) => self.content.push_str(&text),
+            ToolDelta::Begin { id, name, .. } => self.calls.push((id, name, String::new())),
+            ToolDelta::Arguments { index, fragment } => {
+                if let Some((.., arguments)) = self.calls.get_mut(index) {
+                    arguments.push_str(&fragment);
+                }
+            }
+        }
+    }
+}
+
+/// Why an answer ended, in OpenAI's words.
+fn finish(reason: FinishReason, calls: Option<&ToolCallReader>) -> &'static str {
+    match reason {
+        FinishReason::Stop if calls.is_some_and(|calls| calls.calls() > 0) => "tool_calls",
+        reason => reason.as_str(),
+    }
+}
+
+/// What text means: just that, or calls of tools.
+fn deltas(calls: Option<&mut ToolCallReader>, text: String) -> Vec<ToolDelta> {
+    match calls {
+        Some(calls) => calls.push(&text),
+        None if text.is_empty() => Vec::new(),
+        None => vec![ToolDelta::Content(text)],
+    }
+}
+
 /// Waits for all choices.
 ///
 /// # Errors
@@ -66,30 +109,42 @@ pub async fn complete(heading: &Heading, answer: Answer) -> Result<Bytes, Engine
     let mut tokens = Tokens { prompt: answer.prompt_tokens, ..Tokens::default() };
     let mut texts = Vec::new();
     for mut choice in answer.choices {
-        let (mut content, mut logprobs) = (String::new(), Vec::new());
-        let mut add = |piece: Piece| {
-            content.push_str(&piece.text);
-            logprobs.extend(piece.probabilities.into_iter().map(written));
+        let mut text = Text::default();
+        let mut add = |piece: Piece, calls: Option<&mut ToolCallReader>| {
+            deltas(calls, piece.text).into_iter().for_each(|delta| text.add(delta));
+            text.logprobs.extend(piece.probabilities.into_iter().map(written));
         };
         let reason = loop {
             match choice.events.recv().await.ok_or_else(ended_early)? {
-                Event::Piece(piece) => add(piece),
+                Event::Piece(piece) => add(piece, choice.calls.as_mut()),
                 Event::Done { rest, reason, completion_tokens, cached_tokens } => {
-                    add(rest);
+                    add(rest, choice.calls.as_mut());
                     tokens.add(completion_tokens, cached_tokens);
                     break reason;
                 }
                 Event::Failed(error) => return Err(error),
             }
         };
-        texts.push((content, logprobs, reason));
+        if let Some(calls) = &mut choice.calls {
+            calls.finish().into_iter().for_each(|delta| text.add(delta));
+        }
+        text.finish = finish(reason, choice.calls.as_ref());
+        texts.push(text);
     }
+    let calls = |text: &Text| {
+        let call = |(id, name, arguments): &(String, String, String)| json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}});
+        text.calls.iter().map(call).collect::<Vec<Value>>()
+    };
+    let calls: Vec<Vec<Value>> = texts.iter().map(calls).collect();
     let answers: Vec<openai::Answer<'_>> = texts
         .iter()
-        .map(|(content, logprobs, reason)| openai::Answer {
-            content: Some(content),
-            logprobs: heading.logprobs.then_some(logprobs),
-            finish: reason.as_str(),
+        .zip(&calls)
+        .map(|(text, calls)| openai::Answer {
+            // An answer that only calls says nothing.
+            content: (calls.is_empty() || !text.content.is_empty()).then_some(text.content.as_str()),
+            tool_calls: calls,
+            logprobs: heading.logprobs.then_some(text.logprobs.as_slice()),
+            finish: text.finish,
             ..openai::Answer::default()
         })
         .collect();
@@ -113,6 +168,14 @@ fn events(choices: Vec<Choice>) -> Events {
     choices.into_iter().enumerate().map(numbered).collect()
 }
 
+/// A choice of a stream.
+#[derive(Debug, Default)]
+struct Spoken {
+    /// Whether it has said something.
+    begun: bool,
+    calls: Option<ToolCallReader>,
+}
+
 /// Waits for the first text, then returns the stream of SSE frames: whatever fails before there is anything to show is
 /// still an HTTP error.
 ///
@@ -120,14 +183,16 @@ fn events(choices: Vec<Choice>) -> Events {
 /// What failed before the first text.
 pub async fn stream(heading: Heading, answer: Answer) -> Result<impl Stream<Item = Bytes>, EngineError> {
     let tokens = Tokens { prompt: answer.prompt_tokens, ..Tokens::default() };
-    let begun = vec![false; answer.choices.len()];
     let running = answer.choices.len();
-    let mut events = events(answer.choices);
+    let mut choices = answer.choices;
+    let spoken =
+        choices.iter_mut().map(|choice| Spoken { begun: false, calls: choice.calls.take() }).collect();
+    let mut events = events(choices);
     let first = match events.next().await.ok_or_else(ended_early)? {
         (_, Event::Failed(error)) => return Err(error),
         first => first,
     };
-    let writer = Writer { heading, tokens, begun, running };
+    let writer = Writer { heading, tokens, spoken, running };
     Ok(stream::unfold((writer, Some(first), events), |(mut writer, first, mut events)| async move {
         if writer.running == 0 {
             return None;
@@ -151,8 +216,7 @@ pub async fn stream(heading: Heading, answer: Answer) -> Result<impl Stream<Item
 struct Writer {
     heading: Heading,
     tokens: Tokens,
-    /// Which choices have said something.
-    begun: Vec<bool>,
+    spoken: Vec<Spoken>,
     /// Choices that have not ended.
     running: usize,
 }
@@ -175,19 +239,57 @@ impl Writer {
     }
 
     fn piece(&mut self, choice: usize, piece: Piece, frames: &mut BytesMut) {
-        if let Some(begun) = self.begun.get_mut(choice).filter(|begun| !**begun) {
-            *begun = true;
-            self.chunk(choice, Delta::Role, None, None, frames);
+        let calls = self.spoken.get_mut(choice).and_then(|spoken| spoken.calls.as_mut());
+        let deltas = deltas(calls, piece.text);
+        if !self.heading.logprobs {
+            return self.deltas(choice, deltas, frames);
         }
+        // There are no calls beside probabilities: the text of the piece belongs to its tokens.
+        let text: String = deltas
+            .into_iter()
+            .map(|delta| if let ToolDelta::Content(text) = delta { text } else { String::new() })
+            .collect();
         let logprobs: Vec<TokenLogprob> = piece.probabilities.into_iter().map(written).collect();
-        if !piece.text.is_empty() || !logprobs.is_empty() {
-            let logprobs = self.heading.logprobs.then_some(logprobs.as_slice());
-            self.chunk(choice, Delta::Content(&piece.text), logprobs, None, frames);
+        if !text.is_empty() || !logprobs.is_empty() {
+            self.begin(choice, frames);
+            self.chunk(choice, Delta::Content(&text), Some(&logprobs), None, frames);
+        }
+    }
+
+    fn deltas(&mut self, choice: usize, deltas: Vec<ToolDelta>, frames: &mut BytesMut) {
+        for delta in deltas {
+            self.begin(choice, frames);
+            let call = match delta {
+                ToolDelta::Content(text) => {
+                    self.chunk(choice, Delta::Content(&text), None, None, frames);
+                    continue;
+                }
+                ToolDelta::Begin { index, id, name } => {
+                    json!({"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": ""}})
+                }
+                ToolDelta::Arguments { index, fragment } => {
+                    json!({"index": index, "function": {"arguments": fragment}})
+                }
+            };
+            self.chunk(choice, Delta::ToolCalls(&[call]), None, None, frames);
+        }
+    }
+
+    /// Says once that the assistant speaks.
+    fn begin(&mut self, choice: usize, frames: &mut BytesMut) {
+        if let Some(spoken) = self.spoken.get_mut(choice).filter(|spoken| !spoken.begun) {
+            spoken.begun = true;
+            self.chunk(choice, Delta::Role, None, None, frames);
         }
     }
 
     fn finish(&mut self, choice: usize, reason: FinishReason, frames: &mut BytesMut) {
-        self.chunk(choice, Delta::Empty, None, Some(reason.as_str()), frames);
+        let calls = self.spoken.get_mut(choice).and_then(|spoken| spoken.calls.as_mut());
+        let rest = calls.map_or_else(Vec::new, ToolCallReader::finish);
+        self.deltas(choice, rest, frames);
+        self.begin(choice, frames);
+        let calls = self.spoken.get(choice).and_then(|spoken| spoken.calls.as_ref());
+        self.chunk(choice, Delta::Empty, None, Some(finish(reason, calls)), frames);
         self.running = self.running.saturating_sub(1);
         if self.running > 0 {
             return;
@@ -249,7 +351,7 @@ mod tests {
         for event in events {
             sender.send(event).await.expect("there is room");
         }
-        Answer { choices: vec![Choice { events: receiver }], prompt_tokens: 3 }
+        Answer { choices: vec![Choice { events: receiver, calls: None }], prompt_tokens: 3 }
     }
 
     fn piece(text: &str) -> Piece {

@@ -430,7 +430,10 @@ impl<D: Decoder> Batcher<D> {
             return self.end(row, |sequence| sequence.fail(error));
         }
         self.bytes.clear();
-        self.decoder.append_piece(token, &mut self.bytes);
+        match sequence.shown.iter().find(|(shown, _)| *shown == token) {
+            Some((_, text)) => self.bytes.extend_from_slice(text),
+            None => self.decoder.append_piece(token, &mut self.bytes),
+        }
         let mut released = sequence.text.push(&self.bytes);
         if released.stopped {
             self.done(row, released.text, FinishReason::Stop, now);

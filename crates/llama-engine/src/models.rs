@@ -18,9 +18,10 @@ use crate::EngineError;
 use crate::batcher::{Event, Grammar, Job, Output, Token};
 use crate::llama::{self, Model};
 use crate::memory::{self, DeviceMemory};
-use crate::prepare::{Prepared, Structure, prepare};
+use crate::prepare::{Structure, prepare};
 use crate::request::{ChatJob, Sampling};
 use crate::stats::{ModelSnapshot, Stats};
+use crate::tools::ToolCallReader;
 use crate::worker::{self, EmbeddingJob, Load, Loaded, Options, Shared, Work};
 
 /// An answer that has begun.
@@ -37,6 +38,8 @@ pub struct Answer {
 pub struct Choice {
     /// What the model writes.
     pub events: Receiver<Event>,
+    /// Finds calls of tools in it, where the request offers any.
+    pub calls: Option<ToolCallReader>,
 }
 
 /// Vectors of texts.
@@ -103,24 +106,24 @@ impl Models {
         // A long prompt takes a while; neither the sockets nor the running streams wait for it.
         let structure = entry.structure.clone();
         let prepared = blocking(move || prepare(&model, &structure, job, now)).await?;
-        let Prepared { prompt, grammar } = prepared;
-        let prompt_tokens = prompt.len();
+        let prompt_tokens = prepared.prompt.len();
         let mut answer = Answer { choices: Vec::new(), prompt_tokens };
         for index in 0..choices {
             let (output, events) = Output::channel()
                 .ok_or_else(|| EngineError::Internal { message: "a fresh channel is full".to_owned() })?;
             let work = Work::Chat(Box::new(Job {
-                prompt: prompt.clone(),
+                prompt: prepared.prompt.clone(),
                 max_tokens,
                 sampling: Sampling { seed: sampling.seed.wrapping_add(u64::from(index)), ..sampling.clone() },
-                grammar: grammar.clone().map(|grammar| Box::new(grammar) as Box<dyn Grammar>),
+                grammar: prepared.grammar.clone().map(|grammar| Box::new(grammar) as Box<dyn Grammar>),
+                shown: prepared.shown.clone(),
                 stops: stops.clone(),
                 deadline,
                 output,
                 place: places.split(1),
             }));
             entry.ask(work)?;
-            answer.choices.push(Choice { events });
+            answer.choices.push(Choice { events, calls: prepared.reader(fastrand::Rng::new()) });
         }
         Ok(answer)
     }

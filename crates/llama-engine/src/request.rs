@@ -75,12 +75,7 @@ pub enum Format {
     /// A JSON object.
     JsonObject,
     /// JSON that a schema describes.
-    JsonSchema {
-        /// The schema.
-        schema: Value,
-        /// OpenAI's `strict`: objects have no properties but those that are named.
-        strict: bool,
-    },
+    JsonSchema(Value),
 }
 
 /// The tools of a request as its client wrote them.
@@ -91,7 +86,7 @@ pub struct ToolFields {
     /// `tool_choice`.
     pub choice: Option<Value>,
     /// `parallel_tool_calls`.
-    pub parallel: Option<bool>,
+    pub parallel: Option<Value>,
 }
 
 /// A chat request as the engine understands it.
@@ -124,7 +119,7 @@ impl ChatJob {
         let options = request.options()?;
         let format = format(options.response_format.as_ref())?;
         let messages = request.messages()?;
-        refuse_unsupported(&options, &format, &messages)?;
+        refuse_unsupported(&options, &format, request.has_tools(), &messages)?;
         for (index, stop) in options.stop.iter().enumerate() {
             if stop.len() > MAX_STOP_BYTES {
                 return Err(EngineError::invalid(
@@ -142,7 +137,7 @@ impl ChatJob {
             tools: request.has_tools().then(|| ToolFields {
                 tools: options.tools.clone().unwrap_or_default(),
                 choice: options.tool_choice.clone(),
-                parallel: options.parallel_tool_calls,
+                parallel: options.parallel_tool_calls.clone(),
             }),
             max_tokens: options.limit().map(|tokens| usize::try_from(tokens).unwrap_or(usize::MAX)),
             stops: options.stop,
@@ -231,7 +226,7 @@ fn format(written: Option<&Value>) -> Result<Format, EngineError> {
         Some("text") => Ok(Format::Text),
         Some("json_object") => Ok(match written.get("schema") {
             // llama.cpp's older way to give a schema.
-            Some(schema) => Format::JsonSchema { schema: schema.clone(), strict: false },
+            Some(schema) => Format::JsonSchema(schema.clone()),
             None => Format::JsonObject,
         }),
         Some("json_schema") => {
@@ -242,8 +237,8 @@ fn format(written: Option<&Value>) -> Result<Format, EngineError> {
                     "response_format.json_schema.schema: expected a JSON Schema, got nothing",
                 )
             })?;
-            let strict = described.and_then(|described| described.get("strict")).and_then(Value::as_bool);
-            Ok(Format::JsonSchema { schema: schema.clone(), strict: strict.unwrap_or(false) })
+            // Whether `strict` or not, an answer keeps to the schema.
+            Ok(Format::JsonSchema(schema.clone()))
         }
         other => Err(EngineError::invalid(
             "response_format.type",
@@ -259,6 +254,7 @@ fn format(written: Option<&Value>) -> Result<Format, EngineError> {
 fn refuse_unsupported(
     options: &SamplingOptions,
     format: &Format,
+    has_tools: bool,
     messages: &[Message],
 ) -> Result<(), EngineError> {
     let is_text = |message: &Message| match &message.content {
@@ -275,6 +271,12 @@ fn refuse_unsupported(
             "stop",
             *format != Format::Text && !options.stop.is_empty(),
             "beside a response_format of JSON it could end the answer in the middle; leave one of the two out",
+        ),
+        ("logprobs", has_tools && options.logprobs == Some(true), "beside tools; leave one of the two out"),
+        (
+            "response_format",
+            has_tools && *format != Format::Text,
+            "beside tools, whose calls have their own format; leave one of the two out",
         ),
         ("messages", !messages.iter().all(is_text), "its models read text, no images, sound or files"),
     ];
@@ -346,14 +348,17 @@ mod tests {
     #[test]
     fn a_schema_is_found_wherever_clients_write_it() {
         let schema = json!({"type": "object"});
-        let expected = |strict| Format::JsonSchema { schema: schema.clone(), strict };
+        let expected = Format::JsonSchema(schema.clone());
         for (format, expected) in [
             (json!({"type": "json_object"}), Format::JsonObject),
-            (json!({"type": "json_object", "schema": schema}), expected(false)),
-            (json!({"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}), expected(false)),
+            (json!({"type": "json_object", "schema": schema}), expected.clone()),
+            (
+                json!({"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}),
+                expected.clone(),
+            ),
             (
                 json!({"type": "json_schema", "json_schema": {"name": "x", "strict": true, "schema": schema}}),
-                expected(true),
+                expected.clone(),
             ),
             (json!({"type": "text"}), Format::Text),
         ] {

@@ -107,6 +107,8 @@ pub struct Job {
     pub sampling: Sampling,
     /// What the answer must look like; `None`: anything.
     pub grammar: Option<Box<dyn Grammar>>,
+    /// Control tokens that are part of the text here, each with what it says. Others stand for nothing.
+    pub shown: Vec<(Token, Vec<u8>)>,
     /// See [`AnswerText`].
     pub stops: Vec<String>,
     /// When nobody waits for the answer any more.
@@ -153,6 +155,7 @@ pub(super) struct Sequence {
     pub(super) token_limit: usize,
     pub(super) sampler: Sampler,
     pub(super) grammar: Option<Box<dyn Grammar>>,
+    pub(super) shown: Vec<(Token, Vec<u8>)>,
     pub(super) text: AnswerText,
     /// Probabilities of tokens whose text is still held back.
     pub(super) probabilities: Vec<TokenProbabilities>,
@@ -187,6 +190,7 @@ impl Sequence {
             started: None,
             token_limit: most.min(cells),
             grammar: job.grammar,
+            shown: job.shown,
             text: AnswerText::new(job.stops),
             probabilities: Vec::new(),
             unsent: None,

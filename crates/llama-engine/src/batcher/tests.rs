@@ -130,6 +130,7 @@ fn job(prompt: &[Token], max_tokens: usize) -> (Job, Receiver<Event>) {
         max_tokens: Some(max_tokens),
         sampling: Sampling { temperature: 0.0, ..Sampling::default() },
         grammar: None,
+        shown: Vec::new(),
         stops: Vec::new(),
         deadline: None,
         output,

@@ -9,3 +9,4 @@ mod harness;
 mod life;
 mod memory;
 mod sharing;
+mod structured;

@@ -46,7 +46,7 @@ pub struct SamplingOptions {
     /// `auto`, `none`, `required` or one function.
     pub tool_choice: Option<Value>,
     /// Whether a model may call several tools in one answer.
-    pub parallel_tool_calls: Option<bool>,
+    pub parallel_tool_calls: Option<Value>,
     /// A grammar of llama.cpp's own notation.
     pub grammar: Option<Value>,
     /// How long a reasoning model thinks: `none`, `minimal`, `low`, `medium`, `high`.
