@@ -5,10 +5,13 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
+use bytes::Bytes;
 use http::Response;
+use llm_wire::WireError;
 use llm_wire::ollama::{
     FromOpenAi, TagEntry, embed_answer, embedding_answer, parse_chat, parse_embed, parse_embeddings,
 };
+use llm_wire::openai::EmbeddingsRequest;
 use runtime::ModelInfo;
 
 use super::{Begun, ask, complete_response, embed as ask_embeddings, identified, stream_response, with_type};
@@ -41,34 +44,29 @@ async fn answer(gateway: &Gateway, call: &Call, body: Body) -> Result<Response<B
 }
 
 pub(super) async fn embed(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
-    let call = gateway.call(request.headers());
-    match embedded(&gateway, &call, request.into_body()).await {
-        Ok(response) => response,
-        Err(error) => identified(&call, error.ollama()),
-    }
-}
-
-async fn embedded(gateway: &Gateway, call: &Call, body: Body) -> Result<Response<Body>, ApiError> {
-    let request = parse_embed(request_body::collect(body, gateway.max_body).await?)?;
-    let model = request.model().to_owned();
-    let (body, report) = ask_embeddings(gateway, call, request).await?;
-    let answer = embed_answer(&body, &model, call.received.elapsed())?;
-    Ok(complete_response(call, answer, &report, JSON))
+    embedded(&gateway, request, parse_embed, embed_answer).await
 }
 
 /// The older path, for one text.
 pub(super) async fn embeddings(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
-    let call = gateway.call(request.headers());
-    match embedded_one(&gateway, &call, request.into_body()).await {
-        Ok(response) => response,
-        Err(error) => identified(&call, error.ollama()),
-    }
+    embedded(&gateway, request, parse_embeddings, |body, _, _| embedding_answer(body)).await
 }
 
-async fn embedded_one(gateway: &Gateway, call: &Call, body: Body) -> Result<Response<Body>, ApiError> {
-    let request = parse_embeddings(request_body::collect(body, gateway.max_body).await?)?;
-    let (body, report) = ask_embeddings(gateway, call, request).await?;
-    Ok(complete_response(call, embedding_answer(&body)?, &report, JSON))
+/// `answer` writes a list of OpenAI's, given the model and how long it took, as the path's clients read it.
+async fn embedded(
+    gateway: &Gateway,
+    request: Request,
+    parse: fn(Bytes) -> Result<EmbeddingsRequest, WireError>,
+    answer: fn(&[u8], &str, Duration) -> Result<Bytes, WireError>,
+) -> Response<Body> {
+    let call = gateway.call(request.headers());
+    let answered = async {
+        let request = parse(request_body::collect(request.into_body(), gateway.max_body).await?)?;
+        let model = request.model().to_owned();
+        let (body, report) = ask_embeddings(gateway, &call, request).await?;
+        Ok(complete_response(&call, answer(&body, &model, call.received.elapsed())?, &report, JSON))
+    };
+    answered.await.unwrap_or_else(|error: ApiError| identified(&call, error.ollama()))
 }
 
 pub(super) async fn tags(State(gateway): State<Arc<Gateway>>) -> Response<Body> {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::WireError;
 use crate::openai::{
-    Delta, ErrorBody, ModelEntry, UpstreamError, Usage, chunk, chunk_facts, completion, model_list,
+    Answer, Delta, ErrorBody, ModelEntry, UpstreamError, Usage, answer, chunk, chunk_facts, model_list,
     parse_error, response_facts, usage_chunk,
 };
 
