@@ -5,6 +5,8 @@
 //! while a request runs in it. A row that is not taken keeps its tokens, so that a later request that begins with them
 //! need not compute them again, until its cells are wanted for something else.
 
+use std::time::Instant;
+
 use crate::batcher::Token;
 
 /// The rows of one context.
@@ -24,7 +26,9 @@ struct Row {
     /// The cell of each token.
     cells: Vec<u32>,
     taken: bool,
+    /// When the last request left, by count and by the clock.
     released: u64,
+    left: Option<Instant>,
 }
 
 impl Cells {
@@ -70,12 +74,28 @@ impl Cells {
     }
 
     /// The request has left; its tokens stay.
-    pub fn release(&mut self, row: usize) {
+    pub fn release(&mut self, row: usize, now: Instant) {
         self.releases += 1;
         if let Some(row) = self.rows.get_mut(row) {
             row.taken = false;
             row.released = self.releases;
+            row.left = Some(now);
         }
+    }
+
+    /// When the last request left a row; `None` if none ever did.
+    pub fn left(&self, row: usize) -> Option<Instant> {
+        self.rows.get(row)?.left
+    }
+
+    /// Rows that hold tokens for nobody.
+    pub fn idle_rows(&self) -> usize {
+        self.rows.iter().filter(|row| !row.taken && !row.tokens.is_empty()).count()
+    }
+
+    /// Cells that only such rows use.
+    pub fn idle(&self) -> usize {
+        self.capacity() - self.free() - self.taken()
     }
 
     /// The row has seen these tokens too. There must be room: see [`free`](Self::free).
@@ -187,7 +207,7 @@ mod tests {
         for row in [1, 0] {
             cells.take(row);
             cells.extend(row, [1]);
-            cells.release(row);
+            cells.release(row, Instant::now());
         }
         assert_eq!((cells.spare(None), cells.coldest()), (Some(2), Some(1)));
         cells.take(2);
@@ -203,7 +223,7 @@ mod tests {
             for (row, other, length, kind) in steps {
                 match kind {
                     0 => cells.take(row),
-                    1 => cells.release(row),
+                    1 => cells.release(row, Instant::now()),
                     2 => {
                         let length = length.min(cells.free());
                         cells.extend(row, (0..length).map(|token| token as Token));

@@ -336,6 +336,35 @@ fn what_an_earlier_request_has_read_is_not_read_again() {
 }
 
 #[test]
+fn what_nobody_comes_back_to_is_forgotten() {
+    let start = Instant::now();
+    let now = Arc::new(Mutex::new(start));
+    let sizes = Sizes { lanes: 2, rows: 4, batch: 16, cells: 200 };
+    let clock = Arc::clone(&now);
+    let mut batcher =
+        Batcher::new(Toy::new(4, 200), sizes, Arc::new(Stats::default()), move || *clock.lock());
+    let prompt: Vec<Token> = (0..30).collect();
+    cached(&mut batcher, &prompt, 5);
+    *now.lock() = start + KEEP / 2;
+    assert_eq!(cached(&mut batcher, &prompt, 5).0, 29);
+    *now.lock() = start + KEEP * 2;
+    cached(&mut batcher, &[38], 1);
+    assert_eq!(cached(&mut batcher, &prompt, 5).0, 0);
+}
+
+#[test]
+fn idle_rows_leave_half_of_the_cells_free_but_the_last_one_stays() {
+    let mut batcher = batcher(1, 100);
+    let prompts: Vec<Vec<Token>> = (0..3).map(|first| (first..38).cycle().take(40).collect()).collect();
+    for prompt in &prompts {
+        cached(&mut batcher, prompt, 1);
+    }
+    batcher.step();
+    assert_eq!(batcher.cells.idle(), 40);
+    assert_eq!(cached(&mut batcher, &prompts[2], 1).0, 39);
+}
+
+#[test]
 fn a_conversation_that_goes_on_is_read_from_where_it_stopped() {
     let mut batcher = batcher(1, 200);
     let mut conversation: Vec<Token> = (0..20).collect();
