@@ -2,7 +2,7 @@
 //!
 //! The work is done by llguidance (<https://github.com/guidance-ai/llguidance>): an Earley parser over lexemes that are
 //! matched by derivatives, walked along a trie of the vocabulary, some 50 µs a token. What is ours: a schema is made strict
-//! before it is compiled ([`schema`]), everything is bounded, and what cannot be expressed is refused by name.
+//! before it is compiled (`constraint/schema.rs`), everything is bounded, and what cannot be expressed is refused by name.
 //!
 //! Knows nothing of llama.cpp: a [`Vocabulary`] is made of the tokens' bytes. A [`Constraint`] belongs to one answer.
 

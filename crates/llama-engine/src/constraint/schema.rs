@@ -19,6 +19,8 @@ const MAX_SIZE: usize = 256 * 1024;
 const MAX_DEPTH: usize = 64;
 /// The most items, properties or characters that a schema may count to. More than an answer's tokens could hold.
 const MAX_COUNT: u64 = 1_000_000;
+/// How many patterns may meet in one string. The matcher's work doubles with each; at 14 it took half a second.
+const MAX_MEETING: usize = 8;
 /// 2^53 - 1: beyond it readers that hold numbers as doubles no longer tell integers apart.
 const MAX_NUMBER: i64 = 9_007_199_254_740_991;
 /// Fraction digits of a number, so that a small model does not write threes for ever. llguidance counts the steps between
@@ -156,6 +158,15 @@ pub(super) fn rewrite(schema: &Value, param: &str) -> Result<Value, EngineError>
             param,
             format!(
                 "{param}: expected a schema that some value satisfies; a required part is false or contains itself without end"
+            ),
+        ));
+    }
+    let mut meeting = Meeting { definitions: &definitions, known: HashMap::new() };
+    if meeting.of(&rewritten) > MAX_MEETING {
+        return Err(EngineError::invalid(
+            param,
+            format!(
+                "{param}: expected at most {MAX_MEETING} patterns that hold for the same text; join some"
             ),
         ));
     }
@@ -521,8 +532,9 @@ impl Rewriter<'_> {
         if types.contains("object") {
             let required = out.get("required").and_then(Value::as_array).map_or(0, Vec::len) as u64;
             let least = out.get("minProperties").and_then(Value::as_u64).unwrap_or(0);
-            let closed = out.get("additionalProperties") == Some(&Value::Bool(false));
-            if least > required + 1 && !(closed && !out.contains_key("patternProperties")) {
+            let open = out.get("additionalProperties") != Some(&Value::Bool(false))
+                || out.contains_key("patternProperties");
+            if open && least > required + 1 {
                 return Err(self.unsupported("minProperties"));
             }
             if !self.intersects {
@@ -631,6 +643,55 @@ fn cut_endless(schema: &mut Value, finite: &HashSet<String>) {
 fn refers_to_endless(keywords: &Map<String, Value>, finite: &HashSet<String>) -> bool {
     let reference = keywords.get("$ref").and_then(Value::as_str);
     reference.is_some_and(|reference| !finite.contains(reference.trim_start_matches("#/$defs/")))
+}
+
+/// Counts how many patterns a text may have to match all at once.
+struct Meeting<'a> {
+    definitions: &'a Map<String, Value>,
+    /// The definitions that were counted.
+    known: HashMap<String, usize>,
+}
+
+impl Meeting<'_> {
+    /// The most, or more, anywhere inside a rewritten schema.
+    fn of(&mut self, schema: &Value) -> usize {
+        let Some(keywords) = schema.as_object() else { return 0 };
+        let own =
+            usize::from(keywords.contains_key("pattern")) + usize::from(keywords.contains_key("format"));
+        let (mut all, mut inside) = (own, 0);
+        for (keyword, value) in keywords {
+            match (keyword.as_str(), value) {
+                ("allOf", Value::Array(schemas)) => {
+                    all += schemas.iter().map(|schema| self.of(schema)).sum::<usize>();
+                }
+                ("anyOf" | "oneOf", Value::Array(schemas)) => all += self.most(schemas.iter()),
+                ("$ref", Value::String(reference)) => all += self.definition(reference),
+                // A property whose name fits a pattern has to satisfy both schemas.
+                ("patternProperties", Value::Object(schemas)) => all += self.most(schemas.values()),
+                ("properties", Value::Object(schemas)) => inside = inside.max(self.most(schemas.values())),
+                ("prefixItems", Value::Array(schemas)) => inside = inside.max(self.most(schemas.iter())),
+                ("items" | "additionalProperties", schema) => inside = inside.max(self.of(schema)),
+                _ => {}
+            }
+        }
+        all + inside
+    }
+
+    fn most<'v>(&mut self, schemas: impl Iterator<Item = &'v Value>) -> usize {
+        schemas.map(|schema| self.of(schema)).max().unwrap_or(0)
+    }
+
+    fn definition(&mut self, reference: &str) -> usize {
+        let name = reference.trim_start_matches("#/$defs/");
+        if let Some(count) = self.known.get(name) {
+            return *count;
+        }
+        // A definition inside itself adds nothing to itself.
+        self.known.insert(name.to_owned(), 0);
+        let count = self.definitions.get(name).map_or(0, |schema| self.of(schema));
+        self.known.insert(name.to_owned(), count);
+        count
+    }
 }
 
 /// Whether some finite value may satisfy a rewritten schema, going by what is required.

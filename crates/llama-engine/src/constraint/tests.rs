@@ -319,6 +319,11 @@ fn bombs_are_refused_before_they_cost_anything() {
     };
     check_invalid(nested(100), "inside one another");
     check_invalid(nested(2_000), "levels");
+    let every: Vec<Value> =
+        (0..200).map(|at| json!({"type": "string", "pattern": format!("{at}.*{at}")})).collect();
+    let names: Vec<Value> = every.iter().map(|schema| json!({"properties": {"a": schema}})).collect();
+    check_invalid(json!({"allOf": every}), "hold for the same text");
+    check_invalid(json!({"allOf": names}), "hold for the same text");
     let mut chain = Map::new();
     for link in 0..1000 {
         chain.insert(format!("d{link}"), json!({"$ref": format!("#/$defs/d{}", link + 1)}));
