@@ -42,7 +42,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             link(&library, &folder)?;
         }
         link(&openmp, &folder)?;
-        for plugin in files_in(&plugins, |name| name.ends_with(".so") && name != MISCOMPILED)? {
+        // What an earlier llama.cpp left would be loaded too, and does not fit.
+        for stale in files_in(&folder, |name| is_plugin(name) && !plugins.join(name).exists())? {
+            fs::remove_file(stale)?;
+        }
+        for plugin in files_in(&plugins, is_plugin)? {
             link(&plugin, &folder)?;
         }
     }
@@ -66,6 +70,11 @@ fn compiler_file(name: &str) -> Result<PathBuf, Box<dyn std::error::Error>> {
 /// `libllama.so.0` but neither `libllama.so` (only the linker wants it) nor `libllama.so.0.6.0` (the same file again).
 fn is_soname(name: &str) -> bool {
     name.split_once(".so.").is_some_and(|(_, version)| version.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// `libggml-cpu-haswell.so` or `libggml-vulkan.so`, but not `libggml-base.so`, which is for the linker.
+fn is_plugin(name: &str) -> bool {
+    name.starts_with("libggml-") && name.ends_with(".so") && ![MISCOMPILED, "libggml-base.so"].contains(&name)
 }
 
 fn files_in(folder: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {

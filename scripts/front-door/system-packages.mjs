@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { run, Stop } from './terminal.mjs';
 
 /** Each Debian package with the check that makes it unnecessary. */
-const NEEDED = [
+export const NEEDED = [
   { name: 'g++', why: 'compiles llama.cpp', isThere: () => answers('c++', '--version') },
   { name: 'cmake', why: 'builds llama.cpp', isThere: () => answers('cmake', '--version') },
   { name: 'ninja-build', why: 'builds it in parallel', isThere: () => answers('ninja', '--version') },
@@ -19,12 +19,19 @@ const NEEDED = [
   { name: 'ca-certificates', why: 'https', isThere: () => existsSync('/etc/ssl/certs/ca-certificates.crt') },
 ];
 
+/** What ggml's Vulkan plug-in is built with; nothing else needs it. */
+export const NEEDED_FOR_VULKAN = [
+  { name: 'libvulkan-dev', why: 'the Vulkan headers and loader', isThere: () => existsSync('/usr/include/vulkan/vulkan.hpp') || process.env['VULKAN_SDK'] !== undefined },
+  { name: 'spirv-headers', why: "the numbers of the shaders' language", isThere: () => existsSync('/usr/share/cmake/SPIRV-Headers') || process.env['VULKAN_SDK'] !== undefined },
+  { name: 'glslc', why: 'compiles the shaders', isThere: () => answers('glslc', '--version') },
+];
+
 /** Installs what is missing, naming it first. `UAT_NO_INSTALL=1`: names it and stops. */
-export async function installSystemPackages() {
+export async function installSystemPackages(needed = NEEDED) {
   if (!answers('cargo', '--version')) {
     throw new Stop('Rust is missing: install it from https://rustup.rs, open a new shell, and run this again');
   }
-  const missing = NEEDED.filter(({ isThere }) => !isThere());
+  const missing = needed.filter(({ isThere }) => !isThere());
   if (missing.length === 0) return 'nothing is missing';
   for (const { name, why } of missing) console.log(`      ${name}: ${why}`);
   const names = missing.map(({ name }) => name);

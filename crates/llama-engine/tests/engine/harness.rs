@@ -41,12 +41,17 @@ impl Engine {
 
     /// The same with a program that lies elsewhere.
     pub(crate) async fn start_from(program: &Path, arguments: &[&str]) -> Self {
+        Self::start_with(program, arguments, &[]).await
+    }
+
+    /// The same with these environment variables.
+    pub(crate) async fn start_with(program: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         model_file();
         let folder = tempfile::tempdir().expect("a temporary folder");
         let socket = folder.path().join("e.sock");
         let mut command = Command::new(program);
         // Cargo's would hide that a library is not found.
-        command.env_remove("LD_LIBRARY_PATH");
+        command.env_remove("LD_LIBRARY_PATH").envs(environment.iter().copied());
         command.arg("--socket").arg(&socket).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
         if !arguments.contains(&"--threads") {
             command.args(["--threads", "1"]);

@@ -5,6 +5,7 @@
 mod answers;
 mod embeddings;
 mod faults;
+mod gpu;
 mod harness;
 mod life;
 mod memory;
