@@ -1,6 +1,6 @@
 // Eight chats at once beside one alone, and what running streams notice of a long prompt.
 
-import { answered, chat, firstToken, seeded, settled, startEngine, words } from "../measure/engine.mjs";
+import { answered, chat, firstToken, get, seeded, settled, startEngine, words } from "../measure/engine.mjs";
 import { figure } from "../measure/report.mjs";
 import { atLeast, atMost, shown } from "./claims.mjs";
 
@@ -17,7 +17,7 @@ export async function run({ quick, model }) {
   const rounds = quick ? 1 : 5;
   const engine = await startEngine();
   try {
-    const { to, health: { threads } } = engine;
+    const { to } = engine;
     const random = seeded(3);
     const ask = (tokens, length) => story(model, random, tokens, length);
     await answered(to, ask(8));
@@ -26,7 +26,8 @@ export async function run({ quick, model }) {
       const alone = await together(to, ask, 1);
       const eight = await together(to, ask, CHATS);
       const long = await besideLongPrompt(to, ask);
-      raw.push({ round, threads, alone_tokens_per_s: alone, together_tokens_per_s: eight, ratio: eight / alone, ...long });
+      const { threads } = await get(to, "/v1/stats");
+      raw.push({ round, threads: threads.chosen, busy_elsewhere: threads.busy_elsewhere, alone_tokens_per_s: alone, together_tokens_per_s: eight, ratio: eight / alone, ...long });
       console.log(`  round ${round}: alone ${figure(alone)}, ${CHATS} together ${figure(eight)} tokens/s; beside ${long.prompt_tokens} tokens of prompt at most ${figure(long.longest_gap_ms)} ms between two texts`);
     }
     const column = (name) => raw.map((row) => row[name]);
@@ -42,7 +43,7 @@ export async function run({ quick, model }) {
       ],
       tables: [],
       notes: [
-        `The engine as it starts by default: ${threads} threads, 8 slots. Chats: a short story each, ${ANSWER_TOKENS} tokens of answer; reading the questions counts.`,
+        `The engine as it starts by default: ${[...new Set(column("threads"))].join(", then ")} threads, 8 slots. Chats: a short story each, ${ANSWER_TOKENS} tokens of answer; reading the questions counts.`,
         `Gaps: between two texts of one of ${STREAMS} running streams as its client sees them, from sending the long prompt to its first token.`,
       ],
       raw,
