@@ -6,13 +6,13 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { performance } from "node:perf_hooks";
 import { parseArgs } from "node:util";
 
-import { binary, build, freePort, repository, stop } from "./measure/processes.mjs";
+import { binary, build, enginesOf, freePort, repository, stop } from "./measure/processes.mjs";
 import { circumstances, csv, figure, keep, markdownTable, median } from "./measure/report.mjs";
 
 const { values: options } = parseArgs({
@@ -53,7 +53,7 @@ try {
   for (let round = 1; round <= rounds; round += 1) {
     const alone = await timed([overHttp]);
     const together = await timed(Object.values(clients));
-    const engines = countEngines();
+    const engines = enginesOf(folder).length;
     raw.push({ round, alone_tokens_per_s: alone, together_tokens_per_s: together, ratio: together / alone, engines });
     console.log(`round ${round}: alone ${figure(alone)}, together ${figure(together)} tokens/s, ${engines} engine`);
   }
@@ -106,18 +106,4 @@ async function program(command, args, more = {}) {
   const [code] = await once(child, "close");
   if (code !== 0) throw new Error(`${command} ended with status ${code}`);
   return JSON.parse(Buffer.concat(chunks).toString()).usage.completion_tokens;
-}
-
-/** Engines that serve this run's folder. */
-function countEngines() {
-  const words = (pid) => {
-    try {
-      return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
-    } catch {
-      // It ended while we looked.
-      return [];
-    }
-  };
-  return readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map(words)
-    .filter(([name, ...args]) => name?.endsWith("uat-engine") && args.some((arg) => arg.startsWith(folder))).length;
 }

@@ -1,7 +1,7 @@
 // Building, starting and ending the programs that a benchmark needs. Every child is ended by its own handle.
 
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -28,7 +28,8 @@ const running = new Set();
 process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1));
 
-function start(file, args, options) {
+/** Starts a program that ends with this one at the latest. */
+export function start(file, args, options) {
   if (!existsSync(file)) throw new Error(`${file} does not exist: leave --no-build away`);
   const child = spawn(file, args, options);
   running.add(child);
@@ -67,6 +68,20 @@ export function residentMib(pid) {
   return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))[1]) / 1024;
 }
 
+/** Process ids of the engines whose socket lies in this folder. */
+export function enginesOf(folder) {
+  const words = (pid) => {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+    } catch {
+      // It ended while we looked.
+      return [];
+    }
+  };
+  const serves = ([name, ...args]) => name?.endsWith("uat-engine") && args.some((arg) => arg.startsWith(folder));
+  return readdirSync("/proc").filter((name) => /^\d+$/.test(name) && serves(words(name))).map(Number);
+}
+
 /** A port that was free a moment ago. */
 export async function freePort() {
   const server = createServer();
@@ -76,10 +91,10 @@ export async function freePort() {
   return port;
 }
 
-/** Starts the gateway with this configuration file, and resolves when it is ready. */
-export async function startGateway(file, configFile, url) {
+/** Starts the gateway with this configuration file, and resolves when it is ready. `env` is added to this process's. */
+export async function startGateway(file, configFile, url, env = {}) {
   const log = [];
-  const child = start(file, ["serve", "--config", configFile], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = start(file, ["serve", "--config", configFile], { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
   for (const stream of [child.stdout, child.stderr]) {
     stream.on("data", (data) => {
       log.push(String(data));

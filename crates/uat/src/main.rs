@@ -42,6 +42,8 @@ enum Command {
     Models(commands::models::Args),
     /// Check that everything needed is there, and say what to do where it is not.
     Doctor(commands::doctor::Args),
+    /// Measure how fast the local engine is on this machine.
+    Bench(commands::bench::Args),
     /// Check or show the configuration.
     Config(commands::config::Args),
 }
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
             Command::Chat(args) => commands::chat::run(&args),
             Command::Models(args) => commands::models::run(&args),
             Command::Doctor(args) => commands::doctor::run(&args),
+            Command::Bench(args) => commands::bench::run(&args),
             Command::Config(args) => commands::config::run(&args),
         }
     });

@@ -162,7 +162,8 @@ async fn examine_engine(engine: &Arc<Engine>, needed: Verdict) -> Vec<Check> {
 /// A start without a model takes less than a second; a machine under load is given more.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(15);
 
-async fn ask_engine(engine: &Engine) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+/// The engine's health. Starts it where it does not run.
+pub(super) async fn ask_engine(engine: &Engine) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
     /// The engine's health is a few hundred bytes.
     const LONGEST: usize = 64 << 10;
     let stream = engine.connect().await?;
