@@ -1,7 +1,9 @@
-//! The per-token path that is ours: bytes of a token to released text, and the plan of a step. A token takes llama.cpp
+//! The per-token path that is ours: bytes of a token to released text, the choice of a token, and the plan of a step. A token takes llama.cpp
 //! some ten milliseconds; this must stay below a thousandth of it.
 
 use divan::{Bencher, black_box};
+use llama_engine::request::Sampling;
+use llama_engine::sampler::Sampler;
 use llama_engine::schedule::{Lane, Limits, plan};
 use llama_engine::text::AnswerText;
 
@@ -32,6 +34,22 @@ fn answer_text(bencher: Bencher<'_, '_>, stops: usize) {
     });
 }
 
+/// A vocabulary of 50,000 tokens.
+#[divan::bench(args = ["greedy", "sampled", "penalised", "all"])]
+fn choice_of_a_token(bencher: Bencher<'_, '_>, how: &str) {
+    let mut random = fastrand::Rng::with_seed(7);
+    let scores: Vec<f32> = (0..50_000).map(|_| random.f32() * 20.0 - 10.0).collect();
+    let plain = Sampling::default();
+    let sampling = match how {
+        "greedy" => Sampling { temperature: 0.0, ..plain },
+        "penalised" => Sampling { frequency_penalty: 0.5, repeat_penalty: 1.1, ..plain },
+        "all" => Sampling { top_k: 0, ..plain },
+        _ => plain,
+    };
+    let mut sampler = Sampler::new(sampling, &[1, 2, 3]);
+    bencher.bench_local(|| sampler.choose(black_box(&scores), None));
+}
+
 #[divan::bench(args = [1, 8, 64])]
 fn plan_of_a_step(bencher: Bencher<'_, '_>, lanes: usize) {
     let lane = |id: usize| Lane {
@@ -39,9 +57,11 @@ fn plan_of_a_step(bencher: Bencher<'_, '_>, lanes: usize) {
         arrival: id as u64,
         tokens: 100 + id,
         cached: if id.is_multiple_of(4) { 10 } else { 99 + id },
+        exclusive: if id.is_multiple_of(4) { 10 } else { 99 + id },
         paused: id % 7 == 6,
     };
     let lanes: Vec<Lane> = (0..lanes).map(lane).collect();
     let limits = Limits { batch: 512, prompt_beside_generation: 64, cells: 8192 };
-    bencher.bench_local(|| plan(black_box(&lanes), limits));
+    let taken = lanes.iter().map(|lane| lane.cached).sum();
+    bencher.bench_local(|| plan(black_box(&lanes), taken, limits));
 }
