@@ -34,6 +34,9 @@ const WORTH_WAITING: usize = 16;
 /// cache made one stream of a small model 20 % slower.
 const KEEP: Duration = Duration::from_secs(120);
 
+/// Smaller batches are computed to their end even if nobody wants them any more: that takes no longer than a token or two.
+const WORTH_STOPPING: usize = 32;
+
 /// One token of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Input {
@@ -214,10 +217,10 @@ impl<D: Decoder> Batcher<D> {
             }
         }
         self.make_room(self.batch.len());
-        let running = &self.running;
+        let (running, worth_stopping) = (&self.running, self.batch.len() >= WORTH_STOPPING);
         let abandoned = || {
             let mut sequences = plan.slices.iter().filter_map(|slice| running.get(slice.lane)?.as_ref());
-            sequences.all(Sequence::is_abandoned)
+            worth_stopping && sequences.all(Sequence::is_abandoned)
         };
         let before = (self.clock)();
         match self.decoder.decode(&self.batch, &abandoned) {

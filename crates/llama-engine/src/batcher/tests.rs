@@ -20,6 +20,8 @@ struct Toy {
     fails: Vec<(usize, DecodeFailure)>,
     batches: usize,
     computed: usize,
+    /// A client that leaves while the next batch is computed.
+    leaves: Option<Receiver<Event>>,
 }
 
 /// Ends an answer.
@@ -42,6 +44,7 @@ impl Toy {
             fails: Vec::new(),
             batches: 0,
             computed: 0,
+            leaves: None,
         }
     }
 }
@@ -50,6 +53,8 @@ impl Decoder for Toy {
     fn decode(&mut self, batch: &[Input], abandoned: &dyn Fn() -> bool) -> Result<(), DecodeFailure> {
         assert!(!batch.is_empty());
         self.batches += 1;
+        assert!(!abandoned(), "who left before has been dropped");
+        drop(self.leaves.take());
         if abandoned() {
             return Err(DecodeFailure::Abandoned);
         }
@@ -409,18 +414,19 @@ fn a_model_that_cannot_share_reads_everything_anew() {
 }
 
 #[test]
-fn a_batch_that_nobody_wants_any_more_is_stopped() {
-    let mut batcher = batcher(1, 100);
-    let (first, receiver) = job(&[1; 40], 5);
-    batcher.add(first);
-    batcher.step();
-    let computed = batcher.decoder.computed;
-    // Leaves between the look at who has left and the computation: the decoder asks again.
-    batcher.admit(Instant::now());
-    drop(receiver);
-    batcher.decoder.fails = vec![(1, DecodeFailure::Abandoned)];
-    assert_ne!(batcher.step(), Progress::Busy);
-    assert_eq!(batcher.decoder.computed, computed);
+fn a_long_batch_is_stopped_when_its_client_leaves_and_a_short_one_is_not() {
+    for (prompt, computed) in [(WORTH_STOPPING, 0), (WORTH_STOPPING - 1, WORTH_STOPPING - 1)] {
+        let sizes = Sizes { lanes: 1, rows: 2, batch: 64, cells: 100 };
+        let now = Instant::now();
+        let mut batcher = Batcher::new(Toy::new(2, 100), sizes, Arc::new(Stats::default()), move || now);
+        let (job, receiver) = job(&vec![1; prompt], 5);
+        batcher.add(job);
+        batcher.decoder.leaves = Some(receiver);
+        assert_eq!(batcher.step(), Progress::Busy);
+        assert_eq!(batcher.decoder.computed, computed);
+        assert_eq!(batcher.step(), Progress::Idle);
+        assert_eq!(batcher.stats.cancelled.load(Ordering::Relaxed), 1);
+    }
 }
 
 #[test]
