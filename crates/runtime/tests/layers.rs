@@ -34,6 +34,8 @@ const LAYERS: &[(&str, u8)] = &[
 const BESIDE: &[(&str, &str)] = &[
     // Starting the engine again is a backoff like any other.
     ("child-engine", "resilience"),
+    // Only what is a whole model is added as one.
+    ("model-store", "gguf"),
 ];
 
 /// Crates that only tests and benchmarks use; nothing that is shipped contains them.

@@ -1,5 +1,6 @@
 //! Things that go wrong on a network, on demand: a fake model provider that misbehaves as scripted, a proxy that
-//! damages any connection at the byte level, and an address that refuses.
+//! damages any connection at the byte level, and an address that refuses. Beside them a hub of models and small model
+//! files.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -51,6 +52,7 @@
 mod behaviour;
 mod control;
 mod dialect;
+mod fake_hub;
 mod fault_proxy;
 mod gguf_file;
 mod observe;
@@ -60,6 +62,7 @@ mod reply;
 mod request;
 
 pub use behaviour::{Answer, Behaviour, Vectors};
+pub use fake_hub::{FakeHub, HubFault, HubRequest};
 pub use fault_proxy::{Direction, FaultProxy, Mode, Upstream};
 pub use gguf_file::{GgufFile, GgufTensor};
 pub use observe::{Disconnect, Request, WaitTimedOut};

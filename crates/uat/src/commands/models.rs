@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
-use model_store::{ModelState, ModelStore, Phase, Progress, StoreError};
+use model_store::{AddOptions, AddedModel, HubModel, ModelState, ModelStore, Phase, Progress, StoreError};
 use serde_json::json;
 
 use super::{block_on, human_bytes};
@@ -22,7 +22,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// The models that are known by name, and which of them are here.
+    /// The models that are known by name or were added, and which of them are here.
     List {
         /// Print JSON for programs.
         #[arg(long)]
@@ -39,7 +39,26 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
-    /// Delete a model's file.
+    /// Add a model of your own: a .gguf file, or a repository of the Hugging Face hub.
+    Add {
+        /// The path of a .gguf file, or ORG/REPO, ORG/REPO:FILE.gguf, ORG/REPO:QUANTIZATION.
+        #[arg(value_name = "FILE|REPO")]
+        model: String,
+        /// What to call it; else it is called after its file.
+        #[arg(long)]
+        name: Option<String>,
+        /// The SHA-256 that the file must have.
+        #[arg(long, value_name = "HEX")]
+        sha256: Option<String>,
+        /// Copy the file into the folder of models instead of using it where it lies.
+        #[arg(long)]
+        copy: bool,
+        /// Print JSON for programs.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Delete a model's file; of a model that was added from elsewhere, only forget its name.
+    #[command(visible_alias = "remove")]
     Rm {
         /// A name from `uat models list`.
         model: String,
@@ -65,9 +84,17 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             let path = pull(&store, model, from.clone())?;
             say(*json, &json!({ "model": model, "path": path }), &path.display().to_string())
         }
+        Action::Add { model, name, sha256, copy, json } => {
+            let options = AddOptions { name: name.clone(), sha256: sha256.clone(), copy: *copy };
+            let added = add(&store, model, options)?;
+            let sentence = format!("{}: {}", added.name, added.path.display());
+            say(*json, &document(&added), &sentence)
+        }
         Action::Rm { model, json } => {
+            let is_elsewhere = store.added()?.iter().any(|added| added.name == *model && !added.owned);
             let freed = store.remove(model)?;
             let sentence = match freed {
+                0 if is_elsewhere => format!("forgot {model}; its file stays where it is"),
                 0 => format!("{model} was not here"),
                 freed => format!("removed {model}: {} freed", human_bytes(freed)),
             };
@@ -95,6 +122,7 @@ fn say(as_json: bool, document: &serde_json::Value, sentence: &str) -> Result<()
 
 fn list(store: &ModelStore, as_json: bool) -> Result<(), Failure> {
     let models = store.list();
+    let added = store.added()?;
     let mut out = io::BufWriter::new(io::stdout().lock());
     if as_json {
         let models: Vec<_> = models
@@ -106,24 +134,38 @@ fn list(store: &ModelStore, as_json: bool) -> Result<(), Failure> {
                     "path": model.path,
                 })
             })
+            .chain(added.iter().map(document))
             .collect();
         writeln!(out, "{}", json!({ "folder": store.dir(), "models": models }))?;
     } else {
-        writeln!(out, "{:<16} {:<10} {:>9}  {:<12} WHAT", "NAME", "STATE", "SIZE", "LICENCE")?;
-        for model in models {
+        let catalogue = models.iter().map(|model| {
             let entry = model.entry;
-            let size = human_bytes(entry.size);
-            writeln!(
-                out,
-                "{:<16} {:<10} {size:>9}  {:<12} {}",
-                entry.name,
-                state(model.state),
-                entry.licence,
-                entry.what
-            )?;
+            (entry.name, model.state, entry.size, entry.licence, entry.what.to_owned())
+        });
+        let added = added.iter().map(|model| {
+            (model.name.as_str(), model.state(), model.bytes, "-", format!("added from {}", origin(model)))
+        });
+        let rows: Vec<_> = catalogue.chain(added).collect();
+        let width = rows.iter().map(|row| row.0.len()).max().unwrap_or(0).max(16);
+        writeln!(out, "{:<width$} {:<10} {:>9}  {:<12} WHAT", "NAME", "STATE", "SIZE", "LICENCE")?;
+        for (name, here, bytes, licence, what) in rows {
+            let size = human_bytes(bytes);
+            writeln!(out, "{name:<width$} {:<10} {size:>9}  {licence:<12} {what}", state(here))?;
         }
     }
     Ok(out.flush()?)
+}
+
+/// An added model for programs: the fields of the catalogue's models, and where it is from.
+fn document(model: &AddedModel) -> serde_json::Value {
+    json!({
+        "name": model.name, "what": null, "licence": null, "bytes": model.bytes, "sha256": model.sha256,
+        "state": state(model.state()), "path": model.path, "source": origin(model), "owned": model.owned,
+    })
+}
+
+fn origin(model: &AddedModel) -> String {
+    model.source.clone().unwrap_or_else(|| model.path.display().to_string())
 }
 
 fn state(state: ModelState) -> &'static str {
@@ -134,28 +176,46 @@ fn state(state: ModelState) -> &'static str {
     }
 }
 
-/// Downloads on a thread of its own, so that Ctrl-C is heard while it blocks.
 pub(crate) fn pull(store: &ModelStore, model: &str, from: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    let (store, name) = (store.clone(), model.to_owned());
+    watched(model, move |progress, cancel| match from {
+        Some(file) => store.pull_from(&name, &file, progress, cancel),
+        None => store.pull(&name, progress, cancel),
+    })
+}
+
+/// A path that leads to a file, or looks as if it should, is meant as one.
+fn add(store: &ModelStore, model: &str, options: AddOptions) -> Result<AddedModel, Failure> {
+    let file = PathBuf::from(model);
+    let is_file = file.is_file() || (model.ends_with(".gguf") && !model.contains(':'));
+    let reference = if is_file { None } else { Some(model.parse::<HubModel>()?) };
+    let store = store.clone();
+    watched(model, move |progress, cancel| match reference {
+        Some(reference) => store.add_from_hub(&reference, &options, progress, cancel),
+        None => store.add_file(&file, &options, progress, cancel),
+    })
+}
+
+/// Works on a thread of its own, so that Ctrl-C is heard while it blocks, and shows how far it is.
+fn watched<T: Send + 'static>(
+    model: &str,
+    work: impl FnOnce(&mut dyn FnMut(Progress), &AtomicBool) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, Failure> {
     let cancel = Arc::new(AtomicBool::new(false));
-    let (store, model, cancelled) = (store.clone(), model.to_owned(), cancel.clone());
+    let (model, cancelled) = (model.to_owned(), cancel.clone());
     block_on(async {
-        let mut pulling = tokio::task::spawn_blocking(move || {
+        let mut working = tokio::task::spawn_blocking(move || {
             let mut display = Display::new(&model);
-            let result = match from {
-                Some(file) => {
-                    store.pull_from(&model, &file, &mut |progress| display.show(progress), &cancelled)
-                }
-                None => store.pull(&model, &mut |progress| display.show(progress), &cancelled),
-            };
-            display.finish(&result);
+            let result = work(&mut |progress| display.show(progress), &cancelled);
+            display.finish(result.is_ok());
             result
         });
         let ended = tokio::select! {
-            ended = &mut pulling => ended,
+            ended = &mut working => ended,
             interrupted = tokio::signal::ctrl_c() => {
                 interrupted?;
                 cancel.store(true, Ordering::Relaxed);
-                pulling.await
+                working.await
             }
         };
         match ended {
@@ -217,11 +277,11 @@ impl Display {
         }
     }
 
-    fn finish(&self, result: &Result<PathBuf, StoreError>) {
+    fn finish(&self, is_here: bool) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        if result.is_ok() {
+        if is_here {
             let _ = writeln!(io::stderr(), "{} is here, verified", self.model);
         }
     }

@@ -1,5 +1,7 @@
 use std::process::Stdio;
 
+use testkit::{FakeHub, GgufFile, HubFault};
+
 use crate::support::Place;
 
 #[test]
@@ -77,4 +79,61 @@ fn ctrl_c_ends_a_download_and_leaves_nothing() {
     );
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(place.run(&["models", "list"]).stdout.contains("absent"), "nothing is left of it");
+}
+
+#[test]
+fn a_file_is_added_listed_and_forgotten() {
+    let place = Place::empty();
+    std::fs::write(place.path().join("My.gguf"), GgufFile::llama().bytes()).unwrap();
+    let added = place.run(&["models", "add", "My.gguf", "--json"]).json();
+    assert_eq!((added["name"].as_str(), added["state"].as_str()), (Some("my"), Some("here")));
+    let list = place.run(&["models", "list"]).stdout;
+    assert!(list.lines().any(|line| line.starts_with("my ") && line.contains("My.gguf")), "{list}");
+    assert_eq!(
+        place.run(&["models", "path", "my"]).stdout.trim(),
+        place.path().join("My.gguf").to_str().unwrap()
+    );
+    assert_eq!(place.run(&["models", "rm", "my"]).stdout, "forgot my; its file stays where it is\n");
+    assert!(place.path().join("My.gguf").exists());
+    place.run(&["models", "rm", "my"]).assert_failed(1, &["error[UAT_MODEL_NOT_FOUND]"]);
+}
+
+#[test]
+fn what_cannot_be_added_says_why() {
+    let place = Place::empty();
+    place.write("noise.gguf", "PK and nothing else");
+    place
+        .run(&["models", "add", "noise.gguf"])
+        .assert_failed(1, &["error[UAT_CORRUPT_VALUE]", "letters GGUF"]);
+    place.run(&["models", "add", "none.gguf"]).assert_failed(1, &["error[UAT_MODEL_NOT_FOUND]", "none.gguf"]);
+    place.run(&["models", "add", "what is this"]).assert_failed(1, &["error[UAT_INVALID_INPUT]", "ORG/REPO"]);
+}
+
+#[test]
+fn ctrl_c_leaves_a_download_from_the_hub_that_goes_on_later() {
+    let place = Place::empty();
+    let hub = FakeHub::start().unwrap();
+    let mut content = GgufFile::llama().bytes();
+    content.resize(2_000_000, 1);
+    hub.put("org/repo", "small.gguf", content);
+    hub.enqueue(HubFault::CutAfter(1_000_000));
+    // After the cut the hub asks for a pause, in which it is interrupted.
+    hub.enqueue(HubFault::Status { code: 429, headers: vec![("retry-after".to_owned(), "60".to_owned())] });
+    let args = ["models", "add", "org/repo"];
+    let mut child =
+        place.command(&args).env("HF_ENDPOINT", hub.endpoint()).stderr(Stdio::null()).spawn().unwrap();
+    while hub.requests().iter().filter(|request| request.range.is_some()).count() == 0 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it began");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-s", "INT", &pid]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+
+    let output = place.command(&args).env("HF_ENDPOINT", hub.endpoint()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let ranges: Vec<_> =
+        hub.requests().into_iter().filter(|request| request.to_store).map(|request| request.range).collect();
+    assert_eq!(ranges, [None, Some("bytes=1000000-".to_owned())]);
+    assert!(place.run(&["models", "list"]).stdout.contains("org/repo@c0ffee:small.gguf"));
 }
