@@ -142,6 +142,24 @@ describe('ollama for Node', () => {
   it('lists the models', async () => {
     expect((await client().list()).models.map(model => model.name)).toContain(MODEL);
   });
+
+  it('shows what a model is', async () => {
+    const shown = await client().show({ model: MODEL });
+    expect(shown.details).toMatchObject({ format: 'gguf', family: 'llama', families: ['llama'], parameter_size: '134.52M', quantization_level: 'Q4_1' });
+    expect(shown.model_info).toMatchObject({ 'general.architecture': 'llama', 'llama.context_length': 8192 });
+    expect(shown.capabilities).toContain('completion');
+    expect(shown.template).toContain('im_start');
+    await expect(client().show({ model: 'smollm2' })).rejects.toThrow(MODEL);
+  });
+
+  it('says what is in memory', async () => {
+    await client().chat({ ...request, stream: false });
+    const { models } = await client().ps();
+    const [loaded] = models.filter(model => model.name === MODEL);
+    expect(loaded).toMatchObject({ model: MODEL, details: { family: 'llama' }, digest: expect.stringMatching(/^[0-9a-f]{64}$/) });
+    expect(loaded!.size).toBeGreaterThan(90_000_000);
+    expect(new Date(loaded!.expires_at).getTime()).toBeGreaterThan(Date.now());
+  });
 });
 
 describe('the AI SDK with @ai-sdk/openai-compatible', () => {

@@ -152,6 +152,17 @@ impl Engine {
         }
     }
 
+    /// A new connection to the engine if one runs; starts none and holds none.
+    ///
+    /// # Errors
+    /// [`EngineError::Unavailable`] if there is no program; the rest tells of a socket that cannot be trusted.
+    pub async fn connect_running(&self) -> Result<Option<UnixStream>, EngineError> {
+        if self.shared.closed.is_cancelled() {
+            return Err(EngineError::Closed);
+        }
+        dial(&self.socket_path()?).await
+    }
+
     /// The socket on which the engine of this user and program is met.
     ///
     /// # Errors

@@ -105,6 +105,19 @@ async fn the_first_connection_starts_the_engine_and_later_ones_share_it() {
 }
 
 #[tokio::test]
+async fn a_look_at_the_engine_starts_none() {
+    let fixture = Fixture::new("serve");
+    let engine = fixture.engine();
+    assert!(engine.connect_running().await.unwrap().is_none());
+    assert_eq!((fixture.starts().len(), engine.pid()), (0, None));
+
+    let other = fixture.engine();
+    other.connect().await.unwrap();
+    assert_answers(engine.connect_running().await.unwrap().unwrap()).await;
+    assert_eq!((fixture.starts().len(), engine.pid()), (1, None), "it holds no lease of its own");
+}
+
+#[tokio::test]
 async fn calls_at_once_share_one_lease() {
     let fixture = Fixture::new("serve");
     let engine = fixture.engine();

@@ -9,7 +9,10 @@ use futures_util::future;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+
+use model_store::AddedModel;
 
 use crate::config::EngineConfig;
 
@@ -57,12 +60,15 @@ pub struct Neighbour {
     pub models: Vec<String>,
 }
 
-/// The configuration of an unconfigured installation before anybody was looked for.
-pub(crate) fn engine_alone(engine: &EngineConfig) -> CoordinatorConfig {
+/// The configuration of an unconfigured installation before anybody was looked for. `added` are the models that the user
+/// has added to the store.
+pub(crate) fn engine_alone(engine: &EngineConfig, added: &[AddedModel]) -> CoordinatorConfig {
     let mut config = CoordinatorConfig::default();
     if engine.enabled {
         config.endpoints.push(EndpointConfig::new(ENGINE, Protocol::UatEngine, None));
         config.models.push(ModelConfig::at(engine.model.as_str(), [ENGINE]));
+        let others = added.iter().map(|model| model.name.as_str()).filter(|name| *name != engine.model);
+        config.models.extend(others.map(|name| ModelConfig::at(name, [ENGINE])));
     }
     config
 }
@@ -114,14 +120,22 @@ async fn find(
     Some(Neighbour { name, address, models })
 }
 
-async fn get(address: SocketAddr, path: &str) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
+async fn get(address: SocketAddr, path: &str) -> Result<Bytes, AnyError> {
+    get_over(TcpStream::connect(address).await?, &address.to_string(), path).await
+}
+
+pub(crate) type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// One small document over a connection that is closed after it.
+pub(crate) async fn get_over(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    host: &str,
+    path: &str,
+) -> Result<Bytes, AnyError> {
     /// A list of thousands of models fits; what is longer is no list of models.
     const LONGEST_LIST: usize = 4 << 20;
-    let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let request = http::Request::get(path)
-        .header(http::header::HOST, address.to_string())
-        .body(Empty::<Bytes>::new())?;
+    let request = http::Request::get(path).header(http::header::HOST, host).body(Empty::<Bytes>::new())?;
     let exchange = async {
         let response = sender.send_request(request).await?;
         if !response.status().is_success() {
@@ -179,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_name_that_two_servers_know_stays_with_the_first() {
-        let mut config = engine_alone(&EngineConfig::default());
+        let mut config = engine_alone(&EngineConfig::default(), &[]);
         add_neighbours(
             &mut config,
             &[
@@ -190,6 +204,22 @@ mod tests {
         let served: Vec<(&str, &str)> =
             config.models.iter().map(|model| (&*model.name, &*model.endpoints[0].endpoint)).collect();
         assert_eq!(served, [("smollm2-135m", "engine"), ("llama3.2:3b", "ollama")]);
+    }
+
+    #[test]
+    fn models_that_the_user_has_added_are_offered_too() {
+        let added = |name: &str| AddedModel {
+            name: name.to_owned(),
+            path: "/models/m.gguf".into(),
+            owned: false,
+            bytes: 1,
+            sha256: String::new(),
+            source: None,
+        };
+        let engine = EngineConfig { model: "mine".to_owned(), ..EngineConfig::default() };
+        let config = engine_alone(&engine, &[added("mine"), added("other")]);
+        let names: Vec<&str> = config.models.iter().map(|model| &*model.name).collect();
+        assert_eq!(names, ["mine", "other"]);
     }
 
     #[test]

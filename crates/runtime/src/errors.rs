@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use child_engine::EngineError;
 use fast_llm_coordinator::{CoordinatorError, Failure};
 use llm_wire::WireError;
 use llm_wire::openai::ErrorBody;
@@ -97,6 +98,21 @@ pub enum RuntimeError {
     /// A model file is missing or wrong.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The local engine cannot be reached.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The local engine runs and does not say what it does.
+    #[error("the local engine does not tell what is in its memory: {reason}; `uat doctor` may know more")]
+    EngineStats {
+        /// What happened.
+        reason: String,
+    },
+    /// A bug.
+    #[error("{message}")]
+    Internal {
+        /// What failed.
+        message: String,
+    },
     /// [`Runtime::close`](crate::Runtime::close) was called.
     #[error("this instance is closed: create a new one")]
     Closed,
@@ -110,6 +126,9 @@ impl RuntimeError {
             Self::Input(error) => error.code(),
             Self::Coordinator(error) => error.code(),
             Self::Store(error) => error.code(),
+            Self::Engine(error) => error.code(),
+            Self::EngineStats { .. } => "UAT_ENGINE_UNAVAILABLE",
+            Self::Internal { .. } => "UAT_INTERNAL",
             Self::Closed => "UAT_CLOSED",
         }
     }
@@ -121,7 +140,9 @@ impl RuntimeError {
             Self::Input(error) => error.retryable(),
             Self::Coordinator(error) => error.retryable(),
             Self::Store(error) => error.retryable(),
-            Self::Closed => false,
+            Self::Engine(error) => error.retryable(),
+            Self::EngineStats { .. } => true,
+            Self::Internal { .. } | Self::Closed => false,
         }
     }
 

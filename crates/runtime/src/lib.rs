@@ -25,6 +25,7 @@ mod config;
 mod discovery;
 mod engine;
 mod errors;
+mod inspect;
 mod nearest;
 mod request_id;
 mod wiring;
@@ -50,6 +51,9 @@ pub use errors::{ErrorRow, HttpError, RuntimeError, TABLE, error_body, row_of};
 pub use fast_llm_coordinator::{
     Answer, Attempt, CacheOutcome, ChatStream, CoordinatorError, Outcome, RoutingReport, Stats,
 };
+/// What a model's file says, as [`FileDescription`] has it.
+pub use gguf;
+pub use inspect::{FileDescription, LoadedModel, ModelDescription};
 pub use nearest::{nearest, nearest_few};
 pub use route_plan::{EndpointHealth, EndpointState};
 pub use wiring::{ModelFile, ModelInfo};
@@ -198,6 +202,49 @@ impl Runtime {
         self.wiring.load().models(self.started)
     }
 
+    /// What a model is: as it is configured, and from the header of its file if only the local engine serves it.
+    ///
+    /// # Errors
+    /// `UAT_MODEL_NOT_FOUND` (unknown, or its file is not pulled), `UAT_CORRUPT_VALUE`, `UAT_STORAGE`, `UAT_CLOSED`.
+    pub async fn describe(&self, model: &str) -> Result<ModelDescription, RuntimeError> {
+        self.ready().await?;
+        let wiring = self.wiring.load_full();
+        let models = wiring.models(self.started);
+        let Some(info) = models.iter().find(|info| *info.name == *model).cloned() else {
+            let nearest = nearest_few(model, models.iter().map(|info| &*info.name), 3);
+            let nearest = nearest.into_iter().map(Arc::from).collect();
+            return Err(CoordinatorError::ModelNotFound { model: model.to_owned(), nearest }.into());
+        };
+        let file = match wiring.engine_source(model) {
+            Some(source) => Some(blocking(move || inspect::describe_file(&source)).await??),
+            None => None,
+        };
+        Ok(ModelDescription { info, file })
+    }
+
+    /// The models that the local engine has in memory now; none where it does not run, for it is not started.
+    ///
+    /// # Errors
+    /// `UAT_ENGINE_UNAVAILABLE` if it runs and cannot be asked, `UAT_CLOSED`.
+    pub async fn in_memory(&self) -> Result<Vec<LoadedModel>, RuntimeError> {
+        self.ready().await?;
+        let Some(engine) = &self.engine else { return Ok(Vec::new()) };
+        let entries = inspect::engine_models(engine).await?;
+        let wiring = self.wiring.load_full();
+        let infos = wiring.models(self.started);
+        let mut models = Vec::with_capacity(entries.len());
+        for inspect::Entry { name: source, memory_bytes, context_tokens, expires_ms } in entries {
+            let name = wiring.public_name(&source);
+            let file = infos.iter().find(|info| *info.name == *name).and_then(|info| info.file.as_ref());
+            let sha256 = file.map(|file| file.sha256.clone());
+            // It is in memory whatever has become of its file since.
+            let header =
+                blocking(move || inspect::describe_file(&source)).await?.ok().map(|file| file.header);
+            models.push(LoadedModel { name, memory_bytes, context_tokens, expires_ms, sha256, header });
+        }
+        Ok(models)
+    }
+
     /// Why the local engine could not answer as `model`, if its file is not there; the sentence says how to get it.
     pub fn missing_file(&self, model: &str) -> Option<RuntimeError> {
         self.wiring.load().require_file(model).err()
@@ -231,4 +278,11 @@ impl Runtime {
             engine.close().await;
         }
     }
+}
+
+/// Files are read on a thread that may wait.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, RuntimeError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| RuntimeError::Internal { message: format!("a thread ended: {error}") })
 }

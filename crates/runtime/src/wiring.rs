@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use child_engine::Engine;
 use fast_llm_coordinator::{Coordinator, CoordinatorConfig, EngineDialer, ModelConfig, Protocol};
-use model_store::{ModelState, ModelStore};
+use model_store::{AddedModel, ModelState, ModelStore, StoreError};
 
 use crate::config::UatConfig;
 use crate::discovery;
@@ -36,7 +36,7 @@ pub struct ModelFile {
     /// Its size in bytes.
     pub bytes: u64,
     /// SHA-256, in hexadecimal.
-    pub sha256: &'static str,
+    pub sha256: String,
 }
 
 /// A model that only the engine serves: whether its file is there can be said before the engine is started.
@@ -61,7 +61,7 @@ pub(crate) fn is_unconfigured(config: &UatConfig) -> bool {
 /// What the configuration says about who answers; the embedded engine if it says nothing.
 pub(crate) fn configured(config: &UatConfig) -> CoordinatorConfig {
     if is_unconfigured(config) {
-        return discovery::engine_alone(&config.engine);
+        return discovery::engine_alone(&config.engine, &added_models());
     }
     CoordinatorConfig { endpoints: config.endpoints.clone(), models: config.models.clone() }
 }
@@ -104,18 +104,33 @@ impl Wiring {
         Ok(())
     }
 
+    /// What the engine knows a model by, if only the engine serves it.
+    pub(crate) fn engine_source(&self, model: &str) -> Option<Arc<str>> {
+        self.engine_models.get(model).map(|model| Arc::clone(&model.source))
+    }
+
+    /// The public name of what the engine knows as `source`; its own where it has none here.
+    pub(crate) fn public_name(&self, source: &str) -> String {
+        let named = self.models.iter().find(|model| {
+            self.engine_models.get(&model.name).is_some_and(|engine| *engine.source == *source)
+        });
+        named.map_or(source, |model| &model.name).to_owned()
+    }
+
     pub(crate) fn models(&self, created: u64) -> Vec<ModelInfo> {
-        let files = match ModelStore::open() {
-            Ok(store) => store.list(),
-            // Without a folder for models there are no files to tell of.
-            Err(_) => Vec::new(),
-        };
+        // Without a folder for models there are no files to tell of.
+        let known = ModelStore::open().map(|store| store.list()).unwrap_or_default();
+        let added = added_models();
+        let known = known.iter().map(|status| (status.entry.name, status.state, status.entry.sha256));
+        let added = added.iter().map(|model| (model.name.as_str(), model.state(), model.sha256.as_str()));
+        let files: Vec<_> = known.chain(added).collect();
         let file_of = |name: &Arc<str>| {
             let source = &self.engine_models.get(name)?.source;
-            let status = files.iter().find(|status| *status.entry.name == **source)?;
-            match status.state {
-                ModelState::Present { bytes } => Some(ModelFile { bytes, sha256: status.entry.sha256 }),
-                ModelState::Incomplete | ModelState::Absent => None,
+            match files.iter().find(|(name, ..)| *name == &**source)? {
+                (_, ModelState::Present { bytes }, sha256) => {
+                    Some(ModelFile { bytes: *bytes, sha256: (*sha256).to_owned() })
+                }
+                _ => None,
             }
         };
         self.models
@@ -130,6 +145,16 @@ impl Wiring {
             })
             .collect()
     }
+}
+
+/// The models that the user has added. A list that cannot be used keeps nobody from the other models.
+fn added_models() -> Vec<AddedModel> {
+    ModelStore::open().and_then(|store| store.added()).unwrap_or_else(|error| {
+        if !matches!(error, StoreError::NoFolder) {
+            tracing::warn!(%error, "the added models are not offered");
+        }
+        Vec::new()
+    })
 }
 
 /// The engine is shared by processes that were started in different folders, so a relative path would mean another file

@@ -1,5 +1,6 @@
 //! One file per dialect, and one for those who operate the server.
 
+mod inspect;
 mod ollama;
 mod openai;
 mod operations;
@@ -30,6 +31,8 @@ const PATHS: &[&str] = &[
     "/api/chat",
     "/api/embed",
     "/api/embeddings",
+    "/api/ps",
+    "/api/show",
     "/api/tags",
     "/api/version",
     "/health/live",
@@ -49,6 +52,8 @@ pub(crate) fn router() -> Router<Arc<Gateway>> {
         .route("/api/chat", post(ollama::chat))
         .route("/api/embed", post(ollama::embed))
         .route("/api/embeddings", post(ollama::embeddings))
+        .route("/api/ps", get(ollama::running))
+        .route("/api/show", post(ollama::show))
         .route("/api/tags", get(ollama::tags))
         .route("/api/version", get(ollama::version))
         .route("/health/live", get(operations::live))

@@ -1,7 +1,7 @@
 //! Ollama's dialect.
 
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -10,11 +10,14 @@ use http::Response;
 use llm_wire::WireError;
 use llm_wire::ollama::{
     FromOpenAi, TagEntry, embed_answer, embedding_answer, parse_chat, parse_embed, parse_embeddings,
+    parse_show,
 };
 use llm_wire::openai::EmbeddingsRequest;
 use runtime::ModelInfo;
 
-use super::{Begun, ask, complete_response, embed as ask_embeddings, identified, stream_response, with_type};
+use super::{
+    Begun, ask, complete_response, embed as ask_embeddings, identified, inspect, stream_response, with_type,
+};
 use crate::answer_stream::{Framing, now_rfc3339};
 use crate::error::ApiError;
 use crate::gateway::{Call, Gateway};
@@ -84,11 +87,37 @@ fn tag(model: &ModelInfo) -> TagEntry {
     TagEntry {
         name: model.name.to_string(),
         size: model.file.as_ref().map_or(0, |file| file.bytes),
-        digest: model.file.as_ref().map(|file| file.sha256.to_owned()).unwrap_or_default(),
+        digest: model.file.as_ref().map(|file| file.sha256.clone()).unwrap_or_default(),
         modified_at: humantime::format_rfc3339_seconds(since).to_string(),
         family: String::new(),
         parameter_size: String::new(),
         quantization: String::new(),
+    }
+}
+
+pub(super) async fn show(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
+    let call = gateway.call(request.headers());
+    match described(&gateway, request.into_body()).await {
+        Ok(body) => identified(&call, with_type(body, JSON)),
+        Err(error) => identified(&call, error.ollama()),
+    }
+}
+
+async fn described(gateway: &Gateway, body: Body) -> Result<Bytes, ApiError> {
+    let model = parse_show(&request_body::collect(body, gateway.max_body).await?)?;
+    let described = gateway.runtime.describe(&model).await?;
+    Ok(llm_wire::ollama::show(&inspect::show_entry(described)))
+}
+
+pub(super) async fn running(State(gateway): State<Arc<Gateway>>) -> Response<Body> {
+    match gateway.runtime.in_memory().await {
+        Ok(models) => {
+            let now = SystemTime::now();
+            let entries: Vec<_> =
+                models.into_iter().map(|model| inspect::running_entry(model, now)).collect();
+            with_type(llm_wire::ollama::running(&entries), JSON)
+        }
+        Err(error) => ApiError::from(error).ollama(),
     }
 }
 

@@ -30,11 +30,23 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// One model, `m`, at the fake provider; `server` is the section of that name.
     pub(crate) async fn with(server: Value) -> Self {
+        Self::with_models(
+            server,
+            json!([{ "name": "m", "endpoints": [{ "endpoint": "fake", "model": "upstream-m" }] }]),
+        )
+        .await
+    }
+
+    /// These models, at the endpoints `fake`, a fake provider, and `engine`, the local engine.
+    pub(crate) async fn with_models(server: Value, models: Value) -> Self {
         let provider = FakeProvider::start().await.unwrap();
         let config = json!({
             "server": server,
-            "endpoints": [{ "name": "fake", "protocol": "openai", "base_url": provider.base_url() }],
-            "models": [{ "name": "m", "endpoints": [{ "endpoint": "fake", "model": "upstream-m" }] }],
+            "endpoints": [
+                { "name": "fake", "protocol": "openai", "base_url": provider.base_url() },
+                { "name": "engine", "protocol": "uat-engine" },
+            ],
+            "models": models,
         });
         let config = UatConfig::load(ConfigSource::Json(config.to_string()), []).unwrap().config;
         let runtime = Runtime::with_neighbours(config, Vec::new(), Neighbours::none()).unwrap();

@@ -14,6 +14,7 @@ mod answer_in;
 mod answer_out;
 mod embed;
 mod inbound;
+mod inspect;
 mod outbound;
 mod tags;
 
@@ -23,6 +24,7 @@ pub use embed::{
     embed_answer, embed_request, embed_to_openai, embedding_answer, parse_embed, parse_embeddings,
 };
 pub use inbound::parse_chat;
+pub use inspect::{Details, RunningEntry, ShowEntry, parse_show, running, show};
 pub use outbound::chat_request;
 pub use tags::{TagEntry, error_body, parse_tags, tags};
 
