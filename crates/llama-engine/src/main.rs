@@ -63,13 +63,14 @@ struct Arguments {
     backends: Option<PathBuf>,
 }
 
-/// How often a compute thread looks whether the others have arrived before it sleeps: some 50 µs.
+/// How often a compute thread looks whether the others have arrived before it sleeps: some half a millisecond.
 ///
-/// llama.cpp's threads meet a thousand times per token. Spinning without end, as ggml's own threads and libgomp's default
-/// (300,000) do, is fastest on an idle machine, but where another process takes a core away it wastes the other: on two
-/// cores with one busy, 2 tokens/s instead of 23. Sleeping at once costs 60 % on an idle machine. 1,000 loses nothing on
-/// an idle machine (120 tokens/s) and keeps 21 to 27 on a busy one.
-const SPIN_COUNT: &str = "1000";
+/// llama.cpp's threads meet a thousand times per token, and wait for each other while a token is chosen. Spinning without
+/// end, as ggml's own threads and libgomp's default (300,000) do, is no faster on an idle machine, but where another
+/// process takes a core away it wastes the other: on two cores with one busy, 2 tokens/s instead of 23. Sleeping soon
+/// costs: 1,000 gave 83 tokens/s where 10,000 gave 89 and 100,000 gave 88. How long it wastes a core is bounded by
+/// [`threads`], which gives way to a busy program within a second.
+const SPIN_COUNT: &str = "10000";
 
 fn main() -> ExitCode {
     let limited = limit_spinning();
