@@ -2,8 +2,7 @@
 //! some ten milliseconds; this must stay below a thousandth of it.
 
 use divan::{Bencher, black_box};
-use llama_engine::request::Sampling;
-use llama_engine::sampler::Sampler;
+use llama_engine::sampler::{Sampler, Sampling};
 use llama_engine::schedule::{Lane, Limits, plan};
 use llama_engine::text::AnswerText;
 

@@ -18,14 +18,12 @@ use crate::pace::Pace;
 use crate::sampler::Scored;
 use crate::schedule::{self, Lane};
 use crate::stats::Stats;
+use crate::token::Token;
 
 mod sequence;
 
 pub use sequence::{Event, FinishReason, Grammar, Job, Output, Piece, SpelledToken, TokenProbabilities};
 use sequence::{Sequence, Standing};
-
-/// A token's number in the model's vocabulary.
-pub type Token = i32;
 
 /// A request waits for another to read what both begin with if that saves at least this many tokens.
 const WORTH_WAITING: usize = 16;
@@ -167,17 +165,6 @@ impl<D: Decoder> Batcher<D> {
         self.stats.queued.fetch_add(1, Ordering::Relaxed);
         self.waiting.push_back(Sequence::new(self.arrivals, context, job));
         self.arrivals += 1;
-    }
-
-    /// Ends every request with `error`.
-    pub fn fail_all(&mut self, error: &EngineError) {
-        for row in 0..self.running.len() {
-            self.end(row, |sequence| sequence.fail(error.clone()));
-        }
-        for sequence in self.waiting.drain(..) {
-            decrement(&self.stats.queued);
-            sequence.fail(error.clone());
-        }
     }
 
     /// Drops who has left, lets in who waits, computes one batch and sends what it yields.

@@ -7,7 +7,7 @@
 
 use std::time::Instant;
 
-use crate::batcher::Token;
+use crate::token::Token;
 
 /// The rows of one context.
 #[derive(Debug)]

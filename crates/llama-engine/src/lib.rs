@@ -28,6 +28,7 @@ pub mod llama;
 pub mod memory;
 pub mod model_file;
 pub mod models;
+pub mod options;
 pub mod pace;
 pub mod prepare;
 pub mod request;
@@ -39,6 +40,7 @@ pub mod stats;
 pub mod template;
 pub mod text;
 pub mod threads;
+pub mod token;
 pub mod tools;
 pub mod worker;
 

@@ -16,13 +16,14 @@ use llama_cpp_2::{
 use llama_cpp_sys_2 as sys;
 
 use crate::EngineError;
-use crate::batcher::{DecodeFailure, Decoder, Input, Sizes, Token};
+use crate::batcher::{DecodeFailure, Decoder, Input, Sizes};
 use crate::context::{Context, Failure, Layout};
 use crate::devices::{Device, idle_plugins};
 use crate::memory::DeviceMemory;
 use crate::model_file;
+use crate::options::{KvType, Options};
 use crate::template::ChatTemplate;
-use crate::worker::{KvType, Options};
+use crate::token::Token;
 
 /// Most tokens that llama.cpp computes at a time. Larger batches read prompts hardly faster on a CPU and cost memory.
 pub const BATCH_TOKENS: usize = 512;

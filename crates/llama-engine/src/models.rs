@@ -15,14 +15,17 @@ use tokio::sync::mpsc::Receiver;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::EngineError;
-use crate::batcher::{Event, Grammar, Job, Output, Token};
+use crate::batcher::{Event, Grammar, Job, Output};
 use crate::llama::{self, Model};
 use crate::memory::{self, DeviceMemory};
+use crate::options::Options;
 use crate::prepare::{Structure, prepare};
-use crate::request::{ChatJob, Sampling};
+use crate::request::ChatJob;
+use crate::sampler::Sampling;
 use crate::stats::{ModelSnapshot, Stats};
+use crate::token::Token;
 use crate::tools::ToolCallReader;
-use crate::worker::{self, EmbeddingJob, Load, Loaded, Options, Shared, Work};
+use crate::worker::{self, EmbeddingJob, Load, Loaded, Shared, Work};
 
 /// An answer that has begun.
 #[derive(Debug)]
@@ -196,12 +199,16 @@ impl Models {
         models
     }
 
-    /// The models that a request may name: those of the catalogue that are here, and those in memory.
+    /// The models that a request may name: those of the catalogue that are here, those that the user has added, and those
+    /// in memory.
     pub fn available(&self) -> Vec<ModelEntry> {
-        let here = ModelStore::open().map(|store| store.list()).unwrap_or_default();
-        let here = here.into_iter().filter(|model| matches!(model.state, ModelState::Present { .. }));
-        let mut names: Vec<String> =
-            here.map(|model| model.entry.name.to_owned()).chain(self.names()).collect();
+        let mut names = self.names();
+        if let Ok(store) = ModelStore::open() {
+            let here = store.list().into_iter();
+            let here = here.filter(|model| matches!(model.state, ModelState::Present { .. }));
+            names.extend(here.map(|model| model.entry.name.to_owned()));
+            names.extend(store.added().unwrap_or_default().into_iter().map(|model| model.name));
+        }
         names.sort();
         names.dedup();
         let entry = |id| ModelEntry { id, created: 0, owned_by: "uat".to_owned() };

@@ -5,11 +5,12 @@ use std::sync::{Arc, OnceLock};
 use fastrand::Rng;
 
 use crate::EngineError;
-use crate::batcher::{Grammar, Token};
+use crate::batcher::Grammar;
 use crate::constraint::{Constraint, Vocabulary};
 use crate::llama::Model;
 use crate::request::{ChatJob, Format};
 use crate::template::ChatTemplate;
+use crate::token::Token;
 use crate::tools::{ToolCallReader, ToolFormat, Tools};
 
 /// Names the field that carries a schema.

@@ -4,17 +4,10 @@ use llm_wire::openai::{ChatRequest, Content, Message, SamplingOptions};
 use serde_json::Value;
 
 use crate::EngineError;
-use crate::batcher::Token;
+use crate::sampler::Sampling;
 use crate::template::TemplateMessage;
+use crate::token::Token;
 
-/// OpenAI's default.
-const TEMPERATURE: f32 = 1.0;
-/// llama.cpp's default: the 40 most likely tokens, which also keeps sampling cheap.
-const TOP_K: i32 = 40;
-/// llama.cpp's default. OpenAI's is 1.0, which small models answer badly.
-const TOP_P: f32 = 0.95;
-/// llama.cpp's default: no token less than a twentieth as likely as the best one.
-const MIN_P: f32 = 0.05;
 /// A stop string is a marker, not a document; the bound keeps the text that is held back small. In bytes.
 const MAX_STOP_BYTES: usize = 1024;
 /// OpenAI's bound.
@@ -23,49 +16,6 @@ const MAX_TOP_LOGPROBS: u8 = 20;
 const MAX_BIASES: usize = 300;
 /// Ten times less likely for each factor of the scores is far beyond any use.
 const MAX_REPEAT_PENALTY: f32 = 10.0;
-
-/// How the next token is chosen.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sampling {
-    /// 0 takes the most likely token always.
-    pub temperature: f32,
-    /// Only this many of the most likely tokens are considered; 0 considers all.
-    pub top_k: i32,
-    /// Only the most likely tokens that together have this probability are considered.
-    pub top_p: f32,
-    /// Only tokens with at least this share of the best one's probability are considered.
-    pub min_p: f32,
-    /// The same seed gives the same answer as long as the batches are computed alike.
-    pub seed: u64,
-    /// Above 1 makes tokens of the last stretch of prompt and answer less likely; 1 changes nothing.
-    pub repeat_penalty: f32,
-    /// Taken off a token's score for each time that the answer has it.
-    pub frequency_penalty: f32,
-    /// Taken off a token's score once the answer has it.
-    pub presence_penalty: f32,
-    /// Added to the scores of these tokens.
-    pub bias: Vec<(Token, f32)>,
-    /// Whether probabilities are told, and of how many of the likeliest tokens.
-    pub logprobs: Option<u8>,
-}
-
-impl Default for Sampling {
-    /// The documented defaults, and the seed 0.
-    fn default() -> Self {
-        Self {
-            temperature: TEMPERATURE,
-            top_k: TOP_K,
-            top_p: TOP_P,
-            min_p: MIN_P,
-            seed: 0,
-            repeat_penalty: 1.0,
-            frequency_penalty: 0.0,
-            presence_penalty: 0.0,
-            bias: Vec::new(),
-            logprobs: None,
-        }
-    }
-}
 
 /// What an answer must look like.
 #[derive(Debug, Clone, PartialEq)]
@@ -147,8 +97,9 @@ impl ChatJob {
 
 /// Ranges of the older fields were checked when the request was parsed.
 fn sampling(options: &SamplingOptions, seed: u64) -> Result<Sampling, EngineError> {
+    let default = Sampling::default();
     let top_k = match options.top_k {
-        None => TOP_K,
+        None => default.top_k,
         // More candidates than any vocabulary has means all of them.
         Some(top_k) => i32::try_from(top_k).unwrap_or(0).max(0),
     };
@@ -163,10 +114,10 @@ fn sampling(options: &SamplingOptions, seed: u64) -> Result<Sampling, EngineErro
         ));
     }
     Ok(Sampling {
-        temperature: or(options.temperature, TEMPERATURE),
+        temperature: or(options.temperature, default.temperature),
         top_k,
-        top_p: or(options.top_p, TOP_P),
-        min_p: or(options.min_p, MIN_P),
+        top_p: or(options.top_p, default.top_p),
+        min_p: or(options.min_p, default.min_p),
         seed: options.seed.map_or(seed, i64::cast_unsigned),
         repeat_penalty,
         frequency_penalty: or(options.frequency_penalty, 0.0),

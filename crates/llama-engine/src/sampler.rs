@@ -8,13 +8,63 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::batcher::Token;
-use crate::request::Sampling;
+use crate::token::Token;
 
 /// How far `repeat_penalty` looks back, in tokens of prompt and answer: llama.cpp's and Ollama's default.
 const REPEAT_WINDOW: usize = 64;
 /// Scores are compared in blocks of this many, which compilers turn into vector instructions.
 const BLOCK: usize = 64;
+
+/// OpenAI's default.
+const TEMPERATURE: f32 = 1.0;
+/// llama.cpp's default: the 40 most likely tokens, which also keeps sampling cheap.
+const TOP_K: i32 = 40;
+/// llama.cpp's default. OpenAI's is 1.0, which small models answer badly.
+const TOP_P: f32 = 0.95;
+/// llama.cpp's default: no token less than a twentieth as likely as the best one.
+const MIN_P: f32 = 0.05;
+/// How the next token is chosen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sampling {
+    /// 0 takes the most likely token always.
+    pub temperature: f32,
+    /// Only this many of the most likely tokens are considered; 0 considers all.
+    pub top_k: i32,
+    /// Only the most likely tokens that together have this probability are considered.
+    pub top_p: f32,
+    /// Only tokens with at least this share of the best one's probability are considered.
+    pub min_p: f32,
+    /// The same seed gives the same answer as long as the batches are computed alike.
+    pub seed: u64,
+    /// Above 1 makes tokens of the last stretch of prompt and answer less likely; 1 changes nothing.
+    pub repeat_penalty: f32,
+    /// Taken off a token's score for each time that the answer has it.
+    pub frequency_penalty: f32,
+    /// Taken off a token's score once the answer has it.
+    pub presence_penalty: f32,
+    /// Added to the scores of these tokens.
+    pub bias: Vec<(Token, f32)>,
+    /// Whether probabilities are told, and of how many of the likeliest tokens.
+    pub logprobs: Option<u8>,
+}
+
+impl Default for Sampling {
+    /// The documented defaults, and the seed 0.
+    fn default() -> Self {
+        Self {
+            temperature: TEMPERATURE,
+            top_k: TOP_K,
+            top_p: TOP_P,
+            min_p: MIN_P,
+            seed: 0,
+            repeat_penalty: 1.0,
+            frequency_penalty: 0.0,
+            presence_penalty: 0.0,
+            bias: Vec::new(),
+            logprobs: None,
+        }
+    }
+}
 
 /// A bit per token, the lowest bit of the first word for token 0: which tokens may come next.
 pub type Allowed<'a> = Option<&'a [u32]>;

@@ -32,10 +32,11 @@ use crate::devices::Device;
 use crate::llama;
 use crate::memory::DeviceMemory;
 use crate::models::{Embeddings, Models};
+use crate::options::{KvType, Options};
 use crate::request::ChatJob;
 use crate::socket::Socket;
 use crate::threads::Threads;
-use crate::worker::{KvType, Options, Shared};
+use crate::worker::Shared;
 
 /// A million tokens of prompt are some 4 MB; more than this is no conversation. In bytes.
 const MAX_BODY_BYTES: usize = 32 << 20;

@@ -8,10 +8,9 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{OwnedPermit, Receiver, Sender, channel};
 
 use crate::EngineError;
-use crate::batcher::Token;
-use crate::request::Sampling;
-use crate::sampler::Sampler;
+use crate::sampler::{Sampler, Sampling};
 use crate::text::AnswerText;
+use crate::token::Token;
 
 /// Pieces of text that may wait for one client: at 100 tokens/s over half a second, then its lane pauses.
 const EVENTS_IN_FLIGHT: usize = 64;

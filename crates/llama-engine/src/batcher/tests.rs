@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use tokio::sync::mpsc::Receiver;
 
 use super::*;
-use crate::request::Sampling;
+use crate::sampler::Sampling;
 
 /// A toy model whose next token depends on everything that its row has seen, so that any mix-up between rows, any lost or
 /// repeated token, changes the answer. It insists on the rules that llama.cpp has.
