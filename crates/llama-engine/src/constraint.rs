@@ -229,6 +229,11 @@ impl Constraint {
         Ok(Self { matcher, env, controls, waiting: None, mask: SimpleVob::new() })
     }
 
+    /// The control tokens that the grammar knows, each with its name: their text belongs to the answer.
+    pub fn controls(&self) -> &[(String, u32)] {
+        &self.controls
+    }
+
     /// The tokens that may come next, one bit each, the lowest bit of the first word being token 0; `None` where all may.
     ///
     /// # Errors

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -72,8 +71,8 @@ struct Entry {
     /// One for each request that runs or waits.
     places: Arc<Semaphore>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    /// Bytes that the model takes: as projected, then as seen.
-    memory_bytes: AtomicU64,
+    /// Bytes that the model takes, as projected.
+    projected_bytes: u64,
     last_used: Mutex<Instant>,
     structure: Structure,
 }
@@ -324,7 +323,7 @@ impl Models {
             inbox,
             places: Arc::new(Semaphore::new(places)),
             thread: Mutex::new(Some(thread)),
-            memory_bytes: AtomicU64::new(needed),
+            projected_bytes: needed,
             last_used: Mutex::new(Instant::now()),
             structure: Structure::default(),
         })
@@ -354,11 +353,12 @@ impl Entry {
         self.inbox.try_send(work).map_err(|_| ended_early())
     }
 
+    /// What the model takes, as projected until it is seen.
     fn memory_bytes(&self) -> u64 {
-        if let Load::Ready(loaded) = &*self.load.borrow() {
-            self.memory_bytes.store(loaded.memory_bytes, Ordering::Relaxed);
+        match &*self.load.borrow() {
+            Load::Ready(loaded) => loaded.memory_bytes,
+            _ => self.projected_bytes,
         }
-        self.memory_bytes.load(Ordering::Relaxed)
     }
 
     fn weights(&self) -> u64 {

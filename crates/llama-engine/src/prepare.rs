@@ -114,17 +114,8 @@ pub fn prepare(
     let tools = tools
         .zip(tool_format)
         .map(|(tools, format)| (tools, format.clone(), begun.clone().unwrap_or_default()));
-    let mut shown = Vec::new();
     let mut grammar = match (&job.format, &tools) {
-        (_, Some((tools, format, _))) => {
-            let vocabulary = structure.vocabulary(model)?;
-            let controls = vocabulary.controls_in(&format.marks());
-            shown = controls
-                .into_iter()
-                .map(|(text, id)| (Token::try_from(id).unwrap_or(-1), text.into_bytes()))
-                .collect();
-            Some(tools.constraint(format, vocabulary)?)
-        }
+        (_, Some((tools, format, _))) => Some(tools.constraint(format, structure.vocabulary(model)?)?),
         (Format::Text, None) => None,
         (Format::JsonObject, None) => Some(Constraint::json_object(structure.vocabulary(model)?)?),
         (Format::JsonSchema(schema), None) => {
@@ -134,6 +125,9 @@ pub fn prepare(
     if let (Some(grammar), Some(begun)) = (&mut grammar, &begun) {
         grammar.advance(begun, &format!("messages[{}].content", messages.len() - 1))?;
     }
+    let controls = grammar.as_ref().map_or(&[][..], Constraint::controls).iter();
+    let shown =
+        controls.map(|(text, id)| (Token::try_from(*id).unwrap_or(-1), text.clone().into_bytes())).collect();
     Ok(Prepared { prompt, grammar, shown, tools })
 }
 

@@ -35,7 +35,6 @@ use crate::models::{Embeddings, Models};
 use crate::options::{KvType, Options};
 use crate::request::ChatJob;
 use crate::socket::Socket;
-use crate::threads::Threads;
 use crate::worker::Shared;
 
 /// A million tokens of prompt are some 4 MB; more than this is no conversation. In bytes.
@@ -174,7 +173,7 @@ impl Server {
             (&Method::GET, "/v1/models") => Ok(json(openai::model_list(&self.models.available()))),
             (&Method::GET, "/v1/stats") => {
                 let models = self.models.loaded(std::time::Instant::now());
-                document(&self.shared.stats.snapshot(self.threads(), models))
+                document(&self.shared.stats.snapshot(self.shared.threads_now(), models))
             }
             (&Method::GET, "/health") => document(&Health {
                 status: "ok",
@@ -182,19 +181,13 @@ impl Server {
                 version: env!("CARGO_PKG_VERSION"),
                 connections: self.connections.load(Ordering::Relaxed),
                 models: self.models.names(),
-                threads: self.threads().chosen,
+                threads: self.shared.threads_now().chosen,
                 backend: &self.backend,
                 devices: llama::devices(),
             }),
             (method, path) => Err(EngineError::NoRoute { method: method.to_string(), path: path.to_owned() }),
         };
         result.unwrap_or_else(|error| refusal(&error))
-    }
-
-    /// What is chosen now, measured anew where that is due.
-    fn threads(&self) -> Threads {
-        self.shared.threads_now();
-        self.shared.threads.lock().threads()
     }
 
     async fn embed(&self, request: Request<Incoming>) -> Result<Response<Body>, EngineError> {

@@ -16,7 +16,7 @@ use crate::batcher::{Batcher, Job, Progress};
 use crate::llama::{ChatDecoder, Embedder, Model};
 use crate::options::Options;
 use crate::stats::Stats;
-use crate::threads::{self, Monitor};
+use crate::threads::{self, Monitor, Threads};
 use crate::token::Token;
 
 /// When every client is slow: how soon to look again whether one has read. Unnoticeable, and no load.
@@ -80,11 +80,11 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// How many threads compute, measured anew now and then.
-    pub fn threads_now(&self) -> usize {
+    /// How many threads compute and why so many, measured anew now and then.
+    pub fn threads_now(&self) -> Threads {
         let mut monitor = self.threads.lock();
         let now = Instant::now();
-        if monitor.is_due(now) { monitor.measure(now, threads::used()) } else { monitor.threads() }.chosen
+        if monitor.is_due(now) { monitor.measure(now, threads::used()) } else { monitor.threads() }
     }
 }
 
@@ -98,7 +98,7 @@ pub fn run(path: &Path, shared: &Shared, load: &watch::Sender<Load>, inbox: &Rec
     let mut worker = Worker {
         model: &model,
         shared,
-        threads: shared.threads_now(),
+        threads: shared.threads_now().chosen,
         chat: None,
         embedder: None,
         embeddings: VecDeque::new(),
@@ -184,7 +184,7 @@ impl Worker<'_> {
 
     /// The load of the machine may have changed.
     fn follow_threads(&mut self) {
-        let threads = self.shared.threads_now();
+        let threads = self.shared.threads_now().chosen;
         if threads == self.threads {
             return;
         }
