@@ -19,13 +19,7 @@ fn with_input(input: &str) -> String {
 
 #[track_caller]
 fn refused(body: &str, field: &str, expected: &str, got: &str) {
-    match parse(body) {
-        Err(WireError::Invalid { field: at, expected: wanted, got: came }) => {
-            assert_eq!((at.as_str(), came.as_str()), (field, got));
-            assert!(wanted.contains(expected), "{wanted:?} does not say {expected:?}");
-        }
-        other => panic!("{body} gave {other:?}"),
-    }
+    super::check_refused(parse(body), field, expected, got);
 }
 
 fn tree(bytes: &[u8]) -> Value {

@@ -16,16 +16,10 @@ fn with(members: &str) -> String {
     format!(r#"{{"model":"m","messages":[{{"role":"user","content":"Hi"}}]{members}}}"#)
 }
 
-/// Asserts which field is refused, and that the message says what was expected and what came.
+/// See [`check_refused`](super::check_refused).
 #[track_caller]
 fn refused(body: &str, field: &str, expected: &str, got: &str) {
-    match parse(body) {
-        Err(WireError::Invalid { field: at, expected: wanted, got: came }) => {
-            assert_eq!((at.as_str(), came.as_str()), (field, got));
-            assert!(wanted.contains(expected), "{wanted:?} does not say {expected:?}");
-        }
-        other => panic!("{body} gave {other:?}"),
-    }
+    super::check_refused(parse(body), field, expected, got);
 }
 
 /// Asserts where a document stops being JSON.
