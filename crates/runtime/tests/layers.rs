@@ -21,6 +21,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("resilience", 0),
     ("route-plan", 0),
     ("fast-llm-coordinator", 1),
+    ("redis-service", 1),
     ("runtime", 2),
     ("http-api", 3),
     ("node-addon", 3),

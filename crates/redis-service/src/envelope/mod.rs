@@ -1,0 +1,1 @@
+//! How a value lies in Redis: see `docs/redis-format.md`.
