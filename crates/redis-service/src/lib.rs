@@ -1,4 +1,20 @@
 //! A cache, sessions and pub/sub that keep working when Redis does not.
 
+mod connection;
+mod embedded;
 pub mod envelope;
+mod error;
+mod op;
+mod options;
 pub mod resp;
+mod service;
+mod status;
+mod tier;
+
+pub use error::RedisServiceError;
+pub use op::{OnlyIf, Op, Origin, Reply};
+pub use options::{Address, Login, Options, Place, Tls, Topology};
+pub use service::RedisService;
+pub use status::{Mode, Status};
+pub use tier::Watcher;
+pub use tier::in_flight::{Done, Inbox, Outcome};

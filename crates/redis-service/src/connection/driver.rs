@@ -1,0 +1,510 @@
+//! The one thread that reads all connections of a service.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use mio::{Events, Interest, Poll, Token, Waker};
+use parking_lot::Mutex;
+
+use super::connect::{Connected, Transport};
+use super::link::{Answer, Exchange, Link, Overdue, Phase, Replies, Wake};
+use super::silence::{Patience, Verdict, judge};
+use super::socket::Registered;
+use crate::error::RedisServiceError;
+use crate::resp::{Command, Scanner, Value, parse_frame};
+
+const WAKE: Token = Token(usize::MAX);
+
+/// How often deadlines are looked at while there is traffic: the precision of a read's budget of 50 ms.
+const TICK: Duration = Duration::from_millis(5);
+
+/// Traffic this recent makes the next command likely: until then nobody needs to wake the driver.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// How often a connection whose invalidations matter is asked whether it still stands, when nothing else is said.
+const PING_EVERY: Duration = Duration::from_millis(250);
+
+/// Bytes asked of a socket at once: few where replies are few and small, since the buffer is cleared before, and more the
+/// more there is.
+const READ_AT_ONCE: std::ops::RangeInclusive<usize> = 16 * 1024..=1024 * 1024;
+
+/// Room made ahead for a long value; what its length announces beyond this is made as it comes.
+const MAX_AHEAD: usize = 64 << 20;
+
+/// What others ask of the driver.
+enum Request {
+    Attach { link: Arc<Link>, connected: Box<Connected>, pings: bool },
+    Detach { link: Arc<Link>, why: RedisServiceError, close: bool },
+    Stop,
+}
+
+/// The thread, and the way to it. Dropping it ends both.
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    wake: Arc<Wake>,
+    /// Bounded by what the owner attaches: one request for each connection that is made.
+    requests: Mutex<Vec<Request>>,
+    stopped: AtomicBool,
+}
+
+impl Driver {
+    /// Starts the thread.
+    pub(crate) fn start(patience: Patience) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let wake =
+            Arc::new(Wake { waker: Waker::new(poll.registry(), WAKE)?, parked: AtomicBool::new(false) });
+        let shared = Arc::new(Shared { wake, requests: Mutex::default(), stopped: AtomicBool::new(false) });
+        let turning = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name("uat-redis-io".to_owned()).spawn(move || {
+            Loop { poll, shared: turning, patience, connections: Vec::new(), last_traffic: Instant::now() }
+                .run();
+        })?;
+        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// How links wake it.
+    pub(crate) fn wake(&self) -> Arc<Wake> {
+        Arc::clone(&self.shared.wake)
+    }
+
+    /// Takes over a connection; its owner is told `ready`. With `pings` it is asked every 250 ms whether it still stands.
+    pub(crate) fn attach(&self, link: Arc<Link>, connected: Connected, pings: bool) {
+        self.request(Request::Attach { link, connected: Box::new(connected), pings });
+    }
+
+    /// Ends a connection. With `close` the link takes nothing any more.
+    pub(crate) fn detach(&self, link: Arc<Link>, why: RedisServiceError, close: bool) {
+        self.request(Request::Detach { link, why, close });
+    }
+
+    fn request(&self, request: Request) {
+        self.shared.requests.lock().push(request);
+        self.shared.wake.now();
+    }
+
+    /// Ends all connections and the thread. What waits is told that the service was closed. Blocks for a moment, unless
+    /// called by the thread itself.
+    pub(crate) fn stop(&self) {
+        if self.shared.stopped.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        self.request(Request::Stop);
+        if let Some(thread) = self.thread.lock().take()
+            && thread.thread().id() != std::thread::current().id()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread of redis-service panicked; please report this");
+        }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A connection as the driver holds it.
+struct Connection {
+    link: Arc<Link>,
+    transport: Transport,
+    buffer: BytesMut,
+    scanner: Scanner,
+    heard: Instant,
+    pings: bool,
+    /// Bytes asked for at the next read.
+    read_size: usize,
+    /// The socket was full; it tells when it no longer is.
+    wants_room: bool,
+}
+
+struct Loop {
+    poll: Poll,
+    shared: Arc<Shared>,
+    patience: Patience,
+    connections: Vec<Option<Connection>>,
+    last_traffic: Instant,
+}
+
+impl Loop {
+    fn run(mut self) {
+        let mut events = Events::with_capacity(64);
+        loop {
+            let timeout = self.timeout();
+            if let Err(error) = self.poll.poll(&mut events, timeout)
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                tracing::error!(%error, "waiting for sockets failed");
+                // Never a busy loop, whatever the kernel says.
+                std::thread::sleep(TICK);
+            }
+            self.shared.wake.parked.store(false, Ordering::SeqCst);
+            for event in &events {
+                if event.token() != WAKE {
+                    let at = event.token().0;
+                    if event.is_readable() || event.is_read_closed() || event.is_error() {
+                        self.read(at);
+                    }
+                    if event.is_writable() {
+                        self.write(at);
+                    }
+                }
+            }
+            let requests = std::mem::take(&mut *self.shared.requests.lock());
+            for request in requests {
+                match request {
+                    Request::Attach { link, connected, pings } => self.attach(link, *connected, pings),
+                    Request::Detach { link, why, close } => self.detach(&link, &why, close),
+                    Request::Stop => {
+                        for at in 0..self.connections.len() {
+                            self.down(at, &RedisServiceError::Closed, true);
+                        }
+                        return;
+                    }
+                }
+            }
+            for at in 0..self.connections.len() {
+                self.write(at);
+            }
+            self.tick(Instant::now());
+        }
+    }
+
+    /// How long nothing needs to be looked at.
+    fn timeout(&self) -> Option<Duration> {
+        if self.last_traffic.elapsed() < LINGER || self.anything_waits() {
+            return Some(TICK);
+        }
+        self.shared.wake.parked.store(true, Ordering::SeqCst);
+        // Again, now that whoever adds something wakes us.
+        if self.anything_waits() {
+            self.shared.wake.parked.store(false, Ordering::SeqCst);
+            return Some(TICK);
+        }
+        self.connections.iter().flatten().any(|connection| connection.pings).then_some(PING_EVERY)
+    }
+
+    fn anything_waits(&self) -> bool {
+        !self.shared.requests.lock().is_empty()
+            || self.connections.iter().flatten().any(|connection| {
+                let state = connection.link.state.lock();
+                !state.waiting.is_empty() || (!state.out.is_empty() && !connection.wants_room)
+            })
+    }
+
+    fn attach(&mut self, link: Arc<Link>, connected: Connected, pings: bool) {
+        if link.phase() == Phase::Closed {
+            return;
+        }
+        let at = self.connections.iter().position(Option::is_none).unwrap_or(self.connections.len());
+        if at == self.connections.len() {
+            self.connections.push(None);
+        }
+        let Connected { transport, leftover, .. } = connected;
+        let mut source = Registered(Arc::clone(transport.plain()));
+        if let Err(error) =
+            self.poll.registry().register(&mut source, Token(at), Interest::READABLE | Interest::WRITABLE)
+        {
+            tracing::error!(%error, "a socket could not be watched");
+            return;
+        }
+        {
+            let mut state = link.state.lock();
+            state.phase = Phase::Settling;
+            state.direct = transport.direct();
+            state.out.clear();
+        }
+        self.last_traffic = Instant::now();
+        self.connections[at] = Some(Connection {
+            link: Arc::clone(&link),
+            transport,
+            buffer: leftover,
+            scanner: Scanner::default(),
+            heard: Instant::now(),
+            pings,
+            read_size: *READ_AT_ONCE.start(),
+            wants_room: false,
+        });
+        if let Some(owner) = link.owner.upgrade() {
+            owner.ready(&link);
+        }
+        // The socket was readable before it was watched, perhaps.
+        self.read(at);
+    }
+
+    fn detach(&mut self, link: &Arc<Link>, why: &RedisServiceError, close: bool) {
+        let at = self
+            .connections
+            .iter()
+            .position(|held| held.as_ref().is_some_and(|held| Arc::ptr_eq(&held.link, link)));
+        match at {
+            Some(at) => self.down(at, why, close),
+            None if close => link.state.lock().phase = Phase::Closed,
+            None => {}
+        }
+    }
+
+    /// Reads until there is nothing more, and gives out what is complete.
+    fn read(&mut self, at: usize) {
+        loop {
+            let Some(Some(connection)) = self.connections.get_mut(at) else {
+                return;
+            };
+            let filled = connection.buffer.len();
+            let wanted = connection.read_size;
+            connection.buffer.reserve(connection.scanner.missing(filled).min(MAX_AHEAD));
+            connection.buffer.resize(filled + wanted, 0);
+            let read = connection.transport.read(&mut connection.buffer[filled..]);
+            connection.buffer.truncate(filled + read.as_ref().map_or(0, |count| *count));
+            let is_tls = matches!(connection.transport, Transport::Tls(..));
+            let count = match read {
+                Ok(0) => {
+                    let why = lost(&connection.link.name, "closed the connection");
+                    return self.down(at, &why, false);
+                }
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    let why = lost(&connection.link.name, &error.to_string());
+                    return self.down(at, &why, false);
+                }
+            };
+            if let Err(why) = self.give_out(at) {
+                return self.down(at, &why, false);
+            }
+            // A short read emptied the socket; what comes after it makes a new event. TLS hands out one record at a time.
+            if count < wanted && !is_tls {
+                if let Some(Some(connection)) = self.connections.get_mut(at)
+                    && count < wanted / 4
+                {
+                    connection.read_size = (wanted / 2).max(*READ_AT_ONCE.start());
+                }
+                return;
+            }
+            if let Some(Some(connection)) = self.connections.get_mut(at) {
+                connection.read_size = (wanted * 2).min(*READ_AT_ONCE.end());
+            }
+        }
+    }
+
+    /// Gives the complete frames of the buffer to whom they belong.
+    fn give_out(&mut self, at: usize) -> Result<(), RedisServiceError> {
+        let now = Instant::now();
+        self.last_traffic = now;
+        let Some(Some(connection)) = self.connections.get_mut(at) else {
+            return Ok(());
+        };
+        connection.heard = now;
+        let link = Arc::clone(&connection.link);
+        let owner = link.owner.upgrade();
+        let mut answered: Vec<(Box<dyn Exchange>, Replies)> = Vec::new();
+        let mut values = Vec::new();
+        let broken = |error: &dyn std::fmt::Display| lost(&link.name, &error.to_string());
+        while let Some(length) =
+            connection.scanner.frame(&connection.buffer).map_err(|error| broken(&error))?
+        {
+            let frame = connection.buffer.split_to(length).freeze();
+            values.push(parse_frame(&frame).map_err(|error| broken(&error))?);
+        }
+        let was_silent = {
+            let mut state = link.state.lock();
+            let mut pushes = Vec::new();
+            for value in values {
+                if let Value::Push(push) = value {
+                    // In order with the replies: an invalidation after a reply concerns what the reply said.
+                    pushes.push((answered.len(), push));
+                    continue;
+                }
+                let Some(front) = state.waiting.front_mut() else {
+                    return Err(broken(&"it answered what nobody asked"));
+                };
+                front.got.push(value);
+                front.left -= 1;
+                if front.left == 0
+                    && let Some(done) = state.waiting.pop_front()
+                {
+                    answered.push((done.exchange, done.got));
+                }
+            }
+            if state.waiting.is_empty() {
+                state.next_deadline = None;
+            }
+            let was_silent = state.phase == Phase::Silent;
+            if was_silent {
+                state.phase = Phase::Settling;
+            }
+            drop(state);
+            let mut pushes = pushes.into_iter().peekable();
+            for (place, (exchange, replies)) in answered.into_iter().enumerate() {
+                while let Some((_, push)) = pushes.next_if(|(before, _)| *before <= place) {
+                    if let Some(owner) = &owner {
+                        owner.push(&link, push);
+                    }
+                }
+                exchange.reply(replies);
+            }
+            for (_, push) in pushes {
+                if let Some(owner) = &owner {
+                    owner.push(&link, push);
+                }
+            }
+            was_silent
+        };
+        if let Some(owner) = owner {
+            owner.batch_end();
+            if was_silent {
+                owner.ready(&link);
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, at: usize) {
+        let Some(Some(connection)) = self.connections.get_mut(at) else {
+            return;
+        };
+        let mut state = connection.link.state.lock();
+        if state.out.is_empty() {
+            connection.wants_room = false;
+            return;
+        }
+        match connection.transport.write(&mut state.out) {
+            Ok(done) => connection.wants_room = !done,
+            Err(error) => {
+                drop(state);
+                let why = lost(&connection.link.name, &error.to_string());
+                self.down(at, &why, false);
+            }
+        }
+    }
+
+    /// Looks at deadlines and silence.
+    fn tick(&mut self, now: Instant) {
+        for at in 0..self.connections.len() {
+            let Some(Some(connection)) = self.connections.get_mut(at) else {
+                continue;
+            };
+            let link = Arc::clone(&connection.link);
+            let mut answers: Vec<Answer> = Vec::new();
+            let (verdict, idle) = {
+                let mut state = link.state.lock();
+                let oldest = state.waiting.front().map(|front| front.since);
+                let verdict = judge(oldest, connection.heard, now, self.patience);
+                let is_new = verdict == Verdict::Silent && state.phase == Phase::Live;
+                if is_new {
+                    state.phase = Phase::Silent;
+                }
+                let due = state.next_deadline.is_some_and(|next| next <= now);
+                if is_new || due {
+                    let why = if state.phase == Phase::Silent { Overdue::Silent } else { Overdue::Slow };
+                    let mut next = None;
+                    for waiting in &mut state.waiting {
+                        if !waiting.expired
+                            && (waiting.deadline <= now || (is_new && waiting.exchange.gives_up_early()))
+                        {
+                            waiting.expired = true;
+                            answers.extend(waiting.exchange.expire(why));
+                        }
+                        if !waiting.expired {
+                            next = Some(
+                                next.map_or(waiting.deadline, |next: Instant| next.min(waiting.deadline)),
+                            );
+                        }
+                    }
+                    state.next_deadline = next;
+                }
+                (
+                    if verdict == Verdict::Silent && !is_new { Verdict::Fine } else { verdict },
+                    state.waiting.is_empty(),
+                )
+            };
+            let answered = !answers.is_empty();
+            for answer in answers {
+                answer();
+            }
+            match verdict {
+                Verdict::Fine if answered => {}
+                Verdict::Fine
+                    if connection.pings && idle && now.duration_since(connection.heard) >= PING_EVERY =>
+                {
+                    link.send_own(Box::new(Ping));
+                }
+                Verdict::Fine => continue,
+                Verdict::Silent => {
+                    if let Some(owner) = link.owner.upgrade() {
+                        owner.silent(&link);
+                    }
+                }
+                Verdict::Dead => {
+                    let millis = self.patience.dead.as_millis();
+                    self.down(at, &lost(&link.name, &format!("did not answer for {millis} ms")), false);
+                }
+            }
+            if let Some(owner) = link.owner.upgrade() {
+                owner.batch_end();
+            }
+        }
+    }
+
+    /// Ends a connection: all that waits is told so, then its owner.
+    fn down(&mut self, at: usize, why: &RedisServiceError, close: bool) {
+        let Some(connection) = self.connections.get_mut(at).and_then(Option::take) else {
+            return;
+        };
+        let plain = Arc::clone(connection.transport.plain());
+        if let Err(error) = self.poll.registry().deregister(&mut Registered(Arc::clone(&plain))) {
+            tracing::debug!(%error, "a socket was not watched any more");
+        }
+        plain.shutdown();
+        let link = connection.link;
+        let waiting = {
+            let mut state = link.state.lock();
+            state.phase = if close { Phase::Closed } else { Phase::Down };
+            state.direct = None;
+            state.out = BytesMut::new();
+            state.next_deadline = None;
+            std::mem::take(&mut state.waiting)
+        };
+        for waiting in waiting {
+            waiting.exchange.lost(why);
+        }
+        if let Some(owner) = link.owner.upgrade() {
+            owner.down(&link, why);
+            owner.batch_end();
+        }
+    }
+}
+
+fn lost(name: &str, what: &str) -> RedisServiceError {
+    RedisServiceError::Unavailable { operation: "the command".to_owned(), reason: format!("{name} {what}") }
+}
+
+/// Asks whether the connection still stands.
+struct Ping;
+
+impl Exchange for Ping {
+    fn encode(&self, out: &mut BytesMut) {
+        Command::new("PING").encode(out);
+    }
+    fn gives_up_early(&self) -> bool {
+        false
+    }
+    fn patience(&self) -> Duration {
+        // Silence is judged by the driver, which ends the connection before this.
+        Duration::from_secs(3600)
+    }
+    fn expire(&mut self, _why: Overdue) -> Option<Answer> {
+        None
+    }
+    fn reply(self: Box<Self>, _replies: Replies) {}
+    fn lost(self: Box<Self>, _why: &RedisServiceError) {}
+}

@@ -1,0 +1,23 @@
+//! The embedded tier: the same operations without Redis, in the memory of the process. Pure: the clock is passed in.
+
+use std::time::Instant;
+
+use crate::error::RedisServiceError;
+use crate::op::Op;
+use crate::tier::in_flight::Outcome;
+
+/// Values in the memory of the process, bounded in bytes.
+pub(crate) struct Embedded {}
+
+impl Embedded {
+    pub(crate) fn new(_max_bytes: u64) -> Self {
+        Self {}
+    }
+
+    /// Carries out one operation.
+    pub(crate) fn apply(&self, op: &Op, _now: Instant) -> Outcome {
+        Err(RedisServiceError::Unsupported {
+            message: format!("{}: the embedded tier is not built yet", op.name()),
+        })
+    }
+}

@@ -1,0 +1,128 @@
+//! The service as Rust users and the Node addon see it: one set of operations over whichever tier there is.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use crate::embedded::Embedded;
+use crate::error::RedisServiceError;
+use crate::op::{Op, Origin, Reply};
+use crate::options::Options;
+use crate::resp::{Command, Value};
+use crate::status::{Mode, Status};
+use crate::tier::in_flight::{Done, Outcome};
+use crate::tier::{RedisTier, Watcher};
+
+/// A cache, sessions and pub/sub. Cheap to share; closing or dropping the last one ends its connections.
+pub struct RedisService {
+    pub(crate) tier: Tier,
+    pub(crate) options: Options,
+}
+
+/// Who carries operations out.
+pub(crate) enum Tier {
+    Redis(Arc<RedisTier>),
+    Embedded(Arc<Embedded>),
+}
+
+impl RedisService {
+    /// Sets the service up. A server that is away is no error: then the mode is [`Mode::Fallback`] until it is there.
+    ///
+    /// `watcher` is for values that are kept outside the core; with one, the near tier of the core stays off.
+    ///
+    /// # Errors
+    /// [`RedisServiceError::Config`] for a wrong option or an unknown host, [`RedisServiceError::Unauthorized`] for a
+    /// refused login: waiting mends neither.
+    pub async fn connect(
+        options: Options,
+        watcher: Option<Arc<dyn Watcher>>,
+    ) -> Result<Self, RedisServiceError> {
+        let tier = match options.address()? {
+            None => Tier::Embedded(Arc::new(Embedded::new(options.fallback_max_bytes))),
+            Some(address) => {
+                let tier = RedisTier::new(options.clone(), address, watcher)?;
+                let connecting = Arc::clone(&tier);
+                // Names and handshakes block.
+                tokio::task::spawn_blocking(move || connecting.connect_first())
+                    .await
+                    .map_err(|error| RedisServiceError::Internal { message: error.to_string() })??;
+                Tier::Redis(tier)
+            }
+        };
+        Ok(Self { tier, options })
+    }
+
+    /// Starts operations, in order. Each answers through its [`Done`], some before this returns.
+    pub fn start(&self, batch: impl IntoIterator<Item = (Op, Done)>) {
+        match &self.tier {
+            Tier::Redis(tier) => tier.start(batch),
+            Tier::Embedded(embedded) => {
+                for (op, done) in batch {
+                    done.answer(embedded.apply(&op, Instant::now()));
+                }
+            }
+        }
+    }
+
+    /// One operation, near values first.
+    pub async fn run(&self, op: Op) -> Outcome {
+        if let (Tier::Redis(tier), Op::Get { key, .. }) = (&self.tier, &op)
+            && let Some(near) = &tier.near
+            && let Some((stored, expires)) = near.get(key, Instant::now())
+        {
+            let ttl = expires.map(|expires| expires.saturating_duration_since(Instant::now()));
+            return Ok(Reply::Stored { stored: Some(stored), ttl, origin: Origin::Redis });
+        }
+        let (sender, receiver) = oneshot::channel();
+        let done = Done::Call(Box::new(move |outcome| {
+            // Nobody waits where the caller was dropped.
+            let _ = sender.send(outcome);
+        }));
+        self.start([(op, done)]);
+        receiver.await.unwrap_or(Err(RedisServiceError::Closed))
+    }
+
+    /// Any command, as it is.
+    pub async fn call(&self, command: Command) -> Result<Value, RedisServiceError> {
+        match self.run(Op::Raw(command)).await? {
+            Reply::Raw(value) => Ok(value),
+            other => {
+                Err(RedisServiceError::Internal { message: format!("a command was answered with {other:?}") })
+            }
+        }
+    }
+
+    /// Where the service stands.
+    pub fn status(&self) -> Status {
+        match &self.tier {
+            Tier::Redis(tier) => tier.board.status(tier.aside.lock().len()),
+            Tier::Embedded(_) => {
+                Status { mode: Mode::Embedded, since_ms: 0, pending_replays: 0, last_error: None }
+            }
+        }
+    }
+
+    /// Calls `listener` whenever the mode changes, on whatever thread finds out. Must not block.
+    pub fn on_mode(&self, listener: impl Fn(Mode) + Send + Sync + 'static) {
+        if let Tier::Redis(tier) = &self.tier {
+            tier.board.listen(Arc::new(listener));
+        }
+    }
+
+    /// The key as Redis knows it.
+    pub fn prefixed(&self, key: &[u8]) -> Bytes {
+        [self.options.key_prefix.as_bytes(), key].concat().into()
+    }
+
+    /// Ends connections and threads; what is under way is told that the service was closed.
+    pub async fn close(&self) {
+        if let Tier::Redis(tier) = &self.tier {
+            let tier = Arc::clone(tier);
+            if tokio::task::spawn_blocking(move || tier.close()).await.is_err() {
+                tracing::error!("closing redis-service panicked; please report this");
+            }
+        }
+    }
+}
