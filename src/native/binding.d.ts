@@ -72,6 +72,14 @@ export declare interface CoordinatorStats {
   p99OverheadUs: number
 }
 
+/** Outcomes as they cross: three numbers and a value each. */
+export declare interface Drained {
+  /** Who waits, what came, and how long it lives in ms. */
+  numbers: Float64Array
+  /** The values. */
+  values: unknown[]
+}
+
 /** The vectors of some texts. */
 export declare interface Embeddings {
   /** One for each text, in their order. */
@@ -122,6 +130,44 @@ export declare interface FastLlmCoordinatorOptions {
   configJson?: string
   /** Folders in which the engine may lie besides the usual places. */
   engineSearch: Array<string>
+}
+
+/** What JavaScript passes; the wrapper has filled in the defaults. */
+export declare interface RedisOptions {
+  /** The address; absent for the embedded tier. */
+  url?: string
+  /** See `Options` of the crate redis-service, as are the following. */
+  maxConnections: number
+  /** Goes before every key. */
+  keyPrefix: string
+  /** Whether JavaScript keeps values that it reads, so that it wants to know what changes. */
+  nearCache: boolean
+  /** Bytes kept while Redis is away. */
+  fallbackMaxBytes: number
+  /** Milliseconds. */
+  connectTimeoutMs: number
+  /** Milliseconds. */
+  commandTimeoutMs: number
+  /** Milliseconds. */
+  readBudgetMs: number
+}
+
+/** The service of the core. */
+export declare class RedisService {
+  /** `wake` is called, from the event loop, when outcomes have come: then call `drain`. */
+  constructor(wake: () => void)
+  /** Connects. */
+  open(options: RedisOptions): Promise<undefined>
+  /** Starts the operations of a tick; whether some have been answered already. */
+  submit(numbers: Float64Array, count: number, keys: string, payloads: unknown[]): boolean
+  /** The outcomes that have come. */
+  drain(): Drained
+  /** The keys whose values have changed since the last call; `null` stands for all. */
+  takeChanged(): Array<string> | null
+  /** One number in shared memory that grows with each change. */
+  changes(): Uint32Array
+  /** Ends connections. */
+  close(): Promise<undefined>
 }
 
 /** How a request travelled. */

@@ -5,6 +5,7 @@
 //! paths is simpler than three, and an error made in JavaScript has the caller's stack.
 
 use llm_wire::WireError;
+use redis_service::RedisServiceError;
 use runtime::{CoordinatorError, RuntimeError};
 use serde_json::{Map, Value, json};
 
@@ -50,6 +51,24 @@ impl Crossing {
 impl From<RuntimeError> for Crossing {
     fn from(error: RuntimeError) -> Self {
         let details = match details(&error) {
+            Value::Object(details) => details,
+            _ => Map::new(),
+        };
+        Self { code: error.code(), message: error.to_string(), retryable: error.retryable(), details }
+    }
+}
+
+impl From<RedisServiceError> for Crossing {
+    fn from(error: RedisServiceError) -> Self {
+        let details = match &error {
+            RedisServiceError::InvalidInput { field, expected, got } => {
+                json!({ "field": field, "expected": expected, "got": got })
+            }
+            RedisServiceError::Config { field, .. } => json!({ "field": field }),
+            RedisServiceError::Conflict { key, .. } => json!({ "key": key }),
+            _ => Value::Null,
+        };
+        let details = match details {
             Value::Object(details) => details,
             _ => Map::new(),
         };

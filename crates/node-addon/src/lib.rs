@@ -8,6 +8,7 @@
 mod cancel;
 mod error;
 mod fast_llm_coordinator;
+mod redis_service;
 
 use napi_derive::napi;
 

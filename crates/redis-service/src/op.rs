@@ -75,6 +75,7 @@ pub enum Op {
 
 /// What came of an [`Op`].
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Reply {
     /// Of `Get`.
     Stored {
