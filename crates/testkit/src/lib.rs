@@ -1,6 +1,6 @@
 //! Things that go wrong on a network, on demand: a fake model provider that misbehaves as scripted, a proxy that
 //! damages any connection at the byte level, an address that refuses, and [real Redis servers](redis) that are killed and
-//! frozen. Beside them a hub of models and small model files.
+//! frozen. Beside them a [checker](history) of what clients saw of a store, a hub of models and small model files.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -55,6 +55,7 @@ mod dialect;
 mod fake_hub;
 mod fault_proxy;
 mod gguf_file;
+pub mod history;
 mod observe;
 mod provider;
 pub mod redis;
