@@ -1,5 +1,6 @@
 //! A cache, sessions and pub/sub that keep working when Redis does not.
 
+mod collect;
 mod connection;
 mod embedded;
 pub mod envelope;
@@ -10,11 +11,13 @@ pub mod resp;
 mod service;
 mod status;
 mod tier;
+mod values;
 
 pub use error::RedisServiceError;
 pub use op::{OnlyIf, Op, Origin, Reply};
-pub use options::{Address, Login, Options, Place, Tls, Topology};
+pub use options::{Address, CodecName, Login, Options, Place, Tls, Topology};
 pub use service::RedisService;
 pub use status::{Mode, Status};
 pub use tier::Watcher;
+pub use values::{SetOptions, Stats};
 pub use tier::in_flight::{Done, Inbox, Outcome};

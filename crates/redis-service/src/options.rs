@@ -6,7 +6,18 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::envelope::{Codec, Compression, Dictionary};
 use crate::error::RedisServiceError;
+
+/// How values are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CodecName {
+    /// Fast.
+    Lz4,
+    /// Small, with a dictionary where values are small.
+    Zstd,
+}
 
 /// How a service is set up. Every field has a default; without `url` everything stays in this process.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -26,6 +37,15 @@ pub struct Options {
     pub near_max_bytes: u64,
     /// Whether values are compressed.
     pub enable_compression: bool,
+    /// `zstd` or `lz4`.
+    pub codec: CodecName,
+    /// Shorter values are stored as they are.
+    pub compress_min_bytes: usize,
+    /// Of zstd, 1 to 19.
+    pub compression_level: i32,
+    /// A dictionary of zstd's in place of the one that ships.
+    #[serde(skip)]
+    pub dictionary: Option<bytes::Bytes>,
     /// Bytes of the values and keys kept in the process while Redis is away, or in its place.
     pub fallback_max_bytes: u64,
     /// Whether writes of sessions are taken while Redis is away, into a journal on disk.
@@ -52,6 +72,10 @@ impl Default for Options {
             // Enough for some 50,000 values of 1 KB; a service that wants more says so.
             near_max_bytes: 64 << 20,
             enable_compression: false,
+            codec: CodecName::Zstd,
+            compress_min_bytes: 256,
+            compression_level: 1,
+            dictionary: None,
             fallback_max_bytes: 64 << 20,
             replay_writes: false,
             max_replay: 10_000,
@@ -77,6 +101,26 @@ impl Options {
     /// Time that a cache read has.
     pub fn read_budget(&self) -> Duration {
         Duration::from_millis(self.read_budget_ms)
+    }
+
+    /// How values are compressed, where they are.
+    ///
+    /// # Errors
+    /// [`RedisServiceError::Config`]: the dictionary is none.
+    pub(crate) fn compression(&self) -> Result<Compression, RedisServiceError> {
+        let dictionary = match &self.dictionary {
+            Some(bytes) => Some(Dictionary::new(bytes)?),
+            None => Dictionary::shipped(),
+        };
+        Ok(Compression {
+            codec: match self.codec {
+                CodecName::Lz4 => Codec::Lz4,
+                CodecName::Zstd => Codec::Zstd,
+            },
+            min_bytes: self.compress_min_bytes,
+            level: self.compression_level,
+            dictionary,
+        })
     }
 
     /// What `url` means, if there is one.

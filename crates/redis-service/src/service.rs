@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::embedded::Embedded;
+use crate::envelope::{Decoder, Encoder};
 use crate::error::RedisServiceError;
 use crate::op::{Op, Origin, Reply};
 use crate::options::Options;
@@ -14,11 +15,13 @@ use crate::resp::{Command, Value};
 use crate::status::{Mode, Status};
 use crate::tier::in_flight::{Done, Outcome};
 use crate::tier::{RedisTier, Watcher};
+use crate::values::Values;
 
 /// A cache, sessions and pub/sub. Cheap to share; closing or dropping the last one ends its connections.
 pub struct RedisService {
     pub(crate) tier: Tier,
     pub(crate) options: Options,
+    pub(crate) values: Values,
 }
 
 /// Who carries operations out.
@@ -39,6 +42,9 @@ impl RedisService {
         options: Options,
         watcher: Option<Arc<dyn Watcher>>,
     ) -> Result<Self, RedisServiceError> {
+        let compression = options.enable_compression.then(|| options.compression()).transpose()?;
+        let dictionary = compression.as_ref().and_then(|compression| compression.dictionary.clone());
+        let values = Values::new(Encoder::new(compression)?, Decoder::new(dictionary));
         let tier = match options.address()? {
             None => Tier::Embedded(Arc::new(Embedded::new(options.fallback_max_bytes))),
             Some(address) => {
@@ -51,7 +57,7 @@ impl RedisService {
                 Tier::Redis(tier)
             }
         };
-        Ok(Self { tier, options })
+        Ok(Self { tier, options, values })
     }
 
     /// Starts operations, in order. Each answers through its [`Done`], some before this returns.
@@ -68,12 +74,8 @@ impl RedisService {
 
     /// One operation, near values first.
     pub async fn run(&self, op: Op) -> Outcome {
-        if let (Tier::Redis(tier), Op::Get { key, .. }) = (&self.tier, &op)
-            && let Some(near) = &tier.near
-            && let Some((stored, expires)) = near.get(key, Instant::now())
-        {
-            let ttl = expires.map(|expires| expires.saturating_duration_since(Instant::now()));
-            return Ok(Reply::Stored { stored: Some(stored), ttl, origin: Origin::Redis });
+        if let Some(outcome) = self.near_outcome(&op) {
+            return outcome;
         }
         let (sender, receiver) = oneshot::channel();
         let done = Done::Call(Box::new(move |outcome| {
@@ -82,6 +84,18 @@ impl RedisService {
         }));
         self.start([(op, done)]);
         receiver.await.unwrap_or(Err(RedisServiceError::Closed))
+    }
+
+    /// What the near tier knows of an operation.
+    pub(crate) fn near_outcome(&self, op: &Op) -> Option<Outcome> {
+        let (Tier::Redis(tier), Op::Get { key, .. }) = (&self.tier, op) else {
+            return None;
+        };
+        let now = Instant::now();
+        let (stored, expires) = tier.near.as_ref()?.get(key, now)?;
+        self.values.tally.near_hit();
+        let ttl = expires.map(|expires| expires.saturating_duration_since(now));
+        Some(Ok(Reply::Stored { stored: Some(stored), ttl, origin: Origin::Redis }))
     }
 
     /// Any command, as it is.
