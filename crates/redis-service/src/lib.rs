@@ -19,5 +19,5 @@ pub use options::{Address, CodecName, Login, Options, Place, Tls, Topology};
 pub use service::RedisService;
 pub use status::{Mode, Status};
 pub use tier::Watcher;
-pub use values::{SetOptions, Stats};
 pub use tier::in_flight::{Done, Inbox, Outcome};
+pub use values::{SetOptions, Stats};

@@ -44,11 +44,12 @@ impl RedisService {
     ) -> Result<Self, RedisServiceError> {
         let compression = options.enable_compression.then(|| options.compression()).transpose()?;
         let dictionary = compression.as_ref().and_then(|compression| compression.dictionary.clone());
-        let values = Values::new(Encoder::new(compression)?, Decoder::new(dictionary));
+        let decoder = Decoder::new(dictionary);
+        let values = Values::new(Encoder::new(compression)?, decoder.clone());
         let tier = match options.address()? {
             None => Tier::Embedded(Arc::new(Embedded::new(options.fallback_max_bytes))),
             Some(address) => {
-                let tier = RedisTier::new(options.clone(), address, watcher)?;
+                let tier = RedisTier::new(options.clone(), address, decoder, watcher)?;
                 let connecting = Arc::clone(&tier);
                 // Names and handshakes block.
                 tokio::task::spawn_blocking(move || connecting.connect_first())

@@ -21,7 +21,8 @@ const MAX_KEY: usize = 64 * 1024;
 pub(crate) const RESERVED: &str = "~uat:";
 
 /// Deletes a value that nobody can read, unless somebody has written another one meanwhile.
-const DISCARD: &str = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('UNLINK', KEYS[1]) end return 0";
+const DISCARD: &str =
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('UNLINK', KEYS[1]) end return 0";
 
 /// Counters since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -103,7 +104,9 @@ impl RedisService {
     /// As [`RedisService::get`].
     pub async fn mget(&self, keys: &[&str]) -> Result<Vec<Option<CacheValue>>, RedisServiceError> {
         let keys = keys.iter().map(|key| checked_key(key)).collect::<Result<Vec<_>, _>>()?;
-        let outcomes = self.run_all(keys.iter().map(|key| Op::Get { key: key.clone(), timed: self.options.near_cache })).await;
+        let outcomes = self
+            .run_all(keys.iter().map(|key| Op::Get { key: key.clone(), timed: self.options.near_cache }))
+            .await;
         keys.iter().zip(outcomes).map(|(key, outcome)| self.read_outcome(key, outcome)).collect()
     }
 
@@ -112,7 +115,12 @@ impl RedisService {
     /// # Errors
     /// [`RedisServiceError::InvalidInput`] for key, value and ttl; with `only_if` [`RedisServiceError::Unavailable`] while Redis is
     /// away; [`RedisServiceError::Storage`] if Redis refuses, for example because its memory is full.
-    pub async fn set(&self, key: &str, value: &CacheValue, options: &SetOptions) -> Result<bool, RedisServiceError> {
+    pub async fn set(
+        &self,
+        key: &str,
+        value: &CacheValue,
+        options: &SetOptions,
+    ) -> Result<bool, RedisServiceError> {
         if options.ttl.is_some_and(|ttl| ttl < Duration::from_millis(1)) {
             return Err(RedisServiceError::invalid("ttl", "at least a millisecond", "less"));
         }
@@ -124,7 +132,11 @@ impl RedisService {
     ///
     /// # Errors
     /// As [`RedisService::set`]: the first error, after all have been tried.
-    pub async fn mset(&self, entries: &[(&str, CacheValue)], ttl: Option<Duration>) -> Result<(), RedisServiceError> {
+    pub async fn mset(
+        &self,
+        entries: &[(&str, CacheValue)],
+        ttl: Option<Duration>,
+    ) -> Result<(), RedisServiceError> {
         let mut ops = Vec::with_capacity(entries.len());
         for (key, value) in entries {
             ops.push(Op::Set { key: checked_key(key)?, stored: self.encode(value)?, ttl, only_if: None });
@@ -137,7 +149,10 @@ impl RedisService {
     /// # Errors
     /// [`RedisServiceError::InvalidInput`] for a key.
     pub async fn delete(&self, keys: &[&str]) -> Result<u64, RedisServiceError> {
-        let ops = keys.iter().map(|key| Ok(Op::Delete { key: checked_key(key)? })).collect::<Result<Vec<_>, RedisServiceError>>()?;
+        let ops = keys
+            .iter()
+            .map(|key| Ok(Op::Delete { key: checked_key(key)? }))
+            .collect::<Result<Vec<_>, RedisServiceError>>()?;
         let mut removed = 0;
         for outcome in self.run_all(ops).await {
             removed += u64::from(was(outcome)?);
@@ -176,10 +191,17 @@ impl RedisService {
     ///
     /// # Errors
     /// [`RedisServiceError::Conflict`] if the value is no integer; [`RedisServiceError::Unavailable`] while Redis is away.
-    pub async fn increment(&self, key: &str, by: i64, ttl: Option<Duration>) -> Result<i64, RedisServiceError> {
+    pub async fn increment(
+        &self,
+        key: &str,
+        by: i64,
+        ttl: Option<Duration>,
+    ) -> Result<i64, RedisServiceError> {
         match self.run(Op::Increment { key: checked_key(key)?, by, ttl }).await? {
             Reply::Number(sum) => Ok(sum),
-            other => Err(RedisServiceError::Internal { message: format!("increment was answered with {other:?}") }),
+            other => {
+                Err(RedisServiceError::Internal { message: format!("increment was answered with {other:?}") })
+            }
         }
     }
 
@@ -200,7 +222,11 @@ impl RedisService {
     ///
     /// # Errors
     /// Those of the outcome.
-    pub fn read_outcome(&self, key: &Bytes, outcome: Outcome) -> Result<Option<CacheValue>, RedisServiceError> {
+    pub fn read_outcome(
+        &self,
+        key: &Bytes,
+        outcome: Outcome,
+    ) -> Result<Option<CacheValue>, RedisServiceError> {
         let tally = &self.values.tally;
         let stored = match outcome? {
             Reply::Stored { stored: Some(stored), .. } => stored,
@@ -253,7 +279,9 @@ impl RedisService {
     /// Deletes an unreadable value without waiting for it: the next reader tries again.
     fn discard(&self, key: &Bytes, stored: &Bytes) {
         if let Tier::Redis(tier) = &self.tier {
-            tier.near.as_ref().map(|near| near.forget(key));
+            if let Some(near) = &tier.near {
+                near.forget(key);
+            }
             let command = Command::new("EVAL").arg(DISCARD).arg("1").key(self.prefixed(key)).arg(stored);
             let done = Done::Call(Box::new(|outcome| {
                 if let Err(error) = outcome {
@@ -293,10 +321,18 @@ pub(crate) fn checked_key(key: &str) -> Result<Bytes, RedisServiceError> {
         return Err(RedisServiceError::invalid("key", "a text that is not empty", "an empty one"));
     }
     if key.len() > MAX_KEY {
-        return Err(RedisServiceError::invalid("key", format!("at most {MAX_KEY} bytes"), format!("{} bytes", key.len())));
+        return Err(RedisServiceError::invalid(
+            "key",
+            format!("at most {MAX_KEY} bytes"),
+            format!("{} bytes", key.len()),
+        ));
     }
     if key.starts_with(RESERVED) {
-        return Err(RedisServiceError::invalid("key", format!("a key that does not begin with {RESERVED}"), "one that does"));
+        return Err(RedisServiceError::invalid(
+            "key",
+            format!("a key that does not begin with {RESERVED}"),
+            "one that does",
+        ));
     }
     Ok(Bytes::copy_from_slice(key.as_bytes()))
 }

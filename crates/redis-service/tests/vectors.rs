@@ -28,7 +28,9 @@ fn are_read_as_recorded() {
     for vector in vectors() {
         let read = Decoder::default().decode(&unhex(&vector["stored"]).into());
         match (vector["expect"].as_str().unwrap(), read) {
-            ("value", Decoded::Value(read) | Decoded::Foreign(read)) => assert_eq!(read, value(&vector), "{vector}"),
+            ("value", Decoded::Value(read) | Decoded::Foreign(read)) => {
+                assert_eq!(read, value(&vector), "{vector}")
+            }
             ("unknown", Decoded::Unknown) | ("corrupt", Decoded::Corrupt) => {}
             (_, read) => panic!("{read:?} of {vector}"),
         }

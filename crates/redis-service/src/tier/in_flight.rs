@@ -65,7 +65,7 @@ impl InFlight {
     }
 
     /// Answers without Redis, or refuses.
-    pub(crate) fn answer_aside(mut self: Box<Self>, reason: &RedisServiceError) {
+    pub(crate) fn answer_aside(mut self, reason: &RedisServiceError) {
         let outcome = self.tier.aside_outcome(&self.op, reason);
         self.answer(outcome);
     }
@@ -143,7 +143,7 @@ impl Exchange for InFlight {
             if self.done.is_some() && self.redirects < MAX_REDIRECTS {
                 self.redirects += 1;
                 let tier = Arc::clone(&self.tier);
-                return tier.redirect(self, redirect);
+                return tier.redirect(*self, redirect);
             }
             let reason = format!("{} sent the command elsewhere {MAX_REDIRECTS} times", self.op.name());
             return self.answer(Err(RedisServiceError::Storage { message: reason }));
@@ -164,7 +164,7 @@ impl Exchange for InFlight {
 
     fn refused(self: Box<Self>, why: &RedisServiceError) {
         let tier = Arc::clone(&self.tier);
-        tier.answer_refused(self, why);
+        tier.answer_refused(*self, why);
     }
 
     fn lost(mut self: Box<Self>, why: &RedisServiceError) {

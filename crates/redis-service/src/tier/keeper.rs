@@ -316,7 +316,7 @@ fn refresh_and_go_on(tier: &Arc<RedisTier>) {
                 let op = in_flight.op.clone();
                 match in_flight.done.take() {
                     Some(done) => tier.start([(op, done)]),
-                    None => Exchange::lost(in_flight, &super::away("the cluster was rearranged")),
+                    None => Exchange::lost(Box::new(in_flight), &super::away("the cluster was rearranged")),
                 }
             }
             let map = tier.map.load();

@@ -28,6 +28,7 @@ use self::topology::{Redirect, slot_of};
 use crate::connection::connect::{ConnectError, Former};
 use crate::connection::silence::Patience;
 use crate::connection::{Driver, Exchange, Link, LinkOwner, Phase, Refused};
+use crate::envelope::{Decoded, Decoder, Encoder};
 use crate::error::RedisServiceError;
 use crate::op::{Op, Origin, Reply};
 use crate::options::{Address, Options, Place, Topology};
@@ -97,11 +98,12 @@ pub(crate) struct RedisTier {
     pub(crate) map: ArcSwap<Map>,
     pub(crate) aside: Mutex<Aside>,
     pub(crate) near: Option<Near>,
+    decoder: Decoder,
     pub(crate) watcher: Option<Arc<dyn Watcher>>,
     pub(crate) board: Board,
     pub(crate) counts: Counts,
     /// Operations that wait for the cluster's new map, bounded by [`MAX_DEFERRED`].
-    pub(crate) deferred: Mutex<Vec<Box<InFlight>>>,
+    pub(crate) deferred: Mutex<Vec<InFlight>>,
     pub(crate) driver: Driver,
     pub(crate) keeper: Keeper,
     me: Weak<RedisTier>,
@@ -115,6 +117,7 @@ impl RedisTier {
     pub(crate) fn new(
         options: Options,
         address: Address,
+        decoder: Decoder,
         watcher: Option<Arc<dyn Watcher>>,
     ) -> Result<Arc<Self>, RedisServiceError> {
         let patience = Patience {
@@ -141,6 +144,7 @@ impl RedisTier {
                 map: ArcSwap::from_pointee(Map { nodes, owners }),
                 aside: Mutex::new(Aside::new(options.fallback_max_bytes)),
                 near: (options.near_cache && watcher.is_none()).then(|| Near::new(options.near_max_bytes)),
+                decoder,
                 watcher,
                 board: Board::default(),
                 counts: Counts::default(),
@@ -209,7 +213,7 @@ impl RedisTier {
             }
         }
         for in_flight in homeless {
-            self.answer_refused(in_flight, &away("no node of the cluster serves this key's slot"));
+            self.answer_refused(*in_flight, &away("no node of the cluster serves this key's slot"));
         }
     }
 
@@ -301,7 +305,18 @@ impl RedisTier {
         if let (Some(near), Some(key), Reply::Stored { stored: Some(stored), ttl, origin: Origin::Redis }) =
             (&self.near, op.key(), reply)
         {
-            near.keep(key, stored, ttl.and_then(|ttl| Instant::now().checked_add(ttl)), ticket);
+            let expires = ttl.and_then(|ttl| Instant::now().checked_add(ttl));
+            near.keep(key, &self.unpacked(stored), expires, ticket);
+        }
+    }
+
+    /// The same value without compression, so that a near hit costs none. What cannot be read stays as it is.
+    fn unpacked(&self, stored: &Bytes) -> Bytes {
+        match self.decoder.decode(stored) {
+            Decoded::Value(value) => {
+                Encoder::default().encode(&value).map_or_else(|_| stored.clone(), |encoded| encoded.bytes)
+            }
+            _ => stored.clone(),
         }
     }
 
@@ -325,7 +340,7 @@ impl RedisTier {
     }
 
     /// Sends an operation where its refusal says.
-    pub(crate) fn redirect(self: &Arc<Self>, mut in_flight: Box<InFlight>, redirect: Redirect) {
+    pub(crate) fn redirect(self: &Arc<Self>, mut in_flight: InFlight, redirect: Redirect) {
         let (place, asking) = match &redirect {
             Redirect::Moved(_, place) => (place, false),
             Redirect::Ask(place) => (place, true),
@@ -338,7 +353,7 @@ impl RedisTier {
         if let Some(node) = node {
             in_flight.asking = asking;
             in_flight.asked = Some(place.clone());
-            return self.send(node, [in_flight as Box<dyn Exchange>]);
+            return self.send(node, [Box::new(in_flight) as Box<dyn Exchange>]);
         }
         self.keeper.refresh_soon();
         let mut deferred = self.deferred.lock();
@@ -356,7 +371,7 @@ impl RedisTier {
         self.keeper.stop();
         self.driver.stop();
         for in_flight in std::mem::take(&mut *self.deferred.lock()) {
-            Exchange::lost(in_flight, &RedisServiceError::Closed);
+            Exchange::lost(Box::new(in_flight), &RedisServiceError::Closed);
         }
     }
 

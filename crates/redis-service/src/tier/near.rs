@@ -116,11 +116,6 @@ impl Near {
         self.cache.clear();
     }
 
-    /// Bytes of all entries.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.cache.weight()
-    }
-
     fn shard(&self, key: &[u8]) -> usize {
         // The remainder always fits.
         (self.hasher.hash_one(key) % SHARDS as u64) as usize

@@ -105,7 +105,7 @@ pub(super) fn resettle(tier: &Arc<RedisTier>, link: &Arc<Link>) {
 impl RedisTier {
     /// Answers what a link has refused, unless it has gone live since: writes that are noted aside after that would never be
     /// settled.
-    pub(super) fn answer_refused(self: &Arc<Self>, mut in_flight: Box<InFlight>, why: &RedisServiceError) {
+    pub(super) fn answer_refused(self: &Arc<Self>, mut in_flight: InFlight, why: &RedisServiceError) {
         let went_live = {
             let mut aside = self.aside.lock();
             let map = self.map.load();

@@ -21,7 +21,11 @@ fn ratio(documents: &[String]) -> f64 {
 
 /// So many documents of a length, made by one seed after the other.
 fn some(make: impl Fn(&mut fastrand::Rng) -> String, bytes: std::ops::RangeInclusive<usize>) -> Vec<String> {
-    (0..).map(|seed| make(&mut fastrand::Rng::with_seed(seed))).filter(|made| bytes.contains(&made.len())).take(300).collect()
+    (0..)
+        .map(|seed| make(&mut fastrand::Rng::with_seed(seed)))
+        .filter(|made| bytes.contains(&made.len()))
+        .take(300)
+        .collect()
 }
 
 #[test]
@@ -35,4 +39,3 @@ fn of_sessions_from_300_bytes_to_2_kib_remains_less_than_two_thirds_of_plain_zst
     let ratio = ratio(&some(documents::session, 300..=2 << 10));
     assert!(ratio <= 0.64, "{ratio:.3}");
 }
-

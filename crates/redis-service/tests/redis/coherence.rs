@@ -23,7 +23,12 @@ struct Recorder {
 
 impl Recorder {
     fn new() -> Arc<Self> {
-        Arc::new(Self { clock: Clock::start(), history: History::default(), stop: AtomicBool::new(false), next: AtomicU64::new(1) })
+        Arc::new(Self {
+            clock: Clock::start(),
+            history: History::default(),
+            stop: AtomicBool::new(false),
+            next: AtomicU64::new(1),
+        })
     }
 
     fn note(&self, client: u64, key: &str, action: Action<u64>, start: u64, outcome: Outcome) {
@@ -34,8 +39,15 @@ impl Recorder {
     async fn write(&self, client: u64, service: &RedisService, key: &str) {
         let value = self.next.fetch_add(1, Ordering::Relaxed);
         let start = self.clock.now_ns();
-        let written = service.set(key, &text(format!("v{value}")), &redis_service::SetOptions::default()).await;
-        self.note(client, key, Action::Write(value), start, if written.is_ok() { Outcome::Ok } else { Outcome::Unknown });
+        let written =
+            service.set(key, &text(format!("v{value}")), &redis_service::SetOptions::default()).await;
+        self.note(
+            client,
+            key,
+            Action::Write(value),
+            start,
+            if written.is_ok() { Outcome::Ok } else { Outcome::Unknown },
+        );
     }
 
     async fn read(&self, client: u64, service: &RedisService, key: &str) {
@@ -78,7 +90,12 @@ async fn check_history(server: &RedisServer, disturb: impl Future<Output = ()>) 
     let history = recorder.history.lock();
     let report = check(&history, &Rules::default());
     assert!(report.reads > 100, "{} reads", report.reads);
-    assert!(report.violations.is_empty(), "{:?} of {} reads", &report.violations[..report.violations.len().min(5)], report.reads);
+    assert!(
+        report.violations.is_empty(),
+        "{:?} of {} reads",
+        &report.violations[..report.violations.len().min(5)],
+        report.reads
+    );
     (near, reconnects)
 }
 

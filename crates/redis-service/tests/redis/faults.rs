@@ -51,7 +51,8 @@ async fn a_rotated_password_is_an_outage_that_ends_with_the_right_one() {
     server.cli(&["ACL", "SETUSER", "app", "resetpass", ">two"]).unwrap();
     server.cli(&["CLIENT", "KILL", "USER", "app"]).unwrap();
     until_mode(&service, Mode::Fallback).await;
-    until("the reason", || service.status().last_error.is_some_and(|error| error.contains("WRONGPASS"))).await;
+    until("the reason", || service.status().last_error.is_some_and(|error| error.contains("WRONGPASS")))
+        .await;
     assert_eq!(get(&service, "k").await, None);
     server.cli(&["ACL", "SETUSER", "app", "resetpass", ">one"]).unwrap();
     until_mode(&service, Mode::Redis).await;
@@ -77,7 +78,13 @@ async fn a_frame_that_breaks_off_is_a_lost_connection_and_no_value() {
 #[tokio::test]
 async fn a_server_that_is_loading_is_away_until_it_has_loaded() {
     // Redis answers everything but HELLO like this while it reads its file.
-    let (address, _thread) = scripted(|line| if line.contains("HELLO") { "%1\r\n$2\r\nid\r\n:7\r\n" } else { "-LOADING Redis is loading the dataset in memory\r\n" });
+    let (address, _thread) = scripted(|line| {
+        if line.contains("HELLO") {
+            "%1\r\n$2\r\nid\r\n:7\r\n"
+        } else {
+            "-LOADING Redis is loading the dataset in memory\r\n"
+        }
+    });
     let service = service(format!("redis://{address}")).await;
     assert_eq!(service.status().mode, Mode::Fallback);
     assert!(service.status().last_error.unwrap().contains("LOADING"));
@@ -115,10 +122,14 @@ async fn an_older_redis_without_resp3_works_without_the_near_tier() {
 #[tokio::test]
 async fn a_very_large_value_passes_and_does_not_end_the_connection_for_others() {
     let server = server();
-    let service = Arc::new(connect(Options { command_timeout_ms: 20_000, read_budget_ms: 20_000, ..options(server.url()) }).await);
+    let service = Arc::new(
+        connect(Options { command_timeout_ms: 20_000, read_budget_ms: 20_000, ..options(server.url()) })
+            .await,
+    );
     let large = "x".repeat(100 << 20);
     set(&service, "large", &large).await;
-    let (whole, small) = tokio::join!(get(&service, "large"), service.set("small", &text("v"), &SetOptions::default()));
+    let (value, defaults) = (text("v"), SetOptions::default());
+    let (whole, small) = tokio::join!(get(&service, "large"), service.set("small", &value, &defaults));
     assert_eq!(whole.map(|value| value.len()), Some(large.len()));
     assert!(small.unwrap());
     assert_eq!((service.status().mode, service.stats().reconnects), (Mode::Redis, 0));

@@ -34,7 +34,11 @@ async fn a_frozen_redis_is_an_outage_and_not_a_wait() {
     server.thaw().unwrap();
     until_mode(&service, Mode::Redis).await;
     assert_eq!(service.status().pending_replays, 0);
-    assert_eq!(get(&service, "before").await, None, "what was overwritten meanwhile is deleted before it is read");
+    assert_eq!(
+        get(&service, "before").await,
+        None,
+        "what was overwritten meanwhile is deleted before it is read"
+    );
     assert_eq!(server.cli(&["EXISTS", "before"]).unwrap(), "0");
     assert_eq!(*modes.lock(), [Mode::Fallback, Mode::Redis]);
 }
@@ -49,7 +53,8 @@ async fn what_was_sent_before_a_freeze_is_not_carried_out_after_the_return() {
     let writes: Vec<_> = (0..20)
         .map(|n| {
             let (service, value) = (Arc::clone(&service), text(value.clone()));
-            tokio::task::JoinSet::new().spawn(async move { service.set(&format!("k{n}"), &value, &SetOptions::default()).await });
+            tokio::task::JoinSet::new()
+                .spawn(async move { service.set(&format!("k{n}"), &value, &SetOptions::default()).await });
         })
         .collect();
     drop(writes);
@@ -133,6 +138,9 @@ async fn closing_ends_what_waits() {
     waiting.spawn(async move { asked.increment("n", 1, None).await });
     tokio::time::sleep(Duration::from_millis(20)).await;
     service.close().await;
-    assert!(matches!(waiting.join_next().await.unwrap().unwrap(), Err(RedisServiceError::Closed | RedisServiceError::Unavailable { .. })));
+    assert!(matches!(
+        waiting.join_next().await.unwrap().unwrap(),
+        Err(RedisServiceError::Closed | RedisServiceError::Unavailable { .. })
+    ));
     assert!(service.increment("n", 1, None).await.is_err());
 }

@@ -89,7 +89,8 @@ async fn tls_is_spoken_and_a_stranger_is_not_trusted() {
     check_works(&service).await;
     let large = "x".repeat(3 << 20);
     set(&service, "large", &large).await;
-    let patient = connect(Options { read_budget_ms: 5000, command_timeout_ms: 5000, ..service_options(&server) }).await;
+    let patient =
+        connect(Options { read_budget_ms: 5000, command_timeout_ms: 5000, ..service_options(&server) }).await;
     assert_eq!(get(&patient, "large").await, Some(large));
     let error = RedisService::connect(options(server.url()), None).await.err().expect("an error");
     assert!(matches!(error, RedisServiceError::Config { .. }), "{error}");
@@ -101,7 +102,10 @@ fn service_options(server: &RedisServer) -> Options {
 
 #[tokio::test]
 async fn an_acl_user_reaches_its_keys_and_no_others() {
-    let server = RedisServer::builder().acl_user("app", "pw", "~app:* &app:* +@all -@dangerous -@admin").start().unwrap();
+    let server = RedisServer::builder()
+        .acl_user("app", "pw", "~app:* &app:* +@all -@dangerous -@admin")
+        .start()
+        .unwrap();
     let url = server.url_for("app").unwrap();
     let service = connect(Options { key_prefix: "app:".to_owned(), ..options(url.clone()) }).await;
     check_works(&service).await;
