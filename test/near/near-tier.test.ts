@@ -1,5 +1,8 @@
 // The near tier beside a plain Map: it may forget, and what it gives is what was put last.
 
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+
 import { describe, expect, test } from 'vitest';
 
 import type { CacheValue, Payload, PayloadKind } from '../../src/native/redis-service/near/cache-value.js';
@@ -189,4 +192,21 @@ test('memory grows with use', () => {
   expect(tier.bytes).toBe(0);
   tier.put('key', 'string', 'value', Infinity);
   expect(tier.bytes).toBeLessThan(300_000);
+});
+
+test('a hot key that was cut out of a large text does not keep that text', () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const tier = new NearTier({ maxBytes: 2 ** 20 });
+  const used = (): number => {
+    collect();
+    return process.memoryUsage().heapUsed;
+  };
+  const before = used();
+  for (let text = 0; text < 50; text += 1) {
+    const key = Buffer.alloc(1_000_000, `text ${text};`).toString('latin1').slice(text, text + 40);
+    tier.put(key, 'string', 'value', Infinity);
+    for (let read = 0; read < 4; read += 1) expect(tier.get(key)).toBe('value');
+  }
+  expect(used() - before).toBeLessThan(10_000_000);
 });

@@ -9,7 +9,8 @@ const FIRST_CAPACITY = 8;
 const PLACE_BYTES = 8;
 // Fuller than this, linear probing looks at more than three places on average for a key that is there.
 const FULLEST = 0.8;
-const GROWTH = 1.5;
+// More moves entries less often, and leaves more places empty for longer.
+const GROWTH = 1.25;
 /** Of a typed array and its memory, beside its contents. */
 export const TABLE_OVERHEAD_BYTES = 200;
 

@@ -19,6 +19,17 @@ const REFERENCED = 8;
 const DONE = HITS | REFERENCED;
 const TEXT_OF_JSON = 16;
 
+const NO_PROPERTIES: Record<string, unknown> = Object.create(null) as Record<string, unknown>;
+
+/**
+ * A key may be a small part of a large text, which would live as long. V8 makes a string that names a property a flat one
+ * of its own, whichever part of what it was. A copy would do as well, but then each hit compares two texts, where the
+ * caller's own string is found by its address.
+ */
+function detach(key: string): void {
+  if (NO_PROPERTIES[key] !== undefined) throw new TypeError('an object without properties has one');
+}
+
 export class HotValues {
   readonly #now: () => number;
   readonly #evicted: (key: string, hits: number) => void;
@@ -55,10 +66,11 @@ export class HotValues {
     return SLOT_BYTES + stringBytes(key.length, !isLatin1(key)) + valueBytes;
   }
 
-  /** For a key that is not here. `key` is kept: a copy, not a part of some large text. */
+  /** For a key that is not here. */
   add(key: string, value: CacheValue, textOfJson: boolean, expiresAt: number, cost: number): void {
     const slot = this.#vacant.pop() ?? this.#keys.length;
     if (slot === this.#expires.length) this.#grow();
+    detach(key);
     this.#slots.set(key, slot);
     this.#keys[slot] = key;
     this.#values[slot] = value;

@@ -16,15 +16,15 @@ import { HeldValues } from './held-values.js';
 import { decodedBytes, HotValues } from './hot-values.js';
 import { hashKey, isLatin1 } from './key-hash.js';
 import {
-  BYTES, countAt, expiryAt, handleAt, has, HELD, HOT, JSON_TEXT, KIND_SHIFT, kindAt, MAX_COUNT, MAX_INLINE_BYTES, MAX_KEY_BYTES, NUMBER, readInline, readKey,
+  BYTES, countAt, expiryAt, handleAt, has, HELD, HOT, JSON_TEXT, KIND_SHIFT, kindAt, MAX_COUNT, MAX_INLINE_BYTES, MAX_KEY_BYTES, NUMBER, readInline,
   recordWords, setCount, setHot, STRING, WIDE_VALUE, writeHandle, writeHeader, writeInline,
 } from './record.js';
 import { type Segment, Segments } from './segments.js';
 
 // Positions have 32 bits and count words: 16 GiB. Half of it, as ids of dropped segments may leave gaps.
 const MAX_BYTES_AT_MOST = 2 ** 33;
-// Two queues waste half a segment at each end, and two stay in reserve: with 256 that is some 1.5 %.
-const SEGMENTS = 256;
+// Two queues waste half a segment at each end, and two stay in reserve: with 512 that is some 0.8 %.
+const SEGMENTS = 512;
 const SEGMENT_BYTES_AT_LEAST = 512;
 // Larger ones would spare nothing, and getting one takes time.
 const SEGMENT_BYTES_AT_MOST = 2 ** 18;
@@ -37,12 +37,13 @@ const PARTS_BITS_AT_MOST = 12;
 const INLINE_TEXT_BYTES = 255;
 // An entry of more than an eighth of the tier would drive out too much for one key.
 const LARGEST_SHARE = 8;
-// Hot copies may always have 1/32 of the tier, which serves more than half of the reads on Zipf traces, and up to 1/4 while
-// nobody else needs it.
-const HOT_SHARE_AT_LEAST = 32;
-const HOT_SHARE_AT_MOST = 4;
-// Enough for 100,000 copies of 100 bytes, and a fifth of what 1,000,000 such entries take.
-const HOT_BYTES_AT_MOST = 24 * 2 ** 20;
+// Hot copies may always have 1/64 of the tier, which serves about half of the reads on Zipf traces, and up to a half while
+// nobody else needs it. But a large tier, whose memory counts, spends a tenth on them, and only a small one more:
+// 40 MiB are 100,000 entries of 100 bytes with a hot copy of each.
+const HOT_SHARE_AT_LEAST = 64;
+const HOT_SHARE_AT_MOST = 2;
+const HOT_SHARE_OF_STORE = 10;
+const SMALL_TIER_BYTES = 40 * 2 ** 20;
 // With no room for more, one of so many candidates replaces another: replacing at each read would cost more than it saves.
 const REPLACE_ONE_OF = 4;
 
@@ -162,17 +163,15 @@ export class NearTier {
     if (wanted && !has(segment, at, HOT)) {
       const kept = text === undefined || this.#share ? value : text;
       const free = held && kept === payload && typeof kept === 'string';
-      this.#heat(segment, at, kept, text !== undefined && !this.#share, expiresAt, free ? 0 : decodedBytes(value, text, this.#share));
+      this.#heat(key, segment, at, kept, text !== undefined && !this.#share, expiresAt, free ? 0 : decodedBytes(value, text, this.#share));
     }
     return value;
   }
 
   /** Keeps a decoded copy if there is room for it or it is its turn to take another's. */
-  #heat(segment: Segment, at: number, value: CacheValue, textOfJson: boolean, expiresAt: number, valueBytes: number): void {
-    const key = readKey(segment, at);
+  #heat(key: string, segment: Segment, at: number, value: CacheValue, textOfJson: boolean, expiresAt: number, valueBytes: number): void {
     const cost = HotValues.cost(key, valueBytes);
-    const spare = this.#maxBytes - this.#storeUsed() - RESERVED_SEGMENTS * this.#segmentBytes;
-    const most = Math.min(HOT_BYTES_AT_MOST, this.#maxBytes / HOT_SHARE_AT_MOST, Math.max(spare, this.#maxBytes / HOT_SHARE_AT_LEAST));
+    const most = this.#hotBytesAtMost();
     if (cost > most) return;
     if (this.#hot.full || this.#hot.bytes + cost > most) {
       this.#candidates += 1;
@@ -215,6 +214,11 @@ export class NearTier {
       const yielded = this.#hot.bytes > this.#maxBytes / HOT_SHARE_AT_LEAST && this.#hot.evictOne();
       if (!yielded && !this.#eviction.step(nowMs)) return;
     }
+    // The store has grown into what hot copies could have before: they yield faster than it grows.
+    if (this.#hot.bytes > this.#hotBytesAtMost()) {
+      this.#hot.evictOne();
+      this.#hot.evictOne();
+    }
     const position = queue.append(words, nowMs);
     const segment = this.#segments.at(position);
     const at = this.#segments.offset(position);
@@ -234,6 +238,13 @@ export class NearTier {
   /** Emptied segments stay for the next use as long as nothing else needs their bytes. */
   #settle(): void {
     while (this.bytes > this.#maxBytes && this.#segments.dropFree());
+  }
+
+  #hotBytesAtMost(): number {
+    const store = this.#storeUsed();
+    const spare = this.#maxBytes - store - RESERVED_SEGMENTS * this.#segmentBytes;
+    const sensible = Math.max(store / HOT_SHARE_OF_STORE, SMALL_TIER_BYTES - store);
+    return Math.min(this.#maxBytes / HOT_SHARE_AT_MOST, sensible, Math.max(spare, this.#maxBytes / HOT_SHARE_AT_LEAST));
   }
 
   #storeUsed(): number {
