@@ -12,7 +12,10 @@ fn main() {
 
 /// Messages whose words repeat about as often as those of prose do.
 fn value(kilobytes: usize) -> CacheValue {
-    const WORDS: &[&str] = &["the ", "water ", "answer ", "of ", "model ", "in ", "request ", "and ", "because ", "a ", "river ", "should ", "to ", "system "];
+    const WORDS: &[&str] = &[
+        "the ", "water ", "answer ", "of ", "model ", "in ", "request ", "and ", "because ", "a ", "river ",
+        "should ", "to ", "system ",
+    ];
     let mut rng = fastrand::Rng::with_seed(1);
     let mut json = String::from("[");
     while json.len() < kilobytes << 10 {
@@ -39,15 +42,20 @@ fn compression(codec: &str) -> Option<Compression> {
 #[divan::bench(args = SIZES, consts = [0, 1, 2, 3])]
 fn encode<const CODEC: usize>(bencher: Bencher<'_, '_>, kilobytes: usize) {
     let (value, encoder) = (value(kilobytes), Encoder::new(compression(CODECS[CODEC])).ok());
-    bencher.counter(BytesCount::new(kilobytes << 10)).bench_local(|| encoder.as_ref().map(|encoder| encoder.encode(divan::black_box(&value))));
+    bencher
+        .counter(BytesCount::new(kilobytes << 10))
+        .bench_local(|| encoder.as_ref().map(|encoder| encoder.encode(divan::black_box(&value))));
 }
 
 #[divan::bench(args = SIZES, consts = [0, 1, 2, 3])]
 fn decode<const CODEC: usize>(bencher: Bencher<'_, '_>, kilobytes: usize) {
     let encoder = Encoder::new(compression(CODECS[CODEC])).ok();
-    let stored = encoder.and_then(|encoder| encoder.encode(&value(kilobytes)).ok()).map(|stored| stored.bytes);
+    let stored =
+        encoder.and_then(|encoder| encoder.encode(&value(kilobytes)).ok()).map(|stored| stored.bytes);
     let decoder = Decoder::default();
-    bencher.counter(BytesCount::new(kilobytes << 10)).bench_local(|| stored.as_ref().map(|stored| decoder.decode(divan::black_box(stored))));
+    bencher
+        .counter(BytesCount::new(kilobytes << 10))
+        .bench_local(|| stored.as_ref().map(|stored| decoder.decode(divan::black_box(stored))));
 }
 
 /// 0 to 3 in the names above.

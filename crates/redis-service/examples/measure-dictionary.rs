@@ -3,7 +3,11 @@
 //! ```text
 //! cargo run --release -p redis-service --example measure-dictionary FOLDER
 //! ```
-#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a program for developers, which may fail loudly")]
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a program for developers, which may fail loudly"
+)]
 
 use redis_service::envelope::{CacheValue, Compression, Encoder};
 
@@ -18,5 +22,8 @@ fn main() {
         plain += zstd::bulk::compress(&document, 1).unwrap().len();
         stored += with.encode(&CacheValue::Json(document.into())).unwrap().bytes.len();
     }
-    println!("{count} documents of {original} bytes: {plain} with plain zstd, {stored} stored, {:.3} of it", stored as f64 / plain as f64);
+    println!(
+        "{count} documents of {original} bytes: {plain} with plain zstd, {stored} stored, {:.3} of it",
+        stored as f64 / plain as f64
+    );
 }

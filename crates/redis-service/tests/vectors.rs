@@ -1,4 +1,5 @@
 //! The envelopes that this crate and the TypeScript package both have to read and write alike.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use redis_service::envelope::{CacheValue, Codec, Compression, Decoded, Decoder, Encoder};
 use serde_json::Value;
@@ -28,7 +29,9 @@ fn are_read_as_recorded() {
     for vector in vectors() {
         let read = Decoder::default().decode(&unhex(&vector["stored"]).into());
         match (vector["expect"].as_str().unwrap(), read) {
-            ("value", Decoded::Value(read) | Decoded::Foreign(read)) => assert_eq!(read, value(&vector), "{vector}"),
+            ("value", Decoded::Value(read) | Decoded::Foreign(read)) => {
+                assert_eq!(read, value(&vector), "{vector}")
+            }
             ("unknown", Decoded::Unknown) | ("corrupt", Decoded::Corrupt) => {}
             (_, read) => panic!("{read:?} of {vector}"),
         }

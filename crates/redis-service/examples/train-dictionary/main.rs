@@ -6,7 +6,11 @@
 //!
 //! The documents it learns from are made up here: `llm.rs` and `sessions.rs` know the shapes, `prose.rs` the text.
 //! `tests/dictionary.rs` measures the dictionary on documents of another make.
-#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a program for developers, which may fail loudly")]
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a program for developers, which may fail loudly"
+)]
 
 mod llm;
 mod prose;
@@ -42,11 +46,15 @@ fn main() {
     dictionary.truncate(header);
     dictionary[4..8].copy_from_slice(&ZSTD_ID.to_le_bytes());
     dictionary.extend(select::select(&documents, MAX_BYTES - header));
-    let path = std::env::args().nth(1).unwrap_or_else(|| {
-        concat!(env!("CARGO_MANIFEST_DIR"), "/src/envelope/llm-json.dict").to_owned()
-    });
+    let path = std::env::args()
+        .nth(1)
+        .unwrap_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/src/envelope/llm-json.dict").to_owned());
     std::fs::write(&path, &dictionary).unwrap();
-    println!("{DOCUMENTS} documents of {} bytes on average: {} bytes in {path}", total / DOCUMENTS, dictionary.len());
+    println!(
+        "{DOCUMENTS} documents of {} bytes on average: {} bytes in {path}",
+        total / DOCUMENTS,
+        dictionary.len()
+    );
 }
 
 /// As JavaScript prints it, mostly; else as Python does, or indented as OpenAI's servers do.
@@ -62,10 +70,18 @@ fn render(value: &Value, vary: &mut Vary) -> Vec<u8> {
 fn spaced(value: &Value) -> Vec<u8> {
     struct Spaced;
     impl serde_json::ser::Formatter for Spaced {
-        fn begin_array_value<W: ?Sized + std::io::Write>(&mut self, out: &mut W, first: bool) -> std::io::Result<()> {
+        fn begin_array_value<W: ?Sized + std::io::Write>(
+            &mut self,
+            out: &mut W,
+            first: bool,
+        ) -> std::io::Result<()> {
             if first { Ok(()) } else { out.write_all(b", ") }
         }
-        fn begin_object_key<W: ?Sized + std::io::Write>(&mut self, out: &mut W, first: bool) -> std::io::Result<()> {
+        fn begin_object_key<W: ?Sized + std::io::Write>(
+            &mut self,
+            out: &mut W,
+            first: bool,
+        ) -> std::io::Result<()> {
             if first { Ok(()) } else { out.write_all(b", ") }
         }
         fn begin_object_value<W: ?Sized + std::io::Write>(&mut self, out: &mut W) -> std::io::Result<()> {
@@ -73,6 +89,7 @@ fn spaced(value: &Value) -> Vec<u8> {
         }
     }
     let mut out = Vec::new();
-    serde::Serialize::serialize(value, &mut serde_json::Serializer::with_formatter(&mut out, Spaced)).unwrap();
+    serde::Serialize::serialize(value, &mut serde_json::Serializer::with_formatter(&mut out, Spaced))
+        .unwrap();
     out
 }

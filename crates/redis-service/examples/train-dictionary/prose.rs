@@ -63,10 +63,15 @@ fn bare(word: &str) -> &str {
 fn unheard(vary: &mut Vary) -> String {
     let mut out = String::new();
     for _ in 0..vary.between(1, 3) {
-        out.push_str(vary.pick(&["b", "c", "ch", "d", "f", "g", "h", "l", "m", "n", "p", "pr", "r", "s", "st", "t", "tr", "v", "w"]));
+        out.push_str(vary.pick(&[
+            "b", "c", "ch", "d", "f", "g", "h", "l", "m", "n", "p", "pr", "r", "s", "st", "t", "tr", "v", "w",
+        ]));
         out.push_str(vary.pick(&["a", "e", "i", "o", "u", "ea", "ai", "ou", "er", "in", "an", "on"]));
     }
-    out + vary.pick(&["", "", "s", "ed", "ing", "er", "tion", "ment", "ly", "al", "able", "ity", "ness", "ation", "ive", "ous", "ure", "ence"])
+    out + vary.pick(&[
+        "", "", "s", "ed", "ing", "er", "tion", "ment", "ly", "al", "able", "ity", "ness", "ation", "ive",
+        "ous", "ure", "ence",
+    ])
 }
 
 /// A sentence.
@@ -110,7 +115,13 @@ pub(crate) fn answer(vary: &mut Vary, bytes: usize) -> String {
                 }
             }
             2 => out.push_str(&format!("### {}\n\n{}", title(vary), paragraph(vary, 200))),
-            3 => out.push_str(&format!("- **{}:** {}\n- **{}:** {}", title(vary), sentence(vary), title(vary), sentence(vary))),
+            3 => out.push_str(&format!(
+                "- **{}:** {}\n- **{}:** {}",
+                title(vary),
+                sentence(vary),
+                title(vary),
+                sentence(vary)
+            )),
             4 => out.push_str(vary.pick(CODE)),
             _ => out.push_str(&paragraph(vary, 240)),
         }

@@ -80,7 +80,9 @@ pub(crate) fn select(documents: &[Vec<u8>], max_bytes: usize) -> Vec<u8> {
 
 /// FNV-1a, for it must give the same slots with every version of the standard library.
 fn slot(gram: &[u8]) -> usize {
-    let hash = gram.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash = gram.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     ((hash ^ (hash >> 32)) as usize) % SLOTS
 }
 

@@ -21,13 +21,20 @@ pub(crate) fn any(vary: &mut Vary) -> Value {
 }
 
 fn cookie(vary: &mut Vary) -> Value {
-    let age = vary.pick(&[&86_400_000_u64, &604_800_000, &2_592_000_000, &3_600_000, &1_800_000, &1_209_600_000]);
+    let age =
+        vary.pick(&[&86_400_000_u64, &604_800_000, &2_592_000_000, &3_600_000, &1_800_000, &1_209_600_000]);
     let same_site = vary.pick(&["lax", "strict", "none"]);
     let all = match vary.below(4) {
         0 => json!({"originalMaxAge": null, "expires": null, "httpOnly": true, "path": "/"}),
-        1 => json!({"originalMaxAge": age, "expires": vary.iso(), "secure": vary.chance(50), "httpOnly": true, "path": "/"}),
-        2 => json!({"originalMaxAge": age, "expires": vary.iso(), "secure": true, "httpOnly": true, "domain": ".example.com", "path": "/", "sameSite": same_site}),
-        _ => json!({"originalMaxAge": age, "expires": vary.iso(), "secure": vary.chance(50), "httpOnly": true, "path": "/", "sameSite": same_site}),
+        1 => {
+            json!({"originalMaxAge": age, "expires": vary.iso(), "secure": vary.chance(50), "httpOnly": true, "path": "/"})
+        }
+        2 => {
+            json!({"originalMaxAge": age, "expires": vary.iso(), "secure": true, "httpOnly": true, "domain": ".example.com", "path": "/", "sameSite": same_site})
+        }
+        _ => {
+            json!({"originalMaxAge": age, "expires": vary.iso(), "secure": vary.chance(50), "httpOnly": true, "path": "/", "sameSite": same_site})
+        }
     };
     json!({"cookie": all})
 }
@@ -43,7 +50,17 @@ fn id(vary: &mut Vary) -> Value {
 }
 
 fn roles(vary: &mut Vary) -> Value {
-    let one = vary.pick(&["user", "admin", "editor", "viewer", "member", "owner", "customer", "manager", "moderator"]);
+    let one = vary.pick(&[
+        "user",
+        "admin",
+        "editor",
+        "viewer",
+        "member",
+        "owner",
+        "customer",
+        "manager",
+        "moderator",
+    ]);
     if vary.chance(30) { json!(["user", one]) } else { json!([one]) }
 }
 
@@ -52,11 +69,16 @@ fn user(vary: &mut Vary) -> Value {
     let (first, last) = name.split_once(' ').unwrap_or_default();
     let base = match vary.below(4) {
         0 => json!({"id": id(vary), "email": email, "name": name}),
-        1 => json!({"id": id(vary), "username": last.to_lowercase(), "email": email, "firstName": first, "lastName": last}),
+        1 => {
+            json!({"id": id(vary), "username": last.to_lowercase(), "email": email, "firstName": first, "lastName": last})
+        }
         2 => json!({"_id": vary.hex(24), "email": email, "displayName": name}),
-        _ => json!({"sub": id(vary), "name": name, "given_name": first, "family_name": last, "email": email, "email_verified": true}),
+        _ => {
+            json!({"sub": id(vary), "name": name, "given_name": first, "family_name": last, "email": email, "email_verified": true})
+        }
     };
-    const PERMISSIONS: &[&str] = &["read", "write", "users:read", "users:write", "orders:read", "posts:delete"];
+    const PERMISSIONS: &[&str] =
+        &["read", "write", "users:read", "users:write", "orders:read", "posts:delete"];
     let permissions = &PERMISSIONS[..vary.between(1, PERMISSIONS.len())];
     let more = json!({
         "role": vary.pick(&["user", "admin"]), "roles": roles(vary), "permissions": permissions,
@@ -91,38 +113,72 @@ fn tokens(vary: &mut Vary) -> Value {
         _ => vary.jwt(),
     };
     match vary.below(3) {
-        0 => json!({"access_token": access, "refresh_token": vary.base64(43), "token_type": "Bearer", "expires_in": 3600, "expires_at": vary.unix(), "scope": "openid profile email offline_access", "id_token": vary.jwt()}),
-        1 => json!({"accessToken": access, "refreshToken": vary.base64(43), "tokenType": "Bearer", "expiresAt": vary.millis(), "userId": id(vary), "scopes": ["openid", "profile", "email"]}),
-        _ => json!({"oauth": {"provider": vary.pick(&["google", "github", "microsoft", "facebook"]), "accessToken": access, "refreshToken": null, "state": vary.base64(32), "nonce": vary.base64(32), "codeVerifier": vary.base64(43)}}),
+        0 => {
+            json!({"access_token": access, "refresh_token": vary.base64(43), "token_type": "Bearer", "expires_in": 3600, "expires_at": vary.unix(), "scope": "openid profile email offline_access", "id_token": vary.jwt()})
+        }
+        1 => {
+            json!({"accessToken": access, "refreshToken": vary.base64(43), "tokenType": "Bearer", "expiresAt": vary.millis(), "userId": id(vary), "scopes": ["openid", "profile", "email"]})
+        }
+        _ => {
+            json!({"oauth": {"provider": vary.pick(&["google", "github", "microsoft", "facebook"]), "accessToken": access, "refreshToken": null, "state": vary.base64(32), "nonce": vary.base64(32), "codeVerifier": vary.base64(43)}})
+        }
     }
 }
 
 fn python_or_php(vary: &mut Vary) -> Value {
     match vary.below(3) {
-        0 => json!({"_auth_user_id": vary.below(9999).to_string(), "_auth_user_backend": "django.contrib.auth.backends.ModelBackend", "_auth_user_hash": vary.hex(64), "_csrftoken": vary.base62(32)}),
-        1 => json!({"_permanent": true, "_fresh": true, "_user_id": vary.below(9999).to_string(), "_id": vary.hex(128), "csrf_token": vary.hex(40), "_flashes": [["message", sentence(vary)]]}),
-        _ => json!({"_token": vary.base62(40), "_previous": {"url": "https://www.example.com/dashboard"}, "_flash": {"old": [], "new": []}, "url": {"intended": "https://www.example.com/"}, "login_web_59ba36addc2b2f9401580f014c7f58ea4e30989d": vary.below(9999), "locale": "en"}),
+        0 => {
+            json!({"_auth_user_id": vary.below(9999).to_string(), "_auth_user_backend": "django.contrib.auth.backends.ModelBackend", "_auth_user_hash": vary.hex(64), "_csrftoken": vary.base62(32)})
+        }
+        1 => {
+            json!({"_permanent": true, "_fresh": true, "_user_id": vary.below(9999).to_string(), "_id": vary.hex(128), "csrf_token": vary.hex(40), "_flashes": [["message", sentence(vary)]]})
+        }
+        _ => {
+            json!({"_token": vary.base62(40), "_previous": {"url": "https://www.example.com/dashboard"}, "_flash": {"old": [], "new": []}, "url": {"intended": "https://www.example.com/"}, "login_web_59ba36addc2b2f9401580f014c7f58ea4e30989d": vary.below(9999), "locale": "en"})
+        }
     }
 }
 
 fn user_session(vary: &mut Vary) -> Value {
     let (created, seen, end) = (vary.iso(), vary.iso(), vary.iso());
     match vary.below(3) {
-        0 => json!({"sessionId": vary.uuid(), "userId": id(vary), "email": vary.email(), "roles": roles(vary), "createdAt": created, "lastActivity": seen, "expiresAt": end, "ip": vary.ip(), "userAgent": agent(vary)}),
-        1 => json!({"user_id": id(vary), "username": vary.name().to_lowercase().replace(' ', "_"), "roles": roles(vary), "created_at": vary.millis(), "last_seen": vary.millis(), "expires_at": vary.millis(), "ip_address": vary.ip(), "user_agent": agent(vary), "is_active": true}),
-        _ => json!({"id": vary.uuid(), "user": user(vary), "createdAt": vary.millis(), "updatedAt": vary.millis(), "lastAccessedAt": vary.millis(), "device": {"type": vary.pick(&["desktop", "mobile", "tablet"]), "os": vary.pick(&["Windows", "macOS", "iOS", "Android", "Linux"]), "browser": vary.pick(&["Chrome", "Firefox", "Safari", "Edge"])}}),
+        0 => {
+            json!({"sessionId": vary.uuid(), "userId": id(vary), "email": vary.email(), "roles": roles(vary), "createdAt": created, "lastActivity": seen, "expiresAt": end, "ip": vary.ip(), "userAgent": agent(vary)})
+        }
+        1 => {
+            json!({"user_id": id(vary), "username": vary.name().to_lowercase().replace(' ', "_"), "roles": roles(vary), "created_at": vary.millis(), "last_seen": vary.millis(), "expires_at": vary.millis(), "ip_address": vary.ip(), "user_agent": agent(vary), "is_active": true})
+        }
+        _ => {
+            json!({"id": vary.uuid(), "user": user(vary), "createdAt": vary.millis(), "updatedAt": vary.millis(), "lastAccessedAt": vary.millis(), "device": {"type": vary.pick(&["desktop", "mobile", "tablet"]), "os": vary.pick(&["Windows", "macOS", "iOS", "Android", "Linux"]), "browser": vary.pick(&["Chrome", "Firefox", "Safari", "Edge"])}})
+        }
     }
 }
 
 fn agent(vary: &mut Vary) -> String {
     let chrome = format!("{}.0.0.0", vary.between(110, 150));
     match vary.below(6) {
-        0 => format!("Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{chrome} Safari/537.36"),
-        1 => format!("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{chrome} Safari/537.36"),
-        2 => format!("Mozilla/5.0 (X11; Linux x86_64; rv:{0}.0) Gecko/20100101 Firefox/{0}.0", vary.between(110, 150)),
-        3 => format!("Mozilla/5.0 (iPhone; CPU iPhone OS 1{0}_{1} like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/1{0}.{1} Mobile/15E148 Safari/604.1", vary.between(6, 8), vary.below(7)),
-        4 => format!("Mozilla/5.0 (Linux; Android 1{}; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{chrome} Mobile Safari/537.36", vary.below(6)),
-        _ => format!("Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{chrome} Safari/537.36 Edg/{chrome}"),
+        0 => format!(
+            "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{chrome} Safari/537.36"
+        ),
+        1 => format!(
+            "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{chrome} Safari/537.36"
+        ),
+        2 => format!(
+            "Mozilla/5.0 (X11; Linux x86_64; rv:{0}.0) Gecko/20100101 Firefox/{0}.0",
+            vary.between(110, 150)
+        ),
+        3 => format!(
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 1{0}_{1} like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/1{0}.{1} Mobile/15E148 Safari/604.1",
+            vary.between(6, 8),
+            vary.below(7)
+        ),
+        4 => format!(
+            "Mozilla/5.0 (Linux; Android 1{}; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{chrome} Mobile Safari/537.36",
+            vary.below(6)
+        ),
+        _ => format!(
+            "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{chrome} Safari/537.36 Edg/{chrome}"
+        ),
     }
 }
 

@@ -77,21 +77,47 @@ impl Vary {
     }
 
     pub(crate) fn jwt(&mut self) -> String {
-        let head = self.pick(&["eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9", "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6I", "eyJhbGciOiJSUzI1NiIsImtpZCI6I"]);
+        let head = self.pick(&[
+            "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9",
+            "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6I",
+            "eyJhbGciOiJSUzI1NiIsImtpZCI6I",
+        ]);
         let (body, tail) = (self.between(80, 240), 43);
         format!("{head}.eyJ{}.{}", self.base64(body), self.base64(tail))
     }
 
     pub(crate) fn name(&mut self) -> String {
-        const FIRST: &[&str] = &["Alice", "John", "Maria", "David", "Sarah", "Michael", "Anna", "James", "Emma", "Robert", "Laura", "Daniel", "Sofia", "Thomas", "Julia", "Peter", "Emily", "Mark", "Olivia", "Paul"];
-        const LAST: &[&str] = &["Smith", "Johnson", "Brown", "Garcia", "Miller", "Davis", "Martin", "Wilson", "Anderson", "Taylor", "Thompson", "Lee", "White", "Clark", "Lewis", "Walker", "Young", "King", "Wright", "Scott"];
+        const FIRST: &[&str] = &[
+            "Alice", "John", "Maria", "David", "Sarah", "Michael", "Anna", "James", "Emma", "Robert",
+            "Laura", "Daniel", "Sofia", "Thomas", "Julia", "Peter", "Emily", "Mark", "Olivia", "Paul",
+        ];
+        const LAST: &[&str] = &[
+            "Smith", "Johnson", "Brown", "Garcia", "Miller", "Davis", "Martin", "Wilson", "Anderson",
+            "Taylor", "Thompson", "Lee", "White", "Clark", "Lewis", "Walker", "Young", "King", "Wright",
+            "Scott",
+        ];
         format!("{} {}", self.pick(FIRST), self.pick(LAST))
     }
 
     pub(crate) fn email(&mut self) -> String {
         let name = self.name().to_lowercase();
-        let user = if self.chance(50) { name.replace(' ', ".") } else { format!("{}{}", name.split(' ').next().unwrap_or_default(), self.below(1000)) };
-        format!("{user}@{}", self.pick(&["example.com", "gmail.com", "example.org", "outlook.com", "company.com", "yahoo.com", "hotmail.com"]))
+        let user = if self.chance(50) {
+            name.replace(' ', ".")
+        } else {
+            format!("{}{}", name.split(' ').next().unwrap_or_default(), self.below(1000))
+        };
+        format!(
+            "{user}@{}",
+            self.pick(&[
+                "example.com",
+                "gmail.com",
+                "example.org",
+                "outlook.com",
+                "company.com",
+                "yahoo.com",
+                "hotmail.com"
+            ])
+        )
     }
 
     pub(crate) fn ip(&mut self) -> String {
@@ -99,7 +125,13 @@ impl Vary {
             0 => format!("192.168.{}.{}", self.below(256), self.below(256)),
             1 => "127.0.0.1".to_owned(),
             2 => format!("::ffff:10.0.{}.{}", self.below(256), self.below(256)),
-            _ => format!("{}.{}.{}.{}", self.between(1, 223), self.below(256), self.below(256), self.below(256)),
+            _ => format!(
+                "{}.{}.{}.{}",
+                self.between(1, 223),
+                self.below(256),
+                self.below(256),
+                self.below(256)
+            ),
         }
     }
 

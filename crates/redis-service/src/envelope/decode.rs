@@ -66,7 +66,8 @@ impl Decoder {
         }
         let value = match codec {
             LZ4 => codec::decompress_lz4(&stored, value_len).map(Bytes::from),
-            ZSTD => codec::decompress_zstd(&stored, value_len, known.map(|known| known.prepared())).map(Bytes::from),
+            ZSTD => codec::decompress_zstd(&stored, value_len, known.map(|known| known.prepared()))
+                .map(Bytes::from),
             _ => (stored.len() == value_len).then_some(stored),
         };
         let Some(value) = value else { return Decoded::Corrupt };

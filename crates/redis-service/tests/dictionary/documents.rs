@@ -65,7 +65,16 @@ impl Make<'_> {
     }
 
     fn time(&mut self) -> String {
-        format!("20{}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", self.0.u8(25..28), self.0.u8(1..13), self.0.u8(1..29), self.0.u8(..24), self.0.u8(..60), self.0.u8(..60), self.0.u16(..1000))
+        format!(
+            "20{}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+            self.0.u8(25..28),
+            self.0.u8(1..13),
+            self.0.u8(1..29),
+            self.0.u8(..24),
+            self.0.u8(..60),
+            self.0.u8(..60),
+            self.0.u16(..1000)
+        )
     }
 }
 
@@ -110,8 +119,19 @@ pub(crate) fn llm(rng: &mut fastrand::Rng) -> String {
 /// As an application would keep it for a visitor.
 pub(crate) fn session(rng: &mut fastrand::Rng) -> String {
     let mut make = Make(rng);
-    let who = make.pick(&["Ingrid Vos", "Tomasz Zielinski", "Aiko Tanaka", "Kwame Mensah", "Lucía Ortega", "Yusuf Demir"]);
-    let mail = format!("{}@{}", who.split(' ').next().unwrap_or_default().to_lowercase(), make.pick(&["fastmail.com", "proton.me", "acme.io", "gmail.com"]));
+    let who = make.pick(&[
+        "Ingrid Vos",
+        "Tomasz Zielinski",
+        "Aiko Tanaka",
+        "Kwame Mensah",
+        "Lucía Ortega",
+        "Yusuf Demir",
+    ]);
+    let mail = format!(
+        "{}@{}",
+        who.split(' ').next().unwrap_or_default().to_lowercase(),
+        make.pick(&["fastmail.com", "proton.me", "acme.io", "gmail.com"])
+    );
     let agent = make.pick(&[
         "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36",
         "Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:133.0) Gecko/20100101 Firefox/133.0",
@@ -119,12 +139,24 @@ pub(crate) fn session(rng: &mut fastrand::Rng) -> String {
     ]);
     let cookie = json!({"originalMaxAge": make.pick(&[43_200_000, 86_400_000, 604_800_000]), "expires": make.time(), "secure": true, "httpOnly": true, "path": "/", "sameSite": "lax"});
     let value: Value = match make.0.u8(..6) {
-        0 => json!({"cookie": cookie, "passport": {"user": make.hex(24)}, "csrfSecret": make.id(18), "returnTo": "/orders/history", "flash": {"info": ["Welcome back"]}, "visits": make.number(50), "ua": agent}),
-        1 => json!({"cookie": cookie, "user": {"id": make.number(90_000), "email": mail, "name": who, "roles": ["buyer", "reviewer"], "permissions": ["catalog:read", "orders:write"], "createdAt": make.time()}, "cart": {"items": [{"sku": format!("LMP-{}", make.number(9999)), "name": "Brass desk lamp", "quantity": make.number(4), "price": 49.9}, {"sku": format!("RUG-{}", make.number(9999)), "name": "Wool runner", "quantity": 1, "price": 129.0}], "currency": "EUR", "total": 228.8}, "preferences": {"theme": "light", "language": "nl", "timezone": "Europe/Amsterdam", "notifications": {"email": true, "push": false}}}),
-        2 => json!({"userId": format!("{}-{}-{}-{}-{}", make.hex(8), make.hex(4), make.hex(4), make.hex(4), make.hex(12)), "email": mail, "roles": ["operator"], "createdAt": make.time(), "lastActivity": make.time(), "expiresAt": make.time(), "ip": format!("81.{}.{}.{}", make.number(255), make.number(255), make.number(255)), "userAgent": agent, "mfa": {"enabled": true, "method": "totp"}, "csrfToken": make.hex(32)}),
-        3 => json!({"cookie": cookie, "oauth": {"provider": "github", "accessToken": format!("gho_{}", make.id(36)), "scope": "read:user user:email", "tokenType": "bearer"}, "user": {"login": who.to_lowercase().replace(' ', "-"), "id": make.number(9_000_000), "avatar_url": format!("https://avatars.githubusercontent.com/u/{}?v=4", make.number(9_000_000)), "email": mail, "name": who}, "loggedInAt": make.number(1_700_000_000_000)}),
-        4 => json!({"user": {"name": who, "email": mail, "image": null}, "expires": make.time(), "roles": ["member"], "tenant": {"id": make.hex(12), "plan": "team"}, "features": {"beta": true, "export": false}, "device": {"type": "desktop", "os": "Windows", "browser": "Chrome"}, "preferences": {"theme": "dark", "locale": "de-DE", "timezone": "Europe/Berlin"}}),
-        _ => json!({"sid": make.id(32), "uid": make.number(90_000), "uname": who, "lang": "es", "login_time": make.time(), "last_seen": make.time(), "remote_addr": format!("10.0.{}.{}", make.number(255), make.number(255)), "user_agent": agent, "is_admin": false, "two_factor": true, "csrf_token": make.id(43), "recent": ["/tickets/4411", "/tickets/4397", "/reports/weekly"], "settings": {"rows": 50, "columns": ["subject", "status", "assignee"], "theme": "dark"}}),
+        0 => {
+            json!({"cookie": cookie, "passport": {"user": make.hex(24)}, "csrfSecret": make.id(18), "returnTo": "/orders/history", "flash": {"info": ["Welcome back"]}, "visits": make.number(50), "ua": agent})
+        }
+        1 => {
+            json!({"cookie": cookie, "user": {"id": make.number(90_000), "email": mail, "name": who, "roles": ["buyer", "reviewer"], "permissions": ["catalog:read", "orders:write"], "createdAt": make.time()}, "cart": {"items": [{"sku": format!("LMP-{}", make.number(9999)), "name": "Brass desk lamp", "quantity": make.number(4), "price": 49.9}, {"sku": format!("RUG-{}", make.number(9999)), "name": "Wool runner", "quantity": 1, "price": 129.0}], "currency": "EUR", "total": 228.8}, "preferences": {"theme": "light", "language": "nl", "timezone": "Europe/Amsterdam", "notifications": {"email": true, "push": false}}})
+        }
+        2 => {
+            json!({"userId": format!("{}-{}-{}-{}-{}", make.hex(8), make.hex(4), make.hex(4), make.hex(4), make.hex(12)), "email": mail, "roles": ["operator"], "createdAt": make.time(), "lastActivity": make.time(), "expiresAt": make.time(), "ip": format!("81.{}.{}.{}", make.number(255), make.number(255), make.number(255)), "userAgent": agent, "mfa": {"enabled": true, "method": "totp"}, "csrfToken": make.hex(32)})
+        }
+        3 => {
+            json!({"cookie": cookie, "oauth": {"provider": "github", "accessToken": format!("gho_{}", make.id(36)), "scope": "read:user user:email", "tokenType": "bearer"}, "user": {"login": who.to_lowercase().replace(' ', "-"), "id": make.number(9_000_000), "avatar_url": format!("https://avatars.githubusercontent.com/u/{}?v=4", make.number(9_000_000)), "email": mail, "name": who}, "loggedInAt": make.number(1_700_000_000_000)})
+        }
+        4 => {
+            json!({"user": {"name": who, "email": mail, "image": null}, "expires": make.time(), "roles": ["member"], "tenant": {"id": make.hex(12), "plan": "team"}, "features": {"beta": true, "export": false}, "device": {"type": "desktop", "os": "Windows", "browser": "Chrome"}, "preferences": {"theme": "dark", "locale": "de-DE", "timezone": "Europe/Berlin"}})
+        }
+        _ => {
+            json!({"sid": make.id(32), "uid": make.number(90_000), "uname": who, "lang": "es", "login_time": make.time(), "last_seen": make.time(), "remote_addr": format!("10.0.{}.{}", make.number(255), make.number(255)), "user_agent": agent, "is_admin": false, "two_factor": true, "csrf_token": make.id(43), "recent": ["/tickets/4411", "/tickets/4397", "/reports/weekly"], "settings": {"rows": 50, "columns": ["subject", "status", "assignee"], "theme": "dark"}})
+        }
     };
     value.to_string()
 }
