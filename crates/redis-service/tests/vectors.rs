@@ -1,4 +1,5 @@
 //! The envelopes that this crate and the TypeScript package both have to read and write alike.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use redis_service::envelope::{CacheValue, Codec, Compression, Decoded, Decoder, Encoder};
 use serde_json::Value;

@@ -7,7 +7,7 @@
 //! use redis_service::envelope::{CacheValue, Compression, Decoded, Decoder, Encoder};
 //!
 //! let value = CacheValue::Json(r#"{"role":"user","content":"Hello"}"#.repeat(20).into());
-//! let stored = Encoder::new(Some(Compression::default())).encode(&value)?;
+//! let stored = Encoder::new(Some(Compression::default()))?.encode(&value)?;
 //! assert!(stored.bytes.len() < stored.original_len / 5);
 //! assert_eq!(Decoder::default().decode(&stored.bytes), Decoded::Value(value));
 //! # Ok::<(), redis_service::envelope::EnvelopeError>(())
