@@ -103,6 +103,8 @@ pub enum Reply {
 pub enum Origin {
     /// Redis: the value may be kept near, since an invalidation will tell when it changes.
     Redis,
+    /// Redis, over a connection that tells of no changes: must not be kept near.
+    Untracked,
     /// The process itself, while Redis is away: must not be kept near.
     Aside,
     /// The embedded tier.

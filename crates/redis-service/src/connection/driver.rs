@@ -150,8 +150,9 @@ impl Loop {
             for event in &events {
                 if event.token() != WAKE {
                     let at = event.token().0;
-                    if event.is_readable() || event.is_read_closed() || event.is_error() {
-                        self.read(at);
+                    let is_over = event.is_read_closed() || event.is_error();
+                    if event.is_readable() || is_over {
+                        self.read(at, is_over);
                     }
                     if event.is_writable() {
                         self.write(at);
@@ -237,7 +238,7 @@ impl Loop {
             owner.ready(&link);
         }
         // The socket was readable before it was watched, perhaps.
-        self.read(at);
+        self.read(at, true);
     }
 
     fn detach(&mut self, link: &Arc<Link>, why: &RedisServiceError, close: bool) {
@@ -252,8 +253,9 @@ impl Loop {
         }
     }
 
-    /// Reads until there is nothing more, and gives out what is complete.
-    fn read(&mut self, at: usize) {
+    /// Reads until there is nothing more, and gives out what is complete. `to_the_end`: an end may lie behind the data, of which
+    /// there will be no further event.
+    fn read(&mut self, at: usize, to_the_end: bool) {
         loop {
             let Some(Some(connection)) = self.connections.get_mut(at) else {
                 return;
@@ -282,7 +284,7 @@ impl Loop {
                 return self.down(at, &why, false);
             }
             // A short read emptied the socket; what comes after it makes a new event. TLS hands out one record at a time.
-            if count < wanted && !is_tls {
+            if count < wanted && !is_tls && !to_the_end {
                 if let Some(Some(connection)) = self.connections.get_mut(at)
                     && count < wanted / 4
                 {

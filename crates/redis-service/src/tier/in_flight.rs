@@ -1,6 +1,7 @@
 //! An operation on its way to Redis and back: what is answered when it arrives, is late, is sent elsewhere, or is lost.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -10,7 +11,7 @@ use super::near::Ticket;
 use super::topology::read_redirect;
 use crate::connection::{Answer, Exchange, Overdue, Replies};
 use crate::error::RedisServiceError;
-use crate::op::{Kind, Op, Reply};
+use crate::op::{Kind, Op, Origin, Reply};
 use crate::options::Place;
 use crate::resp::Value;
 
@@ -152,7 +153,12 @@ impl Exchange for InFlight {
             replies.remove(0);
         }
         self.tier.look_for_trouble(&replies, self.asked.as_ref());
-        let outcome = self.op.read(replies);
+        let mut outcome = self.op.read(replies);
+        if let Ok(Reply::Stored { origin, .. }) = &mut outcome
+            && !(matches!(self.op, Op::Get { timed: true, .. }) && self.tier.tracks.load(Ordering::Relaxed))
+        {
+            *origin = Origin::Untracked;
+        }
         if self.op.writes() {
             // Between sending and now a read that was sent before may have been kept.
             self.tier.forget_near(&self.op);

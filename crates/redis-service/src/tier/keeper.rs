@@ -142,6 +142,9 @@ impl Keeper {
                 }
                 keep.former.clone_from(&connected.former);
                 let pings = connected.tracks;
+                if !connected.tracks {
+                    tier.tracks.store(false, std::sync::atomic::Ordering::Relaxed);
+                }
                 tier.driver.attach(Arc::clone(&node.link), connected, pings);
                 Ok(())
             }

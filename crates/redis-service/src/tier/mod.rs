@@ -12,7 +12,7 @@ pub(crate) mod near;
 mod settle;
 pub(crate) mod topology;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -98,6 +98,8 @@ pub(crate) struct RedisTier {
     pub(crate) map: ArcSwap<Map>,
     pub(crate) aside: Mutex<Aside>,
     pub(crate) near: Option<Near>,
+    /// Whether every connection so far tells of changes.
+    pub(crate) tracks: AtomicBool,
     decoder: Decoder,
     pub(crate) watcher: Option<Arc<dyn Watcher>>,
     pub(crate) board: Board,
@@ -144,6 +146,7 @@ impl RedisTier {
                 map: ArcSwap::from_pointee(Map { nodes, owners }),
                 aside: Mutex::new(Aside::new(options.fallback_max_bytes)),
                 near: (options.near_cache && watcher.is_none()).then(|| Near::new(options.near_max_bytes)),
+                tracks: AtomicBool::new(options.near_cache),
                 decoder,
                 watcher,
                 board: Board::default(),
@@ -352,6 +355,13 @@ impl RedisTier {
         let node = map.nodes.iter().find(|node| node.place == *place && node.link.phase() == Phase::Live);
         if let Some(node) = node {
             in_flight.asking = asking;
+            if asking {
+                // The permission covers one command.
+                in_flight.ticket = None;
+                if let Op::Get { timed, .. } = &mut in_flight.op {
+                    *timed = false;
+                }
+            }
             in_flight.asked = Some(place.clone());
             return self.send(node, [Box::new(in_flight) as Box<dyn Exchange>]);
         }

@@ -38,16 +38,13 @@ impl Recorder {
 
     async fn write(&self, client: u64, service: &RedisService, key: &str) {
         let value = self.next.fetch_add(1, Ordering::Relaxed);
-        let start = self.clock.now_ns();
+        let (start, aside) = (self.clock.now_ns(), service.stats().fallback_ops);
         let written =
             service.set(key, &text(format!("v{value}")), &redis_service::SetOptions::default()).await;
-        self.note(
-            client,
-            key,
-            Action::Write(value),
-            start,
-            if written.is_ok() { Outcome::Ok } else { Outcome::Unknown },
-        );
+        // What was kept aside because the connection was down is not yet in Redis, and never will be.
+        let is_acknowledged = written.is_ok() && service.stats().fallback_ops == aside;
+        let outcome = if is_acknowledged { Outcome::Ok } else { Outcome::Unknown };
+        self.note(client, key, Action::Write(value), start, outcome);
     }
 
     async fn read(&self, client: u64, service: &RedisService, key: &str) {

@@ -44,6 +44,16 @@ pub(crate) async fn until_mode(service: &RedisService, mode: Mode) {
     until(&format!("mode {mode:?}"), || service.status().mode == mode).await;
 }
 
+/// Waits until Redis has answered for a second without a break: the nodes of a cluster agree on a failover only after a while.
+pub(crate) async fn until_settled(service: &RedisService) {
+    until("a second without an outage", || {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let status = service.status();
+        status.mode == Mode::Redis && now > Duration::from_millis(status.since_ms + 1000)
+    })
+    .await;
+}
+
 pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
     let from = Instant::now();
     while !holds() {

@@ -279,7 +279,9 @@ impl RedisServer {
         }
     }
 
-    fn socket(&self) -> PathBuf {
+    /// The socket file on which the server listens beside its port.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
         self.folder.path().join("socket")
     }
 
