@@ -1,3 +1,4 @@
+import type { UniversalAiError } from '../../errors.js';
 import type { BackendSubscription } from '../../services/redis-service-backend.js';
 import type { SubscriptionEvent } from '../../services/redis-service-types.js';
 
@@ -13,6 +14,7 @@ export class EventQueue implements BackendSubscription {
   /** When the oldest message that did not fit arrived. */
   #lostSince: number | undefined;
   #wake: (() => void) | undefined;
+  #failure: UniversalAiError | undefined;
   #state: 'new' | 'live' | 'over' = 'new';
 
   /**
@@ -39,11 +41,19 @@ export class EventQueue implements BackendSubscription {
       this.#start();
     }
     for (;;) {
+      if (this.#failure !== undefined) throw this.#failure;
       if (this.#state === 'over') return null;
       if (this.#waiting.length > 0) return this.#take();
       await new Promise<void>(resolve => { this.#wake = resolve; });
       this.#wake = undefined;
     }
+  }
+
+  /** Ends it with an error for its consumer. */
+  fail(error: UniversalAiError): void {
+    if (this.#state !== 'live') return;
+    this.#failure = error;
+    this.cancel();
   }
 
   cancel(): void {
