@@ -22,6 +22,14 @@ const PAUSE_MS = 100;
 /** A timer that fires this much late shows that this process was busy, not Redis slow. */
 const BUSY_MS = 10;
 
+/** What a call is about, and what answers it while Redis is away. */
+interface Call<U> {
+  /** Named in errors. */
+  key?: string;
+  /** Absent: the call gives `AWAY`. */
+  away?: () => U;
+}
+
 type Args = (string | number | Buffer)[];
 type Commands = Record<string, (...args: Args) => Promise<unknown>>;
 
@@ -106,13 +114,18 @@ export class Link {
   }
 
   /** A cache read: unanswered after the read budget. */
-  read<T>(send: () => Promise<T>, key?: string): Promise<T | Away> {
-    return this.#ask(this.#options.readBudgetMs, send, key);
+  read<T, U = Away>(send: () => Promise<T>, { key, away }: Call<U> = {}): Promise<T | U | Away> {
+    return this.#ask(this.#options.readBudgetMs, send, key, away);
   }
 
   /** Any other command. */
-  ask<T>(send: () => Promise<T>, key?: string): Promise<T | Away> {
-    return this.#ask(this.#options.commandTimeoutMs, send, key);
+  ask<T, U = Away>(send: () => Promise<T>, { key, away }: Call<U> = {}): Promise<T | U | Away> {
+    return this.#ask(this.#options.commandTimeoutMs, send, key, away);
+  }
+
+  /** Something was not settled: Redis is not asked again before it is. */
+  suspect(reason: string): void {
+    this.#lost(reason);
   }
 
   /** One command; bulk strings come as buffers. All go the same way, so that they arrive in the order of the calls. */
@@ -137,11 +150,14 @@ export class Link {
     await this.#recovering;
   }
 
-  #ask<T>(budgetMs: number, send: () => Promise<T>, key: string | undefined): Promise<T | Away> {
+  #ask<T, U>(budgetMs: number, send: () => Promise<T>, key: string | undefined, away: (() => U) | undefined): Promise<T | U | Away> {
     if (this.#closed.signal.aborted) return Promise.reject(new UniversalAiError('UAT_CLOSED', 'this RedisService was closed'));
     if (this.#mode !== 'redis') {
-      this.fallbackOps += 1;
-      return Promise.resolve(AWAY);
+      return new Promise((resolve, reject) => {
+        const end = this.#unanswered(resolve, reject, away);
+        // Not at once: a caller that asks in a loop would keep this process from ever seeing Redis return.
+        setImmediate(end);
+      });
     }
     return new Promise((resolve, reject) => {
       let timer: NodeJS.Timeout;
@@ -153,8 +169,7 @@ export class Link {
       };
       const release = (): void => settle(() => {
         if (this.#closed.signal.aborted) return reject(new UniversalAiError('UAT_CLOSED', 'this RedisService was closed while the call was under way'));
-        this.fallbackOps += 1;
-        resolve(AWAY);
+        this.#unanswered(resolve, reject, away)();
       });
       const late = (): void => {
         // After a pause of this process the answer may lie in the socket already, or the question may not have left yet.
@@ -171,10 +186,20 @@ export class Link {
         if (error instanceof UniversalAiError) return reject(error);
         if (isReplyError(error)) return reject(fromReply(error, key));
         this.#lost(describe(error));
-        this.fallbackOps += 1;
-        resolve(AWAY);
+        this.#unanswered(resolve, reject, away)();
       }));
     });
+  }
+
+  /** Asks `away` in the same moment in which Redis is found to be away: what it notes down must not come after the return. */
+  #unanswered<U>(resolve: (reply: U | Away) => void, reject: (error: unknown) => void, away: (() => U) | undefined): () => void {
+    this.fallbackOps += 1;
+    try {
+      const reply = away === undefined ? AWAY : away();
+      return () => resolve(reply);
+    } catch (error) {
+      return () => reject(error);
+    }
   }
 
   #lost(reason: string): void {

@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { UniversalAiError } from '../../errors.js';
 import type { FlightTurn } from '../../services/redis-service-backend.js';
 import type { CacheValue } from '../../services/redis-service-types.js';
 import { AWAY, type Away, type Link } from './link.js';
+import { isPassing } from './replies.js';
 import { DELETE_IF_EQUAL, RENEW_IF_EQUAL } from './scripts.js';
 
 /** Who computes a value of `getOrCompute`, decided among all processes by a lock in Redis that ends with its holder. */
@@ -64,8 +66,14 @@ export class RedisFlights {
 
   async #lock(key: string): Promise<string | null | Away> {
     const token = randomBytes(16).toString('hex');
-    const reply = await this.#link.ask(() => this.#link.send('set', this.#lockOf(key), token, 'PX', LEASE_MS, 'NX'));
-    if (reply === AWAY) return AWAY;
-    return reply === null ? null : token;
+    try {
+      const reply = await this.#link.ask(() => this.#link.send('set', this.#lockOf(key), token, 'PX', LEASE_MS, 'NX'));
+      if (reply === AWAY) return AWAY;
+      return reply === null ? null : token;
+    } catch (error) {
+      // A full Redis or a replica takes no lock either.
+      if (error instanceof UniversalAiError && isPassing(error)) return AWAY;
+      throw error;
+    }
   }
 }

@@ -13,7 +13,7 @@ import { away, fromReply, isPassing, isReplyError, replyValue } from './replies.
 import { DELETE_IF_EQUAL, INCREMENT, TAG } from './scripts.js';
 import { RedisSessions } from './session-redis.js';
 import { SessionRules } from './session-rules.js';
-import { bytesBeforeCompression, decodeOwn, encode } from './values.js';
+import { bytesBeforeCompression, encode } from './values.js';
 
 /** Keys that Redis forgets in one command after an outage. */
 const FORGET_BATCH = 512;
@@ -50,61 +50,52 @@ export class RedisOverIoredis implements RedisServiceBackend {
 
   async set(key: string, value: CacheValue, { ttlMs, tags, onlyIf }: WriteOptions): Promise<boolean> {
     const stored = this.#encode(value);
-    const reply = await this.#write(key, stored, ttlMs, tags, onlyIf);
-    if (reply === null) return false;
-    if (reply === AWAY) {
-      if (onlyIf !== undefined) throw this.#away();
-      this.#overlay.set(key, stored, ttlMs);
-    }
-    this.#count(stored);
-    return true;
+    const written = await this.#write(key, stored, ttlMs, tags, onlyIf);
+    if (written) this.#count(stored);
+    return written;
   }
 
   async get(key: string): Promise<CacheValue | null> {
-    const reply = await this.#read(() => this.#link.send('get', this.#key(key)), key);
-    return await this.#value(key, reply === AWAY ? this.#overlay.get(key) ?? null : reply as Buffer | null) ?? null;
+    const reply = await this.#read(() => this.#link.send('get', this.#key(key)), () => this.#overlay.get(key) ?? null, key);
+    return await this.#value(key, reply as Uint8Array | null) ?? null;
   }
 
   async getMany(keys: string[]): Promise<(CacheValue | null)[]> {
     const reply = await this.#read(async () => this.#link.client.isCluster
       ? await Promise.all(keys.map(key => this.#link.send('get', this.#key(key))))
-      : await this.#link.send('mget', ...keys.map(key => this.#key(key))));
-    const found = reply === AWAY ? keys.map(key => this.#overlay.get(key) ?? null) : reply as (Buffer | null)[];
+      : await this.#link.send('mget', ...keys.map(key => this.#key(key))), () => keys.map(key => this.#overlay.get(key) ?? null));
+    const found = reply as (Uint8Array | null)[];
     return await Promise.all(keys.map(async (key, at) => await this.#value(key, found[at] ?? null) ?? null));
   }
 
   async setMany(entries: [string, CacheValue][], ttlMs: number | undefined): Promise<void> {
     const encoded = entries.map(([key, value]) => [key, this.#encode(value)] as const);
     await Promise.all(encoded.map(async ([key, stored]) => {
-      if (await this.#write(key, stored, ttlMs, [], undefined) === AWAY) this.#overlay.set(key, stored, ttlMs);
+      await this.#write(key, stored, ttlMs, [], undefined);
       this.#count(stored);
     }));
   }
 
   async delete(keys: string[]): Promise<number> {
-    const reply = await this.#link.ask(() => unlink(this.#link, keys.map(key => this.#key(key))));
-    return reply === AWAY ? keys.filter(key => this.#overlay.delete(key)).length : reply;
+    return await this.#link.ask(() => unlink(this.#link, keys.map(key => this.#key(key))), { away: () => keys.filter(key => this.#overlay.delete(key)).length }) as number;
   }
 
   async has(key: string): Promise<boolean> {
-    const reply = await this.#read(() => this.#link.send('exists', this.#key(key)), key);
-    return reply === AWAY ? this.#overlay.has(key) : reply === 1;
+    return await this.#read(() => this.#link.send('exists', this.#key(key)), () => this.#overlay.has(key) ? 1 : 0, key) === 1;
   }
 
   async expire(key: string, ttlMs: number): Promise<boolean> {
-    const reply = await this.#link.ask(() => this.#link.send('pexpire', this.#key(key), ttlMs), key);
-    return reply === AWAY ? this.#overlay.expire(key, ttlMs) : reply === 1;
+    return await this.#link.ask(() => this.#link.send('pexpire', this.#key(key), ttlMs), { key, away: () => this.#overlay.expire(key, ttlMs) ? 1 : 0 }) === 1;
   }
 
   async ttlMs(key: string): Promise<number | null> {
-    const reply = await this.#read(() => this.#link.send('pttl', this.#key(key)), key);
-    if (reply === AWAY) return this.#overlay.leftMs(key);
-    return (reply as number) < 0 ? null : reply as number;
+    const leftMs = await this.#read(() => this.#link.send('pttl', this.#key(key)), () => this.#overlay.leftMs(key) ?? -1, key) as number;
+    return leftMs < 0 ? null : leftMs;
   }
 
   async increment(key: string, by: number, ttlMs: number | undefined): Promise<number> {
     try {
-      return this.#answered(await this.#link.ask(() => this.#link.eval(INCREMENT, this.#key(key), by, ttlMs ?? ''), key)) as number;
+      return this.#answered(await this.#link.ask(() => this.#link.eval(INCREMENT, this.#key(key), by, ttlMs ?? ''), { key })) as number;
     } catch (error) {
       const reply = error instanceof UniversalAiError && error.code === 'UAT_UPSTREAM' ? String(error.details['reply']) : '';
       if (/not an integer/.test(reply)) throw new UniversalAiError('UAT_CONFLICT', `increment: ${JSON.stringify(key)} holds no integer`, { details: { key }, cause: error });
@@ -119,7 +110,10 @@ export class RedisOverIoredis implements RedisServiceBackend {
   }
 
   async invalidateTag(tag: string): Promise<number> {
-    return await this.#walk(() => invalidateTag(this.#link, this.#options.keyPrefix, tag, keys => keys.forEach(key => this.#overlay.touch(key))));
+    return await this.#walk(() => invalidateTag(this.#link, this.#options.keyPrefix, tag, keys => {
+      keys.forEach(key => this.#overlay.touch(key));
+      this.#link.suspect('a tag was not invalidated as a whole');
+    }));
   }
 
   async flightBegin(key: string, staleMs: number): Promise<FlightTurn> {
@@ -169,15 +163,13 @@ export class RedisOverIoredis implements RedisServiceBackend {
   }
 
   /** A cache read: what Redis cannot answer for now is like Redis being away. */
-  async #read(send: () => Promise<unknown>, key?: string): Promise<unknown> {
+  async #read(send: () => Promise<unknown>, away: () => unknown, key?: string): Promise<unknown> {
     try {
-      return await this.#link.read(send, key);
+      return await this.#link.read(send, key === undefined ? { away } : { key, away });
     } catch (error) {
-      if (error instanceof UniversalAiError && isPassing(error)) {
-        this.#link.fallbackOps += 1;
-        return AWAY;
-      }
-      throw error;
+      if (!(error instanceof UniversalAiError && isPassing(error))) throw error;
+      this.#link.fallbackOps += 1;
+      return away();
     }
   }
 
@@ -195,26 +187,30 @@ export class RedisOverIoredis implements RedisServiceBackend {
   }
 
   async #look(key: string): Promise<Looked | undefined | Away> {
-    const reply = await this.#read(() => Promise.all([this.#link.send('get', this.#key(key)), this.#link.send('pttl', this.#key(key))]), key);
-    if (reply === AWAY) {
-      const stored = this.#overlay.get(key);
-      return stored === undefined ? AWAY : { value: decodeOwn(stored), leftMs: this.#overlay.leftMs(key) ?? Infinity };
-    }
-    const [stored, leftMs] = reply as [Buffer | null, number];
+    const here = (): [Uint8Array | null | Away, number] => [this.#overlay.get(key) ?? AWAY, this.#overlay.leftMs(key) ?? -1];
+    const reply = await this.#read(() => Promise.all([this.#link.send('get', this.#key(key)), this.#link.send('pttl', this.#key(key))]), here, key);
+    const [stored, leftMs] = reply as [Uint8Array | null | Away, number];
+    if (stored === AWAY) return AWAY;
     const value = await this.#value(key, stored);
     return value === undefined ? undefined : { value, leftMs: leftMs === -1 ? Infinity : leftMs };
   }
 
   /** The tags are put before the value, for a crash in between, and again behind it, for an invalidation in between. */
-  async #write(key: string, stored: Uint8Array, ttlMs: number | undefined, tags: string[], onlyIf: WriteOptions['onlyIf']): Promise<unknown> {
+  async #write(key: string, stored: Uint8Array, ttlMs: number | undefined, tags: string[], onlyIf: WriteOptions['onlyIf']): Promise<boolean> {
     const args = [this.#key(key), Buffer.from(stored), ...(ttlMs === undefined ? [] : ['PX', ttlMs]), ...(onlyIf === undefined ? [] : [onlyIf === 'absent' ? 'NX' : 'XX'])];
     const tag = (): Promise<unknown>[] => tags.map(one => this.#link.eval(TAG, `${this.#options.keyPrefix}~uat:tag:${one}`, key, ttlMs ?? ''));
-    return await this.#link.ask(async () => {
+    const away = (): true => {
+      if (onlyIf !== undefined) throw this.#away();
+      this.#overlay.set(key, stored, ttlMs);
+      return true;
+    };
+    const reply = await this.#link.ask(async () => {
       if (tags.length > 0) await Promise.all(tag());
       const reply = await this.#link.send('set', ...args);
       if (tags.length > 0 && reply !== null) await Promise.all(tag());
       return reply;
-    }, key);
+    }, { key, away });
+    return reply !== null;
   }
 
   /** A walk over many keys, which has no time limit of its own but ends with the connection. */
