@@ -56,7 +56,7 @@ export interface RedisServiceBackend {
   subscribe(channels: string[], pattern: boolean): BackendSubscription;
 
   status(): RedisServiceStatus;
-  stats(): RedisServiceStats;
+  stats(): BackendStats;
   /** Ends the calls under way with `UAT_CLOSED`, ends subscriptions, frees everything. */
   close(): Promise<void>;
 }
@@ -69,6 +69,9 @@ export interface RedisServiceBackend {
  * @param onMode Called with each mode that begins, the first one included (before this resolves), never with the same mode twice in a row.
  */
 export type OpenRedisService = (options: CheckedOptions, onMode: (status: RedisServiceStatus) => void) => Promise<RedisServiceBackend>;
+
+/** What the backend counts; flights are counted above it. */
+export type BackendStats = Omit<RedisServiceStats, 'failedRefreshes'>;
 
 /** Options that have passed the checks, defaults filled in. */
 export interface CheckedOptions {

@@ -201,7 +201,8 @@ export class RedisService {
 
   /** Counters since `initialize`. */
   stats(): RedisServiceStats {
-    return this.#open().backend.stats();
+    const { backend, flights } = this.#open();
+    return { ...backend.stats(), failedRefreshes: flights.failedRefreshes };
   }
 
   /** Calls the listener with each change of the mode, which may come during `initialize`. */

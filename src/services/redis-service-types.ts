@@ -102,6 +102,8 @@ export interface RedisServiceStats {
   reconnects: number;
   /** Calls that were answered without Redis because it was away. */
   fallbackOps: number;
+  /** Refreshes of `getOrCompute` in the background that failed; their callers had the old value. */
+  failedRefreshes: number;
 }
 
 export interface SessionOptions {

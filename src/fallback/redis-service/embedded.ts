@@ -1,6 +1,6 @@
 import { UniversalAiError } from '../../errors.js';
-import type { BackendSubscription, CheckedOptions, FlightTurn, RedisServiceBackend, SessionBackend, WriteOptions } from '../../services/redis-service-backend.js';
-import type { CacheValue, RedisServiceStats, RedisServiceStatus } from '../../services/redis-service-types.js';
+import type { BackendStats, BackendSubscription, CheckedOptions, FlightTurn, RedisServiceBackend, SessionBackend, WriteOptions } from '../../services/redis-service-backend.js';
+import type { CacheValue, RedisServiceStatus } from '../../services/redis-service-types.js';
 import { EventQueue } from './event-queue.js';
 import { globToRegExp } from './glob.js';
 import { MemoryStore } from './memory-store.js';
@@ -144,7 +144,7 @@ export class EmbeddedRedisService implements RedisServiceBackend {
     return { mode: 'embedded', since: this.#since, pendingReplays: 0 };
   }
 
-  stats(): RedisServiceStats {
+  stats(): BackendStats {
     return { ...this.#stats };
   }
 

@@ -7,7 +7,7 @@ import type { Redis } from 'ioredis';
 import type { BackendSubscription } from '../../services/redis-service-backend.js';
 import { decodeValue } from './envelope/index.js';
 import { EventQueue } from './event-queue.js';
-import { fromReply, isReplyError } from './replies.js';
+import { fromReply, isPassing, isReplyError } from './replies.js';
 
 /** Subscriptions over one connection of their own, which lives as long as there are any. Whoever may have missed something is told. */
 
@@ -21,7 +21,10 @@ interface Subscriber {
   names: string[];
   pattern: boolean;
   queue: EventQueue;
-  /** Since when messages may be missed; `undefined` while none is. */
+  startedAt: number;
+  /** Redis has said that it is subscribed. */
+  confirmed: boolean;
+  /** Since when messages may have been missed; `undefined` if none were. */
   missingSince: number | undefined;
 }
 
@@ -34,6 +37,8 @@ export class RedisPubSub {
   /** Subscribed, and confirmed. */
   #live: Redis | undefined;
   #lastGood = 0;
+  /** The last attempt to connect failed. */
+  #failing = false;
   #running: Promise<void> | undefined;
   /** Ends the connection that nobody needs any more. */
   #idle: AbortController | undefined;
@@ -48,7 +53,7 @@ export class RedisPubSub {
   subscribe(channels: string[], pattern: boolean): BackendSubscription {
     const now = (): number => performance.now();
     const subscriber: Subscriber = {
-      names: channels.map(channel => this.#keyPrefix + channel), pattern, missingSince: undefined,
+      names: channels.map(channel => this.#keyPrefix + channel), pattern, startedAt: 0, confirmed: false, missingSince: undefined,
       queue: new EventQueue(() => this.#start(subscriber), () => this.#stop(subscriber), now),
     };
     return subscriber.queue;
@@ -62,11 +67,15 @@ export class RedisPubSub {
 
   #start(subscriber: Subscriber): void {
     this.#subscribers.add(subscriber);
+    subscriber.startedAt = performance.now();
+    if (this.#failing) subscriber.missingSince = subscriber.startedAt;
     const live = this.#live;
     // On a connection that is lost meanwhile, the next one makes up for it.
-    if (live !== undefined) this.#confirm(live, [subscriber]).catch(() => live.disconnect());
-    else subscriber.missingSince = this.#running === undefined ? undefined : performance.now();
-    this.#running ??= this.#run().finally(() => { this.#running = undefined; });
+    if (live !== undefined) this.#confirm(live, subscriber).catch(() => live.disconnect());
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+      this.#failing = false;
+    });
   }
 
   #stop(subscriber: Subscriber): void {
@@ -86,13 +95,16 @@ export class RedisPubSub {
       const connection = this.#connect();
       try {
         await this.#serve(connection, end);
-      } catch (error) {
-        if (isReplyError(error)) this.#refuse(error);
+      } catch {
+        // However it ended, what follows is the same.
         if (this.#live !== undefined) pauseMs = FIRST_PAUSE_MS;
       }
-      const lostAt = this.#live === undefined ? performance.now() : this.#lastGood;
-      for (const subscriber of this.#subscribers) subscriber.missingSince ??= lostAt;
+      for (const subscriber of this.#subscribers) {
+        subscriber.missingSince ??= subscriber.confirmed ? this.#lastGood : subscriber.startedAt;
+        subscriber.confirmed = false;
+      }
       this.#live = undefined;
+      this.#failing = true;
       connection.disconnect();
       if (this.#subscribers.size === 0) return;
       await sleep(pauseMs * (0.5 + Math.random() / 2), undefined, { signal: this.#closed.signal }).catch(() => undefined); // Closed: the loop sees it.
@@ -106,12 +118,12 @@ export class RedisPubSub {
     connection.on('messageBuffer', (channel: Buffer, message: Buffer) => this.#deliver(false, channel.toString(), channel, message));
     connection.on('pmessageBuffer', (pattern: string, channel: Buffer, message: Buffer) => this.#deliver(true, pattern, channel, message));
     await this.#inTime(connection.connect(), closed);
-    await this.#inTime(this.#confirm(connection, [...this.#subscribers]), closed);
+    await this.#inTime(Promise.all(Array.from(this.#subscribers, one => this.#confirm(connection, one))), closed);
     this.#live = connection;
-    this.#lastGood = performance.now();
+    this.#failing = false;
     // Those that came while the others were confirmed.
-    const late = [...this.#subscribers].filter(({ missingSince }) => missingSince !== undefined);
-    if (late.length > 0) await this.#inTime(this.#confirm(connection, late), closed);
+    const late = [...this.#subscribers].filter(({ confirmed }) => !confirmed);
+    await this.#inTime(Promise.all(late.map(one => this.#confirm(connection, one))), closed);
     for (;;) {
       await Promise.race([sleep(HEARTBEAT_MS, undefined, { signal: end, ref: false }), closed]);
       await this.#inTime(connection.ping(), closed);
@@ -119,17 +131,22 @@ export class RedisPubSub {
     }
   }
 
-  /** Subscribes for them, and tells those that may have missed something. */
-  async #confirm(connection: Redis, subscribers: Subscriber[]): Promise<void> {
-    const namesOf = (pattern: boolean): string[] => [...new Set(subscribers.filter(one => one.pattern === pattern).flatMap(({ names }) => names))];
-    const [channels, patterns] = [namesOf(false), namesOf(true)];
-    await Promise.all([channels.length > 0 ? connection.subscribe(...channels) : undefined, patterns.length > 0 ? connection.psubscribe(...patterns) : undefined]);
-    const now = performance.now();
-    for (const subscriber of subscribers) {
-      const { missingSince, queue } = subscriber;
-      subscriber.missingSince = undefined;
-      if (missingSince !== undefined) queue.push({ type: 'gap', sinceMs: Math.max(0, Math.round(now - missingSince)) });
+  /** Subscribes for it, and tells it if it may have missed something. What Redis refuses for good ends this one subscription. */
+  async #confirm(connection: Redis, subscriber: Subscriber): Promise<void> {
+    const { names, pattern, queue } = subscriber;
+    try {
+      await (pattern ? connection.psubscribe(...names) : connection.subscribe(...names));
+    } catch (error) {
+      const refused = isReplyError(error) ? fromReply(error) : undefined;
+      if (refused === undefined || isPassing(refused)) throw error;
+      return queue.fail(refused);
     }
+    const now = performance.now();
+    const { missingSince } = subscriber;
+    this.#lastGood = now;
+    subscriber.confirmed = true;
+    subscriber.missingSince = undefined;
+    if (missingSince !== undefined) queue.push({ type: 'gap', sinceMs: Math.max(0, Math.round(now - missingSince)) });
   }
 
   #deliver(pattern: boolean, name: string, channel: Buffer, message: Buffer): void {
@@ -141,10 +158,6 @@ export class RedisPubSub {
       // What cannot be read is a message that this consumer does not get.
       subscriber.queue.push(decoded.kind === 'value' ? { type: 'message', channel: plain, message: decoded.value } : { type: 'gap', sinceMs: 0 });
     }
-  }
-
-  #refuse(error: Error): void {
-    for (const { queue } of this.#subscribers) queue.fail(fromReply(error));
   }
 
   #inTime<T>(promise: Promise<T>, closed: Promise<never>): Promise<T> {

@@ -1,6 +1,6 @@
 import { UniversalAiError } from '../../errors.js';
-import type { BackendSubscription, CheckedOptions, FlightTurn, RedisServiceBackend, SessionBackend, WriteOptions } from '../../services/redis-service-backend.js';
-import type { CacheValue, RedisServiceStats, RedisServiceStatus } from '../../services/redis-service-types.js';
+import type { BackendStats, BackendSubscription, CheckedOptions, FlightTurn, RedisServiceBackend, SessionBackend, WriteOptions } from '../../services/redis-service-backend.js';
+import type { CacheValue, RedisServiceStatus } from '../../services/redis-service-types.js';
 import type { RedisAddress } from '../../services/redis-service-url.js';
 import { type Connections, connections } from './connections.js';
 import { decodeValue } from './envelope/index.js';
@@ -152,7 +152,7 @@ export class RedisOverIoredis implements RedisServiceBackend {
     return this.#link.status(this.#overlay.pending);
   }
 
-  stats(): RedisServiceStats {
+  stats(): BackendStats {
     return { ...this.#stats, reconnects: this.#link.reconnects, fallbackOps: this.#link.fallbackOps };
   }
 
