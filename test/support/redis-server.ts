@@ -12,15 +12,19 @@ export class RedisServer {
   readonly port: number;
   readonly #folder = mkdtempSync(join(tmpdir(), 'uat-redis-'));
   readonly #args: string[];
+  /** Of a Sentinel, which rewrites it. */
+  readonly #sentinel: string | undefined;
   #process: ChildProcess | undefined;
 
-  private constructor(port: number, args: string[]) {
+  private constructor(port: number, args: string[], sentinel: string | undefined) {
     this.port = port;
     this.#args = args;
+    this.#sentinel = sentinel;
   }
 
-  static async start(args: string[] = []): Promise<RedisServer> {
-    const server = new RedisServer(await freePort(), args);
+  /** @param sentinel The configuration of a Sentinel, which then is started instead. */
+  static async start(args: string[] = [], sentinel?: string): Promise<RedisServer> {
+    const server = new RedisServer(await freePort(), args, sentinel);
     await server.restart();
     return server;
   }
@@ -31,7 +35,8 @@ export class RedisServer {
 
   /** Starts it, empty, on the same port. */
   async restart(): Promise<void> {
-    const child = spawn('redis-server', ['--port', String(this.port), '--bind', '127.0.0.1', '--dir', this.#folder, '--save', '', '--appendonly', 'no', ...this.#args], { stdio: 'ignore' });
+    const own = this.#sentinel === undefined ? ['--save', '', '--appendonly', 'no'] : ['--sentinel'];
+    const child = spawn('redis-server', [...this.#sentinel === undefined ? [] : [this.#sentinel], '--port', String(this.port), '--bind', '127.0.0.1', '--dir', this.#folder, ...own, ...this.#args], { stdio: 'ignore' });
     this.#process = child;
     for (let attempt = 0; attempt < 200; attempt += 1) {
       const answer = await this.cli('PING').catch(() => '');
