@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { RedisService } from '../../src/index.js';
 import { eachBackend } from '../support/backends.js';
 import { RedisServer } from '../support/redis-server.js';
-import { errorOf, services, until } from '../support/redis-services.js';
+import { errorOf, PATIENT, services, until } from '../support/redis-services.js';
 
 let redis: RedisServer;
 beforeAll(async () => {
@@ -26,7 +26,7 @@ eachBackend(() => {
     const make = async (): Promise<RedisService> => {
       if (where === 'embedded') return await service();
       await redis.cli('FLUSHALL');
-      return await service({ url: redis.url });
+      return await service({ ...PATIENT, url: redis.url });
     };
 
     it('computes once for any number of concurrent callers, then never while it is fresh', async () => {
@@ -109,10 +109,10 @@ eachBackend(() => {
 
   describe('across processes', () => {
     beforeEach(() => redis.cli('FLUSHALL'));
-    const two = (): Promise<RedisService[]> => Promise.all([service({ url: redis.url }), service({ url: redis.url })]);
+    const two = (): Promise<RedisService[]> => Promise.all([service({ ...PATIENT, url: redis.url }), service({ ...PATIENT, url: redis.url })]);
 
     it('one computes and the others wait for its value', async () => {
-      const all = await Promise.all(Array.from({ length: 5 }, () => service({ url: redis.url })));
+      const all = await Promise.all(Array.from({ length: 5 }, () => service({ ...PATIENT, url: redis.url })));
       const compute = counting(async () => { await sleep(150); return 'once'; });
       const values = await Promise.all(all.flatMap(one => Array.from({ length: 20 }, () => one.getOrCompute('k', 60, compute))));
       expect(new Set(values)).toEqual(new Set(['once']));
@@ -129,7 +129,7 @@ eachBackend(() => {
     });
 
     it('a leader that died is missed for as long as its lock lives', async () => {
-      const one = await service({ url: redis.url });
+      const one = await service({ ...PATIENT, url: redis.url });
       await redis.cli('SET', '~uat:lock:k', 'somebody', 'PX', '400');
       const start = Date.now();
       expect(await one.getOrCompute('k', 60, () => 'after')).toBe('after');
@@ -149,7 +149,7 @@ eachBackend(() => {
     });
 
     it('a leader that lost its lock leaves the lock of the next one', async () => {
-      const one = await service({ url: redis.url });
+      const one = await service({ ...PATIENT, url: redis.url });
       let release = (): void => undefined;
       const leading = one.getOrCompute('k', 60, async () => { await new Promise<void>(resolve => { release = resolve; }); return 1; });
       await until(async () => await redis.cli('EXISTS', '~uat:lock:k') === '1');

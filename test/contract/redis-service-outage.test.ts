@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RedisService } from '../../src/index.js';
 import { eachBackend } from '../support/backends.js';
 import { freePort, RedisServer } from '../support/redis-server.js';
-import { errorOf, services, until } from '../support/redis-services.js';
+import { errorOf, PATIENT, services, until } from '../support/redis-services.js';
 
 /** The read budget of 50 ms, and what a loaded machine adds to it. */
 const FIRST_READ_MS = 50 + 60;
@@ -230,7 +230,7 @@ eachBackend(() => {
 
   describe('a Redis that answers and refuses', () => {
     it('out of memory: writes reject, reads go on', async () => {
-      const one = await make();
+      const one = await make(PATIENT);
       await one.set('k', 1);
       await redis.cli('CONFIG', 'SET', 'maxmemory', '1');
       expect(await errorOf(one.set('k', 2))).toMatchObject({ code: 'UAT_STORAGE', retryable: true });
@@ -241,7 +241,7 @@ eachBackend(() => {
     });
 
     it('a replica that takes no writes', async () => {
-      const one = await make();
+      const one = await make(PATIENT);
       await one.set('k', 1);
       await redis.cli('REPLICAOF', '127.0.0.1', String(await freePort()));
       expect(await errorOf(one.set('k', 2))).toMatchObject({ code: 'UAT_STORAGE', retryable: true });
@@ -249,7 +249,7 @@ eachBackend(() => {
     });
 
     it('a key of another type', async () => {
-      const one = await make();
+      const one = await make(PATIENT);
       await redis.cli('RPUSH', 'a-list', 'x');
       for (const call of [() => one.get('a-list'), () => one.increment('a-list')]) {
         const error = await errorOf(call());
@@ -260,7 +260,7 @@ eachBackend(() => {
 
     it('a user without the right', async () => {
       await redis.cli('ACL', 'SETUSER', 'reader', 'on', '>pw', '~*', '+@all', '-set', '-incrby', '-evalsha', '-eval');
-      const one = await service({ url: redis.url.replace('//', '//reader:pw@') });
+      const one = await service({ ...PATIENT, url: redis.url.replace('//', '//reader:pw@') });
       expect((await errorOf(one.set('k', 1))).code).toBe('UAT_UNAUTHORIZED');
       expect(await one.get('k')).toBe(null);
     });
@@ -281,7 +281,7 @@ eachBackend(() => {
 
   describe('values of others', () => {
     it('are read as they are and never changed', async () => {
-      const one = await make();
+      const one = await make(PATIENT);
       await redis.cli('SET', 'text', '{"a":1}');
       await redis.cli('SET', 'number', '42');
       await redis.cli('SET', 'padded', '007');
@@ -292,14 +292,14 @@ eachBackend(() => {
     });
 
     it('an envelope of a newer version is a miss that stays', async () => {
-      const one = await make();
+      const one = await make(PATIENT);
       await one.command('SET', 'newer', new Uint8Array([0xf5, 0x55, 0x41, 2, 1, 0, 0, 0]));
       expect(await one.get('newer')).toBe(null);
       expect(await redis.cli('EXISTS', 'newer')).toBe('1');
     });
 
     it('an envelope with a wrong checksum is a miss and deleted', async () => {
-      const one = await make();
+      const one = await make(PATIENT);
       await one.set('k', { a: 1 });
       const stored = await one.command('GET', 'k') as Uint8Array;
       stored[stored.length - 1]! ^= 1;
@@ -309,7 +309,7 @@ eachBackend(() => {
     });
 
     it('text is stored as itself, integers as their digits, under the prefix', async () => {
-      const one = await make({ keyPrefix: 'app:' });
+      const one = await make({ ...PATIENT, keyPrefix: 'app:' });
       await one.mset({ text: 'hello', number: 5 });
       expect(await redis.cli('GET', 'app:text')).toBe('hello');
       expect(await redis.cli('INCR', 'app:number')).toBe('6');
@@ -321,7 +321,7 @@ eachBackend(() => {
 
   describe('command', () => {
     it('gives replies as JavaScript values', async () => {
-      const one = await make();
+      const one = await make(PATIENT);
       expect(await one.command('ping')).toBe('PONG');
       expect(await one.command('HSET', 'h', 'a', 1, 'ü', 'ß')).toBe(2);
       expect(await one.command('HGET', 'h', 'ü')).toBe('ß');
@@ -333,13 +333,13 @@ eachBackend(() => {
     });
 
     it('says what Redis refused', async () => {
-      const one = await make();
+      const one = await make(PATIENT);
       const error = await errorOf(one.command('NOSUCHCOMMAND'));
       expect(error).toMatchObject({ code: 'UAT_UPSTREAM', details: { reply: expect.stringContaining('unknown command') } });
     });
 
     it.each([['SUBSCRIBE', 'c'], ['MONITOR'], ['SELECT', '1'], ['AUTH', 'x'], ['client', 'reply', 'off'], ['MULTI'], ['QUIT'], ['HELLO', '2']])('refuses %s by name', async (name, ...args) => {
-      const one = await make();
+      const one = await make(PATIENT);
       const error = await errorOf(one.command(name, ...args));
       expect(error.code).toBe('UAT_INVALID_INPUT');
       expect(error.message).toContain(name.toUpperCase());
@@ -348,9 +348,9 @@ eachBackend(() => {
     });
 
     it('runs what blocks beside everything else, without a time limit', async () => {
-      const one = await make({ commandTimeoutMs: 100 });
+      const one = await make({ ...PATIENT, commandTimeoutMs: 300 });
       const popped = one.command('BLPOP', 'list', 0);
-      await sleep(300);
+      await sleep(500);
       expect(await one.get('k')).toBe(null);
       expect(one.status().mode).toBe('redis');
       await redis.cli('RPUSH', 'list', 'x');

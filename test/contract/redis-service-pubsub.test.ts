@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RedisService, SubscribeOptions, SubscriptionEvent } from '../../src/index.js';
 import { eachBackend } from '../support/backends.js';
 import { RedisServer } from '../support/redis-server.js';
-import { services, until } from '../support/redis-services.js';
+import { PATIENT, services, until } from '../support/redis-services.js';
 
 let redis: RedisServer;
 beforeAll(async () => {
@@ -31,7 +31,7 @@ eachBackend(() => {
   const service = services();
 
   describe.each(['embedded', 'redis'] as const)('%s', where => {
-    const make = (options = {}): Promise<RedisService> => service(where === 'embedded' ? options : { url: redis.url, ...options });
+    const make = (options = {}): Promise<RedisService> => service(where === 'embedded' ? options : { ...PATIENT, url: redis.url, ...options });
     /** Publishes until as many as that have got it, which is when they are subscribed. */
     const live = (one: RedisService, channel: string, receivers = 1): Promise<void> => until(async () => await one.publish(channel, 'are you there?') >= receivers);
     const rest = (events: SubscriptionEvent[]): SubscriptionEvent[] => events.filter(event => !(event.type === 'message' && event.message === 'are you there?'));
@@ -150,7 +150,7 @@ eachBackend(() => {
     const subscribed = (channel: string): Promise<void> => until(async () => (await redis.cli('PUBSUB', 'NUMSUB', channel)).split('\n')[1] === '1');
 
     it('messages of others are read as they are', async () => {
-      const one = await service({ url: redis.url });
+      const one = await service({ ...PATIENT, url: redis.url });
       const heard = listen(one, 'foreign');
       await subscribed('foreign');
       await redis.cli('PUBLISH', 'foreign', '{"a":1}');
@@ -159,7 +159,7 @@ eachBackend(() => {
     });
 
     it('every loss of the connection is followed by one gap, and the messages go on', async () => {
-      const one = await service({ url: redis.url });
+      const one = await service({ ...PATIENT, url: redis.url });
       const heard = listen(one, 'lossy');
       await subscribed('lossy');
       expect(heard.gaps()).toEqual([]);
@@ -231,7 +231,7 @@ eachBackend(() => {
 
     it('a user without the right hears so', async () => {
       await redis.cli('ACL', 'SETUSER', 'deaf', 'on', '>pw', '~*', 'resetchannels', '+@all');
-      const one = await service({ url: redis.url.replace('//', '//deaf:pw@') });
+      const one = await service({ ...PATIENT, url: redis.url.replace('//', '//deaf:pw@') });
       await expect(one.subscribe('c')[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: 'UAT_UNAUTHORIZED' });
     });
   });

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RedisService } from '../../src/index.js';
 import { eachBackend } from '../support/backends.js';
 import { RedisServer } from '../support/redis-server.js';
-import { errorOf, services, until } from '../support/redis-services.js';
+import { errorOf, PATIENT, services, until } from '../support/redis-services.js';
 
 const DAY_MS = 86_400_000;
 
@@ -25,7 +25,7 @@ eachBackend(() => {
     const make = async (): Promise<RedisService> => {
       if (where === 'embedded') return await service();
       await redis.cli('FLUSHALL');
-      return await service({ url: redis.url });
+      return await service({ ...PATIENT, url: redis.url });
     };
 
     it('are created with an id that nobody guesses, for a day', async () => {
@@ -212,7 +212,7 @@ eachBackend(() => {
   describe('in Redis', () => {
     it('neither the id nor anything to guess it from is stored', async () => {
       await redis.cli('FLUSHALL');
-      const { sessions } = await service({ url: redis.url, keyPrefix: 'app:' });
+      const { sessions } = await service({ ...PATIENT, url: redis.url, keyPrefix: 'app:' });
       const { id } = await sessions.create({ a: 1 }, { userId: 'ann' });
       const keys = (await redis.cli('KEYS', '*')).split('\n').sort();
       expect(keys).toEqual([`app:${keyOf(id)}`, 'app:~uat:user:ann']);
@@ -222,7 +222,7 @@ eachBackend(() => {
     });
 
     it('they lie as docs/redis-format.md says', async () => {
-      const { sessions } = await service({ url: redis.url });
+      const { sessions } = await service({ ...PATIENT, url: redis.url });
       const { id, createdAt } = await sessions.create({ a: 1 }, { userId: 'ann', ttl: 60, rolling: true, absoluteTtl: 600 });
       const field = (name: string): Promise<string> => redis.cli('HGET', keyOf(id), name);
       expect([await field('v'), await field('u'), await field('c'), await field('t'), await field('r'), await field('a')]).toEqual(['1', 'ann', String(createdAt), '60000', '1', String(createdAt + 600_000)]);
@@ -235,11 +235,11 @@ eachBackend(() => {
     });
 
     it('two services share them, and a restarted service finds them', async () => {
-      const one = await service({ url: redis.url });
+      const one = await service({ ...PATIENT, url: redis.url });
       const { id } = await one.sessions.create({ a: 1 });
       await one.close();
-      const two = await service({ url: redis.url });
-      const three = await service({ url: redis.url });
+      const two = await service({ ...PATIENT, url: redis.url });
+      const three = await service({ ...PATIENT, url: redis.url });
       expect((await two.sessions.get(id))?.data).toEqual({ a: 1 });
       await three.sessions.destroy(id);
       expect(await two.sessions.get(id)).toBe(null);

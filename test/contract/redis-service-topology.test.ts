@@ -9,7 +9,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import type { RedisService } from '../../src/index.js';
 import { eachBackend } from '../support/backends.js';
 import { freePort, RedisServer } from '../support/redis-server.js';
-import { errorOf, services, until } from '../support/redis-services.js';
+import { errorOf, PATIENT, services, until } from '../support/redis-services.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'uat-redis-topology-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -50,8 +50,8 @@ eachBackend(() => {
     const path = join(folder, 'redis.sock');
     const redis = await RedisServer.start(['--unixsocket', path]);
     try {
-      await works(await service({ url: `unix:${path}` }));
-      await works(await service({ url: `unix://${path}?db=3` }));
+      await works(await service({ ...PATIENT, url: `unix:${path}` }));
+      await works(await service({ ...PATIENT, url: `unix://${path}?db=3` }));
       expect(await redis.cli('-n', '3', 'EXISTS', 'computed')).toBe('1');
     } finally {
       await redis.stop();
@@ -61,11 +61,11 @@ eachBackend(() => {
   it('another database, and one that there is not', async () => {
     const redis = await RedisServer.start();
     try {
-      const one = await service({ url: `${redis.url}/5` });
+      const one = await service({ ...PATIENT, url: `${redis.url}/5` });
       await one.set('k', 1);
       expect(await redis.cli('-n', '5', 'GET', 'k')).toBe('1');
       expect(await redis.cli('EXISTS', 'k')).toBe('0');
-      expect(await errorOf(service({ url: `${redis.url}/99` }))).toMatchObject({ code: 'UAT_CONFIG', details: { field: 'url' } });
+      expect(await errorOf(service({ ...PATIENT, url: `${redis.url}/99` }))).toMatchObject({ code: 'UAT_CONFIG', details: { field: 'url' } });
     } finally {
       await redis.stop();
     }
@@ -79,12 +79,12 @@ eachBackend(() => {
     const port = await freePort();
     const redis = await RedisServer.start(['--tls-port', String(port), '--tls-cert-file', join(folder, 'server.pem'), '--tls-key-file', join(folder, 'server.key'), '--tls-ca-cert-file', join(folder, 'ca.pem'), '--tls-auth-clients', 'no']);
     try {
-      await works(await service({ url: `rediss://127.0.0.1:${port}?ca=${encodeURIComponent(join(folder, 'ca.pem'))}` }));
-      await works(await service({ url: `rediss://localhost:${port}?ca=${join(folder, 'ca.pem')}` }));
-      const untrusted = await errorOf(service({ url: `rediss://127.0.0.1:${port}` }));
+      await works(await service({ ...PATIENT, url: `rediss://127.0.0.1:${port}?ca=${encodeURIComponent(join(folder, 'ca.pem'))}` }));
+      await works(await service({ ...PATIENT, url: `rediss://localhost:${port}?ca=${join(folder, 'ca.pem')}` }));
+      const untrusted = await errorOf(service({ ...PATIENT, url: `rediss://127.0.0.1:${port}` }));
       expect(untrusted).toMatchObject({ code: 'UAT_CONFIG', details: { field: 'url' } });
       expect(untrusted.message).toContain('ca=');
-      expect(await errorOf(service({ url: `rediss://127.0.0.1:${port}?ca=${join(folder, 'none.pem')}` }))).toMatchObject({ code: 'UAT_CONFIG', details: { field: 'url' } });
+      expect(await errorOf(service({ ...PATIENT, url: `rediss://127.0.0.1:${port}?ca=${join(folder, 'none.pem')}` }))).toMatchObject({ code: 'UAT_CONFIG', details: { field: 'url' } });
     } finally {
       await redis.stop();
     }
@@ -96,7 +96,7 @@ eachBackend(() => {
     writeFileSync(config, `sentinel monitor main 127.0.0.1 ${redis.port} 1\n`);
     const sentinel = await RedisServer.start([], config);
     try {
-      await works(await service({ url: `redis+sentinel://127.0.0.1:${await freePort()},127.0.0.1:${sentinel.port}/main` }));
+      await works(await service({ ...PATIENT, url: `redis+sentinel://127.0.0.1:${await freePort()},127.0.0.1:${sentinel.port}/main` }));
     } finally {
       await Promise.all([redis.stop(), sentinel.stop()]);
     }
@@ -111,7 +111,7 @@ eachBackend(() => {
         await Promise.all(nodes.map((node, index) => node.cli('CLUSTER', 'ADDSLOTSRANGE', String([0, 5461, 10923][index]), String([5460, 10922, 16383][index]))));
         for (const node of others) await first.cli('CLUSTER', 'MEET', '127.0.0.1', String(node.port), await busOf(node));
         await until(async () => (await Promise.all(nodes.map(node => node.cli('CLUSTER', 'INFO')))).every(info => info.includes('cluster_state:ok') && info.includes('cluster_known_nodes:3')), 15_000);
-        await works(await service({ url: `redis+cluster://127.0.0.1:${await freePort()},127.0.0.1:${first.port}`, readBudgetMs: 500 }));
+        await works(await service({ ...PATIENT, url: `redis+cluster://127.0.0.1:${await freePort()},127.0.0.1:${first.port}` }));
         const sizes = await Promise.all(nodes.map(async node => Number(await node.cli('DBSIZE'))));
         expect(sizes.reduce((sum, size) => sum + size, 0)).toBeGreaterThan(0);
       } finally {

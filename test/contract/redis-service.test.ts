@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type CacheValue, RedisService } from '../../src/index.js';
 import { eachBackend } from '../support/backends.js';
 import { RedisServer } from '../support/redis-server.js';
-import { errorOf, services, thrownBy, until } from '../support/redis-services.js';
+import { errorOf, PATIENT, services, thrownBy, until } from '../support/redis-services.js';
 import support from './support.json' with { type: 'json' };
 
 /** One of each kind, and those that are easily mistaken for another. */
@@ -40,8 +40,8 @@ eachBackend(backend => {
     const one = await service();
     const attempts: Record<keyof typeof lacks, () => Promise<unknown>> = {
       'getOrCompute: beta': () => one.getOrCompute('k', 1, () => 1, { beta: 1 }),
-      'initialize: nearCache with a url': () => service({ url: redis.url, nearCache: true }),
-      'initialize: fallback.replayWrites': () => service({ url: redis.url, fallback: { replayWrites: true } }),
+      'initialize: nearCache with a url': () => service({ ...PATIENT, url: redis.url, nearCache: true }),
+      'initialize: fallback.replayWrites': () => service({ ...PATIENT, url: redis.url, fallback: { replayWrites: true } }),
     };
     for (const [what, has] of Object.entries(lacks) as [keyof typeof lacks, { native: boolean; typescript: boolean }][]) {
       if (has[backend]) await attempts[what]();
@@ -119,7 +119,7 @@ eachBackend(backend => {
     const make = async (options: { keyPrefix?: string; fallback?: { maxBytes?: number } } = {}): Promise<RedisService> => {
       if (where === 'embedded') return await service(options);
       await redis.cli('FLUSHALL');
-      return await service({ url: redis.url, ...options });
+      return await service({ ...PATIENT, url: redis.url, ...options });
     };
 
     it('says its mode', async () => {

@@ -4,6 +4,9 @@ import { RedisService, type RedisServiceOptions, UniversalAiError } from '../../
 
 /** What the tests of `RedisService` share: services that are closed after each test, errors, waiting for a condition. */
 
+/** For tests of anything but outages: a machine that is busy with something else is none. */
+export const PATIENT = { connectTimeoutMs: 10_000, readBudgetMs: 10_000, commandTimeoutMs: 10_000 };
+
 /** Makes services for the tests of one suite and closes them after each. */
 export function services(): (options?: RedisServiceOptions) => Promise<RedisService> {
   const open: RedisService[] = [];
