@@ -1,0 +1,91 @@
+import { randomBytes } from 'node:crypto';
+
+import type { Cluster, Redis } from 'ioredis';
+
+import type { Client } from './connections.js';
+import { escapeGlob } from './glob.js';
+import type { Link } from './link.js';
+
+/** Deleting many keys: by name, by prefix, by tag. A command of a cluster has keys of one slot only, so there each key has its own. */
+
+/** Keys a command, so that none holds Redis up for long. */
+const BATCH = 512;
+
+/** How many of them there were. Keys with the prefix. */
+export async function unlink(link: Link, keys: string[]): Promise<number> {
+  const commands = link.client.isCluster ? keys.map(key => [key]) : batches(keys);
+  const counts = await Promise.all(commands.map(batch => link.send('unlink', ...batch)));
+  return counts.reduce<number>((sum, count) => sum + (count as number), 0);
+}
+
+/** Deletes what begins with `P` + prefix except sessions; how many values there were. */
+export async function clear(link: Link, keyPrefix: string, prefix: string): Promise<number> {
+  const pattern = `${escapeGlob(keyPrefix + prefix)}*`;
+  const own = `${keyPrefix}~uat:`;
+  const kept = [`${own}session:`, `${own}user:`];
+  let count = 0;
+  for (const node of nodes(link.client)) {
+    let cursor = '0';
+    do {
+      const [next, found] = await node.scanBuffer(cursor, 'MATCH', pattern, 'COUNT', BATCH);
+      cursor = next.toString();
+      // Names that are no UTF-8 are not ours, but begin with the prefix, so that they go by their bytes.
+      const keys = found.filter(key => !kept.some(start => key.subarray(0, Buffer.byteLength(start)).equals(Buffer.from(start))));
+      const values = keys.filter(key => !key.subarray(0, Buffer.byteLength(own)).equals(Buffer.from(own)));
+      const removed = await Promise.all(batches(values, link.client.isCluster ? 1 : BATCH).map(batch => link.send('unlink', ...batch)));
+      count += removed.reduce<number>((sum, one) => sum + (one as number), 0);
+      await Promise.all(batches(keys.filter(key => !values.includes(key)), link.client.isCluster ? 1 : BATCH).map(batch => link.send('unlink', ...batch)));
+    } while (cursor !== '0');
+  }
+  return count;
+}
+
+/**
+ * Deletes the values of a tag; how many there were.
+ *
+ * @param failed Called with the keys that were taken off the list but may still be there.
+ */
+export async function invalidateTag(link: Link, keyPrefix: string, tag: string, failed: (keys: string[]) => void): Promise<number> {
+  const set = `${keyPrefix}~uat:tag:${tag}`;
+  // RENAME needs both names in one slot, so that in a cluster the members are taken off one by one: deleted before, for a
+  // crash in between, and again afterwards, for a write in between.
+  if (link.client.isCluster) {
+    const keys = await members(link, set);
+    const prefixed = keys.map(key => keyPrefix + key);
+    const before = await unlink(link, prefixed);
+    if (keys.length > 0) await link.send('srem', set, ...keys);
+    return before + await unlink(link, prefixed);
+  }
+  const taken = `${set}:${randomBytes(8).toString('hex')}`;
+  try {
+    await link.send('rename', set, taken);
+  } catch (error) {
+    if (error instanceof Error && error.message.includes('no such key')) return 0;
+    throw error;
+  }
+  let keys: string[] = [];
+  try {
+    keys = await members(link, taken);
+    const count = await unlink(link, keys.map(key => keyPrefix + key));
+    await link.send('unlink', taken);
+    return count;
+  } catch (error) {
+    failed(keys);
+    throw error;
+  }
+}
+
+async function members(link: Link, set: string): Promise<string[]> {
+  const found = await link.send('smembers', set) as Iterable<Buffer>;
+  return Array.from(found, key => key.toString());
+}
+
+function nodes(client: Client): Redis[] {
+  return client.isCluster ? (client as Cluster).nodes('master') : [client as Redis];
+}
+
+function batches<T>(keys: T[], size: number = BATCH): T[][] {
+  const all: T[][] = [];
+  for (let at = 0; at < keys.length; at += size) all.push(keys.slice(at, at + size));
+  return all;
+}

@@ -1,0 +1,48 @@
+import { afterEach, expect } from 'vitest';
+
+import { RedisService, type RedisServiceOptions, UniversalAiError } from '../../src/index.js';
+
+/** What the tests of `RedisService` share: services that are closed after each test, errors, waiting for a condition. */
+
+/** For tests of anything but outages: a machine that is busy with something else is none. */
+export const PATIENT = { connectTimeoutMs: 10_000, readBudgetMs: 10_000, commandTimeoutMs: 10_000 };
+
+/** Makes services for the tests of one suite and closes them after each. */
+export function services(): (options?: RedisServiceOptions) => Promise<RedisService> {
+  const open: RedisService[] = [];
+  afterEach(async () => {
+    await Promise.all(open.splice(0).map(one => one.close()));
+  });
+  return async options => {
+    const made = new RedisService();
+    open.push(made);
+    await made.initialize(options);
+    return made;
+  };
+}
+
+/** What a promise rejects with; anything but a UniversalAiError fails. */
+export async function errorOf(promise: Promise<unknown>): Promise<UniversalAiError> {
+  const error: unknown = await promise.then(value => { throw new Error(`expected a rejection, got ${JSON.stringify(value)}`); }, (reason: unknown) => reason);
+  expect(error).toBeInstanceOf(UniversalAiError);
+  return error as UniversalAiError;
+}
+
+export function thrownBy(call: () => unknown): UniversalAiError {
+  try {
+    call();
+  } catch (error) {
+    expect(error).toBeInstanceOf(UniversalAiError);
+    return error as UniversalAiError;
+  }
+  throw new Error('expected an error');
+}
+
+/** Waits until it holds, looking every 10 ms. */
+export async function until(holds: () => boolean | Promise<boolean>, withinMs = 5_000): Promise<void> {
+  const end = Date.now() + withinMs;
+  while (!await holds()) {
+    if (Date.now() > end) throw new Error(`did not come true within ${withinMs} ms: ${holds.toString()}`);
+    await new Promise(resolve => setTimeout(resolve, 10));
+  }
+}
