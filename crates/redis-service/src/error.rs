@@ -44,6 +44,12 @@ pub enum RedisServiceError {
         /// What Redis said.
         message: String,
     },
+    /// Redis refused it for a reason of the command's own.
+    #[error("Redis refused: {reply}")]
+    Upstream {
+        /// What Redis said.
+        reply: String,
+    },
     /// The command has no answer in its time. Whether it was carried out is not known.
     #[error("Redis did not answer within {} ms; whether the command was carried out is not known", after.as_millis())]
     Timeout {
@@ -105,6 +111,7 @@ impl RedisServiceError {
             Self::Config { .. } => "UAT_CONFIG",
             Self::Unauthorized { .. } => "UAT_UNAUTHORIZED",
             Self::Unavailable { .. } | Self::Storage { .. } => "UAT_STORAGE",
+            Self::Upstream { .. } => "UAT_UPSTREAM",
             Self::Timeout { .. } => "UAT_TIMEOUT",
             Self::Conflict { .. } => "UAT_CONFLICT",
             Self::NotFound { .. } => "UAT_NOT_FOUND",
@@ -129,10 +136,10 @@ impl From<crate::resp::ServerError> for RedisServiceError {
         match error.code() {
             "WRONGPASS" | "NOAUTH" | "NOPERM" => Self::Unauthorized { message: error.text },
             "WRONGTYPE" => Self::Conflict { key: "key".to_owned(), message: error.text },
-            "LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "READONLY" | "TRYAGAIN" | "BUSY" | "NOREPLICAS" => {
-                Self::Unavailable { operation: "the command".to_owned(), reason: error.text }
+            "OOM" | "LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "READONLY" | "TRYAGAIN" | "BUSY" | "MISCONF" | "NOREPLICAS" => {
+                Self::Storage { message: error.text }
             }
-            _ => Self::Storage { message: error.text },
+            _ => Self::Upstream { reply: error.text },
         }
     }
 }

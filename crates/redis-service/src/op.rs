@@ -94,8 +94,10 @@ pub enum Reply {
     Number(i64),
     /// Of `Raw`.
     Raw(Value),
-    /// Of a read that Redis did not answer in its time: a miss to the caller. Its late reply may still come.
+    /// Of a read that Redis cannot answer, or did not in its time: a miss to the caller.
     Unavailable,
+    /// The same, to an [`Inbox`](crate::Inbox): the late reply follows under the same number, or `Unavailable` if there is none.
+    Overdue,
 }
 
 /// Who answered a read.
@@ -122,9 +124,8 @@ pub(crate) enum Kind {
     Strict,
 }
 
-/// Adds, and gives the sum a time to live if it has none.
-const INCREMENT: &str = "local n = redis.call('INCRBY', KEYS[1], ARGV[1]) \
-if redis.call('PTTL', KEYS[1]) == -1 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return n";
+/// Adds within JavaScript's safe integers, or changes nothing; gives the sum a time to live if it has none.
+const INCREMENT: &str = include_str!("scripts/increment.lua");
 
 impl Op {
     /// The key without the prefix, by which a node is found; `None` where any node will do.
@@ -205,17 +206,16 @@ impl Op {
                 one_key(out, b"*3\r\n$7\r\nPEXPIRE\r\n", prefix, key);
                 put_millis(out, *ttl);
             }
-            Self::Increment { key, by, ttl: None } => {
-                one_key(out, b"*3\r\n$6\r\nINCRBY\r\n", prefix, key);
-                put_bulk(out, by.to_string().as_bytes());
-            }
-            Self::Increment { key, by, ttl: Some(ttl) } => {
+            Self::Increment { key, by, ttl } => {
                 out.extend_from_slice(b"*6\r\n$4\r\nEVAL\r\n");
                 put_bulk(out, INCREMENT.as_bytes());
                 out.extend_from_slice(b"$1\r\n1\r\n");
                 put_bulk_parts(out, prefix, key);
                 put_bulk(out, by.to_string().as_bytes());
-                put_millis(out, *ttl);
+                match ttl {
+                    None => put_bulk(out, b""),
+                    Some(ttl) => put_millis(out, *ttl),
+                }
             }
             Self::Raw(command) => command.encode(out),
         }
@@ -252,16 +252,18 @@ impl Op {
 
     /// What a refusal means to the caller.
     fn refused(&self, error: ServerError) -> RedisServiceError {
-        match (self, error.code()) {
-            (Self::Increment { key, .. }, "ERR" | "WRONGTYPE") => RedisServiceError::Conflict {
-                key: String::from_utf8_lossy(key).into_owned(),
-                message: format!("expected an integer to add to; Redis said: {error}"),
-            },
-            (Self::Raw(_), "ERR") => {
-                RedisServiceError::invalid("command", "a command that Redis takes", error.text)
+        let (text, code) = (&error.text, error.code());
+        let name = |key: &Bytes| String::from_utf8_lossy(key).into_owned();
+        match (self, code) {
+            (Self::Increment { key, .. }, _) if text.contains("not an integer") || code == "WRONGTYPE" => {
+                RedisServiceError::Conflict { key: name(key), message: format!("expected an integer to add to; Redis said: {error}") }
             }
+            (Self::Increment { key, .. }, _) if code == "UNSAFE" || text.contains("overflow") => RedisServiceError::Conflict {
+                key: name(key),
+                message: "the sum would be no safe integer; nothing was changed".to_owned(),
+            },
             (_, "WRONGTYPE") => RedisServiceError::Conflict {
-                key: self.key().map(|key| String::from_utf8_lossy(key).into_owned()).unwrap_or_default(),
+                key: self.key().map(name).unwrap_or_default(),
                 message: format!("expected a value of the cache; Redis said: {error}"),
             },
             _ => error.into(),

@@ -23,7 +23,7 @@ pub enum CodecName {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
-    /// `redis://`, `rediss://`, `unix://`, `redis+sentinel://`, `rediss+sentinel://`, `redis+cluster://` or `rediss+cluster://`.
+    /// `redis://`, `rediss://`, `unix:/path`, `redis+sentinel://`, `rediss+sentinel://`, `redis+cluster://` or `rediss+cluster://`.
     /// `?ca=/path.pem` names a private certificate authority.
     pub url: Option<String>,
     /// Connections at most: the multiplexed one (one for each master of a cluster), and dedicated ones for blocking commands and
@@ -221,7 +221,7 @@ impl std::fmt::Debug for Login {
     }
 }
 
-const SCHEMES: &str = "redis://, rediss://, unix://, redis+sentinel://, rediss+sentinel://, redis+cluster:// or rediss+cluster://";
+const SCHEMES: &str = "redis://, rediss://, unix:, redis+sentinel://, rediss+sentinel://, redis+cluster:// or rediss+cluster://";
 
 impl Address {
     /// Reads an address. The message of an error never repeats it, since it may hold a password.
@@ -229,12 +229,12 @@ impl Address {
     /// # Errors
     /// [`RedisServiceError::Config`] naming `url`.
     pub fn parse(text: &str) -> Result<Self, RedisServiceError> {
+        if let Some(rest) = text.strip_prefix("unix:") {
+            return unix(rest);
+        }
         let (scheme, rest) = text
             .split_once("://")
             .ok_or_else(|| wrong(format!("expected an address that begins with {SCHEMES}")))?;
-        if scheme == "unix" {
-            return unix(rest);
-        }
         let (base, kind) = scheme.split_once('+').unwrap_or((scheme, ""));
         if !matches!(base, "redis" | "rediss") || !matches!(kind, "" | "sentinel" | "cluster") {
             return Err(wrong(format!("expected {SCHEMES}, got the scheme {scheme:?}")));
@@ -314,26 +314,31 @@ fn login(url: &Url) -> Result<Option<Login>, RedisServiceError> {
     let user = (!user.is_empty()).then_some(user);
     match (url.password(), user) {
         (Some(password), user) => Ok(Some(Login { user, password: decoded(password)? })),
-        (None, Some(_)) => Err(wrong("expected a password after the user, as in redis://user:password@host")),
+        // A user of the ACL may have no password.
+        (None, Some(user)) => Ok(Some(Login { user: Some(user), password: String::new() })),
         (None, None) => Ok(None),
     }
 }
 
+/// `unix:/run/redis.sock?db=1&user=u&pass=p`, with or without `//` before the path.
 fn unix(rest: &str) -> Result<Address, RedisServiceError> {
-    let (front, path, _) = match rest.find('/') {
-        Some(at) => (&rest[..at], &rest[at..], ()),
-        None => return Err(wrong("expected the path of a socket, as in unix:///run/redis.sock")),
-    };
-    let url =
-        Url::parse(&format!("redis://{front}{}", if front.is_empty() { "localhost" } else { "localhost/" }))
-            .map_err(|error| wrong(error.to_string()))?;
-    let path = path.split(['?', '#']).next().unwrap_or_default();
-    Ok(Address {
-        topology: Topology::Single(Place::Unix(PathBuf::from(decoded(path)?))),
-        tls: None,
-        login: login(&url)?,
-        database: 0,
-    })
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let path = decoded(path)?;
+    if !path.starts_with('/') || path.len() < 2 {
+        return Err(wrong("expected the path of a socket, as in unix:/run/redis.sock"));
+    }
+    let (mut user, mut password, mut database) = (None, None, 0);
+    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        match name.as_ref() {
+            "user" => user = Some(value.into_owned()),
+            "pass" => password = Some(value.into_owned()),
+            "db" => database = value.parse().map_err(|_| wrong("expected db to be a number"))?,
+            other => return Err(wrong(format!("expected no parameter but db, user and pass, got {other:?}"))),
+        }
+    }
+    let login = (user.is_some() || password.is_some()).then(|| Login { user, password: password.unwrap_or_default() });
+    Ok(Address { topology: Topology::Single(Place::Unix(PathBuf::from(path))), tls: None, login, database })
 }
 
 fn decoded(text: &str) -> Result<String, RedisServiceError> {
@@ -395,7 +400,7 @@ mod tests {
         refused("localhost:6379", "begins with");
         refused("http://:secret@h", "http");
         refused("redis://:secret@h:notaport", "port");
-        refused("redis://user@h", "password");
+        refused("unix:relative", "path");
         refused("redis://h/x", "database");
         refused("redis://a,b", "one host");
         refused("redis+sentinel://a:1", "master");

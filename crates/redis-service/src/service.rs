@@ -67,7 +67,7 @@ impl RedisService {
             Tier::Redis(tier) => tier.start(batch),
             Tier::Embedded(embedded) => {
                 for (op, done) in batch {
-                    done.answer(embedded.apply(&op, Instant::now()));
+                    done.answer(&op, embedded.apply(&op, Instant::now()));
                 }
             }
         }

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use napi::Env;
 use napi::bindgen_prelude::{Array, Float64Array, Function, PromiseRaw, Uint8Array, Uint32Array};
 use napi_derive::napi;
-use redis_service::{Done, Inbox, Options, Origin, Outcome, RedisService as Core, Reply, Watcher};
+use redis_service::{CodecName, Done, Inbox, Options, RedisService as Core, Watcher};
 
-use self::inbox::NodeInbox;
+use self::inbox::{Came, NodeInbox};
 use crate::error::Crossing;
 
 /// What JavaScript passes; the wrapper has filled in the defaults.
@@ -25,6 +25,18 @@ pub struct RedisOptions {
     pub key_prefix: String,
     /// Whether JavaScript keeps values that it reads, so that it wants to know what changes.
     pub near_cache: bool,
+    /// `zstd` or `lz4`; absent: values are not compressed.
+    pub codec: Option<String>,
+    /// Shorter values are stored as they are.
+    pub compress_min_bytes: f64,
+    /// Of zstd.
+    pub compression_level: i32,
+    /// Of zstd, in place of the one that ships.
+    pub dictionary: Option<Uint8Array>,
+    /// Whether writes of sessions are taken while Redis is away.
+    pub replay_writes: bool,
+    /// How many.
+    pub max_replay: Option<f64>,
     /// Bytes kept while Redis is away.
     pub fallback_max_bytes: f64,
     /// Milliseconds.
@@ -48,23 +60,33 @@ impl RedisService {
     #[napi(constructor, catch_unwind)]
     pub fn new(wake: Function<'_, (), ()>) -> napi::Result<Self> {
         let wake = wake.build_threadsafe_function::<()>().weak::<true>().build()?;
-        Ok(Self { core: Arc::default(), inbox: Arc::new(NodeInbox::new(wake)) })
+        let core = Arc::default();
+        let inbox = Arc::new(NodeInbox::new(wake, Arc::downgrade(&core)));
+        Ok(Self { core, inbox })
     }
 
     /// Connects.
     #[napi(catch_unwind)]
     pub fn open<'env>(&self, env: &'env Env, options: RedisOptions) -> napi::Result<PromiseRaw<'env, ()>> {
         let (core, inbox) = (Arc::clone(&self.core), Arc::clone(&self.inbox));
+        let defaults = Options::default();
         let options = Options {
             url: options.url,
             max_connections: options.max_connections as usize,
             key_prefix: options.key_prefix,
             near_cache: options.near_cache,
+            enable_compression: options.codec.is_some(),
+            codec: if options.codec.as_deref() == Some("lz4") { CodecName::Lz4 } else { CodecName::Zstd },
+            compress_min_bytes: options.compress_min_bytes as usize,
+            compression_level: options.compression_level,
+            dictionary: options.dictionary.map(|dictionary| Bytes::copy_from_slice(&dictionary)),
+            replay_writes: options.replay_writes,
+            max_replay: options.max_replay.map_or(defaults.max_replay, |count| count as usize),
             fallback_max_bytes: options.fallback_max_bytes as u64,
             connect_timeout_ms: options.connect_timeout_ms as u64,
             command_timeout_ms: options.command_timeout_ms as u64,
             read_budget_ms: options.read_budget_ms as u64,
-            ..Options::default()
+            ..defaults
         };
         env.spawn_future(async move {
             let opened = Core::connect(options, Some(inbox as Arc<dyn Watcher>)).await.map_err(Crossing::from)?;
@@ -78,12 +100,14 @@ impl RedisService {
     pub fn submit(&self, numbers: &[f64], count: u32, keys: String, payloads: Array<'_>) -> napi::Result<bool> {
         let core = self.core()?;
         let numbers = numbers.get(..count as usize * batch::FIELDS).unwrap_or(numbers);
-        let operations = batch::read_operations(numbers, keys, &payloads, |payloads, at| {
-            let (_, bytes) = batch::read_payload(payloads, at)?;
-            Ok(bytes)
-        })?;
-        let inbox = || Arc::clone(&self.inbox) as Arc<dyn Inbox>;
-        core.start(operations.into_iter().map(|(number, op)| (op, Done::Inbox(inbox(), number))));
+        let operations = batch::read_operations(core, numbers, keys, &payloads)?;
+        core.start(operations.into_iter().filter_map(|(number, op)| match op {
+            Ok(op) => Some((op, Done::Inbox(Arc::clone(&self.inbox) as Arc<dyn Inbox>, number))),
+            Err(error) => {
+                self.inbox.put_at_once(number, Came::Failed(error));
+                None
+            }
+        }));
         Ok(!self.inbox.is_empty())
     }
 
@@ -95,7 +119,7 @@ impl RedisService {
         let count = u32::try_from(outcomes.len()).unwrap_or(u32::MAX);
         let mut values = env.create_array(count)?;
         for (at, (number, outcome)) in (0..count).zip(outcomes) {
-            let (kind, ttl) = put_value(&mut values, at, outcome)?;
+            let (kind, ttl) = batch::write_outcome(&mut values, at, outcome)?;
             numbers.extend([f64::from(number), f64::from(kind), ttl]);
         }
         Ok(Drained { numbers: numbers.into(), values })
@@ -145,60 +169,4 @@ pub struct Drained<'env> {
     pub numbers: Float64Array,
     /// The values.
     pub values: Array<'env>,
-}
-
-const NOTHING: u32 = 0;
-const TEXT: u32 = 1;
-const NUMBER: u32 = 3;
-const BYTES: u32 = 4;
-const TRUE: u32 = 5;
-const FALSE: u32 = 6;
-const ERROR: u32 = 7;
-const UNAVAILABLE: u32 = 8;
-/// Added where the value may be kept near.
-const KEEPABLE: u32 = 16;
-
-fn put_value(values: &mut Array<'_>, at: u32, outcome: Outcome) -> napi::Result<(u32, f64)> {
-    let reply = match outcome {
-        Ok(reply) => reply,
-        Err(error) => {
-            values.set(at, napi::Error::from(Crossing::from(error)).reason.clone())?;
-            return Ok((ERROR, -1.0));
-        }
-    };
-    Ok(match reply {
-        Reply::Stored { stored: None, .. } => (NOTHING, -1.0),
-        Reply::Stored { stored: Some(stored), ttl, origin } => {
-            let kind = put_stored(values, at, &stored)?;
-            let ttl = ttl.map_or(-1.0, |ttl| ttl.as_secs_f64() * 1e3);
-            (kind + if origin == Origin::Redis { KEEPABLE } else { 0 }, ttl)
-        }
-        Reply::Was(true) => (TRUE, -1.0),
-        Reply::Was(false) => (FALSE, -1.0),
-        Reply::Ttl(None) => (NOTHING, -1.0),
-        Reply::Ttl(Some(ttl)) => {
-            values.set(at, ttl.as_secs_f64() * 1e3)?;
-            (NUMBER, -1.0)
-        }
-        Reply::Number(number) => {
-            values.set(at, number as f64)?;
-            (NUMBER, -1.0)
-        }
-        Reply::Unavailable => (UNAVAILABLE, -1.0),
-        Reply::Raw(_) => (NOTHING, -1.0),
-        _ => (NOTHING, -1.0),
-    })
-}
-
-fn put_stored(values: &mut Array<'_>, at: u32, stored: &Bytes) -> napi::Result<u32> {
-    match std::str::from_utf8(stored) {
-        Ok(text) => {
-            values.set(at, text)?;
-            Ok(TEXT)
-        }
-        Err(_) => {
-            values.set(at, Uint8Array::from(stored.to_vec()))?;
-            Ok(BYTES)
-        }
-    }
 }

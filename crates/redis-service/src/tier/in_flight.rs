@@ -22,21 +22,21 @@ pub type Outcome = Result<Reply, RedisServiceError>;
 pub enum Done {
     /// A closure, called once.
     Call(Box<dyn FnOnce(Outcome) + Send>),
-    /// One who collects many, by number. After [`Reply::Unavailable`] the number may be answered once more, late.
+    /// One who collects many, by number. After [`Reply::Overdue`] the number is answered once more.
     Inbox(Arc<dyn Inbox>, u32),
 }
 
 /// Collects outcomes, and is told once when a batch of them has come.
 pub trait Inbox: Send + Sync {
-    /// One outcome. Must not block.
-    fn put(&self, number: u32, outcome: Outcome);
+    /// The outcome of an operation. Must not block.
+    fn put(&self, number: u32, op: &Op, outcome: Outcome);
 }
 
 impl Done {
-    pub(crate) fn answer(self, outcome: Outcome) {
+    pub(crate) fn answer(self, op: &Op, outcome: Outcome) {
         match self {
             Self::Call(call) => call(outcome),
-            Self::Inbox(inbox, number) => inbox.put(number, outcome),
+            Self::Inbox(inbox, number) => inbox.put(number, op, outcome),
         }
     }
 }
@@ -61,7 +61,7 @@ pub(crate) struct InFlight {
 impl InFlight {
     pub(crate) fn answer(&mut self, outcome: Outcome) {
         if let Some(done) = self.done.take() {
-            done.answer(outcome);
+            done.answer(&self.op, outcome);
         }
     }
 
@@ -113,9 +113,10 @@ impl Exchange for InFlight {
                 // The late reply goes to the same number.
                 Done::Inbox(inbox, number) => {
                     self.done = Some(Done::Inbox(Arc::clone(&inbox), number));
+                    let op = self.op.clone();
                     Some(Box::new(move || {
                         tier.count_unavailable();
-                        inbox.put(number, Ok(Reply::Unavailable));
+                        inbox.put(number, &op, Ok(Reply::Overdue));
                     }))
                 }
                 Done::Call(call) => Some(Box::new(move || {
@@ -127,12 +128,18 @@ impl Exchange for InFlight {
                 let (done, op) = (self.done.take()?, self.op.clone());
                 Some(Box::new(move || {
                     let reason = RedisServiceError::Timeout { after };
-                    done.answer(tier.aside_outcome(&op, &reason));
+                    done.answer(&op, tier.aside_outcome(&op, &reason));
                 }))
             }
-            (Kind::Write, Overdue::Slow) | (Kind::Strict, _) => {
-                let done = self.done.take()?;
-                Some(Box::new(move || done.answer(Err(RedisServiceError::Timeout { after }))))
+            (Kind::Strict, Overdue::Silent) => {
+                let (done, op) = (self.done.take()?, self.op.clone());
+                let operation = op.name().to_owned();
+                let reason = format!("no answer within {} ms; whether the command was carried out is not known", after.as_millis());
+                Some(Box::new(move || done.answer(&op, Err(RedisServiceError::Unavailable { operation, reason }))))
+            }
+            (Kind::Write | Kind::Strict, Overdue::Slow) => {
+                let (done, op) = (self.done.take()?, self.op.clone());
+                Some(Box::new(move || done.answer(&op, Err(RedisServiceError::Timeout { after }))))
             }
         }
     }
@@ -158,6 +165,11 @@ impl Exchange for InFlight {
             && !(matches!(self.op, Op::Get { timed: true, .. }) && self.tier.tracks.load(Ordering::Relaxed))
         {
             *origin = Origin::Untracked;
+        }
+        if self.op.kind() == Kind::Read && outcome.as_ref().is_err_and(RedisServiceError::retryable) {
+            // What Redis cannot answer for now is like Redis being away.
+            self.tier.count_unavailable();
+            outcome = Ok(Reply::Unavailable);
         }
         if self.op.writes() {
             // Between sending and now a read that was sent before may have been kept.
