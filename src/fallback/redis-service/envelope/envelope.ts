@@ -1,5 +1,7 @@
-import { crc32 } from './crc32.js';
-import type { CacheValue, CompressionOptions } from '../../../services/redis-service-types.js';
+import { crc32 } from 'node:zlib';
+
+import { invalidInput } from '../../../errors.js';
+import type { CacheValue } from '../../../services/redis-service-types.js';
 
 /** Values as docs/redis-format.md says, without compression: a stand-in until the codecs are there. */
 
@@ -8,11 +10,20 @@ const VERSION = 1;
 const MOST_BYTES = 256 * 1024 * 1024;
 const INTEGER = /^(?:0|-?[1-9]\d{0,15})$/;
 
+export interface Compression {
+  codec?: 'zstd' | 'lz4';
+  minBytes?: number;
+  level?: number;
+  dictionary?: Dictionary | null;
+}
+
+export interface Dictionary { readonly id: number; readonly bytes: Uint8Array }
+
 export type Decoded = { kind: 'value'; value: CacheValue } | { kind: 'unknown' } | { kind: 'corrupt' };
 
 export async function loadZstd(): Promise<void> {}
 
-export function encodeValue(value: CacheValue, _compression?: CompressionOptions): Uint8Array {
+export function encodeValue(value: CacheValue, _compression?: Compression): Uint8Array {
   if (typeof value === 'number' && Number.isSafeInteger(value) && !Object.is(value, -0)) return Buffer.from(String(value));
   if (typeof value === 'string') {
     if (/\p{Surrogate}/u.test(value)) return envelope(3, Buffer.from(JSON.stringify(value)));
@@ -20,12 +31,14 @@ export function encodeValue(value: CacheValue, _compression?: CompressionOptions
     return isInteger(value) ? envelope(2, bytes) : limited(bytes);
   }
   if (value instanceof Uint8Array) return envelope(1, value);
-  const json = JSON.stringify(value) as string | undefined;
-  if (json === undefined) throw new TypeError('JSON has nothing for it');
-  return envelope(3, Buffer.from(json));
+  return envelope(3, Buffer.from(json(value)));
 }
 
-export function decodeValue(stored: Uint8Array): Decoded {
+export function dictionary(bytes: Uint8Array): Dictionary {
+  return { id: (crc32(bytes) | 0x8000_0000) >>> 0, bytes };
+}
+
+export function decodeValue(stored: Uint8Array, _dictionaries: readonly Dictionary[] = []): Decoded {
   if (!MAGIC.every((byte, at) => stored[at] === byte)) return { kind: 'value', value: raw(stored) };
   if (stored[3] !== VERSION) return { kind: 'unknown' };
   const kind = stored[4];
@@ -57,6 +70,16 @@ export function decodeValue(stored: Uint8Array): Decoded {
   }
 }
 
+function json(value: CacheValue): string {
+  try {
+    const text = JSON.stringify(value) as string | undefined;
+    if (text !== undefined) return text;
+  } catch (cause) {
+    throw Object.assign(invalidInput('value', 'what JSON can hold', value), { cause });
+  }
+  throw invalidInput('value', 'what JSON can hold', value);
+}
+
 function raw(stored: Uint8Array): CacheValue {
   try {
     const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(stored);
@@ -79,7 +102,7 @@ function envelope(type: number, body: Uint8Array): Uint8Array {
 }
 
 function limited(bytes: Uint8Array): Uint8Array {
-  if (bytes.length > MOST_BYTES) throw new RangeError(`expected at most ${MOST_BYTES} bytes, got ${bytes.length}`);
+  if (bytes.length > MOST_BYTES) throw invalidInput('value', 'at most 256 MiB', `${bytes.length} bytes`);
   return bytes;
 }
 
