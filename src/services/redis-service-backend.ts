@@ -82,6 +82,8 @@ export interface CheckedOptions {
   maxConnections: number;
   /** `undefined`: values are not compressed. */
   compression: CompressionOptions | undefined;
+  /** The caller's own; what was written with it is to be read also where compression is off. */
+  dictionary: Uint8Array | undefined;
   keyPrefix: string;
   /** `undefined`: the caller said nothing. */
   nearCache: { maxBytes: number | undefined; share: boolean } | false | undefined;

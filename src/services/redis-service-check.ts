@@ -31,6 +31,7 @@ export function checkOptions(given: unknown): CheckedOptions {
     address: url === undefined ? undefined : parseRedisUrl(url),
     maxConnections: integer('options.maxConnections', options['maxConnections'], 1, MOST_CONNECTIONS) ?? 4,
     compression: enabled ? compression : undefined,
+    dictionary: compression.dictionary,
     keyPrefix: checkPrefix('options.keyPrefix', options['keyPrefix']),
     nearCache: checkNearCache(options['nearCache']),
     fallback: {
@@ -48,7 +49,7 @@ function checkCompression(given: unknown): CompressionOptions {
   const { codec, minBytes, level, dictionary } = fields('options.compression', given, ['codec', 'minBytes', 'level', 'dictionary']);
   if (codec !== undefined && codec !== 'lz4' && codec !== 'zstd') throw invalidInput('options.compression.codec', 'lz4 or zstd', codec);
   if (dictionary !== undefined && !(dictionary instanceof Uint8Array && dictionary.length > 0)) throw invalidInput('options.compression.dictionary', 'a Uint8Array that is not empty', dictionary);
-  const checked: CompressionOptions = { codec: codec ?? 'zstd', minBytes: integer('options.compression.minBytes', minBytes, 0) ?? 256, level: integer('options.compression.level', level, -7, 22) ?? 1 };
+  const checked: CompressionOptions = { codec: codec ?? 'zstd', minBytes: integer('options.compression.minBytes', minBytes, 0) ?? 256, level: integer('options.compression.level', level, 1, 19) ?? 1 };
   return dictionary === undefined ? checked : { ...checked, dictionary };
 }
 

@@ -37,7 +37,9 @@ export interface CompressionOptions {
   codec?: 'lz4' | 'zstd';
   /** Shorter values stay as they are. Default 256 bytes. */
   minBytes?: number;
+  /** Of zstd, 1 (the default) to 19. */
   level?: number;
+  /** Of zstd; needed to read what was written with it. Default: the one that ships. */
   dictionary?: Uint8Array;
 }
 

@@ -174,7 +174,7 @@ eachBackend(() => {
       const server = await RedisServer.start();
       try {
         const one = await service({ url: server.url });
-        server.freeze();
+        await server.freeze();
         const compute = counting(async () => { await sleep(20); return 'alone'; });
         const values = await Promise.all(Array.from({ length: 10 }, () => one.getOrCompute('k', 60, compute)));
         expect(new Set(values)).toEqual(new Set(['alone']));

@@ -50,11 +50,11 @@ eachBackend(() => {
     });
 
     it('nor is one that takes the connection and says nothing, for longer than connectTimeoutMs', async () => {
-      redis.freeze();
+      await redis.freeze();
       const { value: one, ms } = await timed(() => make({ connectTimeoutMs: 200 }));
       expect(one.status().mode).toBe('fallback');
       expect(ms).toBeLessThan(1_000);
-      redis.thaw();
+      await redis.thaw();
       await inMode(one, 'redis');
     });
   });
@@ -63,7 +63,7 @@ eachBackend(() => {
     it('makes reads misses within the budget, and later ones at once', async () => {
       const one = await make();
       await one.set('old', 1);
-      redis.freeze();
+      await redis.freeze();
       const first = await Promise.all(Array.from({ length: 50 }, (_, index) => timed(() => one.get(`k${index}`))));
       for (const { value, ms } of first) {
         expect(value).toBe(null);
@@ -79,7 +79,7 @@ eachBackend(() => {
       expect(await one.has('x')).toBe(false);
       expect(await one.ttl('x')).toBe(null);
       expect(one.stats().fallbackOps).toBeGreaterThan(50);
-      redis.thaw();
+      await redis.thaw();
       await inMode(one, 'redis');
       expect(await one.get('old')).toBe(1);
     });
@@ -87,7 +87,7 @@ eachBackend(() => {
     it('keeps what is written meanwhile here, and forgets the key on return', async () => {
       const one = await make();
       await one.mset({ changed: 'old', deleted: 'old', untouched: 'old', shortened: 'old' });
-      redis.freeze();
+      await redis.freeze();
       await one.get('untouched');
       expect(await one.set('changed', 'new', 60)).toBe(true);
       expect(await one.get('changed')).toBe('new');
@@ -99,7 +99,7 @@ eachBackend(() => {
       await one.mset({ several: 1 });
       expect(await one.mget(['several', 'changed'])).toEqual([1, 'new']);
       expect(one.status().pendingReplays).toBe(4);
-      redis.thaw();
+      await redis.thaw();
       await inMode(one, 'redis');
       expect(await one.mget(['changed', 'deleted', 'untouched', 'shortened'])).toEqual([null, null, 'old', null]);
       expect(one.status().pendingReplays).toBe(0);
@@ -109,13 +109,13 @@ eachBackend(() => {
     it('an overwrite that was under way does not bring the old value back', async () => {
       const one = await make();
       await one.set('k', 'old');
-      redis.freeze();
+      await redis.freeze();
       const written = one.set('k', 'under way');
       expect(await one.get('other')).toBe(null);
       expect(await written).toBe(true);
       expect(await one.get('k')).toBe('under way');
       await one.set('k', 'later');
-      redis.thaw();
+      await redis.thaw();
       await inMode(one, 'redis');
       expect(await one.get('k')).toBe(null);
     });
@@ -124,7 +124,7 @@ eachBackend(() => {
       const one = await make({ commandTimeoutMs: 200 });
       const { id } = await one.sessions.create({});
       await one.set('n', 1, undefined, { tags: ['t'] });
-      redis.freeze();
+      await redis.freeze();
       await one.get('n');
       const calls: Record<string, () => Promise<unknown>> = {
         'increment': () => one.increment('n'), 'onlyIf': () => one.set('k', 1, 1, { onlyIf: 'absent' }), 'publish': () => one.publish('c', 1), 'command': () => one.command('PING'),
@@ -135,7 +135,7 @@ eachBackend(() => {
       for (const [name, call] of Object.entries(calls)) {
         expect(await errorOf(call()), name).toMatchObject({ code: 'UAT_STORAGE', retryable: true });
       }
-      redis.thaw();
+      await redis.thaw();
       await inMode(one, 'redis');
       expect(await one.increment('n')).toBe(2);
       expect(await one.sessions.get(id)).not.toBe(null);
@@ -143,7 +143,7 @@ eachBackend(() => {
 
     it('a write that it does not answer rejects or is kept within commandTimeoutMs', async () => {
       const one = await make({ commandTimeoutMs: 100 });
-      redis.freeze();
+      await redis.freeze();
       const { value: error, ms } = await timed(() => errorOf(one.increment('n')));
       expect(error).toMatchObject({ code: 'UAT_STORAGE', retryable: true });
       expect(ms).toBeLessThan(1_000);
@@ -153,7 +153,7 @@ eachBackend(() => {
 
     it('does not hold close() up, and ends what was waiting', async () => {
       const one = await make({ readBudgetMs: 5_000, commandTimeoutMs: 5_000 });
-      redis.freeze();
+      await redis.freeze();
       const waiting = [errorOf(one.get('k')), errorOf(one.increment('n')), errorOf(one.sessions.get('s'))];
       await sleep(20);
       const { ms } = await timed(() => one.close());

@@ -219,9 +219,9 @@ eachBackend(() => {
         const one = await service({ url: server.url, commandTimeoutMs: 300 });
         const heard = listen(one, 'c');
         await until(async () => await one.publish('c', 'x') === 1);
-        server.freeze();
+        await server.freeze();
         await sleep(2_500);
-        server.thaw();
+        await server.thaw();
         await until(() => heard.gaps().length === 1, 10_000);
         expect(heard.gaps()[0]).toBeGreaterThanOrEqual(2_000);
       } finally {

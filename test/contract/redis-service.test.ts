@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { type CacheValue, RedisService } from '../../src/index.js';
+import { type CacheValue, RedisService, type RedisServiceOptions } from '../../src/index.js';
 import { eachBackend } from '../support/backends.js';
 import { RedisServer } from '../support/redis-server.js';
 import { errorOf, PATIENT, services, thrownBy, until } from '../support/redis-services.js';
@@ -339,6 +339,24 @@ eachBackend(backend => {
         const error = await errorOf(call(await make()));
         expect(error).toMatchObject({ code: 'UAT_INVALID_INPUT', details: { field } });
       });
+    });
+  });
+
+  describe.each<RedisServiceOptions['compression'] & object>([{}, { codec: 'lz4', minBytes: 0 }, { level: 3, minBytes: 64 }])('with compression %j', compression => {
+    const TEXT = JSON.stringify({ messages: Array.from({ length: 20 }, (_, index) => ({ role: index % 2 === 0 ? 'user' : 'assistant', content: 'Why is the sky blue?' })) });
+
+    it('gives back what was written, to services without compression, too', async () => {
+      await redis.cli('FLUSHALL');
+      const one = await service({ ...PATIENT, url: redis.url, enableCompression: true, compression });
+      const other = await service({ ...PATIENT, url: redis.url });
+      const values = { ...VALUES, 'long text': TEXT, 'long object': JSON.parse(TEXT) as CacheValue, 'long bytes': new Uint8Array(100_000).fill(7) };
+      await one.mset(values);
+      expect(await one.mget(Object.keys(values))).toEqual(Object.values(values));
+      expect(await other.mget(Object.keys(values))).toEqual(Object.values(values));
+      expect(await redis.cli('GET', 'an integer')).toBe('-17');
+      const { id } = await one.sessions.create({ TEXT });
+      expect((await other.sessions.get(id))?.data).toEqual({ TEXT });
+      expect(await other.increment('an integer')).toBe(-16);
     });
   });
 

@@ -53,11 +53,11 @@ export class RedisServer {
     return stdout.replace(/\n$/, '');
   }
 
-  freeze(): void {
+  async freeze(): Promise<void> {
     this.#process?.kill('SIGSTOP');
   }
 
-  thaw(): void {
+  async thaw(): Promise<void> {
     this.#process?.kill('SIGCONT');
   }
 

@@ -6,7 +6,7 @@ import { globToRegExp } from './glob.js';
 import { MemoryStore } from './memory-store.js';
 import { MemorySessions } from './session-memory.js';
 import { SessionRules } from './session-rules.js';
-import { decodeOwn, encode } from './values.js';
+import { decodeOwn, encode, Values } from './values.js';
 
 interface Listener {
   channels: string[];
@@ -30,7 +30,7 @@ export class EmbeddedRedisService implements RedisServiceBackend {
     this.#maxBytes = maxBytes;
     this.#now = now;
     this.#since = now();
-    this.sessions = new SessionRules(new MemorySessions(maxBytes, now));
+    this.sessions = new SessionRules(new MemorySessions(maxBytes, now), new Values());
   }
 
   async set(key: string, value: CacheValue, { ttlMs, tags, onlyIf }: WriteOptions): Promise<boolean> {

@@ -1,7 +1,7 @@
 import { UniversalAiError } from '../../errors.js';
 import type { OpenRedisService } from '../../services/redis-service-backend.js';
 import { EmbeddedRedisService } from './embedded.js';
-import { loadZstd } from './envelope/index.js';
+import { loadZstd } from './envelope/envelope.js';
 import { RedisOverIoredis } from './redis.js';
 
 /** Makes the TypeScript backend: in this process without a URL, else over ioredis. */

@@ -5,9 +5,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 
 import type { BackendSubscription } from '../../services/redis-service-backend.js';
-import { decodeValue } from './envelope/index.js';
 import { EventQueue } from './event-queue.js';
 import { fromReply, isPassing, isReplyError } from './replies.js';
+import { decode } from './values.js';
 
 /** Subscriptions over one connection of their own, which lives as long as there are any. Whoever may have missed something is told. */
 
@@ -154,7 +154,7 @@ export class RedisPubSub {
     const plain = channel.toString().slice(this.#keyPrefix.length);
     for (const subscriber of this.#subscribers) {
       if (subscriber.pattern !== pattern || !subscriber.names.includes(name)) continue;
-      const decoded = decodeValue(message);
+      const decoded = decode(message);
       // What cannot be read is a message that this consumer does not get.
       subscriber.queue.push(decoded.kind === 'value' ? { type: 'message', channel: plain, message: decoded.value } : { type: 'gap', sinceMs: 0 });
     }

@@ -3,7 +3,6 @@ import type { BackendStats, BackendSubscription, CheckedOptions, FlightTurn, Red
 import type { CacheValue, RedisServiceStatus } from '../../services/redis-service-types.js';
 import type { RedisAddress } from '../../services/redis-service-url.js';
 import { type Connections, connections } from './connections.js';
-import { decodeValue } from './envelope/index.js';
 import { AWAY, type Away, Link } from './link.js';
 import { Overlay } from './overlay.js';
 import { RedisPubSub } from './pubsub.js';
@@ -13,7 +12,7 @@ import { away, fromReply, isPassing, isReplyError, replyValue } from './replies.
 import { DELETE_IF_EQUAL, INCREMENT, TAG } from './scripts.js';
 import { RedisSessions } from './session-redis.js';
 import { SessionRules } from './session-rules.js';
-import { bytesBeforeCompression, encode } from './values.js';
+import { bufferOf, bytesBeforeCompression, encode, Values } from './values.js';
 
 /** Keys that Redis forgets in one command after an outage. */
 const FORGET_BATCH = 512;
@@ -25,6 +24,7 @@ export class RedisOverIoredis implements RedisServiceBackend {
   readonly #connections: Connections;
   readonly #link: Link;
   readonly #overlay: Overlay;
+  readonly #values: Values;
   readonly #flights: RedisFlights;
   readonly #pubsub: RedisPubSub;
   /** Ends the commands that have a connection of their own. */
@@ -35,11 +35,12 @@ export class RedisOverIoredis implements RedisServiceBackend {
   private constructor(options: CheckedOptions, made: Connections, onMode: (status: RedisServiceStatus) => void) {
     this.#options = options;
     this.#connections = made;
+    this.#values = new Values(options.compression, options.dictionary);
     this.#overlay = new Overlay(options.fallback.maxBytes);
     this.#link = new Link(made, options, () => this.#forget(), () => onMode(this.status()));
     this.#flights = new RedisFlights(this.#link, options.keyPrefix, key => this.#look(key));
     this.#pubsub = new RedisPubSub(() => made.another(), options.keyPrefix, options.commandTimeoutMs);
-    this.sessions = new SessionRules(new RedisSessions(this.#link, options.keyPrefix));
+    this.sessions = new SessionRules(new RedisSessions(this.#link, options.keyPrefix), this.#values);
   }
 
   static async open(address: RedisAddress, options: CheckedOptions, onMode: (status: RedisServiceStatus) => void): Promise<RedisOverIoredis> {
@@ -134,13 +135,13 @@ export class RedisOverIoredis implements RedisServiceBackend {
   }
 
   async command(name: string, args: (string | Uint8Array)[], blocking: boolean): Promise<unknown> {
-    const sent = args.map(arg => typeof arg === 'string' ? arg : Buffer.from(arg));
+    const sent = args.map(arg => typeof arg === 'string' ? arg : bufferOf(arg));
     if (blocking) return replyValue(await this.#commandAlone(name, sent));
     return replyValue(this.#answered(await this.#link.ask(() => this.#connections.send(this.#link.client, name, sent))));
   }
 
   async publish(channel: string, message: CacheValue): Promise<number> {
-    const encoded = Buffer.from(encode(message, 'message'));
+    const encoded = bufferOf(encode(message, 'message'));
     return this.#answered(await this.#link.ask(() => this.#link.send('publish', this.#key(channel), encoded))) as number;
   }
 
@@ -175,14 +176,14 @@ export class RedisOverIoredis implements RedisServiceBackend {
 
   /** What the bytes mean, `undefined` for a miss; counts it. */
   async #value(key: string, stored: Uint8Array | null): Promise<CacheValue | undefined> {
-    const decoded = stored === null ? undefined : decodeValue(stored);
+    const decoded = stored === null ? undefined : this.#values.decode(stored);
     if (decoded?.kind === 'value') {
       this.#stats.hits += 1;
       return decoded.value;
     }
     this.#stats.misses += 1;
     // Deleted only if nobody has written another value meanwhile.
-    if (decoded?.kind === 'corrupt' && stored !== null) await this.#link.ask(() => this.#link.eval(DELETE_IF_EQUAL, this.#key(key), Buffer.from(stored)));
+    if (decoded?.kind === 'corrupt' && stored !== null) await this.#link.ask(() => this.#link.eval(DELETE_IF_EQUAL, this.#key(key), bufferOf(stored)));
     return undefined;
   }
 
@@ -197,7 +198,7 @@ export class RedisOverIoredis implements RedisServiceBackend {
 
   /** The tags are put before the value, for a crash in between, and again behind it, for an invalidation in between. */
   async #write(key: string, stored: Uint8Array, ttlMs: number | undefined, tags: string[], onlyIf: WriteOptions['onlyIf']): Promise<boolean> {
-    const args = [this.#key(key), Buffer.from(stored), ...(ttlMs === undefined ? [] : ['PX', ttlMs]), ...(onlyIf === undefined ? [] : [onlyIf === 'absent' ? 'NX' : 'XX'])];
+    const args = [this.#key(key), bufferOf(stored), ...(ttlMs === undefined ? [] : ['PX', ttlMs]), ...(onlyIf === undefined ? [] : [onlyIf === 'absent' ? 'NX' : 'XX'])];
     const tag = (): Promise<unknown>[] => tags.map(one => this.#link.eval(TAG, `${this.#options.keyPrefix}~uat:tag:${one}`, key, ttlMs ?? ''));
     const away = (): true => {
       if (onlyIf !== undefined) throw this.#away();
@@ -263,7 +264,7 @@ export class RedisOverIoredis implements RedisServiceBackend {
   }
 
   #encode(value: CacheValue): Uint8Array {
-    return encode(value, 'value', this.#options.compression);
+    return this.#values.encode(value, 'value');
   }
 
   #count(stored: Uint8Array): void {

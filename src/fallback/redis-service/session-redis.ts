@@ -3,6 +3,7 @@ import { away } from './replies.js';
 import type { Script } from './scripts.js';
 import { DESTROY_SESSION, LIST_SESSION, READ_SESSION, TOUCH_SESSION, WRITE_SESSION } from './session-scripts.js';
 import { type NewRow, type Refusal, type SessionRow, type SessionTable, TOMBSTONE_MS } from './session-table.js';
+import { bufferOf } from './values.js';
 
 /** Sessions in Redis: each step is one script of one key. Rejects with `UAT_STORAGE` while Redis is away. */
 export class RedisSessions implements SessionTable {
@@ -16,11 +17,11 @@ export class RedisSessions implements SessionTable {
 
   async write(hash: string, mode: 'new' | 'upsert', row: NewRow): Promise<SessionRow | Refusal> {
     const { data, userId, ttlMs, rolling, absoluteTtlMs, endsAt, createdAt } = row;
-    return written(await this.#run(WRITE_SESSION, this.#session(hash), mode, '', Buffer.from(data), userId ?? '', ttlMs, rolling ? '1' : '0', absoluteTtlMs ?? '', endsAt, createdAt ?? ''));
+    return written(await this.#run(WRITE_SESSION, this.#session(hash), mode, '', bufferOf(data), userId ?? '', ttlMs, rolling ? '1' : '0', absoluteTtlMs ?? '', endsAt, createdAt ?? ''));
   }
 
   async update(hash: string, data: Uint8Array): Promise<SessionRow | Refusal> {
-    const result = written(await this.#run(WRITE_SESSION, this.#session(hash), 'present', '', Buffer.from(data)));
+    const result = written(await this.#run(WRITE_SESSION, this.#session(hash), 'present', '', bufferOf(data)));
     return result === 'destroyed' ? 'gone' : result;
   }
 

@@ -3,9 +3,8 @@ import { createHash, randomBytes } from 'node:crypto';
 import { UniversalAiError } from '../../errors.js';
 import type { CheckedSessionOptions, SessionBackend } from '../../services/redis-service-backend.js';
 import type { ListedSession, Session } from '../../services/redis-service-types.js';
-import { decodeValue } from './envelope/index.js';
 import type { NewRow, Refusal, SessionRow, SessionTable } from './session-table.js';
-import { encode } from './values.js';
+import type { Values } from './values.js';
 
 /** 256 bits, so that nobody guesses one. */
 const ID_BYTES = 32;
@@ -19,31 +18,33 @@ const HANDLE = /^s:([0-9a-f]{64})$/;
  */
 export class SessionRules implements SessionBackend {
   readonly #table: SessionTable;
+  readonly #values: Values;
 
-  constructor(table: SessionTable) {
+  constructor(table: SessionTable, values: Values) {
     this.#table = table;
+    this.#values = values;
   }
 
   async create(data: Record<string, unknown>, options: CheckedSessionOptions): Promise<Session> {
     const id = newId();
-    return session(id, await this.#write(id, 'new', newRow(data, options)));
+    return this.#session(id, await this.#write(id, 'new', this.#newRow(data, options)));
   }
 
   async put(id: string, data: Record<string, unknown>, options: CheckedSessionOptions): Promise<Session> {
-    return session(id, await this.#write(id, 'upsert', newRow(data, options)));
+    return this.#session(id, await this.#write(id, 'upsert', this.#newRow(data, options)));
   }
 
   async get(id: string): Promise<Session | null> {
     const row = await this.#table.read(hashOf(id), true);
     if (row === undefined) return null;
     await this.#keepListed(id, row);
-    return session(id, row);
+    return this.#session(id, row);
   }
 
   async update(id: string, data: Record<string, unknown>): Promise<Session> {
-    const row = written(await this.#table.update(hashOf(id), encode(data, 'data')));
+    const row = written(await this.#table.update(hashOf(id), this.#values.encode(data, 'data')));
     await this.#keepListed(id, row);
-    return session(id, row);
+    return this.#session(id, row);
   }
 
   async touch(id: string, ttlMs: number | undefined): Promise<boolean> {
@@ -59,7 +60,7 @@ export class SessionRules implements SessionBackend {
     const next = newId();
     const { data, userId, ttlMs, rolling, endsAt, createdAt } = old;
     const row = await this.#write(next, 'new', { data, userId, ttlMs, rolling, absoluteTtlMs: undefined, endsAt, createdAt });
-    if (await this.destroy(id)) return session(next, row);
+    if (await this.destroy(id)) return this.#session(next, row);
     // Somebody else ended it meanwhile: what was ended does not live on under a new id.
     await this.destroy(next);
     throw notFound();
@@ -80,7 +81,7 @@ export class SessionRules implements SessionBackend {
     return hashes.flatMap((hash, at) => {
       const row = rows[at];
       if (row === undefined) return [];
-      const { id: _, ...listed } = session('', row);
+      const { id: _, ...listed } = this.#session('', row);
       return [{ ...listed, handle: `s:${hash}` }];
     });
   }
@@ -107,10 +108,21 @@ export class SessionRules implements SessionBackend {
   async #keepListed(id: string, { rolling, userId, ttlMs }: SessionRow): Promise<void> {
     if (rolling && userId !== undefined) await this.#table.indexAdd(userId, hashOf(id), ttlMs + INDEX_SLACK_MS);
   }
-}
 
-function newRow(data: Record<string, unknown>, { userId, ttlMs, rolling, absoluteTtlMs }: CheckedSessionOptions): NewRow {
-  return { data: encode(data, 'data'), userId, ttlMs, rolling, absoluteTtlMs, endsAt: 0, createdAt: undefined };
+  #newRow(data: Record<string, unknown>, { userId, ttlMs, rolling, absoluteTtlMs }: CheckedSessionOptions): NewRow {
+    return { data: this.#values.encode(data, 'data'), userId, ttlMs, rolling, absoluteTtlMs, endsAt: 0, createdAt: undefined };
+  }
+
+  #session(id: string, { data, userId, createdAt, expiresAt }: SessionRow): Session {
+    return { id, ...(userId === undefined ? {} : { userId }), data: this.#readData(data), createdAt, expiresAt };
+  }
+
+  /** The data is JSON, also where another program wrote it as plain text. */
+  #readData(stored: Uint8Array): Record<string, unknown> {
+    const decoded = this.#values.decode(stored);
+    if (decoded.kind === 'value' && typeof decoded.value === 'object' && decoded.value !== null) return decoded.value as Record<string, unknown>;
+    throw new UniversalAiError('UAT_CORRUPT_VALUE', 'the session holds no data that this version can read; destroy() it');
+  }
 }
 
 function newId(): string {
@@ -119,17 +131,6 @@ function newId(): string {
 
 function hashOf(id: string): string {
   return createHash('sha256').update(id).digest('hex');
-}
-
-function session(id: string, { data, userId, createdAt, expiresAt }: SessionRow): Session {
-  return { id, ...(userId === undefined ? {} : { userId }), data: readData(data), createdAt, expiresAt };
-}
-
-/** The data is JSON, also where another program wrote it as plain text. */
-function readData(stored: Uint8Array): Record<string, unknown> {
-  const decoded = decodeValue(stored);
-  if (decoded.kind === 'value' && typeof decoded.value === 'object' && decoded.value !== null) return decoded.value as Record<string, unknown>;
-  throw new UniversalAiError('UAT_CORRUPT_VALUE', 'the session holds no data that this version can read; destroy() it');
 }
 
 function written(result: SessionRow | Refusal): SessionRow {

@@ -1,25 +1,67 @@
-import { UniversalAiError } from '../../errors.js';
+import { invalidInput, UniversalAiError } from '../../errors.js';
 import type { CacheValue, CompressionOptions } from '../../services/redis-service-types.js';
-import { decodeValue, encodeValue } from './envelope/index.js';
+import { type Compression, type Decoded, decodeValue, dictionary, type Dictionary, encodeValue } from './envelope/envelope.js';
 
 /** How values cross the border of a store: as the bytes of docs/redis-format.md, also where the store is this process. */
+export class Values {
+  readonly #compression: Compression | undefined;
+  readonly #dictionaries: Dictionary[];
 
-/** A value to be written: `field` names it where JSON cannot hold it. */
-export function encode(value: CacheValue, field: string, compression?: CompressionOptions): Uint8Array {
+  /**
+   * @param compression `undefined`: what is written is not compressed.
+   * @param own A dictionary that the caller brings; what was written with it is read also without `compression`.
+   */
+  constructor(compression?: CompressionOptions, own?: Uint8Array) {
+    this.#dictionaries = own === undefined ? [] : [dictionary(own)];
+    if (compression === undefined) return;
+    const { dictionary: _, ...options } = compression;
+    this.#compression = { ...options, ...(this.#dictionaries[0] === undefined ? {} : { dictionary: this.#dictionaries[0] }) };
+  }
+
+  /** @param field Names the value where it cannot be stored. */
+  encode(value: CacheValue, field: string): Uint8Array {
+    return encode(value, field, this.#compression);
+  }
+
+  decode(stored: Uint8Array): Read {
+    return ownBytes(decodeValue(stored, this.#dictionaries));
+  }
+}
+
+export type Read = { kind: 'value'; value: CacheValue } | { kind: 'unknown' } | { kind: 'corrupt' };
+
+/** A value without compression: messages, sessions, what stays in this process. */
+export function encode(value: CacheValue, field: string, compression?: Compression): Uint8Array {
   try {
     return encodeValue(value, compression);
-  } catch (cause) {
-    if (cause instanceof UniversalAiError) throw cause;
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new UniversalAiError('UAT_INVALID_INPUT', `${field}: expected a value that can be stored as JSON and is not too large: ${why}`, { details: { field, expected: 'a value that can be stored' }, cause });
+  } catch (error) {
+    // The envelope calls whatever it gets a value.
+    if (field === 'value' || !(error instanceof UniversalAiError) || error.details['field'] !== 'value') throw error;
+    throw Object.assign(invalidInput(field, String(error.details['expected']), value), { cause: error.cause });
   }
+}
+
+export function decode(stored: Uint8Array): Read {
+  return ownBytes(decodeValue(stored));
 }
 
 /** A value that this process wrote itself, so that it cannot be unreadable. */
 export function decodeOwn(stored: Uint8Array): CacheValue {
-  const decoded = decodeValue(stored);
+  const decoded = decode(stored);
   if (decoded.kind !== 'value') throw new UniversalAiError('UAT_INTERNAL', 'a value in memory could not be read; please report this');
   return decoded.value;
+}
+
+/** The same bytes as ioredis wants them, without a copy. */
+export function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
+/** Bytes come as a view of what is stored, or of what the network brought: each reader gets his own. */
+function ownBytes(decoded: Decoded): Read {
+  if (decoded.kind !== 'value') return decoded;
+  const value = decoded.value as CacheValue;
+  return { kind: 'value', value: value instanceof Uint8Array ? Uint8Array.from(value) : value };
 }
 
 /** What a value would take without compression, for `stats()`: read from its envelope. */

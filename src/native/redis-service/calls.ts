@@ -1,3 +1,4 @@
+import { describeValue, UniversalAiError } from '../../errors.js';
 import type { CacheValue } from '../../services/redis-service-types.js';
 import { Outcome, type Waiting } from './batches.js';
 import type { Near, Reading } from './near.js';
@@ -19,15 +20,23 @@ export class Read implements Waiting {
   }
 
   done(outcome: number, value: unknown, ttlMs: number, keepable: boolean): void {
+    let found: CacheValue | null = null;
+    let error: Error | undefined;
+    if (outcome === Outcome.text || outcome === Outcome.number || outcome === Outcome.bytes) found = value as CacheValue;
+    else if (outcome === Outcome.json) {
+      try {
+        found = JSON.parse(value as string) as CacheValue;
+      } catch (cause) {
+        // Another program's: an envelope with a right checksum around what is no JSON.
+        error = new UniversalAiError('UAT_CORRUPT_VALUE', `the value of ${describeValue(this.#key)} says that it is JSON, and is none; delete it`, { details: { key: this.#key }, cause });
+      }
+    }
     if (this.#reading !== undefined) {
-      if (keepable) this.#near?.keep(this.#key, this.#reading, outcome, value, ttlMs);
+      if (keepable && error === undefined) this.#near?.keep(this.#key, this.#reading, outcome, value, ttlMs);
       this.#near?.ended(this.#key, this.#reading);
     }
-    switch (outcome) {
-      case Outcome.text: case Outcome.number: case Outcome.bytes: return this.#resolve(value as CacheValue);
-      case Outcome.json: return this.#parsed(value as string);
-      default: return this.#resolve(null);
-    }
+    if (error === undefined) this.#resolve(found);
+    else this.#reject(error);
   }
 
   overdue(): void {
@@ -37,17 +46,6 @@ export class Read implements Waiting {
   fail(error: Error): void {
     if (this.#reading !== undefined) this.#near?.ended(this.#key, this.#reading);
     this.#reject(error);
-  }
-
-  #parsed(text: string): void {
-    let value: CacheValue;
-    try {
-      value = JSON.parse(text) as CacheValue;
-    } catch (error) {
-      // Only another program could have put it there: an envelope with a right checksum around something else.
-      return this.#reject(error as Error);
-    }
-    this.#resolve(value);
   }
 }
 
