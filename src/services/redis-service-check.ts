@@ -71,7 +71,7 @@ export function checkName(name: unknown, field: string): string {
   if (typeof name !== 'string' || name === '') throw invalidInput(field, 'a non-empty string', name);
   // One UTF-16 unit is at most three bytes, so that most names need no counting.
   if (name.length * 3 > LONGEST_KEY_BYTES && Buffer.byteLength(name) > LONGEST_KEY_BYTES) throw invalidInput(field, `at most ${LONGEST_KEY_BYTES} bytes`, name);
-  if (/\p{Surrogate}/u.test(name)) throw invalidInput(field, 'well-formed text, as UTF-8 knows no lone surrogates', name);
+  if (!name.isWellFormed()) throw invalidInput(field, 'well-formed text, as UTF-8 knows no lone surrogates', name);
   return name;
 }
 

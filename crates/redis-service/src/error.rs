@@ -136,9 +136,8 @@ impl From<crate::resp::ServerError> for RedisServiceError {
         match error.code() {
             "WRONGPASS" | "NOAUTH" | "NOPERM" => Self::Unauthorized { message: error.text },
             "WRONGTYPE" => Self::Conflict { key: "key".to_owned(), message: error.text },
-            "OOM" | "LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "READONLY" | "TRYAGAIN" | "BUSY" | "MISCONF" | "NOREPLICAS" => {
-                Self::Storage { message: error.text }
-            }
+            "OOM" | "LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "READONLY" | "TRYAGAIN" | "BUSY"
+            | "MISCONF" | "NOREPLICAS" => Self::Storage { message: error.text },
             _ => Self::Upstream { reply: error.text },
         }
     }

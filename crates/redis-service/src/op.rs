@@ -256,12 +256,17 @@ impl Op {
         let name = |key: &Bytes| String::from_utf8_lossy(key).into_owned();
         match (self, code) {
             (Self::Increment { key, .. }, _) if text.contains("not an integer") || code == "WRONGTYPE" => {
-                RedisServiceError::Conflict { key: name(key), message: format!("expected an integer to add to; Redis said: {error}") }
+                RedisServiceError::Conflict {
+                    key: name(key),
+                    message: format!("expected an integer to add to; Redis said: {error}"),
+                }
             }
-            (Self::Increment { key, .. }, _) if code == "UNSAFE" || text.contains("overflow") => RedisServiceError::Conflict {
-                key: name(key),
-                message: "the sum would be no safe integer; nothing was changed".to_owned(),
-            },
+            (Self::Increment { key, .. }, _) if code == "UNSAFE" || text.contains("overflow") => {
+                RedisServiceError::Conflict {
+                    key: name(key),
+                    message: "the sum would be no safe integer; nothing was changed".to_owned(),
+                }
+            }
             (_, "WRONGTYPE") => RedisServiceError::Conflict {
                 key: self.key().map(name).unwrap_or_default(),
                 message: format!("expected a value of the cache; Redis said: {error}"),

@@ -334,10 +334,13 @@ fn unix(rest: &str) -> Result<Address, RedisServiceError> {
             "user" => user = Some(value.into_owned()),
             "pass" => password = Some(value.into_owned()),
             "db" => database = value.parse().map_err(|_| wrong("expected db to be a number"))?,
-            other => return Err(wrong(format!("expected no parameter but db, user and pass, got {other:?}"))),
+            other => {
+                return Err(wrong(format!("expected no parameter but db, user and pass, got {other:?}")));
+            }
         }
     }
-    let login = (user.is_some() || password.is_some()).then(|| Login { user, password: password.unwrap_or_default() });
+    let login = (user.is_some() || password.is_some())
+        .then(|| Login { user, password: password.unwrap_or_default() });
     Ok(Address { topology: Topology::Single(Place::Unix(PathBuf::from(path))), tls: None, login, database })
 }
 

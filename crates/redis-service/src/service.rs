@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::embedded::Embedded;
-use crate::envelope::{Decoder, Encoder};
+use crate::envelope::{Decoder, Dictionary, Encoder};
 use crate::error::RedisServiceError;
 use crate::op::{Op, Origin, Reply};
 use crate::options::Options;
@@ -43,7 +43,8 @@ impl RedisService {
         watcher: Option<Arc<dyn Watcher>>,
     ) -> Result<Self, RedisServiceError> {
         let compression = options.enable_compression.then(|| options.compression()).transpose()?;
-        let dictionary = compression.as_ref().and_then(|compression| compression.dictionary.clone());
+        // What was written with the caller's dictionary is read also where compression is off.
+        let dictionary = options.dictionary.as_deref().map(Dictionary::new).transpose()?;
         let decoder = Decoder::new(dictionary);
         let values = Values::new(Encoder::new(compression)?, decoder.clone());
         let tier = match options.address()? {
@@ -119,8 +120,8 @@ impl RedisService {
         }
     }
 
-    /// Calls `listener` whenever the mode changes, on whatever thread finds out. Must not block.
-    pub fn on_mode(&self, listener: impl Fn(Mode) + Send + Sync + 'static) {
+    /// Calls `listener` with each mode that begins, on whatever thread finds out. Must not block.
+    pub fn on_mode(&self, listener: impl Fn(Status) + Send + Sync + 'static) {
         if let Tier::Redis(tier) = &self.tier {
             tier.board.listen(Arc::new(listener));
         }

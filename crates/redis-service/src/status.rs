@@ -40,7 +40,7 @@ pub struct Status {
     pub last_error: Option<String>,
 }
 
-type Listener = Arc<dyn Fn(Mode) + Send + Sync>;
+type Listener = Arc<dyn Fn(Status) + Send + Sync>;
 
 /// The mode, with its history of one.
 pub(crate) struct Board {
@@ -77,9 +77,9 @@ impl Board {
     }
 
     /// Notes whether Redis answers; one line of the log and one event for each change.
-    pub(crate) fn note(&self, is_live: bool) {
+    pub(crate) fn note(&self, is_live: bool, pending_replays: usize) {
         let mode = if is_live { Mode::Redis } else { Mode::Fallback };
-        let (listeners, reason) = {
+        let (listeners, status) = {
             let mut inner = self.inner.lock();
             if inner.mode == mode {
                 return;
@@ -87,16 +87,19 @@ impl Board {
             inner.mode = mode;
             inner.since_ms = now_ms();
             self.changed.notify_all();
-            (inner.listeners.clone(), inner.last_error.clone().unwrap_or_default())
+            (inner.listeners.clone(), inner.status(pending_replays))
         };
         match mode {
             Mode::Fallback => {
-                tracing::warn!(reason, "Redis is away: reads of the cache are misses, writes are kept here")
+                tracing::warn!(
+                    reason = status.last_error,
+                    "Redis is away: reads of the cache are misses, writes are kept here"
+                )
             }
             _ => tracing::info!("Redis answers"),
         }
         for listener in listeners {
-            listener(mode);
+            listener(status.clone());
         }
     }
 
@@ -115,12 +118,17 @@ impl Board {
     }
 
     pub(crate) fn status(&self, pending_replays: usize) -> Status {
-        let inner = self.inner.lock();
+        self.inner.lock().status(pending_replays)
+    }
+}
+
+impl Inner {
+    fn status(&self, pending_replays: usize) -> Status {
         Status {
-            mode: inner.mode,
-            since_ms: inner.since_ms,
+            mode: self.mode,
+            since_ms: self.since_ms,
             pending_replays,
-            last_error: inner.last_error.clone(),
+            last_error: self.last_error.clone(),
         }
     }
 }

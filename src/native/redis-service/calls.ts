@@ -1,4 +1,3 @@
-import { describeValue, UniversalAiError } from '../../errors.js';
 import type { CacheValue } from '../../services/redis-service-types.js';
 import { Outcome, type Waiting } from './batches.js';
 import type { Near, Reading } from './near.js';
@@ -21,22 +20,13 @@ export class Read implements Waiting {
 
   done(outcome: number, value: unknown, ttlMs: number, keepable: boolean): void {
     let found: CacheValue | null = null;
-    let error: Error | undefined;
     if (outcome === Outcome.text || outcome === Outcome.number || outcome === Outcome.bytes) found = value as CacheValue;
-    else if (outcome === Outcome.json) {
-      try {
-        found = JSON.parse(value as string) as CacheValue;
-      } catch (cause) {
-        // Another program's: an envelope with a right checksum around what is no JSON.
-        error = new UniversalAiError('UAT_CORRUPT_VALUE', `the value of ${describeValue(this.#key)} says that it is JSON, and is none; delete it`, { details: { key: this.#key }, cause });
-      }
-    }
+    else if (outcome === Outcome.json) found = parsed(value as string);
     if (this.#reading !== undefined) {
-      if (keepable && error === undefined) this.#near?.keep(this.#key, this.#reading, outcome, value, ttlMs);
+      if (keepable && (found !== null || value === 'null')) this.#near?.keep(this.#key, this.#reading, outcome, value, ttlMs);
       this.#near?.ended(this.#key, this.#reading);
     }
-    if (error === undefined) this.#resolve(found);
-    else this.#reject(error);
+    this.#resolve(found);
   }
 
   overdue(): void {
@@ -76,3 +66,13 @@ export class Call<T> implements Waiting {
 
 export const isYes = (outcome: number): boolean => outcome === Outcome.yes;
 export const numberOrNull = (outcome: number, value: unknown): number | null => outcome === Outcome.number ? value as number : null;
+
+/** JSON that is none is a miss, as every value that cannot be read: only another program could have put it there. */
+function parsed(text: string): CacheValue | null {
+  try {
+    return JSON.parse(text) as CacheValue;
+  } catch (error) {
+    if (error instanceof SyntaxError) return null;
+    throw error;
+  }
+}

@@ -91,9 +91,10 @@ impl NodeInbox {
 
     fn read(&self, op: &Op, outcome: Outcome) -> Came {
         let (ttl, keepable) = match &outcome {
-            Ok(Reply::Stored { ttl, origin, .. }) => {
-                (ttl.map_or(-1.0, |ttl| ttl.as_secs_f64() * 1e3), matches!(origin, Origin::Redis | Origin::Embedded))
-            }
+            Ok(Reply::Stored { ttl, origin, .. }) => (
+                ttl.map_or(-1.0, |ttl| ttl.as_secs_f64() * 1e3),
+                matches!(origin, Origin::Redis | Origin::Embedded),
+            ),
             Ok(Reply::Was(was)) => return Came::Was(*was),
             Ok(Reply::Number(number)) => return Came::Number(*number as f64),
             Ok(Reply::Ttl(None)) => return Came::Nothing,

@@ -2,16 +2,19 @@
 
 mod batch;
 mod inbox;
+mod status;
 
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use napi::Env;
 use napi::bindgen_prelude::{Array, Float64Array, Function, PromiseRaw, Uint8Array, Uint32Array};
+use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
+use napi::{Env, Status};
 use napi_derive::napi;
 use redis_service::{CodecName, Done, Inbox, Options, RedisService as Core, Watcher};
 
 use self::inbox::{Came, NodeInbox};
+use self::status::{RedisStats, RedisStatus};
 use crate::error::Crossing;
 
 /// What JavaScript passes; the wrapper has filled in the defaults.
@@ -52,23 +55,30 @@ pub struct RedisOptions {
 pub struct RedisService {
     core: Arc<OnceLock<Core>>,
     inbox: Arc<NodeInbox>,
+    on_mode: Arc<ModeListener>,
 }
+
+/// Tells JavaScript of a mode; does not keep the process alive.
+type ModeListener = ThreadsafeFunction<RedisStatus, (), RedisStatus, Status, false, true>;
 
 #[napi]
 impl RedisService {
-    /// `wake` is called, from the event loop, when outcomes have come: then call `drain`.
+    /// `wake` is called, from the event loop, when outcomes have come: then call `drain`; `on_mode` with each mode that begins after
+    /// `open`.
     #[napi(constructor, catch_unwind)]
-    pub fn new(wake: Function<'_, (), ()>) -> napi::Result<Self> {
+    pub fn new(wake: Function<'_, (), ()>, on_mode: Function<'_, RedisStatus, ()>) -> napi::Result<Self> {
         let wake = wake.build_threadsafe_function::<()>().weak::<true>().build()?;
         let core = Arc::default();
         let inbox = Arc::new(NodeInbox::new(wake, Arc::downgrade(&core)));
-        Ok(Self { core, inbox })
+        let on_mode = Arc::new(on_mode.build_threadsafe_function::<RedisStatus>().weak::<true>().build()?);
+        Ok(Self { core, inbox, on_mode })
     }
 
     /// Connects.
     #[napi(catch_unwind)]
     pub fn open<'env>(&self, env: &'env Env, options: RedisOptions) -> napi::Result<PromiseRaw<'env, ()>> {
-        let (core, inbox) = (Arc::clone(&self.core), Arc::clone(&self.inbox));
+        let (core, inbox, on_mode) =
+            (Arc::clone(&self.core), Arc::clone(&self.inbox), Arc::clone(&self.on_mode));
         let defaults = Options::default();
         let options = Options {
             url: options.url,
@@ -89,7 +99,11 @@ impl RedisService {
             ..defaults
         };
         env.spawn_future(async move {
-            let opened = Core::connect(options, Some(inbox as Arc<dyn Watcher>)).await.map_err(Crossing::from)?;
+            let opened =
+                Core::connect(options, Some(inbox as Arc<dyn Watcher>)).await.map_err(Crossing::from)?;
+            opened.on_mode(move |status| {
+                on_mode.call(status.into(), ThreadsafeFunctionCallMode::NonBlocking);
+            });
             core.set(opened).map_err(|_| Crossing::internal("a redis-service was opened twice"))?;
             Ok(())
         })
@@ -97,7 +111,13 @@ impl RedisService {
 
     /// Starts the operations of a tick; whether some have been answered already.
     #[napi(catch_unwind)]
-    pub fn submit(&self, numbers: &[f64], count: u32, keys: String, payloads: Array<'_>) -> napi::Result<bool> {
+    pub fn submit(
+        &self,
+        numbers: &[f64],
+        count: u32,
+        keys: String,
+        payloads: Array<'_>,
+    ) -> napi::Result<bool> {
         let core = self.core()?;
         let numbers = numbers.get(..count as usize * batch::FIELDS).unwrap_or(numbers);
         let operations = batch::read_operations(core, numbers, keys, &payloads)?;
@@ -137,12 +157,27 @@ impl RedisService {
     pub fn changes(&self) -> Uint32Array {
         let version = self.inbox.version();
         let pointer = version.as_ptr();
-        #[expect(unsafe_code, reason = "JavaScript reads a number that another thread writes, without a call for each read")]
+        #[expect(
+            unsafe_code,
+            reason = "JavaScript reads a number that another thread writes, without a call for each read"
+        )]
         // SAFETY: the pointer is valid for one u32 as long as `version` lives, which the finalizer owns; JavaScript only
         // reads, and every write is atomic.
         unsafe {
             Uint32Array::with_external_data(pointer, 1, move |_, _| drop(version))
         }
+    }
+
+    /// Where the service stands.
+    #[napi(catch_unwind)]
+    pub fn status(&self) -> napi::Result<RedisStatus> {
+        Ok(self.core()?.status().into())
+    }
+
+    /// Counters since the start, without what JavaScript answered itself.
+    #[napi(catch_unwind)]
+    pub fn stats(&self) -> napi::Result<RedisStats> {
+        Ok(self.core()?.stats().into())
     }
 
     /// Ends connections.
@@ -158,7 +193,9 @@ impl RedisService {
     }
 
     fn core(&self) -> napi::Result<&Core> {
-        self.core.get().ok_or_else(|| Crossing::internal("a redis-service was used before it was open").into())
+        self.core
+            .get()
+            .ok_or_else(|| Crossing::internal("a redis-service was used before it was open").into())
     }
 }
 

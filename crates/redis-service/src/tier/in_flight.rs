@@ -134,8 +134,13 @@ impl Exchange for InFlight {
             (Kind::Strict, Overdue::Silent) => {
                 let (done, op) = (self.done.take()?, self.op.clone());
                 let operation = op.name().to_owned();
-                let reason = format!("no answer within {} ms; whether the command was carried out is not known", after.as_millis());
-                Some(Box::new(move || done.answer(&op, Err(RedisServiceError::Unavailable { operation, reason }))))
+                let reason = format!(
+                    "no answer within {} ms; whether the command was carried out is not known",
+                    after.as_millis()
+                );
+                Some(Box::new(move || {
+                    done.answer(&op, Err(RedisServiceError::Unavailable { operation, reason }))
+                }))
             }
             (Kind::Write | Kind::Strict, Overdue::Slow) => {
                 let (done, op) = (self.done.take()?, self.op.clone());

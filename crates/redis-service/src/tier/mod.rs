@@ -388,7 +388,8 @@ impl RedisTier {
     pub(crate) fn note_mode(&self) {
         let map = self.map.load();
         let all_live = !map.nodes.is_empty() && map.nodes.iter().all(|node| node.link.phase() == Phase::Live);
-        self.board.note(all_live);
+        let pending = self.aside.lock().len();
+        self.board.note(all_live, pending);
     }
 }
 

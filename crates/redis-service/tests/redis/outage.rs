@@ -16,7 +16,7 @@ async fn a_frozen_redis_is_an_outage_and_not_a_wait() {
     let (server, modes) = (server(), Arc::new(Mutex::new(Vec::new())));
     let service = service(server.url()).await;
     let heard = Arc::clone(&modes);
-    service.on_mode(move |mode| heard.lock().push(mode));
+    service.on_mode(move |status| heard.lock().push(status.mode));
     set(&service, "before", "old").await;
     server.freeze().unwrap();
     // The signal takes a moment; no call takes long, before and after.

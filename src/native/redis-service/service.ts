@@ -1,0 +1,156 @@
+import type { BackendStats, BackendSubscription, CheckedOptions, FlightTurn, OpenRedisService, RedisServiceBackend, SessionBackend, WriteOptions } from '../../services/redis-service-backend.js';
+import type { CacheValue, RedisServiceStatus } from '../../services/redis-service-types.js';
+import { jsonOf } from '../../services/redis-service-value.js';
+import type { RedisOptions, RedisService, RedisStatus } from '../binding.js';
+import { fromNative } from '../errors.js';
+import type { NativeBinding } from '../loader.js';
+import { Batches, Operation, Payload } from './batches.js';
+import { Call, isYes, numberOrNull, Read } from './calls.js';
+import { Near } from './near.js';
+
+/** Enough for some 50,000 values of 1 KB; a service that wants more says so. */
+const NEAR_MAX_BYTES = 64 * 1024 * 1024;
+
+/** Makes the native backend. */
+export function openNativeRedisService(binding: NativeBinding): OpenRedisService {
+  return async (options, onMode) => await NativeRedisService.open(binding, options, onMode);
+}
+
+/** The service of the Rust core: converts, calls, converts back. What is hot stays here, in the near tier. */
+class NativeRedisService implements RedisServiceBackend {
+  readonly #native: RedisService;
+  readonly #batches: Batches;
+  readonly #near: Near | undefined;
+
+  private constructor(native: RedisService, options: CheckedOptions) {
+    this.#native = native;
+    const near = options.nearCache ?? { maxBytes: undefined, share: false };
+    this.#near = near === false ? undefined : new Near(native, { maxBytes: near.maxBytes ?? NEAR_MAX_BYTES, share: near.share });
+    this.#batches = new Batches(native, () => this.#near?.catchUp());
+  }
+
+  static async open(binding: NativeBinding, options: CheckedOptions, onMode: (status: RedisServiceStatus) => void): Promise<NativeRedisService> {
+    let service: NativeRedisService | undefined;
+    let mode: string | undefined;
+    const announce = (status: RedisServiceStatus): void => {
+      if (status.mode !== mode) onMode(status);
+      mode = status.mode;
+    };
+    const native = new binding.RedisService(() => service?.#batches.drain(), status => announce(statusOf(status)));
+    try {
+      await native.open(nativeOptions(options));
+    } catch (error) {
+      throw fromNative(error);
+    }
+    service = new NativeRedisService(native, options);
+    announce(service.status());
+    return service;
+  }
+
+  get(key: string): Promise<CacheValue | null> {
+    const near = this.#near;
+    if (near === undefined) return new Promise((resolve, reject) => this.#batches.push(Operation.get, key, 0, new Read(key, undefined, resolve, reject)));
+    const hit = near.get(key);
+    if (hit !== undefined) return Promise.resolve(hit);
+    return new Promise((resolve, reject) => this.#batches.push(Operation.getTimed, key, 0, new Read(key, near, resolve, reject)));
+  }
+
+  async getMany(keys: string[]): Promise<(CacheValue | null)[]> {
+    return await Promise.all(keys.map(key => this.get(key)));
+  }
+
+  set(key: string, value: CacheValue, { ttlMs, tags, onlyIf }: WriteOptions): Promise<boolean> {
+    const [kind, payload] = payloadOf(value, 'value');
+    const operation = onlyIf === undefined ? Operation.set : onlyIf === 'absent' ? Operation.setAbsent : Operation.setPresent;
+    return this.#write(operation, key, ttlMs ?? -1, isYes, kind, payload);
+  }
+
+  async setMany(entries: [key: string, value: CacheValue][], ttlMs: number | undefined): Promise<void> {
+    const writes = entries.map(([key, value]) => [key, ...payloadOf(value, 'value')] as const);
+    await Promise.all(writes.map(([key, kind, payload]) => this.#write(Operation.set, key, ttlMs ?? -1, isYes, kind, payload)));
+  }
+
+  async delete(keys: string[]): Promise<number> {
+    const deleted = await Promise.all(keys.map(key => this.#write(Operation.delete, key, 0, isYes)));
+    return deleted.filter(Boolean).length;
+  }
+
+  has(key: string): Promise<boolean> {
+    return new Promise((resolve, reject) => this.#batches.push(Operation.has, key, 0, new Call(isYes, resolve, reject)));
+  }
+
+  expire(key: string, ttlMs: number): Promise<boolean> {
+    return this.#write(Operation.expire, key, ttlMs, isYes);
+  }
+
+  ttlMs(key: string): Promise<number | null> {
+    return new Promise((resolve, reject) => this.#batches.push(Operation.ttl, key, 0, new Call(numberOrNull, resolve, reject)));
+  }
+
+  increment(key: string, by: number, ttlMs: number | undefined): Promise<number> {
+    return this.#write(Operation.increment, key, by, (_, value) => value as number, undefined, ttlMs ?? -1);
+  }
+
+  status(): RedisServiceStatus {
+    return statusOf(this.#native.status());
+  }
+
+  stats(): BackendStats {
+    const stats = this.#native.stats();
+    const nearHits = this.#near?.hits ?? 0;
+    return { ...stats, hits: stats.hits + nearHits, nearHits };
+  }
+
+  async close(): Promise<void> {
+    await this.#native.close();
+    // What was under way has been told so.
+    this.#batches.drain();
+    this.#batches.close();
+  }
+
+  /** What is written is forgotten near before it is sent, and again when it is acknowledged, since a read may lie in between. */
+  #write<T>(operation: number, key: string, argument: number, read: (outcome: number, value: unknown) => T, kind?: number, payload?: unknown): Promise<T> {
+    this.#near?.forget(key);
+    return new Promise((resolve, reject) => {
+      const acknowledged = (outcome: number, value: unknown): T => {
+        this.#near?.forget(key);
+        return read(outcome, value);
+      };
+      this.#batches.push(operation, key, argument, new Call(acknowledged, resolve, reject), kind, payload);
+    });
+  }
+}
+
+function statusOf({ mode, since, pendingReplays, lastError }: RedisStatus): RedisServiceStatus {
+  const status = { mode: mode as RedisServiceStatus['mode'], since, pendingReplays };
+  return lastError === undefined ? status : { ...status, lastError };
+}
+
+function nativeOptions({ url, maxConnections, compression, dictionary, keyPrefix, nearCache, fallback, connectTimeoutMs, commandTimeoutMs, readBudgetMs }: CheckedOptions): RedisOptions {
+  return {
+    ...(url === undefined ? {} : { url }),
+    ...(compression === undefined ? {} : { codec: compression.codec ?? 'zstd' }),
+    ...(dictionary === undefined ? {} : { dictionary }),
+    ...(fallback.maxReplay === undefined ? {} : { maxReplay: fallback.maxReplay }),
+    compressMinBytes: compression?.minBytes ?? 256, compressionLevel: compression?.level ?? 1,
+    maxConnections, keyPrefix, nearCache: nearCache !== false, replayWrites: fallback.replayWrites, fallbackMaxBytes: fallback.maxBytes,
+    connectTimeoutMs, commandTimeoutMs, readBudgetMs,
+  };
+}
+
+/** How a value crosses. What is no value is refused as the fallback refuses it. */
+export function payloadOf(value: CacheValue, field: string): [kind: number, payload: unknown] {
+  switch (typeof value) {
+    case 'string':
+      // UTF-8 knows no lone surrogates; JSON escapes them.
+      return value.isWellFormed() ? [Payload.text, value] : [Payload.json, JSON.stringify(value)];
+    case 'number':
+      return Number.isSafeInteger(value) ? [Payload.integer, value] : [Payload.json, JSON.stringify(value)];
+    case 'object':
+      // A copy, since the caller may change it before the end of the tick.
+      if (value instanceof Uint8Array) return [Payload.bytes, value.slice()];
+      return [Payload.json, jsonOf(value, field)];
+    default:
+      return [Payload.json, jsonOf(value, field)];
+  }
+}
