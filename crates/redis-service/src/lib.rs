@@ -8,6 +8,7 @@ mod op;
 mod options;
 pub mod resp;
 mod service;
+mod sessions;
 mod status;
 mod tier;
 
@@ -15,6 +16,7 @@ pub use error::RedisServiceError;
 pub use op::{OnlyIf, Op, Origin, Reply};
 pub use options::{Address, Login, Options, Place, Tls, Topology};
 pub use service::RedisService;
+pub use sessions::{CreateOptions, Session, SessionInfo, Sessions};
 pub use status::{Mode, Status};
 pub use tier::Watcher;
 pub use tier::in_flight::{Done, Inbox, Outcome};

@@ -184,7 +184,10 @@ impl Shard {
         let mut evicted = Vec::new();
         self.cache.insert_with_lifecycle(key, held, &mut evicted);
         for (key, held) in evicted {
-            self.lost(key, held);
+            // What was written over is among them, too; its tags have gone over to what is there now.
+            if self.cache.peek(&key).is_none() {
+                self.lost(key, held);
+            }
         }
     }
 
@@ -201,7 +204,8 @@ impl Shard {
         self.expiries.push(Reverse((expires, key.clone())));
         // Keys that are written again and again leave stale places; made anew when most are.
         if self.expiries.len() > 2 * self.cache.len() + 64 {
-            let live = self.cache.iter().filter_map(|(key, held)| Some(Reverse((held.expires?, key.clone()))));
+            let live =
+                self.cache.iter().filter_map(|(key, held)| Some(Reverse((held.expires?, key.clone()))));
             let mut live: BinaryHeap<_> = live.collect();
             // The entry that this is for is written next.
             live.push(Reverse((expires, key.clone())));

@@ -80,16 +80,18 @@ fn any_op() -> impl Strategy<Value = Op> {
     let stored = prop::sample::select(vec!["1", "-7", "text", "", "9223372036854775807"]).prop_map(bytes);
     let ttl = prop::option::of((1_u64..40).prop_map(Duration::from_millis));
     let only_if = prop::sample::select(vec![None, Some(OnlyIf::Absent), Some(OnlyIf::Present)]);
-    (key, stored, ttl, only_if, 0..7_u8, any::<i8>()).prop_map(|(key, stored, ttl, only_if, kind, by)| match kind {
-        0 => Op::Get { key, timed: true },
-        1 | 2 => Op::Set { key, stored, ttl, only_if },
-        3 => Op::Delete { key },
-        4 => Op::Has { key },
-        5 => match ttl {
-            None => Op::Ttl { key },
-            Some(ttl) => Op::Expire { key, ttl },
-        },
-        _ => Op::Increment { key, by: by.into(), ttl },
+    (key, stored, ttl, only_if, 0..7_u8, any::<i8>()).prop_map(|(key, stored, ttl, only_if, kind, by)| {
+        match kind {
+            0 => Op::Get { key, timed: true },
+            1 | 2 => Op::Set { key, stored, ttl, only_if },
+            3 => Op::Delete { key },
+            4 => Op::Has { key },
+            5 => match ttl {
+                None => Op::Ttl { key },
+                Some(ttl) => Op::Expire { key, ttl },
+            },
+            _ => Op::Increment { key, by: by.into(), ttl },
+        }
     })
 }
 
@@ -119,7 +121,10 @@ proptest! {
 fn a_command_needs_a_redis() {
     let refused = Embedded::new(1 << 20).apply(&Op::Raw(crate::resp::Command::new("PING")), Instant::now());
     let error = refused.unwrap_err();
-    assert!(matches!(error, RedisServiceError::Unsupported { .. }) && error.to_string().contains("url"), "{error}");
+    assert!(
+        matches!(error, RedisServiceError::Unsupported { .. }) && error.to_string().contains("url"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -199,6 +204,13 @@ fn tags_do_not_outgrow_the_values() {
         now += Duration::from_micros(10);
     }
     let pairs = embedded.tags.lock().len();
-    assert_eq!(pairs, 2 * embedded.shards.iter().map(|shard| shard.lock().keys(b"", now - Duration::from_secs(9)).len()).sum::<usize>());
+    assert_eq!(
+        pairs,
+        2 * embedded
+            .shards
+            .iter()
+            .map(|shard| shard.lock().keys(b"", now - Duration::from_secs(9)).len())
+            .sum::<usize>()
+    );
     assert!(pairs < 10_000, "{pairs}");
 }

@@ -29,7 +29,9 @@ impl Kept {
 
     fn bytes(&self) -> u64 {
         match self {
-            Self::Row(row) => OVERHEAD + row.data.len() as u64 + row.user.as_ref().map_or(0, String::len) as u64,
+            Self::Row(row) => {
+                OVERHEAD + row.data.len() as u64 + row.user.as_ref().map_or(0, String::len) as u64
+            }
             Self::Tombstone(_) => OVERHEAD,
         }
     }
@@ -47,13 +49,7 @@ pub(crate) struct Memory {
 
 impl Memory {
     pub(crate) fn new(max_bytes: u64) -> Self {
-        Self {
-            kept: HashMap::new(),
-            users: HashMap::new(),
-            expiries: BinaryHeap::new(),
-            bytes: 0,
-            max_bytes,
-        }
+        Self { kept: HashMap::new(), users: HashMap::new(), expiries: BinaryHeap::new(), bytes: 0, max_bytes }
     }
 
     pub(crate) fn write(
@@ -259,7 +255,8 @@ mod tests {
     #[test]
     fn a_full_table_refuses_until_something_expires() {
         let mut memory = Memory::new(10 * (OVERHEAD + 2));
-        let mut write = |n: u64, now: u64| memory.write(&Hash::of(&n.to_string()), Mode::New, row(None, 100), now);
+        let mut write =
+            |n: u64, now: u64| memory.write(&Hash::of(&n.to_string()), Mode::New, row(None, 100), now);
         for n in 0..10 {
             write(n, n).unwrap().unwrap();
         }
@@ -279,6 +276,9 @@ mod tests {
         }
         assert!(memory.expiries.len() <= 2 * memory.kept.len() + 64);
         memory.sweep(u64::MAX);
-        assert_eq!((memory.bytes, memory.kept.len(), memory.users.len(), memory.expiries.len()), (0, 0, 0, 0));
+        assert_eq!(
+            (memory.bytes, memory.kept.len(), memory.users.len(), memory.expiries.len()),
+            (0, 0, 0, 0)
+        );
     }
 }
