@@ -12,6 +12,7 @@ use crate::error::RedisServiceError;
 use crate::op::{Op, Origin, Reply};
 use crate::options::Options;
 use crate::resp::{Command, Value};
+use crate::sessions::Store;
 use crate::status::{Mode, Status};
 use crate::tier::in_flight::{Done, Outcome};
 use crate::tier::{RedisTier, Watcher};
@@ -19,12 +20,15 @@ use crate::values::Values;
 
 /// A cache, sessions and pub/sub. Cheap to share; closing or dropping the last one ends its connections.
 pub struct RedisService {
+    /// Before the tier, whose connections its task uses.
+    pub(crate) sessions: Store,
     pub(crate) tier: Tier,
     pub(crate) options: Options,
     pub(crate) values: Values,
 }
 
 /// Who carries operations out.
+#[derive(Clone)]
 pub(crate) enum Tier {
     Redis(Arc<RedisTier>),
     Embedded(Arc<Embedded>),
@@ -59,7 +63,12 @@ impl RedisService {
                 Tier::Redis(tier)
             }
         };
-        Ok(Self { tier, options, values })
+        let (of, over) = (options.clone(), tier.clone());
+        // A journal is read from disk.
+        let sessions = tokio::task::spawn_blocking(move || Store::open(&of, &over))
+            .await
+            .map_err(|error| RedisServiceError::Internal { message: error.to_string() })??;
+        Ok(Self { sessions, tier, options, values })
     }
 
     /// Starts operations, in order. Each answers through its [`Done`], some before this returns.
@@ -113,7 +122,7 @@ impl RedisService {
     /// Where the service stands.
     pub fn status(&self) -> Status {
         match &self.tier {
-            Tier::Redis(tier) => tier.board.status(tier.aside.lock().len()),
+            Tier::Redis(tier) => tier.board.status(tier.aside.lock().len() + self.sessions.pending()),
             Tier::Embedded(_) => {
                 Status { mode: Mode::Embedded, since_ms: 0, pending_replays: 0, last_error: None }
             }
@@ -134,6 +143,7 @@ impl RedisService {
 
     /// Ends connections and threads; what is under way is told that the service was closed.
     pub async fn close(&self) {
+        self.sessions.close().await;
         if let Tier::Redis(tier) = &self.tier {
             let tier = Arc::clone(tier);
             if tokio::task::spawn_blocking(move || tier.close()).await.is_err() {

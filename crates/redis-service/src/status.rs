@@ -113,6 +113,10 @@ impl Board {
         self.inner.lock().last_error = Some(error.to_owned());
     }
 
+    pub(crate) fn mode(&self) -> Mode {
+        self.inner.lock().mode
+    }
+
     pub(crate) fn last_error(&self) -> Option<String> {
         self.inner.lock().last_error.clone()
     }
