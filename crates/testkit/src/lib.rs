@@ -1,6 +1,6 @@
 //! Things that go wrong on a network, on demand: a fake model provider that misbehaves as scripted, a proxy that
-//! damages any connection at the byte level, and an address that refuses. Beside them a hub of models and small model
-//! files.
+//! damages any connection at the byte level, an address that refuses, and [real Redis servers](redis) that are killed and
+//! frozen. Beside them a [checker](history) of what clients saw of a store, a hub of models and small model files.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -55,8 +55,10 @@ mod dialect;
 mod fake_hub;
 mod fault_proxy;
 mod gguf_file;
+pub mod history;
 mod observe;
 mod provider;
+pub mod redis;
 mod refused;
 mod reply;
 mod request;

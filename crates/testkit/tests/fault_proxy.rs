@@ -135,6 +135,52 @@ async fn a_frozen_connection_stays_open_and_goes_on_when_it_thaws() {
 }
 
 #[tokio::test]
+async fn one_direction_stalls_while_the_other_goes_on() {
+    let (addr, _echo) = echo().await;
+    let proxy = FaultProxy::start(addr).await.unwrap();
+    for (direction, arrives) in [(Direction::Downstream, 4), (Direction::Upstream, 0)] {
+        let mut socket = TcpStream::connect(proxy.addr()).await.unwrap();
+        let before = proxy.bytes(Direction::Upstream);
+        proxy.stall(direction);
+        socket.write_all(b"word").await.unwrap();
+        let mut word = [0; 4];
+        let silence = tokio::time::timeout(Duration::from_millis(50), socket.read(&mut word)).await;
+        assert!(silence.is_err());
+        assert_eq!(proxy.bytes(Direction::Upstream) - before, arrives);
+        proxy.resume(direction);
+        socket.read_exact(&mut word).await.unwrap();
+        assert_eq!(&word, b"word");
+    }
+}
+
+#[tokio::test]
+async fn existing_connections_are_reset_after_exactly_so_many_more_bytes() {
+    let (addr, _echo) = echo().await;
+    let proxy = FaultProxy::start(addr).await.unwrap();
+    for (direction, bytes) in [
+        (Direction::Downstream, 0),
+        (Direction::Downstream, 3),
+        (Direction::Downstream, 4_000),
+        (Direction::Upstream, 5),
+    ] {
+        let mut socket = TcpStream::connect(proxy.addr()).await.unwrap();
+        socket.write_all(b"before").await.unwrap();
+        socket.read_exact(&mut [0; 6]).await.unwrap();
+        let passed = proxy.bytes(direction);
+        proxy.reset_after(direction, bytes);
+        socket.write_all(&[1; 5_000]).await.unwrap();
+        let mut back = Vec::new();
+        let error = socket.read_to_end(&mut back).await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+        assert_eq!(proxy.bytes(direction) - passed, bytes);
+        if direction == Direction::Downstream {
+            assert_eq!(back.len() as u64, bytes);
+        }
+        assert_eq!(round_trip(&proxy, b"later ones are not affected").await.len(), 27);
+    }
+}
+
+#[tokio::test]
 async fn existing_connections_end_when_told_and_new_ones_are_served() {
     let (addr, _echo) = echo().await;
     let proxy = FaultProxy::start(addr).await.unwrap();

@@ -3,6 +3,8 @@
 //! It works below HTTP and knows nothing of what it carries, so that the same faults can be tried on every protocol:
 //! a model provider, Redis, the engine's socket.
 
+mod line;
+
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -10,20 +12,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream, UnixStream};
-use tokio::sync::{mpsc, watch};
+use tokio::net::TcpSocket;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Pieces that a delayed direction holds back; a full line stops reading, as a full network does.
-const IN_FLIGHT: usize = 256;
-/// Bytes read at once: what a socket buffer usually hands over.
-const READ_SIZE: usize = 16 * 1024;
+use line::{Cut, Lane, carry};
+
 /// Connections that may wait to be accepted: the usual value of `listen`.
 const BACKLOG: u32 = 128;
 
@@ -114,20 +110,12 @@ enum Door {
 struct Shared {
     upstream: Upstream,
     mode: Mutex<Mode>,
-    frozen: watch::Sender<bool>,
     /// Cancelled and replaced to end the connections that exist.
     connections: Mutex<CancellationToken>,
     upward: Lane,
     downward: Lane,
     open: AtomicUsize,
     accepted: AtomicU64,
-}
-
-/// The state of one direction.
-#[derive(Debug, Default)]
-struct Lane {
-    delay: Mutex<Duration>,
-    bytes: AtomicU64,
 }
 
 impl FaultProxy {
@@ -141,7 +129,6 @@ impl FaultProxy {
         let shared = Arc::new(Shared {
             upstream: upstream.into(),
             mode: Mutex::new(Mode::Pass),
-            frozen: watch::Sender::new(false),
             connections: Mutex::default(),
             upward: Lane::default(),
             downward: Lane::default(),
@@ -197,12 +184,32 @@ impl FaultProxy {
 
     /// Nothing passes any more in either direction, closings included; connections stay open.
     pub fn freeze(&self) {
-        self.shared.frozen.send_replace(true);
+        self.stall(Direction::Upstream);
+        self.stall(Direction::Downstream);
     }
 
     /// Ends [`freeze`](Self::freeze): what was held back goes on its way.
     pub fn unfreeze(&self) {
-        self.shared.frozen.send_replace(false);
+        self.resume(Direction::Upstream);
+        self.resume(Direction::Downstream);
+    }
+
+    /// Nothing passes any more in this direction, closings included; the other one goes on.
+    pub fn stall(&self, direction: Direction) {
+        self.shared.lane(direction).stalled.send_replace(true);
+    }
+
+    /// Ends [`stall`](Self::stall): what was held back goes on its way.
+    pub fn resume(&self, direction: Direction) {
+        self.shared.lane(direction).stalled.send_replace(false);
+    }
+
+    /// Each connection that exists delivers so many more bytes in this direction and is then reset: its client finds
+    /// `ECONNRESET` behind them, where [`Mode::CutAfter`] ends orderly. With 0 the next byte is the reset. New connections
+    /// are not affected.
+    pub fn reset_after(&self, direction: Direction, bytes: u64) {
+        let mut cut = self.shared.lane(direction).cut.lock();
+        *cut = Cut { number: cut.number + 1, after_bytes: bytes };
     }
 
     /// Closes the connections that exist; new ones are accepted as the mode says.
@@ -301,99 +308,4 @@ fn hold(addr: SocketAddr) -> io::Result<TcpSocket> {
     socket.set_reuseaddr(true)?;
     socket.bind(addr)?;
     Ok(socket)
-}
-
-/// Carries one connection to its end.
-async fn carry(shared: &Shared, client: TcpStream) -> io::Result<()> {
-    let limit = match *shared.mode.lock() {
-        Mode::BlackHole => None,
-        Mode::CutAfter { downstream_bytes } => Some(downstream_bytes),
-        Mode::Pass | Mode::Refuse => Some(u64::MAX),
-    };
-    let Some(limit) = limit else {
-        // The socket stays open and unread until the proxy ends it.
-        std::future::pending::<()>().await;
-        drop(client);
-        return Ok(());
-    };
-    client.set_nodelay(true)?;
-    match &shared.upstream {
-        Upstream::Tcp(addr) => {
-            let upstream = TcpStream::connect(addr).await?;
-            upstream.set_nodelay(true)?;
-            both_ways(shared, client, upstream, limit).await
-        }
-        Upstream::Unix(path) => both_ways(shared, client, UnixStream::connect(path).await?, limit).await,
-    }
-}
-
-async fn both_ways<S>(shared: &Shared, client: TcpStream, upstream: S, limit: u64) -> io::Result<()>
-where
-    S: AsyncRead + AsyncWrite,
-{
-    let (from_client, to_client) = client.into_split();
-    let (from_upstream, to_upstream) = tokio::io::split(upstream);
-    let downward = async {
-        let cut = one_way(shared, Direction::Downstream, from_upstream, to_client, limit).await?;
-        // Reaching the limit ends the whole connection; the end of the upstream's bytes only this direction.
-        if cut { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
-    };
-    let upward = one_way(shared, Direction::Upstream, from_client, to_upstream, u64::MAX);
-    tokio::try_join!(downward, upward).map(|_| ())
-}
-
-/// Passes bytes until the source ends or `limit` is reached (true), through a line that delays and freezes.
-async fn one_way<R, W>(
-    shared: &Shared,
-    direction: Direction,
-    mut from: R,
-    mut to: W,
-    limit: u64,
-) -> io::Result<bool>
-where
-    R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin,
-{
-    let lane = shared.lane(direction);
-    let (enter, mut leave) = mpsc::channel::<(Instant, Bytes)>(IN_FLIGHT);
-    let reading = async move {
-        loop {
-            let mut buffer = BytesMut::with_capacity(READ_SIZE);
-            let read = from.read_buf(&mut buffer).await?;
-            let due = Instant::now() + *lane.delay.lock();
-            // An empty piece says that the source has ended: it is delayed like the rest.
-            if enter.send((due, buffer.freeze())).await.is_err() || read == 0 {
-                return Ok(());
-            }
-        }
-    };
-    let writing = async {
-        let mut left = limit;
-        let mut frozen = shared.frozen.subscribe();
-        while left > 0 {
-            let Some((due, mut bytes)) = leave.recv().await else { break };
-            tokio::time::sleep_until(due).await;
-            // The sender lives in `shared`, so that this cannot fail.
-            let _ = frozen.wait_for(|frozen| !frozen).await;
-            if bytes.is_empty() {
-                to.shutdown().await?;
-                return Ok(false);
-            }
-            bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
-            to.write_all(&bytes).await?;
-            to.flush().await?;
-            left -= bytes.len() as u64;
-            lane.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        }
-        Ok::<_, io::Error>(true)
-    };
-    tokio::pin!(reading, writing);
-    tokio::select! {
-        done = &mut writing => done,
-        // What was read before the source failed or ended is still delivered.
-        ended = &mut reading => {
-            let delivered = writing.await?;
-            ended.map(|()| delivered)
-        }
-    }
 }
