@@ -1,19 +1,28 @@
 //! A cache, sessions and pub/sub that keep working when Redis does not.
 
+mod batch;
+mod clear;
+mod command;
 mod connection;
+mod dedicated;
 mod embedded;
 pub mod envelope;
 mod error;
+mod flight;
 mod op;
 mod options;
+mod pubsub;
 pub mod resp;
 mod service;
 mod status;
+mod tags;
 mod tier;
 
 pub use error::RedisServiceError;
+pub use flight::{Begin, ComputeError, FlightOptions, Lease, RENEW_EVERY};
 pub use op::{OnlyIf, Op, Origin, Reply};
 pub use options::{Address, Login, Options, Place, Tls, Topology};
+pub use pubsub::{Event, Subscription};
 pub use service::RedisService;
 pub use status::{Mode, Status};
 pub use tier::Watcher;

@@ -6,10 +6,13 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use crate::dedicated::Dedicated;
 use crate::embedded::Embedded;
 use crate::error::RedisServiceError;
+use crate::flight::{ComputeError, Flights};
 use crate::op::{Op, Origin, Reply};
 use crate::options::Options;
+use crate::pubsub::PubSub;
 use crate::resp::{Command, Value};
 use crate::status::{Mode, Status};
 use crate::tier::in_flight::{Done, Outcome};
@@ -17,6 +20,10 @@ use crate::tier::{RedisTier, Watcher};
 
 /// A cache, sessions and pub/sub. Cheap to share; closing or dropping the last one ends its connections.
 pub struct RedisService {
+    pub(crate) pubsub: PubSub,
+    /// None without Redis.
+    pub(crate) dedicated: Option<Dedicated>,
+    pub(crate) flights: Flights<Result<Bytes, ComputeError>>,
     pub(crate) tier: Tier,
     pub(crate) options: Options,
 }
@@ -51,7 +58,11 @@ impl RedisService {
                 Tier::Redis(tier)
             }
         };
-        Ok(Self { tier, options })
+        let dedicated = match &tier {
+            Tier::Redis(tier) => Some(Dedicated::new(Arc::clone(tier))),
+            Tier::Embedded(_) => None,
+        };
+        Ok(Self { pubsub: PubSub::new(&tier), dedicated, flights: Flights::default(), tier, options })
     }
 
     /// Starts operations, in order. Each answers through its [`Done`], some before this returns.
@@ -118,11 +129,28 @@ impl RedisService {
 
     /// Ends connections and threads; what is under way is told that the service was closed.
     pub async fn close(&self) {
-        if let Tier::Redis(tier) = &self.tier {
-            let tier = Arc::clone(tier);
-            if tokio::task::spawn_blocking(move || tier.close()).await.is_err() {
-                tracing::error!("closing redis-service panicked; please report this");
-            }
+        if let Some(dedicated) = &self.dedicated {
+            dedicated.close();
         }
+        let pubsub = self.pubsub.clone();
+        let tier = match &self.tier {
+            Tier::Redis(tier) => Some(Arc::clone(tier)),
+            Tier::Embedded(_) => None,
+        };
+        let ended = tokio::task::spawn_blocking(move || {
+            pubsub.stop();
+            if let Some(tier) = tier {
+                tier.close();
+            }
+        });
+        if ended.await.is_err() {
+            tracing::error!("closing redis-service panicked; please report this");
+        }
+    }
+}
+
+impl Drop for RedisService {
+    fn drop(&mut self) {
+        self.pubsub.stop();
     }
 }

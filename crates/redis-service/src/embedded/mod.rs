@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use crate::error::RedisServiceError;
 use crate::op::Op;
 use crate::tier::in_flight::Outcome;
@@ -12,6 +14,19 @@ pub(crate) struct Embedded {}
 impl Embedded {
     pub(crate) fn new(_max_bytes: u64) -> Self {
         Self {}
+    }
+
+    /// The keys that begin with `prefix`.
+    pub(crate) fn keys(&self, _prefix: &[u8], _now: Instant) -> Vec<Bytes> {
+        Vec::new()
+    }
+
+    /// Notes that the key carries these tags.
+    pub(crate) fn tag(&self, _key: &Bytes, _tags: &[Bytes]) {}
+
+    /// Forgets the tag, and says which keys carried it.
+    pub(crate) fn take_tag(&self, _tag: &[u8]) -> Vec<Bytes> {
+        Vec::new()
     }
 
     /// Carries out one operation.
