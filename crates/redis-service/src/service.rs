@@ -6,11 +6,14 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use crate::dedicated::Dedicated;
 use crate::embedded::Embedded;
 use crate::envelope::{Decoder, Dictionary, Encoder};
 use crate::error::RedisServiceError;
+use crate::flight::{ComputeError, Flights};
 use crate::op::{Op, Origin, Reply};
 use crate::options::Options;
+use crate::pubsub::PubSub;
 use crate::resp::{Command, Value};
 use crate::sessions::Store;
 use crate::status::{Mode, Status};
@@ -22,6 +25,10 @@ use crate::values::Values;
 pub struct RedisService {
     /// Before the tier, whose connections its task uses.
     pub(crate) sessions: Store,
+    pub(crate) pubsub: PubSub,
+    /// None without Redis.
+    pub(crate) dedicated: Option<Dedicated>,
+    pub(crate) flights: Flights<Result<Bytes, ComputeError>>,
     pub(crate) tier: Tier,
     pub(crate) options: Options,
     pub(crate) values: Values,
@@ -68,7 +75,19 @@ impl RedisService {
         let sessions = tokio::task::spawn_blocking(move || Store::open(&of, &over))
             .await
             .map_err(|error| RedisServiceError::Internal { message: error.to_string() })??;
-        Ok(Self { sessions, tier, options, values })
+        let dedicated = match &tier {
+            Tier::Redis(tier) => Some(Dedicated::new(Arc::clone(tier))),
+            Tier::Embedded(_) => None,
+        };
+        Ok(Self {
+            pubsub: PubSub::new(&tier),
+            dedicated,
+            flights: Flights::default(),
+            sessions,
+            tier,
+            options,
+            values,
+        })
     }
 
     /// Starts operations, in order. Each answers through its [`Done`], some before this returns.
@@ -144,11 +163,28 @@ impl RedisService {
     /// Ends connections and threads; what is under way is told that the service was closed.
     pub async fn close(&self) {
         self.sessions.close().await;
-        if let Tier::Redis(tier) = &self.tier {
-            let tier = Arc::clone(tier);
-            if tokio::task::spawn_blocking(move || tier.close()).await.is_err() {
-                tracing::error!("closing redis-service panicked; please report this");
-            }
+        if let Some(dedicated) = &self.dedicated {
+            dedicated.close();
         }
+        let pubsub = self.pubsub.clone();
+        let tier = match &self.tier {
+            Tier::Redis(tier) => Some(Arc::clone(tier)),
+            Tier::Embedded(_) => None,
+        };
+        let ended = tokio::task::spawn_blocking(move || {
+            pubsub.stop();
+            if let Some(tier) = tier {
+                tier.close();
+            }
+        });
+        if ended.await.is_err() {
+            tracing::error!("closing redis-service panicked; please report this");
+        }
+    }
+}
+
+impl Drop for RedisService {
+    fn drop(&mut self) {
+        self.pubsub.stop();
     }
 }

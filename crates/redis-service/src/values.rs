@@ -1,7 +1,6 @@
 //! The cache as a Rust user calls it: values in, values out. Encoding happens on the caller's side, so that a caller that compresses
 //! pays for it, and decoding where the value is wanted.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -290,28 +289,6 @@ impl RedisService {
             }));
             tier.start([(Op::Raw(command), done)]);
         }
-    }
-
-    /// Several operations; their outcomes in order.
-    async fn run_all(&self, ops: impl IntoIterator<Item = Op>) -> Vec<Outcome> {
-        let collected = Arc::new(crate::collect::Collected::default());
-        let ops: Vec<Op> = ops.into_iter().collect();
-        collected.expect(ops.len());
-        let (near, rest): (Vec<_>, Vec<_>) = ops
-            .into_iter()
-            .enumerate()
-            .map(|(at, op)| (at, self.near_outcome(&op).ok_or(op)))
-            .partition(|(_, outcome)| outcome.is_ok());
-        for (at, outcome) in near {
-            if let Ok(outcome) = outcome {
-                collected.put(at, outcome);
-            }
-        }
-        self.start(rest.into_iter().filter_map(|(at, op)| {
-            let collected = Arc::clone(&collected);
-            op.err().map(|op| (op, Done::Call(Box::new(move |outcome| collected.put(at, outcome)))))
-        }));
-        collected.all().await
     }
 }
 

@@ -77,6 +77,13 @@ impl Driver {
 
     /// Takes over a connection; its owner is told `ready`. With `pings` it is asked every 250 ms whether it still stands.
     pub(crate) fn attach(&self, link: Arc<Link>, connected: Connected, pings: bool) {
+        {
+            // At once: whoever looks whether the link needs a connection would make a second one, and kill this one by it.
+            let mut state = link.state.lock();
+            if state.phase == Phase::Down {
+                state.phase = Phase::Settling;
+            }
+        }
         self.request(Request::Attach { link, connected: Box::new(connected), pings });
     }
 
@@ -215,6 +222,7 @@ impl Loop {
             self.poll.registry().register(&mut source, Token(at), Interest::READABLE | Interest::WRITABLE)
         {
             tracing::error!(%error, "a socket could not be watched");
+            link.state.lock().phase = Phase::Down;
             return;
         }
         {
@@ -222,6 +230,7 @@ impl Loop {
             state.phase = Phase::Settling;
             state.direct = transport.direct();
             state.out.clear();
+            state.heard = Some(Instant::now());
         }
         self.last_traffic = Instant::now();
         self.connections[at] = Some(Connection {
@@ -319,6 +328,7 @@ impl Loop {
         }
         let was_silent = {
             let mut state = link.state.lock();
+            state.heard = Some(now);
             let mut pushes = Vec::new();
             for value in values {
                 if let Value::Push(push) = value {
@@ -331,6 +341,9 @@ impl Loop {
                 };
                 front.got.push(value);
                 front.left -= 1;
+                if front.left == 0 && front.exchange.wants_more(&front.got) {
+                    front.left = 1;
+                }
                 if front.left == 0
                     && let Some(done) = state.waiting.pop_front()
                 {
@@ -396,11 +409,12 @@ impl Loop {
                 continue;
             };
             let link = Arc::clone(&connection.link);
+            let patience = link.patience.unwrap_or(self.patience);
             let mut answers: Vec<Answer> = Vec::new();
             let (verdict, idle) = {
                 let mut state = link.state.lock();
                 let oldest = state.waiting.front().map(|front| front.since);
-                let verdict = judge(oldest, connection.heard, now, self.patience);
+                let verdict = judge(oldest, connection.heard, now, patience);
                 let is_new = verdict == Verdict::Silent && state.phase == Phase::Live;
                 if is_new {
                     state.phase = Phase::Silent;
@@ -447,7 +461,7 @@ impl Loop {
                     }
                 }
                 Verdict::Dead => {
-                    let millis = self.patience.dead.as_millis();
+                    let millis = patience.dead.as_millis();
                     self.down(at, &lost(&link.name, &format!("did not answer for {millis} ms")), false);
                 }
             }

@@ -10,6 +10,7 @@ use bytes::{Buf, BytesMut};
 use mio::Waker;
 use parking_lot::Mutex;
 
+use super::silence::Patience;
 use super::socket::Plain;
 use crate::error::RedisServiceError;
 use crate::resp::Value;
@@ -45,6 +46,10 @@ pub(crate) trait Exchange: Send {
     }
     /// Whether it is given up as soon as the server falls silent, rather than at its deadline.
     fn gives_up_early(&self) -> bool;
+    /// Whether more replies belong to it than [`Exchange::replies`] said, because one of them was a refusal.
+    fn wants_more(&self, _got: &Replies) -> bool {
+        false
+    }
     /// How long it may wait.
     fn patience(&self) -> Duration;
     /// Its time is over, because the server fell silent or was too slow. The replies may still come. What it returns is run
@@ -116,6 +121,8 @@ pub(crate) struct State {
     pub(crate) waiting: VecDeque<Waiting>,
     /// No waiting deadline is earlier.
     pub(crate) next_deadline: Option<Instant>,
+    /// When a byte was heard last, on this connection or the one before.
+    pub(crate) heard: Option<Instant>,
 }
 
 /// One server.
@@ -125,6 +132,8 @@ pub(crate) struct Link {
     pub(crate) owner: std::sync::Weak<dyn LinkOwner>,
     /// The server's address, for messages.
     pub(crate) name: String,
+    /// How long the server may say nothing, where that differs from what holds for the service.
+    pub(crate) patience: Option<Patience>,
 }
 
 /// How the driver is woken.
@@ -154,6 +163,15 @@ impl Wake {
 
 impl Link {
     pub(crate) fn new(wake: Arc<Wake>, owner: std::sync::Weak<dyn LinkOwner>, name: String) -> Arc<Self> {
+        Self::with_patience(wake, owner, name, None)
+    }
+
+    pub(crate) fn with_patience(
+        wake: Arc<Wake>,
+        owner: std::sync::Weak<dyn LinkOwner>,
+        name: String,
+        patience: Option<Patience>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(State {
                 phase: Phase::Down,
@@ -161,10 +179,12 @@ impl Link {
                 out: BytesMut::new(),
                 waiting: VecDeque::new(),
                 next_deadline: None,
+                heard: None,
             }),
             wake,
             owner,
             name,
+            patience,
         })
     }
 

@@ -16,6 +16,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use self::shard::{Held, Shard};
 use self::tags::Tags;
+use crate::envelope::MAX_SAFE_INTEGER;
 use crate::error::RedisServiceError;
 use crate::op::{OnlyIf, Op, Origin, Reply};
 use crate::tier::in_flight::Outcome;
@@ -85,9 +86,10 @@ impl Embedded {
                     None => (Some(0), None),
                     Some(held) => (integer(&held.stored), held.expires),
                 };
-                match before.map(|before| before.checked_add(*by)) {
+                let is_safe = |sum: &i64| sum.unsigned_abs() <= MAX_SAFE_INTEGER.unsigned_abs();
+                match before.map(|before| before.checked_add(*by).filter(is_safe)) {
                     None => Err(conflict(key, "expected an integer to add to, found another value")),
-                    Some(None) => Err(conflict(key, "the sum would be larger than 64 bits hold")),
+                    Some(None) => Err(conflict(key, "the sum would be no safe integer; nothing was changed")),
                     Some(Some(sum)) => {
                         let expires = expires.or_else(|| ttl.and_then(|ttl| now.checked_add(ttl)));
                         shard.put(key, sum.to_string().into(), expires, now);

@@ -11,14 +11,15 @@ use rustls::ClientConfig;
 
 use super::topology::{SlotMap, read_slots};
 use super::{Map, Node, RedisTier};
-use crate::connection::connect::{Client, ConnectError, Target, connect};
+use crate::connection::connect::{Client, ConnectError, Connected, Target, connect};
 use crate::connection::{Exchange, Link, LinkOwner, Phase};
 use crate::error::RedisServiceError;
 use crate::options::{Address, Place, Topology};
 use crate::resp::Command;
 
 /// A server that was killed is back within a second or is gone for longer; asking it twice a second costs nothing.
-const BACKOFF: Backoff = Backoff { base: Duration::from_millis(50), max: Duration::from_millis(500) };
+pub(crate) const BACKOFF: Backoff =
+    Backoff { base: Duration::from_millis(50), max: Duration::from_millis(500) };
 
 /// While nodes of a cluster are missing, its map is asked for this often: a failover takes a second or two.
 const REFRESH_EVERY: Duration = Duration::from_millis(200);
@@ -123,6 +124,15 @@ impl Keeper {
             master_only: matches!(tier.address.topology, Topology::Sentinel { .. }),
             timeout: tier.options.connect_timeout(),
         }
+    }
+
+    /// A connection beside those of the nodes, to the node of a key (with its prefix), or to any that answers. Blocks.
+    pub(crate) fn dedicated(&self, tier: &RedisTier, key: Option<&[u8]>) -> Result<Connected, ConnectError> {
+        let node = Arc::clone(tier.map.load().node_of(b"", key).ok_or_else(|| {
+            ConnectError::Away("no node of the cluster is known that could be asked".to_owned())
+        })?);
+        let place = self.place_of(tier, &node)?;
+        connect(&Target { tracking: false, ..self.target(tier, place) }, None)
     }
 
     /// Connects one node and gives the connection to the driver; plans the next attempt where that fails.

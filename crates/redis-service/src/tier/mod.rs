@@ -6,8 +6,9 @@
 //! speaks again), the keys that were written meanwhile are deleted in Redis, and only then is the link opened again.
 
 pub(crate) mod aside;
+pub(crate) mod direct;
 pub(crate) mod in_flight;
-mod keeper;
+pub(crate) mod keeper;
 pub(crate) mod near;
 mod settle;
 pub(crate) mod topology;
@@ -68,7 +69,7 @@ pub(crate) struct Map {
 }
 
 impl Map {
-    fn node_of(&self, prefix: &[u8], key: Option<&[u8]>) -> Option<&Arc<Node>> {
+    pub(crate) fn node_of(&self, prefix: &[u8], key: Option<&[u8]>) -> Option<&Arc<Node>> {
         match (&self.owners, key) {
             (None, _) => self.nodes.first(),
             // Commands without a key go to any node that answers.
@@ -192,16 +193,7 @@ impl RedisTier {
         let mut groups: Vec<Vec<Box<dyn Exchange>>> = map.nodes.iter().map(|_| Vec::new()).collect();
         let mut homeless = Vec::new();
         for (op, done) in batch {
-            let key = match &op {
-                // A raw command's key has its prefix already.
-                Op::Raw(command) => command.routing_key().map(|key| (&b""[..], key)),
-                _ => op.key().map(|key| (&self.prefix[..], key)),
-            };
-            let node = match key {
-                Some((prefix, key)) => map.node_of(prefix, Some(key)),
-                None => map.node_of(b"", None),
-            };
-            match node {
+            match self.node_for(&map, &op) {
                 Some(node) => {
                     let place = node.place.clone();
                     let index = map.nodes.iter().position(|other| Arc::ptr_eq(other, node)).unwrap_or(0);
@@ -217,6 +209,15 @@ impl RedisTier {
         }
         for in_flight in homeless {
             self.answer_refused(*in_flight, &away("no node of the cluster serves this key's slot"));
+        }
+    }
+
+    /// The node that an operation goes to; `None` where nobody serves its slot.
+    pub(super) fn node_for<'m>(&self, map: &'m Map, op: &Op) -> Option<&'m Arc<Node>> {
+        match op {
+            // A raw command's key has its prefix already.
+            Op::Raw(command) => map.node_of(b"", command.routing_key().map(|key| &key[..])),
+            _ => map.node_of(&self.prefix, op.key().map(|key| &key[..])),
         }
     }
 
@@ -249,7 +250,7 @@ impl RedisTier {
         });
     }
 
-    fn why_away(&self, name: &str) -> RedisServiceError {
+    pub(crate) fn why_away(&self, name: &str) -> RedisServiceError {
         let reason = self.board.last_error().unwrap_or_else(|| format!("{name} is not connected yet"));
         away(&reason)
     }

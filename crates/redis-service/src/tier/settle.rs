@@ -109,8 +109,8 @@ impl RedisTier {
         let went_live = {
             let mut aside = self.aside.lock();
             let map = self.map.load();
-            let key = in_flight.op.key().map(|key| &key[..]);
-            if map.node_of(&self.prefix, key).is_some_and(|node| node.link.phase() == Phase::Live) {
+            let node = self.node_for(&map, &in_flight.op);
+            if node.is_some_and(|node| node.link.phase() == Phase::Live) {
                 None
             } else {
                 Some(aside.apply(&in_flight.op, Instant::now()))
