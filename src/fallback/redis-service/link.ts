@@ -265,7 +265,8 @@ export class Link {
 
 function describe(error: unknown): string {
   if (error === AWAY) return 'no answer in time';
-  const { name, message, code } = error as NodeJS.ErrnoException;
+  const { name, message, code, lastNodeError } = error as NodeJS.ErrnoException & { lastNodeError?: Error };
+  if (lastNodeError !== undefined) return describe(lastNodeError);
   // What ioredis says of commands that had no connection is about its options.
   if (name === 'MaxRetriesPerRequestError' || name === 'AbortError' || message.includes('enableOfflineQueue')) return 'the connection was closed';
   // An AggregateError of several addresses has no message of its own.
