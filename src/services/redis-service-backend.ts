@@ -49,7 +49,12 @@ export interface RedisServiceBackend {
 
   readonly sessions: SessionBackend;
 
-  /** `blocking`: the command may wait for others to act, so that it needs a connection of its own and no time limit. */
+  /**
+   * Bulk strings come as strings if they are UTF-8, else as `Uint8Array`; maps as objects and doubles as numbers, as in RESP3.
+   *
+   * @param name In capitals, and none of those that change a shared connection.
+   * @param blocking The command may wait for others to act, so that it needs a connection of its own and no time limit.
+   */
   command(name: string, args: (string | Uint8Array)[], blocking: boolean): Promise<unknown>;
   publish(channel: string, message: CacheValue): Promise<number>;
   /** Does nothing before the first `next`. */

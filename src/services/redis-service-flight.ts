@@ -84,7 +84,7 @@ export class Flights {
     try {
       value = this.#check(await compute());
     } catch (error) {
-      await this.#backend.flightAbandon(key, lease).catch(() => undefined); // The lease ends by itself in five seconds.
+      await this.#abandon(key, lease);
       throw error;
     } finally {
       clearInterval(renewing);
@@ -98,9 +98,15 @@ export class Flights {
     try {
       await this.#backend.flightFinish(key, lease, value, this.#lifetime(ttlMs, staleMs));
     } catch (error) {
+      if (lease !== null) await this.#abandon(key, lease);
       // A full Redis takes no value; the caller has it nevertheless.
       if (!(error instanceof UniversalAiError && error.code === 'UAT_STORAGE')) throw error;
     }
+  }
+
+  /** Where it fails, the lease ends by itself in five seconds. */
+  async #abandon(key: string, lease: string): Promise<void> {
+    await this.#backend.flightAbandon(key, lease).catch(() => undefined);
   }
 
   #renew(key: string, lease: string): NodeJS.Timeout {

@@ -167,7 +167,7 @@ export class RedisService {
 
   /**
    * Any Redis command as it is; keys get the prefix only where you add it. Bulk strings come as strings if they are
-   * UTF-8, else as `Uint8Array`.
+   * UTF-8, else as `Uint8Array`; maps as objects and doubles as numbers, as in RESP3.
    *
    * @throws {UniversalAiError} `UAT_INVALID_INPUT`: it would change a connection that all share; `UAT_UPSTREAM` with
    *   `details.reply`: Redis refused it; `UAT_STORAGE` (retryable): Redis is away; `UAT_UNSUPPORTED`: there is no Redis.
@@ -205,7 +205,7 @@ export class RedisService {
     return { ...backend.stats(), failedRefreshes: flights.failedRefreshes };
   }
 
-  /** Calls the listener with each change of the mode, which may come during `initialize`. */
+  /** Calls the listener with each mode that begins, the first one included, which comes during `initialize`. */
   on(event: 'mode', listener: (status: RedisServiceStatus) => void): this {
     if (event !== 'mode') throw invalidInput('event', 'mode', event);
     if (typeof listener !== 'function') throw invalidInput('listener', 'a function', listener);

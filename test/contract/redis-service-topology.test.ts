@@ -96,6 +96,8 @@ eachBackend(() => {
     writeFileSync(config, `sentinel monitor main 127.0.0.1 ${redis.port} 1\n`);
     const sentinel = await RedisServer.start([], config);
     try {
+      const unknown = await errorOf(service({ url: 'redis+sentinel://no-such-host.invalid/main' }));
+      expect(unknown).toMatchObject({ code: 'UAT_CONFIG', details: { field: 'url' } });
       await works(await service({ ...PATIENT, url: `redis+sentinel://127.0.0.1:${await freePort()},127.0.0.1:${sentinel.port}/main` }));
     } finally {
       await Promise.all([redis.stop(), sentinel.stop()]);
@@ -103,6 +105,16 @@ eachBackend(() => {
   });
 
   describe('a cluster', () => {
+    it('has to be one, with hosts that are known', async () => {
+      const redis = await RedisServer.start();
+      try {
+        expect(await errorOf(service({ ...PATIENT, url: redis.url.replace('redis:', 'redis+cluster:') }))).toMatchObject({ code: 'UAT_CONFIG', details: { field: 'url' } });
+        expect(await errorOf(service({ ...PATIENT, url: 'redis+cluster://no-such-host.invalid' }))).toMatchObject({ code: 'UAT_CONFIG', details: { field: 'url' } });
+      } finally {
+        await redis.stop();
+      }
+    });
+
     it('of three masters', async () => {
       const nodes = await Promise.all(Array.from({ length: 3 }, async () => await RedisServer.start(['--cluster-enabled', 'yes', '--cluster-port', String(await freePort())])));
       try {

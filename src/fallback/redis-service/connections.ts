@@ -1,4 +1,6 @@
+import { lookup } from 'node:dns/promises';
 import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Cluster, Redis, RedisOptions } from 'ioredis';
 
@@ -27,7 +29,7 @@ export interface Connections {
   send(connection: Client, name: string, args: (string | Buffer)[]): Promise<unknown>;
 }
 
-/** @throws {UniversalAiError} `UAT_UNSUPPORTED`: there is no ioredis; `UAT_CONFIG`: the file with the authority cannot be read. */
+/** @throws {UniversalAiError} `UAT_UNSUPPORTED`: there is no ioredis; `UAT_CONFIG`: the file with the authority cannot be read, or nobody knows the hosts. */
 export async function connections(address: RedisAddress, { connectTimeoutMs, commandTimeoutMs }: Pick<CheckedOptions, 'connectTimeoutMs' | 'commandTimeoutMs'>): Promise<Connections> {
   const { Cluster, Command, Redis } = await load();
   const { username, password, db, hosts, path, master } = address;
@@ -38,6 +40,7 @@ export async function connections(address: RedisAddress, { connectTimeoutMs, com
     db, ...(username === undefined ? {} : { username }), ...(password === undefined ? {} : { password }), ...(tls === undefined ? {} : { tls }),
   };
   const shared = { enableAutoPipelining: true, retryStrategy };
+  if (address.kind === 'sentinel') await knowOne(hosts, connectTimeoutMs);
   const [first] = hosts;
   const place: Omit<RedisOptions, 'replyMapping'> = path !== undefined ? { path }
     : master !== undefined ? { sentinels: hosts, name: master, sentinelRetryStrategy: retryStrategy, sentinelCommandTimeout: commandTimeoutMs, ...(tls === undefined ? {} : { sentinelTLS: tls, enableTLSForSentinelMode: true }) }
@@ -69,14 +72,24 @@ export function fatal(error: Error): UniversalAiError | undefined {
   const { code } = error as NodeJS.ErrnoException;
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN' || /ENOTFOUND|EAI_AGAIN/.test(error.message)) return badUrl('expected the name of a host that can be found');
   if (/CERT|SELF_SIGNED|UNABLE_TO_VERIFY/.test(code ?? '')) return badUrl(`expected a server whose certificate can be trusted (${code}); name its authority by ?ca=/path/ca.pem or NODE_EXTRA_CA_CERTS`);
-  if (error.name !== 'ReplyError') return undefined;
-  if (['NOAUTH', 'WRONGPASS', 'NOPERM'].includes(replyCode(error))) return new UniversalAiError('UAT_UNAUTHORIZED', `Redis refuses the login of the url: ${error.message}`, { details: { field: 'url' } });
+  // A Sentinel's refusal comes as the end of another message.
+  const login = error.name === 'ReplyError' ? ['NOAUTH', 'WRONGPASS', 'NOPERM'].includes(replyCode(error)) : / (NOAUTH|WRONGPASS|NOPERM) /.test(error.message);
+  if (login) return new UniversalAiError('UAT_UNAUTHORIZED', `Redis refuses the login of the url: ${error.message}`, { details: { field: 'url' } });
   if (/DB index|invalid DB/i.test(error.message)) return badUrl('expected a database that the server has');
+  if (/cluster support disabled/.test(error.message)) return badUrl('expected the nodes of a cluster, but this server belongs to none; use redis://');
   return undefined;
 }
 
+/** ioredis says only that no Sentinel was reached: a name that nobody knows has to be seen by ourselves. */
+async function knowOne(hosts: RedisAddress['hosts'], withinMs: number): Promise<void> {
+  const over = new AbortController();
+  const found = Promise.any(hosts.map(({ host }) => lookup(host))).catch(() => { throw badUrl('expected the name of a host that can be found'); });
+  // A slow name server is like a slow Redis: it may come yet.
+  await Promise.race([found, sleep(withinMs, undefined, { signal: over.signal }).catch(() => undefined)]).finally(() => over.abort());
+}
+
 function retryStrategy(times: number): number {
-  return Math.min(FIRST_RETRY_MS * 2 ** Math.min(times - 1, 10), LONGEST_RETRY_MS) * (0.5 + Math.random() / 2);
+  return Math.round(Math.min(FIRST_RETRY_MS * 2 ** Math.min(times - 1, 10), LONGEST_RETRY_MS) * (0.5 + Math.random() / 2));
 }
 
 async function tlsOptions({ ca, hosts }: RedisAddress): Promise<{ ca?: string; servername?: string }> {

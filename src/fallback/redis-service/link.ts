@@ -239,33 +239,41 @@ export class Link {
   /** Resolves when PING is answered. The connection is kept as long as it may only be slow: what it still carries is in order with what follows. */
   async #answering(): Promise<void> {
     const { client } = this;
+    const over = new AbortController();
     try {
-      if (client.status !== 'ready') await this.within(SILENT_MS, once(client, 'ready', { signal: this.#closed.signal }));
+      if (client.status !== 'ready') await this.within(SILENT_MS, once(client, 'ready', { signal: over.signal }));
       await this.within(SILENT_MS, this.send('ping'));
     } catch (error) {
       if (error === AWAY && !this.#closed.signal.aborted) client.disconnect(true);
       throw error;
+    } finally {
+      // Takes the listener off: an outage may last for many rounds.
+      over.abort();
     }
   }
 
   /** Rejects with `AWAY` when the time is over or the service is closed. */
   within<T>(ms: number, promise: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const over = (): void => reject(AWAY);
-      const timer = setTimeout(over, ms);
-      this.#closed.signal.addEventListener('abort', over, { once: true });
-      promise.then(resolve, reject).finally(() => {
+      const { signal } = this.#closed;
+      const end = (then: () => void) => (): void => {
         clearTimeout(timer);
-        this.#closed.signal.removeEventListener('abort', over);
-      });
-      if (this.#closed.signal.aborted) over();
+        signal.removeEventListener('abort', over);
+        then();
+      };
+      const over = end(() => reject(AWAY));
+      const timer = setTimeout(over, ms);
+      signal.addEventListener('abort', over);
+      promise.then(value => end(() => resolve(value))(), (error: unknown) => end(() => reject(error))());
+      if (signal.aborted) over();
     });
   }
 }
 
 function describe(error: unknown): string {
   if (error === AWAY) return 'no answer in time';
-  const { name, message, code } = error as NodeJS.ErrnoException;
+  const { name, message, code, lastNodeError } = error as NodeJS.ErrnoException & { lastNodeError?: Error };
+  if (lastNodeError !== undefined) return describe(lastNodeError);
   // What ioredis says of commands that had no connection is about its options.
   if (name === 'MaxRetriesPerRequestError' || name === 'AbortError' || message.includes('enableOfflineQueue')) return 'the connection was closed';
   // An AggregateError of several addresses has no message of its own.
