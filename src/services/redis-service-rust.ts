@@ -4,6 +4,7 @@ import type { BackendInfo } from '../backend.js';
 import { invalidInput, UniversalAiError } from '../errors.js';
 import { openTypeScriptRedisService } from '../fallback/redis-service/open.js';
 import { type Selected, selectBackend } from '../native/loader.js';
+import { openNativeRedisService } from '../native/redis-service/service.js';
 import type { OpenRedisService, RedisServiceBackend } from './redis-service-backend.js';
 import { checkEntries, checkGetOrCompute, checkIncrement, checkKey, checkKeys, checkName, checkOptionalTtl, checkOptions, checkSubscribe, checkTtl, checkValue, checkWrite } from './redis-service-check.js';
 import { checkCommand } from './redis-service-command.js';
@@ -241,8 +242,8 @@ export class RedisService {
   }
 
   #opener(): OpenRedisService {
-    if (this.#select().native === undefined) return openTypeScriptRedisService;
-    throw new UniversalAiError('UAT_UNSUPPORTED', 'RedisService: the native backend does not have it yet; set UAT_BACKEND=typescript');
+    const { native } = this.#select();
+    return native === undefined ? openTypeScriptRedisService : openNativeRedisService(native);
   }
 
   /** In a tick of its own, so that a listener that throws is reported as Node does and harms nothing here. */

@@ -89,7 +89,7 @@ impl RedisService {
                 Ok(first.as_ref().and_then(Value::as_bytes).cloned())
             }
             // It has none, or is none: any server will do, and says what is wrong.
-            Err(RedisServiceError::InvalidInput { .. }) => Ok(None),
+            Err(RedisServiceError::Upstream { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }

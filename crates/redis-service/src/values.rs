@@ -217,6 +217,22 @@ impl RedisService {
         Ok(encoded.bytes)
     }
 
+    /// The bytes of a value without compression: of messages, which are neither kept nor counted.
+    ///
+    /// # Errors
+    /// [`RedisServiceError::InvalidInput`].
+    pub fn encode_plain(&self, value: &CacheValue) -> Result<Bytes, RedisServiceError> {
+        Ok(Encoder::default().encode(value)?.bytes)
+    }
+
+    /// The value that some bytes are, if they can be read.
+    pub fn decode(&self, stored: &Bytes) -> Option<CacheValue> {
+        match self.values.decoder.decode(stored) {
+            Decoded::Value(value) | Decoded::Foreign(value) => Some(value),
+            Decoded::Unknown | Decoded::Corrupt => None,
+        }
+    }
+
     /// What a read found, counted. A broken envelope is a miss, and is deleted in Redis if it still is the same.
     ///
     /// # Errors

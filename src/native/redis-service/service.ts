@@ -1,12 +1,14 @@
 import type { BackendStats, BackendSubscription, CheckedOptions, FlightTurn, OpenRedisService, RedisServiceBackend, SessionBackend, WriteOptions } from '../../services/redis-service-backend.js';
 import type { CacheValue, RedisServiceStatus } from '../../services/redis-service-types.js';
-import { jsonOf } from '../../services/redis-service-value.js';
 import type { RedisOptions, RedisService, RedisStatus } from '../binding.js';
 import { fromNative } from '../errors.js';
 import type { NativeBinding } from '../loader.js';
-import { Batches, Operation, Payload } from './batches.js';
+import { Batches, Operation } from './batches.js';
 import { Call, isYes, numberOrNull, Read } from './calls.js';
 import { Near } from './near.js';
+import { asking, NativeSessions } from './sessions.js';
+import { NativeSubscription } from './subscription.js';
+import { fromAnswer, fromNativeValue, payloadOf, toNative } from './values.js';
 
 /** Enough for some 50,000 values of 1 KB; a service that wants more says so. */
 const NEAR_MAX_BYTES = 64 * 1024 * 1024;
@@ -18,12 +20,14 @@ export function openNativeRedisService(binding: NativeBinding): OpenRedisService
 
 /** The service of the Rust core: converts, calls, converts back. What is hot stays here, in the near tier. */
 class NativeRedisService implements RedisServiceBackend {
+  readonly sessions: SessionBackend;
   readonly #native: RedisService;
   readonly #batches: Batches;
   readonly #near: Near | undefined;
 
   private constructor(native: RedisService, options: CheckedOptions) {
     this.#native = native;
+    this.sessions = new NativeSessions(native);
     const near = options.nearCache ?? { maxBytes: undefined, share: false };
     this.#near = near === false ? undefined : new Near(native, { maxBytes: near.maxBytes ?? NEAR_MAX_BYTES, share: near.share });
     this.#batches = new Batches(native, () => this.#near?.catchUp());
@@ -60,6 +64,7 @@ class NativeRedisService implements RedisServiceBackend {
   }
 
   set(key: string, value: CacheValue, { ttlMs, tags, onlyIf }: WriteOptions): Promise<boolean> {
+    if (tags.length > 0) return this.#changing([key], this.#native.setTagged(key, toNative(value, 'value'), ttlMs ?? -1, onlyIf ?? null, tags));
     const [kind, payload] = payloadOf(value, 'value');
     const operation = onlyIf === undefined ? Operation.set : onlyIf === 'absent' ? Operation.setAbsent : Operation.setPresent;
     return this.#write(operation, key, ttlMs ?? -1, isYes, kind, payload);
@@ -91,6 +96,52 @@ class NativeRedisService implements RedisServiceBackend {
     return this.#write(Operation.increment, key, by, (_, value) => value as number, undefined, ttlMs ?? -1);
   }
 
+  async clear(prefix: string): Promise<number> {
+    return await this.#changingMany(this.#native.clear(prefix));
+  }
+
+  async invalidateTag(tag: string): Promise<number> {
+    return await this.#changingMany(this.#native.invalidateTag(tag));
+  }
+
+  async flightBegin(key: string, staleMs: number): Promise<FlightTurn> {
+    // What is near is fresh only where nothing goes stale: how long it lives is not known here.
+    const hit = staleMs === 0 ? this.#near?.get(key) : undefined;
+    if (hit !== undefined) return { state: 'fresh', value: hit };
+    const { state, value, lease } = await asking(this.#native.flightBegin(key, staleMs));
+    switch (state) {
+      case 'fresh': return { state, value: fromNativeValue(value ?? {}) };
+      case 'stale': return { state, value: fromNativeValue(value ?? {}), lease: lease ?? null };
+      case 'lead': return { state, lease: lease ?? '' };
+      default: return { state: 'alone' };
+    }
+  }
+
+  async flightRenew(key: string, lease: string): Promise<boolean> {
+    return await asking(this.#native.flightRenew(key, lease));
+  }
+
+  async flightFinish(key: string, lease: string | null, value: CacheValue, ttlMs: number): Promise<void> {
+    await this.set(key, value, { ttlMs, tags: [], onlyIf: undefined });
+    if (lease !== null) await this.flightAbandon(key, lease);
+  }
+
+  async flightAbandon(key: string, lease: string): Promise<void> {
+    await asking(this.#native.flightAbandon(key, lease));
+  }
+
+  async command(name: string, args: (string | Uint8Array)[]): Promise<unknown> {
+    return fromAnswer(await asking(this.#native.command([name, ...args])));
+  }
+
+  async publish(channel: string, message: CacheValue): Promise<number> {
+    return await asking(this.#native.publish(channel, toNative(message, 'message')));
+  }
+
+  subscribe(channels: string[], pattern: boolean): BackendSubscription {
+    return new NativeSubscription(this.#native.subscribe(channels, pattern));
+  }
+
   status(): RedisServiceStatus {
     return statusOf(this.#native.status());
   }
@@ -106,6 +157,25 @@ class NativeRedisService implements RedisServiceBackend {
     // What was under way has been told so.
     this.#batches.drain();
     this.#batches.close();
+  }
+
+  async #changing<T>(keys: string[], promise: Promise<T>): Promise<T> {
+    for (const key of keys) this.#near?.forget(key);
+    try {
+      return await asking(promise);
+    } finally {
+      for (const key of keys) this.#near?.forget(key);
+    }
+  }
+
+  /** Which keys it is that change is not known here; without a Redis nobody tells. */
+  async #changingMany<T>(promise: Promise<T>): Promise<T> {
+    this.#near?.flush();
+    try {
+      return await asking(promise);
+    } finally {
+      this.#near?.flush();
+    }
   }
 
   /** What is written is forgotten near before it is sent, and again when it is acknowledged, since a read may lie in between. */
@@ -136,21 +206,4 @@ function nativeOptions({ url, maxConnections, compression, dictionary, keyPrefix
     maxConnections, keyPrefix, nearCache: nearCache !== false, replayWrites: fallback.replayWrites, fallbackMaxBytes: fallback.maxBytes,
     connectTimeoutMs, commandTimeoutMs, readBudgetMs,
   };
-}
-
-/** How a value crosses. What is no value is refused as the fallback refuses it. */
-export function payloadOf(value: CacheValue, field: string): [kind: number, payload: unknown] {
-  switch (typeof value) {
-    case 'string':
-      // UTF-8 knows no lone surrogates; JSON escapes them.
-      return value.isWellFormed() ? [Payload.text, value] : [Payload.json, JSON.stringify(value)];
-    case 'number':
-      return Number.isSafeInteger(value) ? [Payload.integer, value] : [Payload.json, JSON.stringify(value)];
-    case 'object':
-      // A copy, since the caller may change it before the end of the tick.
-      if (value instanceof Uint8Array) return [Payload.bytes, value.slice()];
-      return [Payload.json, jsonOf(value, field)];
-    default:
-      return [Payload.json, jsonOf(value, field)];
-  }
 }

@@ -1,8 +1,12 @@
 //! `RedisService` for JavaScript. Operations on keys cross in batches ([`batch`], [`inbox`]); everything else is a promise.
 
 mod batch;
+mod calls;
 mod inbox;
+mod sessions;
 mod status;
+mod subscription;
+mod value;
 
 use std::sync::{Arc, OnceLock};
 
@@ -206,4 +210,8 @@ pub struct Drained<'env> {
     pub numbers: Float64Array,
     /// The values.
     pub values: Array<'env>,
+}
+
+fn core_of(core: &OnceLock<Core>) -> napi::Result<&Core> {
+    core.get().ok_or_else(|| Crossing::internal("a redis-service was used before it was open").into())
 }
