@@ -132,6 +132,16 @@ export declare interface FastLlmCoordinatorOptions {
   engineSearch: Array<string>
 }
 
+/** A message, or a gap. */
+export declare interface RedisEvent {
+  /** Where it was published, without the prefix. */
+  channel?: string
+  /** What was published. */
+  message?: RedisValue
+  /** A gap instead: so many ms ago everything was complete. */
+  gapSinceMs?: number
+}
+
 /** What JavaScript passes; the wrapper has filled in the defaults. */
 export declare interface RedisOptions {
   /** The address; absent for the embedded tier. */
@@ -142,6 +152,18 @@ export declare interface RedisOptions {
   keyPrefix: string
   /** Whether JavaScript keeps values that it reads, so that it wants to know what changes. */
   nearCache: boolean
+  /** `zstd` or `lz4`; absent: values are not compressed. */
+  codec?: string
+  /** Shorter values are stored as they are. */
+  compressMinBytes: number
+  /** Of zstd. */
+  compressionLevel: number
+  /** Of zstd, in place of the one that ships. */
+  dictionary?: Uint8Array
+  /** Whether writes of sessions are taken while Redis is away. */
+  replayWrites: boolean
+  /** How many. */
+  maxReplay?: number
   /** Bytes kept while Redis is away. */
   fallbackMaxBytes: number
   /** Milliseconds. */
@@ -154,8 +176,47 @@ export declare interface RedisOptions {
 
 /** The service of the core. */
 export declare class RedisService {
-  /** `wake` is called, from the event loop, when outcomes have come: then call `drain`. */
-  constructor(wake: () => void)
+  /** Writes a value with tags. */
+  setTagged(key: string, value: RedisValue, ttlMs: number, onlyIf: string | undefined | null, tags: Array<string>): Promise<boolean>
+  /** Deletes the values whose keys begin so; how many there were. */
+  clear(prefix: string): Promise<number>
+  /** Deletes the values that carry a tag; how many there were. */
+  invalidateTag(tag: string): Promise<number>
+  /** Looks for a value, and decides who computes it. */
+  flightBegin(key: string, staleMs: number): Promise<RedisTurn>
+  /** Keeps a lease; whether it still was the caller's. */
+  flightRenew(key: string, token: string): Promise<boolean>
+  /** Ends a lease without a value. */
+  flightAbandon(key: string, token: string): Promise<undefined>
+  /** Any command; the answer is JSON, see `answer_json`. */
+  command(arguments: Array<string | Uint8Array>): Promise<string>
+  /** Sends a message; how many were listening. */
+  publish(channel: string, message: RedisValue): Promise<number>
+  /** A new session. */
+  sessionCreate(data: string, options: RedisSessionOptions): Promise<RedisSession>
+  /** Writes a session under the caller's own id. */
+  sessionPut(id: string, data: string, options: RedisSessionOptions): Promise<RedisSession>
+  /** A session, if there is one. */
+  sessionGet(id: string): Promise<RedisSession | undefined | null>
+  /** New data for a session that exists. */
+  sessionUpdate(id: string, data: string): Promise<RedisSession>
+  /** The whole time to live again, or another one; whether there was a session. */
+  sessionTouch(id: string, ttlMs?: number | undefined | null): Promise<boolean>
+  /** The session under a new id. */
+  sessionRegenerate(id: string): Promise<RedisSession>
+  /** Ends a session for good; whether there was one. */
+  sessionDestroy(idOrHandle: string): Promise<boolean>
+  /** The sessions of a user. */
+  sessionList(userId: string): Promise<Array<RedisSession>>
+  /** Ends the sessions of a user; how many there were. */
+  sessionRevokeAll(userId: string): Promise<number>
+  /** Does nothing before the first `next`. */
+  subscribe(channels: Array<string>, pattern: boolean): RedisSubscription
+  /**
+   * `wake` is called, from the event loop, when outcomes have come: then call `drain`; `on_mode` with each mode that begins after
+   * `open`.
+   */
+  constructor(wake: () => void, onMode: (arg: RedisStatus) => void)
   /** Connects. */
   open(options: RedisOptions): Promise<undefined>
   /** Starts the operations of a tick; whether some have been answered already. */
@@ -166,8 +227,98 @@ export declare class RedisService {
   takeChanged(): Array<string> | null
   /** One number in shared memory that grows with each change. */
   changes(): Uint32Array
+  /** Where the service stands. */
+  status(): RedisStatus
+  /** Counters since the start, without what JavaScript answered itself. */
+  stats(): RedisStats
   /** Ends connections. */
   close(): Promise<undefined>
+}
+
+/** A session; `id` is its handle where it is listed. */
+export declare interface RedisSession {
+  /** The id or handle. */
+  id: string
+  /** Whose it is. */
+  userId?: string
+  /** A JSON object. */
+  data: string
+  /** ms since 1970. */
+  createdAt: number
+  /** ms since 1970. */
+  expiresAt: number
+}
+
+/** How a session is made. */
+export declare interface RedisSessionOptions {
+  /** Whose it is. */
+  userId?: string
+  /** How long it lives. */
+  ttlMs: number
+  /** Whether each use gives it the whole time again. */
+  rolling: boolean
+  /** How long it lives at most. */
+  absoluteTtlMs?: number
+}
+
+/** Counters since the start. */
+export declare interface RedisStats {
+  /** Reads that found a value. */
+  hits: number
+  /** Reads that found none. */
+  misses: number
+  /** Values written. */
+  sets: number
+  /** Bytes as stored. */
+  bytesStored: number
+  /** Bytes before compression. */
+  bytesBeforeCompression: number
+  /** Connections made again. */
+  reconnects: number
+  /** Answered without Redis because it was away. */
+  fallbackOps: number
+}
+
+/** Where the service stands. */
+export declare interface RedisStatus {
+  /** `redis`, `fallback` or `embedded`. */
+  mode: string
+  /** ms since 1970. */
+  since: number
+  /** Writes that Redis does not know yet. */
+  pendingReplays: number
+  /** Why Redis was away the last time. */
+  lastError?: string
+}
+
+/** Messages as they come. */
+export declare class RedisSubscription {
+  /** The next events, at least one; `null` once it has ended. */
+  next(): Promise<Array<RedisEvent> | undefined | null>
+  /** Unsubscribes; a pending `next` gives `null`. */
+  cancel(): void
+}
+
+/** What is to be done about a value. */
+export declare interface RedisTurn {
+  /** `fresh`, `stale`, `lead` or `alone`. */
+  state: string
+  /** Of `fresh` and `stale`. */
+  value?: RedisValue
+  /** Of `lead`, and of `stale` where this caller refreshes. */
+  lease?: string
+}
+
+/** A value of the cache; exactly one of the fields is there. */
+export declare interface RedisValue {
+  /** Text. */
+  text?: string
+  /** JSON. */
+  json?: string
+  /** A safe integer. */
+  integer?: number
+  /** Bytes. */
+  bytes?: Uint8Array
 }
 
 /** How a request travelled. */

@@ -40,7 +40,7 @@ class NativeRedisService implements RedisServiceBackend {
       if (status.mode !== mode) onMode(status);
       mode = status.mode;
     };
-    const native = new binding.RedisService(() => service?.#batches.drain(), status => announce(statusOf(status)));
+    const native = new binding.RedisService(() => { if (service !== undefined) service.#batches.drain(); }, status => announce(statusOf(status)));
     try {
       await native.open(nativeOptions(options));
     } catch (error) {

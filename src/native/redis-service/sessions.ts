@@ -22,7 +22,7 @@ export class NativeSessions implements SessionBackend {
 
   async get(id: string): Promise<Session | null> {
     const found = await asking(this.#native.sessionGet(id));
-    return found === null ? null : sessionOf(found);
+    return found === null || found === undefined ? null : sessionOf(found);
   }
 
   async update(id: string, data: Record<string, unknown>): Promise<Session> {

@@ -14,7 +14,7 @@ export class NativeSubscription implements BackendSubscription {
 
   async next(): Promise<SubscriptionEvent[] | null> {
     const events = await asking(this.#native.next());
-    return events === null ? null : events.map(eventOf);
+    return events === null || events === undefined ? null : events.map(eventOf);
   }
 
   cancel(): void {
