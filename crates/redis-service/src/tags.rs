@@ -106,6 +106,7 @@ impl RedisService {
         ttl: Option<Duration>,
         tags: &[Bytes],
     ) -> Result<(), RedisServiceError> {
+        // A new one each time: an invalidation that has read the first entry must leave the second alone.
         let token = format!("{:016x}", fastrand::u64(..));
         let millis = ttl.map_or(-1, |ttl| i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX / 4).max(1));
         let enter = |tag: &Bytes| {

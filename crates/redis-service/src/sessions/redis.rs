@@ -210,7 +210,7 @@ impl Table {
         sent: oneshot::Receiver<Outcome>,
     ) -> Result<Value, RedisServiceError> {
         match self.answer(call, sent).await {
-            Err(RedisServiceError::Storage { message }) if message.starts_with("NOSCRIPT") => {
+            Err(RedisServiceError::Upstream { reply }) if reply.starts_with("NOSCRIPT") => {
                 self.answer(call, self.send(command("EVAL", script.text, key, args))).await
             }
             other => other,
