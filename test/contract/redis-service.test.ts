@@ -368,8 +368,10 @@ eachBackend(backend => {
       await one.get('first');
     }
     expect(await one.has('first')).toBe(true);
-    expect(await one.has('k0')).toBe(false);
-    expect(await one.has('k499')).toBe(true);
+    // Which of the others stay is up to the store; that they take no more than was allowed is not.
+    const kept = await Promise.all(Array.from({ length: 500 }, async (_, index) => await one.has(`k${index}`)));
+    expect(kept.filter(Boolean).length).toBeGreaterThan(20);
+    expect(kept.filter(Boolean).length).toBeLessThan(100);
     expect((await errorOf(one.set('large', 'z'.repeat(200_000)))).code).toBe('UAT_STORAGE');
   });
 });

@@ -64,6 +64,7 @@ impl From<RedisServiceError> for Crossing {
             RedisServiceError::InvalidInput { field, expected, got } => {
                 json!({ "field": field, "expected": expected, "got": got })
             }
+            RedisServiceError::Upstream { reply } => json!({ "reply": reply }),
             RedisServiceError::Config { field, .. } => json!({ "field": field }),
             RedisServiceError::Conflict { key, .. } => json!({ "key": key }),
             _ => Value::Null,

@@ -16,7 +16,7 @@ use crate::options::Options;
 use crate::pubsub::PubSub;
 use crate::resp::{Command, Value};
 use crate::sessions::Store;
-use crate::status::{Mode, Status};
+use crate::status::{Mode, Status, now_ms};
 use crate::tier::in_flight::{Done, Outcome};
 use crate::tier::{RedisTier, Watcher};
 use crate::values::Values;
@@ -32,6 +32,8 @@ pub struct RedisService {
     pub(crate) tier: Tier,
     pub(crate) options: Options,
     pub(crate) values: Values,
+    /// When it was made, in ms since 1970.
+    since_ms: u64,
 }
 
 /// Who carries operations out.
@@ -87,6 +89,7 @@ impl RedisService {
             tier,
             options,
             values,
+            since_ms: now_ms(),
         })
     }
 
@@ -143,7 +146,7 @@ impl RedisService {
         match &self.tier {
             Tier::Redis(tier) => tier.board.status(tier.aside.lock().len() + self.sessions.pending()),
             Tier::Embedded(_) => {
-                Status { mode: Mode::Embedded, since_ms: 0, pending_replays: 0, last_error: None }
+                Status { mode: Mode::Embedded, since_ms: self.since_ms, pending_replays: 0, last_error: None }
             }
         }
     }

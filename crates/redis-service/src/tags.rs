@@ -18,15 +18,10 @@ use crate::service::{RedisService, Tier};
 
 /// Enters a key; the tag lives as long as the longest of its values (`EXPIRE ... GT` would need Redis 7, and treats a tag without
 /// end as one that has just been made). ARGV: the key, the token, ms to live or -1.
-const ENTER: &str = "local left = redis.call('PTTL', KEYS[1]) \
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) \
-local ttl = tonumber(ARGV[3]) \
-if ttl < 0 then redis.call('PERSIST', KEYS[1]) \
-elseif left ~= -1 and left < ttl then redis.call('PEXPIRE', KEYS[1], ttl) end";
+const ENTER: &str = include_str!("scripts/tag-enter.lua");
 
 /// Removes the keys that nobody has entered again. ARGV: key, token, key, token, ...
-const REMOVE: &str = "for i = 1, #ARGV, 2 do \
-if redis.call('HGET', KEYS[1], ARGV[i]) == ARGV[i + 1] then redis.call('HDEL', KEYS[1], ARGV[i]) end end";
+const REMOVE: &str = include_str!("scripts/tag-remove.lua");
 
 /// Keys that one step of an invalidation asks for.
 const STEP: i64 = 500;

@@ -1,10 +1,9 @@
-import { randomBytes } from 'node:crypto';
-
 import type { Cluster, Redis } from 'ioredis';
 
 import type { Client } from './connections.js';
 import { escapeGlob } from './glob.js';
 import type { Link } from './link.js';
+import { TAG_REMOVE } from './scripts.js';
 
 /** Deleting many keys: by name, by prefix, by tag. A command of a cluster has keys of one slot only, so there each key has its own. */
 
@@ -41,43 +40,20 @@ export async function clear(link: Link, keyPrefix: string, prefix: string): Prom
 }
 
 /**
- * Deletes the values of a tag; how many there were.
- *
- * @param failed Called with the keys that were taken off the list but may still be there.
+ * Deletes the values of a tag; how many there were. A key leaves the hash of its tag only behind the deletion, and only if nobody
+ * has entered it again, so that neither a crash nor a write at the same time leaves a value that its tag does not know.
  */
-export async function invalidateTag(link: Link, keyPrefix: string, tag: string, failed: (keys: string[]) => void): Promise<number> {
-  const set = `${keyPrefix}~uat:tag:${tag}`;
-  // RENAME needs both names in one slot, so that in a cluster the members are taken off one by one: deleted before, for a
-  // crash in between, and again afterwards, for a write in between.
-  if (link.client.isCluster) {
-    const keys = await members(link, set);
-    const prefixed = keys.map(key => keyPrefix + key);
-    const before = await unlink(link, prefixed);
-    if (keys.length > 0) await link.send('srem', set, ...keys);
-    return before + await unlink(link, prefixed);
-  }
-  const taken = `${set}:${randomBytes(8).toString('hex')}`;
-  try {
-    await link.send('rename', set, taken);
-  } catch (error) {
-    if (error instanceof Error && error.message.includes('no such key')) return 0;
-    throw error;
-  }
-  let keys: string[] = [];
-  try {
-    keys = await members(link, taken);
-    const count = await unlink(link, keys.map(key => keyPrefix + key));
-    await link.send('unlink', taken);
-    return count;
-  } catch (error) {
-    failed(keys);
-    throw error;
-  }
-}
-
-async function members(link: Link, set: string): Promise<string[]> {
-  const found = await link.send('smembers', set) as Iterable<Buffer>;
-  return Array.from(found, key => key.toString());
+export async function invalidateTag(link: Link, keyPrefix: string, tag: string): Promise<number> {
+  const place = `${keyPrefix}~uat:tag:${tag}`;
+  let [count, cursor] = [0, '0'];
+  do {
+    const [next, found] = await link.send('hscan', place, cursor, 'COUNT', BATCH) as [Buffer, Buffer[]];
+    cursor = next.toString();
+    if (found.length === 0) continue;
+    count += await unlink(link, found.filter((_, at) => at % 2 === 0).map(key => keyPrefix + key.toString()));
+    await link.eval(TAG_REMOVE, place, ...found);
+  } while (cursor !== '0');
+  return count;
 }
 
 function nodes(client: Client): Redis[] {

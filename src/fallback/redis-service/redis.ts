@@ -1,3 +1,5 @@
+import { randomBytes } from 'node:crypto';
+
 import { UniversalAiError } from '../../errors.js';
 import type { BackendStats, BackendSubscription, CheckedOptions, FlightTurn, RedisServiceBackend, SessionBackend, WriteOptions } from '../../services/redis-service-backend.js';
 import type { CacheValue, RedisServiceStatus } from '../../services/redis-service-types.js';
@@ -9,7 +11,7 @@ import { RedisPubSub } from './pubsub.js';
 import { type Looked, RedisFlights } from './redis-flight.js';
 import { clear, invalidateTag, unlink } from './redis-keys.js';
 import { away, fromReply, isPassing, isReplyError, replyValue } from './replies.js';
-import { DELETE_IF_EQUAL, INCREMENT, TAG } from './scripts.js';
+import { DELETE_IF_EQUAL, INCREMENT, TAG_ENTER } from './scripts.js';
 import { RedisSessions } from './session-redis.js';
 import { SessionRules } from './session-rules.js';
 import { bufferOf, bytesBeforeCompression, encode, Values } from './values.js';
@@ -111,10 +113,7 @@ export class RedisOverIoredis implements RedisServiceBackend {
   }
 
   async invalidateTag(tag: string): Promise<number> {
-    return await this.#walk(() => invalidateTag(this.#link, this.#options.keyPrefix, tag, keys => {
-      keys.forEach(key => this.#overlay.touch(key));
-      this.#link.suspect('a tag was not invalidated as a whole');
-    }));
+    return await this.#walk(() => invalidateTag(this.#link, this.#options.keyPrefix, tag));
   }
 
   async flightBegin(key: string, staleMs: number): Promise<FlightTurn> {
@@ -199,7 +198,8 @@ export class RedisOverIoredis implements RedisServiceBackend {
   /** The tags are put before the value, for a crash in between, and again behind it, for an invalidation in between. */
   async #write(key: string, stored: Uint8Array, ttlMs: number | undefined, tags: string[], onlyIf: WriteOptions['onlyIf']): Promise<boolean> {
     const args = [this.#key(key), bufferOf(stored), ...(ttlMs === undefined ? [] : ['PX', ttlMs]), ...(onlyIf === undefined ? [] : [onlyIf === 'absent' ? 'NX' : 'XX'])];
-    const tag = (): Promise<unknown>[] => tags.map(one => this.#link.eval(TAG, `${this.#options.keyPrefix}~uat:tag:${one}`, key, ttlMs ?? ''));
+    // A new token each time: an invalidation that has read the first entry must leave the second alone.
+    const tag = (): Promise<unknown>[] => tags.map(one => this.#link.eval(TAG_ENTER, `${this.#options.keyPrefix}~uat:tag:${one}`, key, randomBytes(8).toString('hex'), ttlMs ?? -1));
     const away = (): true => {
       if (onlyIf !== undefined) throw this.#away();
       this.#overlay.set(key, stored, ttlMs);

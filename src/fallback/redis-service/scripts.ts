@@ -30,13 +30,16 @@ if ARGV[2] ~= '' and redis.call('PTTL', KEYS[1]) == -1 then redis.call('PEXPIRE'
 return sum
 `);
 
-/** Adds a key to the set of a tag, which lives as long as the longest of its values. ARGV: 1 key, 2 the value's ms to live or ''. */
-export const TAG: Script = script(`local left = redis.call('PTTL', KEYS[1])
-redis.call('SADD', KEYS[1], ARGV[1])
-if ARGV[2] == '' then
-  if left >= 0 then redis.call('PERSIST', KEYS[1]) end
-elseif left == -2 or (left >= 0 and left < tonumber(ARGV[2])) then
-  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+/** Enters a key in the hash of a tag, which lives as long as the longest of its values. ARGV: 1 key, 2 token, 3 the value's ms to live or -1. */
+export const TAG_ENTER: Script = script(`local left = redis.call('PTTL', KEYS[1])
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+local ttl = tonumber(ARGV[3])
+if ttl < 0 then redis.call('PERSIST', KEYS[1])
+elseif left ~= -1 and left < ttl then redis.call('PEXPIRE', KEYS[1], ttl) end
+`);
+
+/** Removes the keys that nobody has entered again. ARGV: key, token, key, token, ... */
+export const TAG_REMOVE: Script = script(`for i = 1, #ARGV, 2 do
+  if redis.call('HGET', KEYS[1], ARGV[i]) == ARGV[i + 1] then redis.call('HDEL', KEYS[1], ARGV[i]) end
 end
-return 1
 `);

@@ -1,6 +1,7 @@
 //! Subscriptions: events cross in batches.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -17,6 +18,9 @@ use crate::error::Crossing;
 
 /// Events of one batch: enough for a turn of the event loop, and the consumer's brake.
 const BATCH: usize = 256;
+
+/// Until a subscription that Redis was not there for is tried again.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// A message, or a gap.
 #[napi(object)]
@@ -77,13 +81,12 @@ impl RedisSubscription {
             let mut held = subscription.lock().await;
             let next = async {
                 if begins {
-                    let core = core_of(&core)?;
-                    let made = if pattern {
-                        core.subscribe_patterns(&channels).await
-                    } else {
-                        core.subscribe(&channels).await
-                    };
-                    *held = Some(Live { subscription: made.map_err(Crossing::from)?, failed: None });
+                    let (live, waited) = begin(core_of(&core)?, &channels, pattern).await?;
+                    *held = Some(live);
+                    if let Some(waited) = waited {
+                        let gap_since_ms = Some(waited.as_secs_f64() * 1e3);
+                        return Ok(Some(vec![RedisEvent { channel: None, message: None, gap_since_ms }]));
+                    }
                 }
                 let Some(live) = held.as_mut() else {
                     return Ok::<_, napi::Error>(None);
@@ -130,6 +133,24 @@ impl RedisSubscription {
         self.cancelled.cancel();
         if let Ok(mut held) = self.subscription.try_lock() {
             *held = None;
+        }
+    }
+}
+
+/// Subscribes, while Redis is away again and again; then also for how long it was away, since messages may have been lost.
+async fn begin(core: &Core, channels: &[Bytes], pattern: bool) -> napi::Result<(Live, Option<Duration>)> {
+    let from = Instant::now();
+    let mut waited = None;
+    loop {
+        let made =
+            if pattern { core.subscribe_patterns(channels).await } else { core.subscribe(channels).await };
+        match made {
+            Ok(subscription) => return Ok((Live { subscription, failed: None }, waited)),
+            Err(RedisServiceError::Unavailable { .. }) => {
+                tokio::time::sleep(AGAIN_AFTER).await;
+                waited = Some(from.elapsed());
+            }
+            Err(error) => return Err(Crossing::from(error).into()),
         }
     }
 }

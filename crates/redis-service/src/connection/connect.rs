@@ -63,6 +63,8 @@ pub(crate) enum ConnectError {
     #[error("{0}")]
     Unauthorized(String),
     #[error("{0}")]
+    Config(String),
+    #[error("{0}")]
     Tls(String),
     #[error("{0}")]
     Away(String),
@@ -83,7 +85,13 @@ pub(crate) fn connect(target: &Target, former: Option<&Former>) -> Result<Connec
         }
     }
     if target.database != 0 {
-        client.expect(&Command::new("SELECT").int(i64::from(target.database)))?;
+        let select = client.call(&Command::new("SELECT").int(i64::from(target.database)))?;
+        if let Value::Error(error) = select {
+            return Err(match error.code() {
+                "ERR" => ConnectError::Config(format!("database {}: {error}", target.database)),
+                _ => client.refusal(&error),
+            });
+        }
     }
     if target.master_only {
         let role = client.expect(&Command::new("ROLE"))?;

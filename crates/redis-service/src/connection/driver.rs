@@ -320,11 +320,20 @@ impl Loop {
         let mut answered: Vec<(Box<dyn Exchange>, Replies)> = Vec::new();
         let mut values = Vec::new();
         let broken = |error: &dyn std::fmt::Display| lost(&link.name, &error.to_string());
-        while let Some(length) =
-            connection.scanner.frame(&connection.buffer).map_err(|error| broken(&error))?
-        {
-            let frame = connection.buffer.split_to(length).freeze();
-            values.push(parse_frame(&frame).map_err(|error| broken(&error))?);
+        // What was understood before the stream broke is still given out.
+        let mut failure = None;
+        loop {
+            match connection.scanner.frame(&connection.buffer) {
+                Ok(None) => break,
+                Ok(Some(length)) => match parse_frame(&connection.buffer.split_to(length).freeze()) {
+                    Ok(value) => values.push(value),
+                    Err(error) => failure = Some(broken(&error)),
+                },
+                Err(error) => failure = Some(broken(&error)),
+            }
+            if failure.is_some() {
+                break;
+            }
         }
         let was_silent = {
             let mut state = link.state.lock();
@@ -337,7 +346,8 @@ impl Loop {
                     continue;
                 }
                 let Some(front) = state.waiting.front_mut() else {
-                    return Err(broken(&"it answered what nobody asked"));
+                    failure = Some(broken(&"answered what nobody asked"));
+                    break;
                 };
                 front.got.push(value);
                 front.left -= 1;
@@ -376,11 +386,11 @@ impl Loop {
         };
         if let Some(owner) = owner {
             owner.batch_end();
-            if was_silent {
+            if was_silent && failure.is_none() {
                 owner.ready(&link);
             }
         }
-        Ok(())
+        failure.map_or(Ok(()), Err)
     }
 
     fn write(&mut self, at: usize) {

@@ -72,6 +72,14 @@ impl Embedded {
                     Some(OnlyIf::Absent) => !is_there,
                     Some(OnlyIf::Present) => is_there,
                 };
+                if wanted && !shard.fits(key, stored) {
+                    // The old value is no longer true, whether or not the new one is kept.
+                    shard.remove(key, now);
+                    self.untag(&mut shard);
+                    return Err(RedisServiceError::Storage {
+                        message: format!("{} bytes do not fit into fallback.maxBytes; raise it", stored.len()),
+                    });
+                }
                 if wanted {
                     // Copied, because the caller's bytes may be a slice of something much longer.
                     let stored = Bytes::copy_from_slice(stored);

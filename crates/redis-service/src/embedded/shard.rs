@@ -79,6 +79,11 @@ impl Shard {
         }
     }
 
+    /// Whether a value can be held at all, once everything else has made room.
+    pub(super) fn fits(&self, key: &[u8], stored: &[u8]) -> bool {
+        key.len() as u64 + stored.len() as u64 + OVERHEAD <= self.cache.capacity()
+    }
+
     /// The value, which counts as used.
     pub(super) fn get(&self, key: &Bytes, now: Instant) -> Option<&Held> {
         self.cache.get(key).filter(|held| held.lives(now))

@@ -174,7 +174,9 @@ impl Hub {
                 Err(ConnectError::Unauthorized(message)) => {
                     self.fail_new(&RedisServiceError::Unauthorized { message })
                 }
-                Err(error @ (ConnectError::UnknownHost(_) | ConnectError::Tls(_))) => {
+                Err(
+                    error @ (ConnectError::UnknownHost(_) | ConnectError::Tls(_) | ConnectError::Config(_)),
+                ) => {
                     self.fail_new(&RedisServiceError::config("url", error.to_string()))
                 }
             }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use crate::error::RedisServiceError;
 
-/// Messages that wait for a slow subscriber before further ones are dropped, with a gap in their place: some megabytes where
+/// Messages that wait for a slow subscriber before the oldest are dropped, with a gap in their place: some megabytes where
 /// they are of 1 KB, and a second of a busy channel.
 const MAX_MESSAGES: usize = 1024;
 
@@ -35,8 +35,6 @@ pub enum Event {
 struct Queue {
     items: VecDeque<Item>,
     messages: usize,
-    /// A message had to be dropped; until the subscriber has caught up, all are.
-    overflowed: bool,
 }
 
 #[derive(Debug)]
@@ -47,15 +45,30 @@ enum Item {
 
 impl Queue {
     fn message(&mut self, channel: Bytes, payload: Bytes, now: Instant) {
-        if self.overflowed {
-            return;
-        }
         if self.messages == MAX_MESSAGES {
-            self.overflowed = true;
-            return self.gap(now);
+            self.drop_oldest(now);
         }
         self.messages += 1;
         self.items.push_back(Item::Message(channel, payload));
+    }
+
+    /// Drops the oldest message; a gap stands in its place.
+    fn drop_oldest(&mut self, now: Instant) {
+        let mut since = now;
+        while let Some(item) = self.items.pop_front() {
+            match item {
+                Item::Gap(at) => since = since.min(at),
+                Item::Message(..) => {
+                    self.messages -= 1;
+                    break;
+                }
+            }
+        }
+        while let Some(Item::Gap(at)) = self.items.front() {
+            since = since.min(*at);
+            self.items.pop_front();
+        }
+        self.items.push_front(Item::Gap(since));
     }
 
     /// Two gaps with nothing between them are one.
@@ -71,11 +84,7 @@ impl Queue {
                 self.messages -= 1;
                 Event::Message { channel, payload }
             }
-            Item::Gap(since) => {
-                // While it overflows, its gap is the last item.
-                self.overflowed &= !self.items.is_empty();
-                Event::Gap { since: now.saturating_duration_since(since) }
-            }
+            Item::Gap(since) => Event::Gap { since: now.saturating_duration_since(since) },
         })
     }
 }
@@ -167,27 +176,28 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_becomes_one_gap() {
+    fn what_does_not_fit_becomes_one_gap_before_what_does() {
         let (mut queue, start) = (Queue::default(), Instant::now());
         let later = start + Duration::from_secs(7);
         put(&mut queue, 0..MAX_MESSAGES + 10, start);
-        assert!(matches!(queue.pop(later), Some(Event::Message { .. })));
-        put(&mut queue, 9000..9001, later);
-        queue.gap(later);
         let got = drained(&mut queue, later);
-        assert_eq!((got.len(), got.last().map(String::as_str)), (MAX_MESSAGES, Some("g7")));
+        assert_eq!(got.len(), MAX_MESSAGES + 1);
+        assert_eq!((&*got[0], &*got[1]), ("g7", "10"));
         put(&mut queue, 9001..9002, later);
         assert_eq!(drained(&mut queue, later), ["9001"]);
     }
 
     #[test]
-    fn one_message_more_than_fits_is_the_first_to_be_lost() {
+    fn a_gap_among_what_is_dropped_is_not_lost() {
         let (mut queue, now) = (Queue::default(), Instant::now());
-        put(&mut queue, 0..MAX_MESSAGES, now);
-        assert_eq!(drained(&mut queue, now).len(), MAX_MESSAGES);
-        put(&mut queue, 0..MAX_MESSAGES, now);
-        queue.gap(now);
         put(&mut queue, 0..1, now);
-        assert_eq!(drained(&mut queue, now).last().map(String::as_str), Some("g0"));
+        queue.gap(now);
+        put(&mut queue, 1..MAX_MESSAGES, now);
+        assert_eq!(drained(&mut queue, now).len(), MAX_MESSAGES + 1);
+        put(&mut queue, 0..1, now);
+        queue.gap(now);
+        put(&mut queue, 1..MAX_MESSAGES + 1, now + Duration::from_secs(3));
+        let got = drained(&mut queue, now + Duration::from_secs(3));
+        assert_eq!((got.len(), &*got[0], &*got[1]), (MAX_MESSAGES + 1, "g3", "1"));
     }
 }

@@ -192,6 +192,9 @@ impl Exchange for InFlight {
 
     fn lost(mut self: Box<Self>, why: &RedisServiceError) {
         match self.op.kind() {
+            Kind::Read if matches!(why, RedisServiceError::Closed) => {
+                self.answer(Err(RedisServiceError::Closed))
+            }
             Kind::Read => {
                 if self.done.is_some() {
                     self.tier.count_unavailable();

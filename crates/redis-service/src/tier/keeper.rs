@@ -15,7 +15,7 @@ use crate::connection::connect::{Client, ConnectError, Connected, Target, connec
 use crate::connection::{Exchange, Link, LinkOwner, Phase};
 use crate::error::RedisServiceError;
 use crate::options::{Address, Place, Topology};
-use crate::resp::Command;
+use crate::resp::{Command, Value};
 
 /// A server that was killed is back within a second or is gone for longer; asking it twice a second costs nothing.
 pub(crate) const BACKOFF: Backoff =
@@ -224,7 +224,15 @@ impl Keeper {
             let target = self.target(tier, place.clone());
             let slots = Client::open(&target).and_then(|mut client| {
                 client.hello(&target)?;
-                client.expect(&Command::new("CLUSTER").arg("SLOTS"))
+                match client.call(&Command::new("CLUSTER").arg("SLOTS"))? {
+                    Value::Error(error) if error.text.contains("cluster support disabled") => {
+                        Err(ConnectError::Config(format!(
+                            "{place} is no node of a cluster; use redis:// for one server"
+                        )))
+                    }
+                    Value::Error(error) => Err(ConnectError::Away(format!("{place}: {error}"))),
+                    slots => Ok(slots),
+                }
             });
             match slots.map(|answer| read_slots(answer, &place)) {
                 Ok(Some(slots)) => {

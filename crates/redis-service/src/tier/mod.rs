@@ -176,9 +176,11 @@ impl RedisTier {
             Err(ConnectError::UnknownHost(message)) => {
                 Err(RedisServiceError::config("url", format!("the host {message}")))
             }
-            Err(ConnectError::Tls(message)) => {
-                Err(RedisServiceError::config("url", format!("TLS: {message}")))
-            }
+            Err(ConnectError::Config(message)) => Err(RedisServiceError::config("url", message)),
+            Err(ConnectError::Tls(message)) => Err(RedisServiceError::config(
+                "url",
+                format!("TLS: {message}; a private authority is named with ?ca=/path.pem"),
+            )),
         }
     }
 
