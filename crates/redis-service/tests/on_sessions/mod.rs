@@ -1,5 +1,6 @@
 //! What the tests of sessions share: a service on a real Redis, and patience for its modes.
 #![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::path::Path;
 use std::time::{Duration, Instant};
