@@ -101,6 +101,9 @@ impl Store {
 
     /// Which way a call goes now. Redis is asked only when all that was taken without it is there.
     pub(crate) async fn way(&self) -> Result<Way<'_>, RedisServiceError> {
+        if self.stop.is_cancelled() {
+            return Err(RedisServiceError::Closed);
+        }
         match &self.place {
             Place::Memory(memory) => Ok(Way::Memory(memory)),
             Place::Redis { online, offline: None } => Ok(Way::Redis(online, None)),
