@@ -297,3 +297,22 @@ async fn a_replay_that_is_cut_short_is_done_again() {
     println!("{} sessions over {cuts} cuts", ids.len());
     service.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_read_from_a_redis_that_has_not_taken_the_journal_yet() {
+    let scene = Scene::new();
+    let service = scene.replaying().await;
+    let id = make(&service, "{\"old\":1}").await.id;
+    // Redis will be there and refuse to write.
+    scene.server.cli(&["CONFIG", "SET", "maxmemory", "1"]).unwrap();
+    scene.leave(&service).await;
+    service.sessions().update(&id, b"{\"new\":1}").await.unwrap();
+    scene.server.thaw().unwrap();
+    wait_for(&service, Mode::Redis).await;
+    let read = service.sessions().get(&id).await;
+    assert!(matches!(read, Err(RedisServiceError::Storage { .. })), "{read:?}");
+    assert_eq!(service.status().pending_replays, 1);
+    scene.server.cli(&["CONFIG", "SET", "maxmemory", "0"]).unwrap();
+    assert_eq!(data(&service, &id).await.as_deref(), Some("{\"new\":1}"));
+    service.close().await;
+}

@@ -5,10 +5,12 @@
 mod on_sessions;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use on_sessions::{connect, of_user, options};
 use redis_service::{Options, RedisServiceError};
 use testkit::redis::RedisServer;
+use testkit::{Direction, FaultProxy};
 use tokio::task::JoinSet;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,4 +116,30 @@ async fn a_create_that_revoke_all_overtakes_either_fails_or_is_newer() {
         }
     }
     service.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_regenerated_while_its_user_is_revoked_does_not_get_away() {
+    let server = RedisServer::start().unwrap();
+    let upstream: std::net::SocketAddr = server.address().parse().unwrap();
+    let proxy = FaultProxy::start(upstream).await.unwrap();
+    // What the revoking service is told comes late, and so there is time between its reading the list and its destroying.
+    proxy.set_delay(Direction::Downstream, Duration::from_millis(10));
+    let slow = Options { url: Some(format!("redis://{}", proxy.addr())), ..options(&server) };
+    let (slow, quick) = (Arc::new(connect(slow).await), connect(options(&server)).await);
+    for round in 0..20 {
+        let user = format!("user{round}");
+        let old = quick.sessions().create(b"{}", of_user(&user)).await.unwrap().id;
+        let (revoker, name) = (Arc::clone(&slow), user.clone());
+        let mut revoking = JoinSet::new();
+        revoking.spawn(async move { revoker.sessions().revoke_all(&name).await });
+        tokio::time::sleep(Duration::from_millis(round)).await;
+        let new = quick.sessions().regenerate(&old).await;
+        revoking.join_all().await.remove(0).unwrap();
+        if let Ok(new) = new {
+            assert_eq!(quick.sessions().get(&new.id).await.unwrap(), None, "round {round}");
+        }
+    }
+    slow.close().await;
+    quick.close().await;
 }
