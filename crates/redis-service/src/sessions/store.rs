@@ -101,18 +101,22 @@ impl Store {
 
     /// Which way a call goes now. Redis is asked only when all that was taken without it is there.
     pub(crate) async fn way(&self) -> Result<Way<'_>, RedisServiceError> {
+        if self.stop.is_cancelled() {
+            return Err(RedisServiceError::Closed);
+        }
         match &self.place {
             Place::Memory(memory) => Ok(Way::Memory(memory)),
             Place::Redis { online, offline: None } => Ok(Way::Redis(online, None)),
             Place::Redis { online, offline: Some(offline) } => {
-                if mode(&online.table.tier) == Mode::Redis && offline.pending() > 0 {
-                    if let Err(error) = offline.replay(&online.table, || self.now()).await
-                        && mode(&online.table.tier) == Mode::Redis
-                    {
-                        return Err(error);
-                    }
+                let is_back = || mode(&online.table.tier) == Mode::Redis;
+                if is_back()
+                    && offline.pending() > 0
+                    && let Err(error) = offline.replay(&online.table, || self.now()).await
+                    && is_back()
+                {
+                    return Err(error);
                 }
-                if mode(&online.table.tier) == Mode::Redis && offline.pending() == 0 {
+                if is_back() && offline.pending() == 0 {
                     Ok(Way::Redis(online, Some(&offline.known)))
                 } else {
                     Ok(Way::Journal(offline))

@@ -243,3 +243,120 @@ impl Inner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::record::Time;
+    use super::*;
+
+    fn open(folder: &Path, now: u64) -> Arc<Journal> {
+        Journal::open(folder, "test", 1000, now).unwrap().0
+    }
+
+    fn effect(id: u8, row: Option<u8>) -> Effect {
+        let row = row.map(|data| OfflineRow {
+            data: vec![data].into(),
+            user: None,
+            ttl: 1000,
+            rolling: false,
+            created: Time::Here(50),
+            ends: Some(Time::Redis(60)),
+            expires_at: 1050,
+            whole: true,
+            from: None,
+        });
+        Effect { hash: Hash::of(&id.to_string()), base: Some(u64::from(id)), row }
+    }
+
+    fn write(journal: &Journal, id: u8, row: Option<u8>) {
+        let taken: Result<_, Refused> = journal.accept(50, |_| Ok((vec![effect(id, row)], ())));
+        taken.unwrap();
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+        #[test]
+        fn torn_at_any_byte_it_opens_as_it_was_after_the_last_whole_write(
+            writes in prop::collection::vec((0..4_u8, prop::option::of(any::<u8>()), any::<bool>()), 1..12),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let journal = open(folder.path(), 50);
+            let path = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+            let header = std::fs::metadata(&path).unwrap().len();
+            let mut stages = vec![(header, Chains::new())];
+            for (id, row, flush) in writes {
+                write(&journal, id, row);
+                if flush {
+                    journal.flush().unwrap();
+                    stages.push((std::fs::metadata(&path).unwrap().len(), journal.snapshot().1));
+                }
+            }
+            drop(journal);
+            let bytes = std::fs::read(&path).unwrap();
+            let cut = cut.index(bytes.len() + 1);
+            std::fs::write(&path, &bytes[..cut]).unwrap();
+            let reopened = open(folder.path(), 50);
+            let (at_least, at_most) = (
+                stages.iter().rev().find(|(len, _)| *len <= cut as u64),
+                stages.iter().find(|(len, _)| *len >= cut as u64),
+            );
+            let last = reopened.snapshot();
+            // Between two flushes there may be whole writes that were not flushed by themselves.
+            if let Some((len, chains)) = at_least && *len == cut as u64 {
+                prop_assert_eq!(&last.1, chains);
+            }
+            for (hash, chain) in at_least.iter().flat_map(|(_, chains)| chains) {
+                prop_assert!(last.1.get(hash).is_some_and(|found| found.last >= chain.last));
+            }
+            if let Some((_, chains)) = at_most {
+                prop_assert!(last.1.keys().all(|hash| chains.contains_key(hash)));
+            }
+            // And it goes on from there.
+            let number = last.0;
+            write(&reopened, 9, Some(1));
+            reopened.flush().unwrap();
+            drop(reopened);
+            prop_assert_eq!(open(folder.path(), 50).snapshot().0, number + 1);
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_moves_the_writes_and_not_their_time_to_live() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = open(folder.path(), 50);
+        write(&journal, 1, Some(1));
+        journal.flush().unwrap();
+        drop(journal);
+        let (_, chains) = open(folder.path(), 20).snapshot();
+        let chain = &chains[&Hash::of("1")];
+        let row = chain.row.as_ref().unwrap();
+        assert_eq!((chain.accepted_at, row.created, row.expires_at), (20, Time::Here(20), 1020));
+        assert_eq!(row.ends, Some(Time::Redis(60)));
+    }
+
+    #[test]
+    fn an_emptied_journal_has_a_new_name_in_its_next_life() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = open(folder.path(), 50);
+        let name = journal.name.clone();
+        write(&journal, 1, None);
+        journal.flush().unwrap();
+        assert!(!journal.finish(0).unwrap(), "something was written since");
+        assert!(journal.finish(1).unwrap());
+        assert_eq!((journal.entries(), journal.snapshot()), (0, (1, Chains::new())));
+        // As after a kill: the file is left behind.
+        let path = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        drop(journal);
+        std::fs::write(&path, bytes).unwrap();
+        assert_ne!(
+            open(folder.path(), 50).name,
+            name,
+            "numbers begin anew, and Redis remembers the old ones"
+        );
+    }
+}
