@@ -6,6 +6,7 @@
 //! they cross. A panic becomes an exception (`catch_unwind`), never an abort of the Node process.
 
 mod cancel;
+mod eager;
 mod error;
 mod fast_llm_coordinator;
 mod redis_service;

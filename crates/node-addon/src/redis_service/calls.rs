@@ -12,6 +12,7 @@ use redis_service::{Begin, Lease, OnlyIf};
 use super::batch::millis;
 use super::value::{RedisValue, answer_json};
 use super::{Core, RedisService, core_of};
+use crate::eager::eager;
 use crate::error::Crossing;
 
 /// What is to be done about a value.
@@ -42,31 +43,31 @@ impl RedisService {
         let value = CacheValue::from(value);
         let only_if =
             only_if.map(|only_if| if only_if == "absent" { OnlyIf::Absent } else { OnlyIf::Present });
-        env.spawn_future(async move {
+        env.spawn_future(eager(async move {
             let core = core_of(&core)?;
             let stored = core.encode(&value).map_err(Crossing::from)?;
             let tags: Vec<Bytes> = tags.into_iter().map(Bytes::from).collect();
             let written = core.set_tagged(key.into(), stored, millis(ttl_ms), only_if, &tags).await;
             Ok(written.map_err(Crossing::from)?)
-        })
+        }))
     }
 
     /// Deletes the values whose keys begin so; how many there were.
     #[napi(catch_unwind)]
     pub fn clear<'env>(&self, env: &'env Env, prefix: String) -> napi::Result<PromiseRaw<'env, f64>> {
         let core = self.core.clone();
-        env.spawn_future(async move {
+        env.spawn_future(eager(async move {
             Ok(core_of(&core)?.clear(prefix.as_bytes()).await.map_err(Crossing::from)? as f64)
-        })
+        }))
     }
 
     /// Deletes the values that carry a tag; how many there were.
     #[napi(catch_unwind)]
     pub fn invalidate_tag<'env>(&self, env: &'env Env, tag: String) -> napi::Result<PromiseRaw<'env, f64>> {
         let core = self.core.clone();
-        env.spawn_future(async move {
+        env.spawn_future(eager(async move {
             Ok(core_of(&core)?.invalidate_tag(tag.as_bytes()).await.map_err(Crossing::from)? as f64)
-        })
+        }))
     }
 
     /// Looks for a value, and decides who computes it.
@@ -78,7 +79,7 @@ impl RedisService {
         stale_ms: f64,
     ) -> napi::Result<PromiseRaw<'env, RedisTurn>> {
         let core = self.core.clone();
-        env.spawn_future(async move {
+        env.spawn_future(eager(async move {
             let core = core_of(&core)?;
             let stale = millis(stale_ms).unwrap_or(Duration::ZERO);
             let turn = core.flight_begin(&key.into(), stale).await.map_err(Crossing::from)?;
@@ -90,7 +91,7 @@ impl RedisService {
                 }
                 Begin::Alone => RedisTurn { state: "alone".to_owned(), value: None, lease: None },
             })
-        })
+        }))
     }
 
     /// Keeps a lease; whether it still was the caller's.
@@ -102,10 +103,10 @@ impl RedisService {
         token: String,
     ) -> napi::Result<PromiseRaw<'env, bool>> {
         let core = self.core.clone();
-        env.spawn_future(async move {
+        env.spawn_future(eager(async move {
             let lease = Lease { key: key.into(), token };
             Ok(core_of(&core)?.flight_renew(&lease).await.map_err(Crossing::from)?)
-        })
+        }))
     }
 
     /// Ends a lease without a value.
@@ -117,10 +118,10 @@ impl RedisService {
         token: String,
     ) -> napi::Result<PromiseRaw<'env, ()>> {
         let core = self.core.clone();
-        env.spawn_future(async move {
+        env.spawn_future(eager(async move {
             let lease = Lease { key: key.into(), token };
             Ok(core_of(&core)?.flight_abandon(&lease).await.map_err(Crossing::from)?)
-        })
+        }))
     }
 
     /// Any command; the answer is JSON, see `answer_json`.
@@ -138,10 +139,10 @@ impl RedisService {
                 Either::B(bytes) => Bytes::copy_from_slice(&bytes),
             })
             .collect();
-        env.spawn_future(async move {
+        env.spawn_future(eager(async move {
             let answer = core_of(&core)?.command(arguments).await.map_err(Crossing::from)?;
             Ok(answer_json(&answer).to_string())
-        })
+        }))
     }
 
     /// Sends a message; how many were listening.
@@ -154,11 +155,11 @@ impl RedisService {
     ) -> napi::Result<PromiseRaw<'env, f64>> {
         let core = self.core.clone();
         let message = CacheValue::from(message);
-        env.spawn_future(async move {
+        env.spawn_future(eager(async move {
             let core = core_of(&core)?;
             let payload = core.encode_plain(&message).map_err(Crossing::from)?;
             Ok(core.publish(channel.as_bytes(), payload).await.map_err(Crossing::from)? as f64)
-        })
+        }))
     }
 }
 

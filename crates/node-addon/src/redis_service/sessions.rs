@@ -10,6 +10,7 @@ use redis_service::{CreateOptions, Session, SessionInfo};
 
 use super::batch::millis;
 use super::{RedisService, core_of};
+use crate::eager::eager;
 use crate::error::Crossing;
 
 /// How a session is made.
@@ -92,10 +93,10 @@ impl RedisService {
         options: RedisSessionOptions,
     ) -> napi::Result<PromiseRaw<'env, RedisSession>> {
         let core = self.core.clone();
-        env.spawn_future(async move {
+        env.spawn_future(eager(async move {
             let made = core_of(&core)?.sessions().create(data.as_bytes(), options.into()).await;
             Ok(made.map_err(Crossing::from)?.into())
-        })
+        }))
     }
 
     /// Writes a session under the caller's own id.
@@ -108,10 +109,10 @@ impl RedisService {
         options: RedisSessionOptions,
     ) -> napi::Result<PromiseRaw<'env, RedisSession>> {
         let core = self.core.clone();
-        env.spawn_future(async move {
+        env.spawn_future(eager(async move {
             let put = core_of(&core)?.sessions().put(&id, data.as_bytes(), options.into()).await;
             Ok(put.map_err(Crossing::from)?.into())
-        })
+        }))
     }
 
     /// A session, if there is one.
@@ -122,10 +123,10 @@ impl RedisService {
         id: String,
     ) -> napi::Result<PromiseRaw<'env, Option<RedisSession>>> {
         let core = self.core.clone();
-        env.spawn_future(async move {
+        env.spawn_future(eager(async move {
             let found = core_of(&core)?.sessions().get(&id).await.map_err(Crossing::from)?;
             Ok(found.map(RedisSession::from))
-        })
+        }))
     }
 
     /// New data for a session that exists.
@@ -137,10 +138,10 @@ impl RedisService {
         data: String,
     ) -> napi::Result<PromiseRaw<'env, RedisSession>> {
         let core = self.core.clone();
-        env.spawn_future(async move {
+        env.spawn_future(eager(async move {
             let updated = core_of(&core)?.sessions().update(&id, data.as_bytes()).await;
             Ok(updated.map_err(Crossing::from)?.into())
-        })
+        }))
     }
 
     /// The whole time to live again, or another one; whether there was a session.
@@ -152,10 +153,10 @@ impl RedisService {
         ttl_ms: Option<f64>,
     ) -> napi::Result<PromiseRaw<'env, bool>> {
         let core = self.core.clone();
-        env.spawn_future(async move {
+        env.spawn_future(eager(async move {
             let touched = core_of(&core)?.sessions().touch(&id, ttl_ms.and_then(millis)).await;
             Ok(touched.map_err(Crossing::from)?)
-        })
+        }))
     }
 
     /// The session under a new id.
@@ -166,10 +167,10 @@ impl RedisService {
         id: String,
     ) -> napi::Result<PromiseRaw<'env, RedisSession>> {
         let core = self.core.clone();
-        env.spawn_future(async move {
+        env.spawn_future(eager(async move {
             let made = core_of(&core)?.sessions().regenerate(&id).await;
             Ok(made.map_err(Crossing::from)?.into())
-        })
+        }))
     }
 
     /// Ends a session for good; whether there was one.
@@ -180,9 +181,9 @@ impl RedisService {
         id_or_handle: String,
     ) -> napi::Result<PromiseRaw<'env, bool>> {
         let core = self.core.clone();
-        env.spawn_future(async move {
+        env.spawn_future(eager(async move {
             Ok(core_of(&core)?.sessions().destroy(&id_or_handle).await.map_err(Crossing::from)?)
-        })
+        }))
     }
 
     /// The sessions of a user.
@@ -193,10 +194,10 @@ impl RedisService {
         user_id: String,
     ) -> napi::Result<PromiseRaw<'env, Vec<RedisSession>>> {
         let core = self.core.clone();
-        env.spawn_future(async move {
+        env.spawn_future(eager(async move {
             let listed = core_of(&core)?.sessions().list_for_user(&user_id).await.map_err(Crossing::from)?;
             Ok(listed.into_iter().map(RedisSession::from).collect())
-        })
+        }))
     }
 
     /// Ends the sessions of a user; how many there were.
@@ -207,9 +208,9 @@ impl RedisService {
         user_id: String,
     ) -> napi::Result<PromiseRaw<'env, f64>> {
         let core = self.core.clone();
-        env.spawn_future(async move {
+        env.spawn_future(eager(async move {
             let revoked = core_of(&core)?.sessions().revoke_all(&user_id).await.map_err(Crossing::from)?;
             Ok(revoked as f64)
-        })
+        }))
     }
 }

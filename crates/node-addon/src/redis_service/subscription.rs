@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use napi::Env;
 use napi::bindgen_prelude::PromiseRaw;
 use napi_derive::napi;
-use redis_service::{Event, RedisServiceError, Subscription};
+use redis_service::{Event, Mode, RedisServiceError, Subscription};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -140,15 +140,17 @@ impl RedisSubscription {
 /// Subscribes, while Redis is away again and again; then also for how long it was away, since messages may have been lost.
 async fn begin(core: &Core, channels: &[Bytes], pattern: bool) -> napi::Result<(Live, Option<Duration>)> {
     let from = Instant::now();
-    let mut waited = None;
+    let mut was_away = core.status().mode == Mode::Fallback;
     loop {
         let made =
             if pattern { core.subscribe_patterns(channels).await } else { core.subscribe(channels).await };
         match made {
-            Ok(subscription) => return Ok((Live { subscription, failed: None }, waited)),
+            Ok(subscription) => {
+                return Ok((Live { subscription, failed: None }, was_away.then(|| from.elapsed())));
+            }
             Err(RedisServiceError::Unavailable { .. }) => {
                 tokio::time::sleep(AGAIN_AFTER).await;
-                waited = Some(from.elapsed());
+                was_away = true;
             }
             Err(error) => return Err(Crossing::from(error).into()),
         }

@@ -77,7 +77,10 @@ impl Embedded {
                     shard.remove(key, now);
                     self.untag(&mut shard);
                     return Err(RedisServiceError::Storage {
-                        message: format!("{} bytes do not fit into fallback.maxBytes; raise it", stored.len()),
+                        message: format!(
+                            "{} bytes do not fit into fallback.maxBytes; raise it",
+                            stored.len()
+                        ),
                     });
                 }
                 if wanted {
