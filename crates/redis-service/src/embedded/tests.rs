@@ -66,7 +66,8 @@ impl Model {
             Op::Increment { by, ttl, .. } => {
                 let (before, expires) = found.unwrap_or((Bytes::from_static(b"0"), None));
                 let before: i64 = std::str::from_utf8(&before).unwrap().parse().map_err(|_| ())?;
-                let sum = before.checked_add(*by).ok_or(())?;
+                let is_safe = |sum: &i64| sum.unsigned_abs() <= MAX_SAFE_INTEGER.unsigned_abs();
+                let sum = before.checked_add(*by).filter(is_safe).ok_or(())?;
                 self.0.insert(key.clone(), (sum.to_string().into(), expires.or(ttl.map(|ttl| now + ttl))));
                 Reply::Number(sum)
             }
@@ -147,7 +148,8 @@ fn it_stays_within_its_bytes_and_keeps_what_is_used_through_a_scan() {
 fn a_value_that_has_no_room_leaves_nothing_behind() {
     let (embedded, now) = (Embedded::new(1 << 20), Instant::now());
     embedded.apply(&set("k", "old", None), now).unwrap();
-    embedded.apply(&set("k", &"v".repeat(2 << 20), None), now).unwrap();
+    let refused = embedded.apply(&set("k", &"v".repeat(2 << 20), None), now).unwrap_err();
+    assert!(matches!(refused, RedisServiceError::Storage { .. }), "{refused}");
     assert_eq!(get(&embedded, "k", now), None);
 }
 
