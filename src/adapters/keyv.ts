@@ -1,12 +1,13 @@
 import { EventEmitter } from 'node:events';
 
-import type { KeyvStoreAdapter } from 'keyv';
-
 import { invalidInput } from '../errors.js';
 import type { CacheValue } from '../services/redis-service-types.js';
 import type { RedisService } from '../services/redis-service-rust.js';
 
-/** `RedisService` as the storage of Keyv, and so of cache-manager and cacheable. */
+/**
+ * `RedisService` as the storage of Keyv, and so of cache-manager and cacheable. Imports nothing of Keyv, not even types:
+ * those of version 5 and 6 differ, and both take this class.
+ */
 
 /** What of the service is used. */
 export type KeyvService = Pick<RedisService, 'get' | 'mget' | 'set' | 'delete' | 'has' | 'clear'>;
@@ -25,7 +26,7 @@ export interface KeyvRedisServiceOptions {
  * each Keyv, because Keyv writes its namespace into the adapter. There is no `iterator`: the service lists no keys. There
  * is no `disconnect`: the service belongs to whoever initialized it.
  */
-export class KeyvRedisService extends EventEmitter implements KeyvStoreAdapter {
+export class KeyvRedisService extends EventEmitter {
   /** Keyv reads it; nothing is to be set. */
   opts: Record<string, unknown> = {};
   /** Set by Keyv. */
