@@ -118,6 +118,18 @@ eachBackend(() => {
     expect(calls).toEqual(['set returned', ['set', null, undefined], 'get returned', ['get', null, data({ n: 1 })], 'destroy returned', ['destroy', null, undefined]]);
   });
 
+  it('does not end the process when it fails and nobody looks, as with req.session.destroy()', async () => {
+    const one = store();
+    await over.close();
+    const seen: unknown[] = [];
+    const see = (reason: unknown): number => seen.push(reason);
+    process.on('unhandledRejection', see);
+    void one.destroy('id');
+    await new Promise(resolve => setTimeout(resolve, 20));
+    process.off('unhandledRejection', see);
+    expect(seen).toEqual([]);
+  });
+
   describe('a session that was destroyed', () => {
     it('is not brought back by a late save or touch, which are no errors', async () => {
       await store().set('id', data({ user: 'ann' }));
