@@ -19,6 +19,8 @@ import type { RedisAddress } from './redis-service-url.js';
  * (retryable; a read is a miss). Anything else: `UAT_UPSTREAM` with `details.reply`.
  */
 export interface RedisServiceBackend {
+  /** What is at hand without waiting, where there is such a tier. Knows no key that the checks refuse. */
+  readonly near?: { get(key: string): CacheValue | undefined } | undefined;
   set(key: string, value: CacheValue, options: WriteOptions): Promise<boolean>;
   get(key: string): Promise<CacheValue | null>;
   getMany(keys: string[]): Promise<(CacheValue | null)[]>;

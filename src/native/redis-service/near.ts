@@ -2,6 +2,7 @@ import type { RedisService } from '../binding.js';
 import type { CacheValue } from '../../services/redis-service-types.js';
 import { Outcome } from './batches.js';
 import type { PayloadKind } from './near/cache-value.js';
+import { CoarseClock } from './near/coarse-clock.js';
 import { NearTier } from './near/near-tier.js';
 
 /**
@@ -21,7 +22,7 @@ export class Near {
 
   constructor(native: RedisService, options: { maxBytes: number; share: boolean }) {
     this.#native = native;
-    this.#tier = new NearTier(options);
+    this.#tier = new NearTier({ ...options, now: new CoarseClock().now });
     this.#changes = native.changes();
   }
 

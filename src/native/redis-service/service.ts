@@ -23,14 +23,14 @@ class NativeRedisService implements RedisServiceBackend {
   readonly sessions: SessionBackend;
   readonly #native: RedisService;
   readonly #batches: Batches;
-  readonly #near: Near | undefined;
+  readonly near: Near | undefined;
 
   private constructor(native: RedisService, options: CheckedOptions) {
     this.#native = native;
     this.sessions = new NativeSessions(native);
     const near = options.nearCache ?? { maxBytes: undefined, share: false };
-    this.#near = near === false ? undefined : new Near(native, { maxBytes: near.maxBytes ?? NEAR_MAX_BYTES, share: near.share });
-    this.#batches = new Batches(native, () => this.#near?.catchUp());
+    this.near = near === false ? undefined : new Near(native, { maxBytes: near.maxBytes ?? NEAR_MAX_BYTES, share: near.share });
+    this.#batches = new Batches(native, () => this.near?.catchUp());
   }
 
   static async open(binding: NativeBinding, options: CheckedOptions, onMode: (status: RedisServiceStatus) => void): Promise<NativeRedisService> {
@@ -52,15 +52,13 @@ class NativeRedisService implements RedisServiceBackend {
   }
 
   get(key: string): Promise<CacheValue | null> {
-    const near = this.#near;
-    if (near === undefined) return new Promise((resolve, reject) => this.#batches.push(Operation.get, key, 0, new Read(key, undefined, resolve, reject)));
-    const hit = near.get(key);
-    if (hit !== undefined) return Promise.resolve(hit);
-    return new Promise((resolve, reject) => this.#batches.push(Operation.getTimed, key, 0, new Read(key, near, resolve, reject)));
+    const { near } = this;
+    const operation = near === undefined ? Operation.get : Operation.getTimed;
+    return new Promise((resolve, reject) => this.#batches.push(operation, key, 0, new Read(key, near, resolve, reject)));
   }
 
   async getMany(keys: string[]): Promise<(CacheValue | null)[]> {
-    return await Promise.all(keys.map(key => this.get(key)));
+    return await Promise.all(keys.map(key => this.near?.get(key) ?? this.get(key)));
   }
 
   set(key: string, value: CacheValue, { ttlMs, tags, onlyIf }: WriteOptions): Promise<boolean> {
@@ -106,7 +104,7 @@ class NativeRedisService implements RedisServiceBackend {
 
   async flightBegin(key: string, staleMs: number): Promise<FlightTurn> {
     // What is near is fresh only where nothing goes stale: how long it lives is not known here.
-    const hit = staleMs === 0 ? this.#near?.get(key) : undefined;
+    const hit = staleMs === 0 ? this.near?.get(key) : undefined;
     if (hit !== undefined) return { state: 'fresh', value: hit };
     const { state, value, lease } = await asking(this.#native.flightBegin(key, staleMs));
     switch (state) {
@@ -148,7 +146,7 @@ class NativeRedisService implements RedisServiceBackend {
 
   stats(): BackendStats {
     const stats = this.#native.stats();
-    const nearHits = this.#near?.hits ?? 0;
+    const nearHits = this.near?.hits ?? 0;
     return { ...stats, hits: stats.hits + nearHits, nearHits };
   }
 
@@ -160,30 +158,30 @@ class NativeRedisService implements RedisServiceBackend {
   }
 
   async #changing<T>(keys: string[], promise: Promise<T>): Promise<T> {
-    for (const key of keys) this.#near?.forget(key);
+    for (const key of keys) this.near?.forget(key);
     try {
       return await asking(promise);
     } finally {
-      for (const key of keys) this.#near?.forget(key);
+      for (const key of keys) this.near?.forget(key);
     }
   }
 
   /** Which keys it is that change is not known here; without a Redis nobody tells. */
   async #changingMany<T>(promise: Promise<T>): Promise<T> {
-    this.#near?.flush();
+    this.near?.flush();
     try {
       return await asking(promise);
     } finally {
-      this.#near?.flush();
+      this.near?.flush();
     }
   }
 
   /** What is written is forgotten near before it is sent, and again when it is acknowledged, since a read may lie in between. */
   #write<T>(operation: number, key: string, argument: number, read: (outcome: number, value: unknown) => T, kind?: number, payload?: unknown): Promise<T> {
-    this.#near?.forget(key);
+    this.near?.forget(key);
     return new Promise((resolve, reject) => {
       const acknowledged = (outcome: number, value: unknown): T => {
-        this.#near?.forget(key);
+        this.near?.forget(key);
         return read(outcome, value);
       };
       this.#batches.push(operation, key, argument, new Call(acknowledged, resolve, reject), kind, payload);

@@ -129,10 +129,10 @@ impl RedisService {
     pub fn command<'env>(
         &self,
         env: &'env Env,
-        arguments: Vec<Either<String, Uint8Array>>,
+        words: Vec<Either<String, Uint8Array>>,
     ) -> napi::Result<PromiseRaw<'env, String>> {
         let core = self.core.clone();
-        let arguments = arguments
+        let arguments = words
             .into_iter()
             .map(|argument| match argument {
                 Either::A(text) => Bytes::from(text),
