@@ -105,6 +105,14 @@ impl RedisService {
         }
     }
 
+    /// Waits a few microseconds for the answers of what was just started, where a server nearby is likely to give them: for callers
+    /// whose thread cannot do anything else meanwhile, and is woken at some cost.
+    pub fn read_soon(&self) {
+        if let Tier::Redis(tier) = &self.tier {
+            tier.read_soon();
+        }
+    }
+
     /// One operation, near values first.
     pub async fn run(&self, op: Op) -> Outcome {
         if let Some(outcome) = self.near_outcome(&op) {

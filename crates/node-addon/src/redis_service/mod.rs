@@ -21,6 +21,9 @@ use self::inbox::{Came, NodeInbox};
 use self::status::{RedisStats, RedisStatus};
 use crate::error::Crossing;
 
+/// Operations of a tick up to which the answers are waited for on the spot: with more the event loop has other work meanwhile.
+const FEW: u32 = 2;
+
 /// What JavaScript passes; the wrapper has filled in the defaults.
 #[napi(object)]
 pub struct RedisOptions {
@@ -132,6 +135,9 @@ impl RedisService {
                 None
             }
         }));
+        if count <= FEW && self.inbox.is_empty() {
+            core.read_soon();
+        }
         Ok(!self.inbox.is_empty())
     }
 

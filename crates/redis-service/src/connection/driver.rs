@@ -10,12 +10,13 @@ use bytes::BytesMut;
 use mio::{Events, Interest, Poll, Token, Waker};
 use parking_lot::Mutex;
 
-use super::connect::{Connected, Transport};
+use super::connect::Connected;
 use super::link::{Answer, Exchange, Link, Overdue, Phase, Replies, Wake};
+use super::reading::{Connection, lost};
 use super::silence::{Patience, Verdict, judge};
 use super::socket::Registered;
 use crate::error::RedisServiceError;
-use crate::resp::{Command, Scanner, Value, parse_frame};
+use crate::resp::Command;
 
 const WAKE: Token = Token(usize::MAX);
 
@@ -27,13 +28,6 @@ const LINGER: Duration = Duration::from_millis(500);
 
 /// How often a connection whose invalidations matter is asked whether it still stands, when nothing else is said.
 const PING_EVERY: Duration = Duration::from_millis(250);
-
-/// Bytes asked of a socket at once: few where replies are few and small, since the buffer is cleared before, and more the
-/// more there is.
-const READ_AT_ONCE: std::ops::RangeInclusive<usize> = 16 * 1024..=1024 * 1024;
-
-/// Room made ahead for a long value; what its length announces beyond this is made as it comes.
-const MAX_AHEAD: usize = 64 << 20;
 
 /// What others ask of the driver.
 enum Request {
@@ -119,25 +113,11 @@ impl Drop for Driver {
     }
 }
 
-/// A connection as the driver holds it.
-struct Connection {
-    link: Arc<Link>,
-    transport: Transport,
-    buffer: BytesMut,
-    scanner: Scanner,
-    heard: Instant,
-    pings: bool,
-    /// Bytes asked for at the next read.
-    read_size: usize,
-    /// The socket was full; it tells when it no longer is.
-    wants_room: bool,
-}
-
 struct Loop {
     poll: Poll,
     shared: Arc<Shared>,
     patience: Patience,
-    connections: Vec<Option<Connection>>,
+    connections: Vec<Option<Arc<Mutex<Connection>>>>,
     last_traffic: Instant,
 }
 
@@ -197,12 +177,13 @@ impl Loop {
             self.shared.wake.parked.store(false, Ordering::SeqCst);
             return Some(TICK);
         }
-        self.connections.iter().flatten().any(|connection| connection.pings).then_some(PING_EVERY)
+        self.connections.iter().flatten().any(|connection| connection.lock().pings).then_some(PING_EVERY)
     }
 
     fn anything_waits(&self) -> bool {
         !self.shared.requests.lock().is_empty()
             || self.connections.iter().flatten().any(|connection| {
+                let connection = connection.lock();
                 let state = connection.link.state.lock();
                 !state.waiting.is_empty() || (!state.out.is_empty() && !connection.wants_room)
             })
@@ -225,24 +206,18 @@ impl Loop {
             link.state.lock().phase = Phase::Down;
             return;
         }
+        let direct = transport.direct();
+        let connection = Arc::new(Mutex::new(Connection::new(Arc::clone(&link), transport, leftover, pings)));
         {
             let mut state = link.state.lock();
             state.phase = Phase::Settling;
-            state.direct = transport.direct();
+            state.reading = direct.is_some().then(|| Arc::clone(&connection));
+            state.direct = direct;
             state.out.clear();
             state.heard = Some(Instant::now());
         }
         self.last_traffic = Instant::now();
-        self.connections[at] = Some(Connection {
-            link: Arc::clone(&link),
-            transport,
-            buffer: leftover,
-            scanner: Scanner::default(),
-            heard: Instant::now(),
-            pings,
-            read_size: *READ_AT_ONCE.start(),
-            wants_room: false,
-        });
+        self.connections[at] = Some(connection);
         if let Some(owner) = link.owner.upgrade() {
             owner.ready(&link);
         }
@@ -254,7 +229,7 @@ impl Loop {
         let at = self
             .connections
             .iter()
-            .position(|held| held.as_ref().is_some_and(|held| Arc::ptr_eq(&held.link, link)));
+            .position(|held| held.as_ref().is_some_and(|held| Arc::ptr_eq(&held.lock().link, link)));
         match at {
             Some(at) => self.down(at, why, close),
             None if close => link.state.lock().phase = Phase::Closed,
@@ -262,152 +237,36 @@ impl Loop {
         }
     }
 
-    /// Reads until there is nothing more, and gives out what is complete. `to_the_end`: an end may lie behind the data, of which
-    /// there will be no further event.
     fn read(&mut self, at: usize, to_the_end: bool) {
-        loop {
-            let Some(Some(connection)) = self.connections.get_mut(at) else {
-                return;
-            };
-            let filled = connection.buffer.len();
-            let wanted = connection.read_size;
-            connection.buffer.reserve(connection.scanner.missing(filled).min(MAX_AHEAD));
-            connection.buffer.resize(filled + wanted, 0);
-            let read = connection.transport.read(&mut connection.buffer[filled..]);
-            connection.buffer.truncate(filled + read.as_ref().map_or(0, |count| *count));
-            let is_tls = matches!(connection.transport, Transport::Tls(..));
-            let count = match read {
-                Ok(0) => {
-                    let why = lost(&connection.link.name, "closed the connection");
-                    return self.down(at, &why, false);
-                }
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => {
-                    let why = lost(&connection.link.name, &error.to_string());
-                    return self.down(at, &why, false);
-                }
-            };
-            if let Err(why) = self.give_out(at) {
-                return self.down(at, &why, false);
-            }
-            // A short read emptied the socket; what comes after it makes a new event. TLS hands out one record at a time.
-            if count < wanted && !is_tls && !to_the_end {
-                if let Some(Some(connection)) = self.connections.get_mut(at)
-                    && count < wanted / 4
-                {
-                    connection.read_size = (wanted / 2).max(*READ_AT_ONCE.start());
-                }
-                return;
-            }
-            if let Some(Some(connection)) = self.connections.get_mut(at) {
-                connection.read_size = (wanted * 2).min(*READ_AT_ONCE.end());
-            }
-        }
-    }
-
-    /// Gives the complete frames of the buffer to whom they belong.
-    fn give_out(&mut self, at: usize) -> Result<(), RedisServiceError> {
-        let now = Instant::now();
-        self.last_traffic = now;
-        let Some(Some(connection)) = self.connections.get_mut(at) else {
-            return Ok(());
+        let Some(Some(connection)) = self.connections.get(at) else {
+            return;
         };
-        connection.heard = now;
-        let link = Arc::clone(&connection.link);
-        let owner = link.owner.upgrade();
-        let mut answered: Vec<(Box<dyn Exchange>, Replies)> = Vec::new();
-        let mut values = Vec::new();
-        let broken = |error: &dyn std::fmt::Display| lost(&link.name, &error.to_string());
-        // What was understood before the stream broke is still given out.
-        let mut failure = None;
-        loop {
-            match connection.scanner.frame(&connection.buffer) {
-                Ok(None) => break,
-                Ok(Some(length)) => match parse_frame(&connection.buffer.split_to(length).freeze()) {
-                    Ok(value) => values.push(value),
-                    Err(error) => failure = Some(broken(&error)),
-                },
-                Err(error) => failure = Some(broken(&error)),
-            }
-            if failure.is_some() {
-                break;
-            }
+        self.last_traffic = Instant::now();
+        let read = connection.lock().read(to_the_end);
+        if let Err(why) = read {
+            self.down(at, &why, false);
         }
-        let was_silent = {
-            let mut state = link.state.lock();
-            state.heard = Some(now);
-            let mut pushes = Vec::new();
-            for value in values {
-                if let Value::Push(push) = value {
-                    // In order with the replies: an invalidation after a reply concerns what the reply said.
-                    pushes.push((answered.len(), push));
-                    continue;
-                }
-                let Some(front) = state.waiting.front_mut() else {
-                    failure = Some(broken(&"answered what nobody asked"));
-                    break;
-                };
-                front.got.push(value);
-                front.left -= 1;
-                if front.left == 0 && front.exchange.wants_more(&front.got) {
-                    front.left = 1;
-                }
-                if front.left == 0
-                    && let Some(done) = state.waiting.pop_front()
-                {
-                    answered.push((done.exchange, done.got));
-                }
-            }
-            if state.waiting.is_empty() {
-                state.next_deadline = None;
-            }
-            let was_silent = state.phase == Phase::Silent;
-            if was_silent {
-                state.phase = Phase::Settling;
-            }
-            drop(state);
-            let mut pushes = pushes.into_iter().peekable();
-            for (place, (exchange, replies)) in answered.into_iter().enumerate() {
-                while let Some((_, push)) = pushes.next_if(|(before, _)| *before <= place) {
-                    if let Some(owner) = &owner {
-                        owner.push(&link, push);
-                    }
-                }
-                exchange.reply(replies);
-            }
-            for (_, push) in pushes {
-                if let Some(owner) = &owner {
-                    owner.push(&link, push);
-                }
-            }
-            was_silent
-        };
-        if let Some(owner) = owner {
-            owner.batch_end();
-            if was_silent && failure.is_none() {
-                owner.ready(&link);
-            }
-        }
-        failure.map_or(Ok(()), Err)
     }
 
     fn write(&mut self, at: usize) {
-        let Some(Some(connection)) = self.connections.get_mut(at) else {
+        let Some(Some(connection)) = self.connections.get(at) else {
             return;
         };
-        let mut state = connection.link.state.lock();
-        if state.out.is_empty() {
-            connection.wants_room = false;
-            return;
-        }
-        match connection.transport.write(&mut state.out) {
+        let mut connection = connection.lock();
+        let link = Arc::clone(&connection.link);
+        let written = {
+            let mut state = link.state.lock();
+            if state.out.is_empty() {
+                connection.wants_room = false;
+                return;
+            }
+            connection.transport.write(&mut state.out)
+        };
+        match written {
             Ok(done) => connection.wants_room = !done,
             Err(error) => {
-                drop(state);
-                let why = lost(&connection.link.name, &error.to_string());
-                self.down(at, &why, false);
+                drop(connection);
+                self.down(at, &lost(&link.name, &error.to_string()), false);
             }
         }
     }
@@ -415,16 +274,24 @@ impl Loop {
     /// Looks at deadlines and silence.
     fn tick(&mut self, now: Instant) {
         for at in 0..self.connections.len() {
-            let Some(Some(connection)) = self.connections.get_mut(at) else {
+            let Some(Some(connection)) = self.connections.get(at) else {
                 continue;
             };
+            // Held until the answers are given: a reply that comes meanwhile would overtake them.
+            let mut connection = connection.lock();
             let link = Arc::clone(&connection.link);
+            if let Some(why) = connection.failure.take() {
+                drop(connection);
+                self.down(at, &why, false);
+                continue;
+            }
             let patience = link.patience.unwrap_or(self.patience);
             let mut answers: Vec<Answer> = Vec::new();
-            let (verdict, idle) = {
+            let (verdict, idle, heard) = {
                 let mut state = link.state.lock();
                 let oldest = state.waiting.front().map(|front| front.since);
-                let verdict = judge(oldest, connection.heard, now, patience);
+                let heard = state.heard.unwrap_or(now);
+                let verdict = judge(oldest, heard, now, patience);
                 let is_new = verdict == Verdict::Silent && state.phase == Phase::Live;
                 if is_new {
                     state.phase = Phase::Silent;
@@ -451,6 +318,7 @@ impl Loop {
                 (
                     if verdict == Verdict::Silent && !is_new { Verdict::Fine } else { verdict },
                     state.waiting.is_empty(),
+                    heard,
                 )
             };
             let answered = !answers.is_empty();
@@ -459,9 +327,7 @@ impl Loop {
             }
             match verdict {
                 Verdict::Fine if answered => {}
-                Verdict::Fine
-                    if connection.pings && idle && now.duration_since(connection.heard) >= PING_EVERY =>
-                {
+                Verdict::Fine if connection.pings && idle && now.duration_since(heard) >= PING_EVERY => {
                     link.send_own(Box::new(Ping));
                 }
                 Verdict::Fine => continue,
@@ -472,6 +338,7 @@ impl Loop {
                 }
                 Verdict::Dead => {
                     let millis = patience.dead.as_millis();
+                    drop(connection);
                     self.down(at, &lost(&link.name, &format!("did not answer for {millis} ms")), false);
                 }
             }
@@ -486,16 +353,19 @@ impl Loop {
         let Some(connection) = self.connections.get_mut(at).and_then(Option::take) else {
             return;
         };
+        let mut connection = connection.lock();
+        connection.ended = true;
         let plain = Arc::clone(connection.transport.plain());
         if let Err(error) = self.poll.registry().deregister(&mut Registered(Arc::clone(&plain))) {
             tracing::debug!(%error, "a socket was not watched any more");
         }
         plain.shutdown();
-        let link = connection.link;
+        let link = Arc::clone(&connection.link);
         let waiting = {
             let mut state = link.state.lock();
             state.phase = if close { Phase::Closed } else { Phase::Down };
             state.direct = None;
+            state.reading = None;
             state.out = BytesMut::new();
             state.next_deadline = None;
             std::mem::take(&mut state.waiting)
@@ -508,10 +378,6 @@ impl Loop {
             owner.batch_end();
         }
     }
-}
-
-fn lost(name: &str, what: &str) -> RedisServiceError {
-    RedisServiceError::Unavailable { operation: "the command".to_owned(), reason: format!("{name} {what}") }
 }
 
 /// Asks whether the connection still stands.

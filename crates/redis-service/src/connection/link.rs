@@ -10,8 +10,10 @@ use bytes::{Buf, BytesMut};
 use mio::Waker;
 use parking_lot::Mutex;
 
+use super::reading::Connection;
 use super::silence::Patience;
 use super::socket::Plain;
+use super::soon::Soon;
 use crate::error::RedisServiceError;
 use crate::resp::Value;
 
@@ -20,6 +22,12 @@ const MAX_WAITING: usize = 1 << 18;
 
 /// Bytes that may wait to be written before further commands are refused. One command alone may be longer.
 const MAX_UNSENT: usize = 64 << 20;
+
+/// How long a caller waits himself: less than what it takes to be woken twice, and than what ioredis computes for one reply.
+const SOON: Duration = Duration::from_micros(60);
+
+/// Exchanges under way up to which a caller waits himself.
+const FEW: usize = 2;
 
 /// Replies to one exchange: nearly always one.
 pub(crate) type Replies = Vec<Value>;
@@ -117,6 +125,8 @@ pub(crate) struct State {
     pub(crate) phase: Phase,
     /// Set where callers may write themselves: not with TLS.
     pub(crate) direct: Option<Arc<Plain>>,
+    /// Set where callers may read themselves.
+    pub(crate) reading: Option<Arc<Mutex<Connection>>>,
     pub(crate) out: BytesMut,
     pub(crate) waiting: VecDeque<Waiting>,
     /// No waiting deadline is earlier.
@@ -132,6 +142,7 @@ pub(crate) struct Link {
     pub(crate) owner: std::sync::Weak<dyn LinkOwner>,
     /// The server's address, for messages.
     pub(crate) name: String,
+    soon: Soon,
     /// How long the server may say nothing, where that differs from what holds for the service.
     pub(crate) patience: Option<Patience>,
 }
@@ -176,6 +187,7 @@ impl Link {
             state: Mutex::new(State {
                 phase: Phase::Down,
                 direct: None,
+                reading: None,
                 out: BytesMut::new(),
                 waiting: VecDeque::new(),
                 next_deadline: None,
@@ -183,6 +195,7 @@ impl Link {
             }),
             wake,
             owner,
+            soon: Soon::default(),
             name,
             patience,
         })
@@ -237,6 +250,34 @@ impl Link {
         }
         state.push(exchange, Instant::now());
         self.write_out(&mut state);
+    }
+
+    /// Waits a moment for the answer to what was just sent, and reads it: being woken by the driver, which is woken by the socket,
+    /// takes longer than a server nearby. Gives up where answers have not come in time lately. Only few exchanges may be
+    /// under way, so that parsing stays with the driver where there is much of it.
+    pub(crate) fn read_soon(&self) {
+        let (socket, connection) = {
+            let state = self.state.lock();
+            if state.phase != Phase::Live || state.waiting.len() > FEW {
+                return;
+            }
+            let (Some(socket), Some(connection)) = (&state.direct, &state.reading) else {
+                return;
+            };
+            (Arc::clone(socket), Arc::clone(connection))
+        };
+        if !self.soon.is_worth_it() {
+            return;
+        }
+        let is_there = socket.wait_readable(SOON);
+        self.soon.note(is_there);
+        if is_there {
+            let mut connection = connection.lock();
+            if let Err(why) = connection.read(false) {
+                connection.failure = Some(why);
+                self.wake.now();
+            }
+        }
     }
 
     /// Opens a settled connection to everybody. The caller holds whatever lock makes "nothing is left to settle" true.

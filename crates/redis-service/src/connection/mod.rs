@@ -11,8 +11,10 @@
 pub(crate) mod connect;
 pub(crate) mod driver;
 pub(crate) mod link;
+pub(crate) mod reading;
 pub(crate) mod silence;
 pub(crate) mod socket;
+pub(crate) mod soon;
 pub(crate) mod tls;
 
 pub(crate) use driver::Driver;

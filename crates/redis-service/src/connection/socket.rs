@@ -1,10 +1,12 @@
 //! A socket without encryption: TCP or a socket file. Callers and driver share it.
 
 use std::io::{self, Read, Write};
+use std::time::Duration;
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// TCP or a socket file, non-blocking.
 #[derive(Debug)]
@@ -26,6 +28,16 @@ impl Plain {
             Self::Tcp(stream) => (&mut &*stream).write(from),
             Self::Unix(stream) => (&mut &*stream).write(from),
         }
+    }
+
+    /// Whether there is something to read, or an end, before the time is over.
+    pub(crate) fn wait_readable(&self, within: Duration) -> bool {
+        let fd = match self {
+            Self::Tcp(stream) => PollFd::new(stream, PollFlags::IN),
+            Self::Unix(stream) => PollFd::new(stream, PollFlags::IN),
+        };
+        let within = Timespec { tv_sec: 0, tv_nsec: i64::from(within.subsec_nanos()) };
+        matches!(poll(&mut [fd], Some(&within)), Ok(1..))
     }
 
     /// Ends the conversation in both directions; the driver sees an end of file.

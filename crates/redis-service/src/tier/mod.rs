@@ -257,6 +257,14 @@ impl RedisTier {
         away(&reason)
     }
 
+    /// See [`Link::read_soon`]; a cluster's answers come from several sockets, which the driver reads.
+    pub(crate) fn read_soon(&self) {
+        let map = self.map.load();
+        if let (None, Some(node)) = (&map.owners, map.nodes.first()) {
+            node.link.read_soon();
+        }
+    }
+
     /// What an operation gets without Redis.
     pub(crate) fn aside_outcome(self: &Arc<Self>, op: &Op, reason: &RedisServiceError) -> Outcome {
         let taken = self.aside.lock().apply(op, Instant::now());
