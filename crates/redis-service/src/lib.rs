@@ -13,6 +13,7 @@ mod op;
 mod options;
 mod pubsub;
 pub mod resp;
+mod section;
 mod service;
 mod sessions;
 mod status;
