@@ -1,4 +1,4 @@
-// npm run demo: from a fresh clone to a real model's answer, over HTTP and through the Node class.
+// npm run demo: from a fresh clone to a real model's answer, over HTTP and through the Node class, and a cache that outlives its Redis.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -15,11 +15,13 @@ await door('demo', async () => {
     { title: 'A question over HTTP, asked with the official `openai` client', run: () => withServer(url => example('openai-client.mjs', { OPENAI_BASE_URL: `${url}/v1` })) },
     { title: 'The same through the Node class, on the Rust core', run: () => example('node-class.mjs', { UAT_BACKEND: 'native' }) },
     { title: 'The same through the Node class, in TypeScript alone', run: () => example('node-class.mjs', { UAT_BACKEND: 'typescript' }) },
+    { title: 'A cache in Node, on a Redis of its own that is killed under it', run: () => run('node', ['examples/cache.mjs'], { cwd: ROOT }) },
     { title: 'And in the terminal: uat chat', run: () => run(built('uat'), ['chat', '--model', MODEL, '--temperature', '0', '--max-tokens', '32', QUESTION], { cwd: ROOT }) },
   ]);
   console.log(`
 Next:  npm start                    the server on http://127.0.0.1:8642, for any OpenAI or Ollama client
        target/release/uat chat      a conversation in the terminal
+       target/release/uat cache     the cache in a Redis of yours
        target/release/uat doctor    what was found on this machine`);
 });
 

@@ -715,6 +715,12 @@ eachBackend(backend => {
       ['a negative number of layers', { engine: { gpu_layers: -1 } }, /engine\.gpu_layers/],
       ['a time that is text', { engine: { unload_after_s: 'soon' } }, /engine\.unload_after_s/],
       ['an engine endpoint where the engine is switched off', { engine: { enabled: false }, endpoints: [{ name: 'a', protocol: 'uat-engine' }], models: [model] }, /engine\.enabled/],
+      ['a key of the cache that there is not', { redis: { max_conections: 2 } }, /redis.*max_connections/],
+      ['no connections of the cache', { redis: { max_connections: 0 } }, /redis\.max_connections/],
+      ['a codec of the cache that there is not', { redis: { codec: 'gzip' } }, /redis\.codec.*lz4/],
+      ['an address of the cache that is none', { redis: { url: 'hunter2' } }, /redis\.url/],
+      ['two addresses of the cache', { redis: { url: 'redis://h', url_env: 'X' } }, /redis\.url_env/],
+      ['a password of the cache', { redis: { password: 'hunter2' } }, /url_env/],
       ['a file that does not exist', '/nowhere/uat.toml', /\/nowhere\/uat\.toml/],
     ];
     it.each(table)('%s', (_, config, message) => {

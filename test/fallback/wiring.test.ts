@@ -1,4 +1,6 @@
-import { resolve } from 'node:path';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
@@ -26,5 +28,21 @@ describe('a configuration', () => {
   it.each([['http://h', '/v1'], ['http://h/', '/v1'], ['https://h/openai/v1/', '/openai/v1']])('takes the base URL %s for an OpenAI API under %s', (base_url, base_path) => {
     const { endpoints } = loadConfig({ endpoints: [{ name: 'a', protocol: 'openai', base_url }], models: [{ name: 'm', endpoints: [{ endpoint: 'a' }] }] }, {});
     expect(endpoints[0]?.base_path).toBe(base_path);
+  });
+
+  it('has a section for the cache, whose password stands in no file but may come from the environment', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'uat-test-'));
+    const file = join(folder, 'uat.toml');
+    try {
+      writeFileSync(file, '[redis]\nurl = "redis://h"\nkey_prefix = "app:"\ncompression_level = 3\n');
+      expect(loadConfig(file, {}).configured).toBe(false);
+      loadConfig(file, { UAT__REDIS__URL: 'redis://:hunter2@h' });
+      loadConfig({ redis: { url: 'redis://:hunter2@h' } }, {});
+      writeFileSync(file, '[redis]\nurl = "redis://:hunter2@h"\n');
+      expect(() => loadConfig(file, {})).toThrow(/at redis\.url: `redis\.url` holds a password.*url_env/);
+      expect(() => loadConfig(file, {})).not.toThrow(/hunter2/);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });

@@ -1,4 +1,19 @@
 //! A cache, sessions and pub/sub that keep working when Redis does not.
+//!
+//! ```no_run
+//! use redis_service::{Options, RedisService, SetOptions, envelope::CacheValue};
+//!
+//! # async fn example() -> Result<(), redis_service::RedisServiceError> {
+//! let options = Options { url: Some("redis://127.0.0.1:6379".into()), ..Options::default() };
+//! let cache = RedisService::connect(options, None).await?;
+//! cache.set("city", &CacheValue::Json(r#"{"name":"Paris"}"#.into()), &SetOptions::default()).await?;
+//! let city: Option<CacheValue> = cache.get("city").await?;
+//! cache.close().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `docs/cache.md` says what each call does while Redis is away.
 
 mod batch;
 mod clear;
@@ -13,6 +28,7 @@ mod op;
 mod options;
 mod pubsub;
 pub mod resp;
+mod section;
 mod service;
 mod sessions;
 mod status;

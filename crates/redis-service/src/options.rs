@@ -8,6 +8,7 @@ use url::Url;
 
 use crate::envelope::{Codec, Compression, Dictionary};
 use crate::error::RedisServiceError;
+use crate::section;
 
 /// How values are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
@@ -20,12 +21,21 @@ pub enum CodecName {
 }
 
 /// How a service is set up. Every field has a default; without `url` everything stays in this process.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+///
+/// Also the section `[redis]` of a configuration; neither `Debug` nor serde shows the password of the address.
+#[derive(Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
     /// `redis://`, `rediss://`, `unix:/path`, `redis+sentinel://`, `rediss+sentinel://`, `redis+cluster://` or `rediss+cluster://`.
     /// `?ca=/path.pem` names a private certificate authority.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "section::without_password")]
     pub url: Option<String>,
+    /// The environment variable that holds the address, in place of `url`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url_env: Option<String>,
+    /// A file that holds the address and nothing else, in place of `url`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url_file: Option<PathBuf>,
     /// Connections at most: the multiplexed one (one for each master of a cluster), and dedicated ones for blocking commands and
     /// subscriptions.
     pub max_connections: usize,
@@ -53,6 +63,7 @@ pub struct Options {
     /// Writes that the journal takes before it refuses.
     pub max_replay: usize,
     /// Where the journal lies; by default a folder of the user's state.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub journal_dir: Option<PathBuf>,
     /// Milliseconds until a connection counts as refused.
     pub connect_timeout_ms: u64,
@@ -66,6 +77,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             url: None,
+            url_env: None,
+            url_file: None,
             max_connections: 4,
             key_prefix: String::new(),
             near_cache: true,
@@ -276,8 +289,9 @@ impl Address {
         };
         let database = match path.next() {
             None => 0,
+            // What stands there is not repeated: a password with a slash ends up here.
             Some(number) => number.parse().map_err(|_| {
-                wrong(format!("expected the number of a database after the host, got {number:?}"))
+                wrong("expected the number of a database after the host, got something else; a / in a password is %2F")
             })?,
         };
         if path.next().is_some() {

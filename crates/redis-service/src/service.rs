@@ -49,12 +49,13 @@ impl RedisService {
     /// `watcher` is for values that are kept outside the core; with one, the near tier of the core stays off.
     ///
     /// # Errors
-    /// [`RedisServiceError::Config`] for a wrong option or an unknown host, [`RedisServiceError::Unauthorized`] for a
+    /// [`RedisServiceError::Config`] for a wrong option, an address that cannot be read, or an unknown host, [`RedisServiceError::Unauthorized`] for a
     /// refused login: waiting mends neither.
     pub async fn connect(
         options: Options,
         watcher: Option<Arc<dyn Watcher>>,
     ) -> Result<Self, RedisServiceError> {
+        let options = options.with_url()?;
         let compression = options.enable_compression.then(|| options.compression()).transpose()?;
         // What was written with the caller's dictionary is read also where compression is off.
         let dictionary = options.dictionary.as_deref().map(Dictionary::new).transpose()?;

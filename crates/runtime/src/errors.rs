@@ -7,6 +7,7 @@ use fast_llm_coordinator::{CoordinatorError, Failure};
 use llm_wire::WireError;
 use llm_wire::openai::ErrorBody;
 use model_store::StoreError;
+use redis_service::RedisServiceError;
 
 use crate::config::ConfigError;
 
@@ -101,6 +102,9 @@ pub enum RuntimeError {
     /// The local engine cannot be reached.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// Redis is away, or refused.
+    #[error(transparent)]
+    Redis(#[from] RedisServiceError),
     /// The local engine runs and does not say what it does.
     #[error("the local engine does not tell what is in its memory: {reason}; `uat doctor` may know more")]
     EngineStats {
@@ -127,6 +131,7 @@ impl RuntimeError {
             Self::Coordinator(error) => error.code(),
             Self::Store(error) => error.code(),
             Self::Engine(error) => error.code(),
+            Self::Redis(error) => error.code(),
             Self::EngineStats { .. } => "UAT_ENGINE_UNAVAILABLE",
             Self::Internal { .. } => "UAT_INTERNAL",
             Self::Closed => "UAT_CLOSED",
@@ -141,6 +146,7 @@ impl RuntimeError {
             Self::Coordinator(error) => error.retryable(),
             Self::Store(error) => error.retryable(),
             Self::Engine(error) => error.retryable(),
+            Self::Redis(error) => error.retryable(),
             Self::EngineStats { .. } => true,
             Self::Internal { .. } | Self::Closed => false,
         }

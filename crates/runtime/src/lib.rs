@@ -27,6 +27,7 @@ mod engine;
 mod errors;
 mod inspect;
 mod nearest;
+mod redis;
 mod request_id;
 mod wiring;
 
@@ -55,6 +56,9 @@ pub use fast_llm_coordinator::{
 pub use gguf;
 pub use inspect::{FileDescription, LoadedModel, ModelDescription};
 pub use nearest::{nearest, nearest_few};
+pub use redis::{RedisAnswer, ask_redis, open_redis};
+/// The cache: its options, its values, its errors.
+pub use redis_service;
 pub use route_plan::{EndpointHealth, EndpointState};
 pub use wiring::{ModelFile, ModelInfo};
 

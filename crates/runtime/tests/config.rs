@@ -198,6 +198,52 @@ fn a_setting_that_the_engine_cannot_have_is_refused_by_its_key() {
 }
 
 #[test]
+fn the_cache_has_a_section_of_its_own() {
+    assert_eq!(load("").unwrap().config.redis, None);
+    let text =
+        "[redis]\nurl = 'redis+cluster://a,b'\nkey_prefix = 'app:'\ncodec = 'lz4'\nread_budget_ms = 9\n";
+    let redis = load(text).unwrap().config.redis.unwrap();
+    assert_eq!(redis.url.as_deref(), Some("redis+cluster://a,b"));
+    assert_eq!((redis.key_prefix.as_str(), redis.read_budget_ms, redis.max_connections), ("app:", 9, 4));
+}
+
+#[test]
+fn a_setting_that_the_cache_cannot_have_is_refused_by_its_key() {
+    for (line, key, says) in [
+        ("max_conections = 1", "max_conections", "did you mean `max_connections`?"),
+        ("max_connections = 0", "max_connections", "at least 1"),
+        ("read_budget_ms = 0", "read_budget_ms", "positive"),
+        ("near_max_bytes = 0", "near_max_bytes", "at least 1"),
+        ("compression_level = 20", "compression_level", "1 to 19"),
+        ("codec = 'gzip'", "codec", "lz4, zstd"),
+        ("url = 'http://h'", "url", "redis://"),
+        ("url = 'redis://h'\nurl_env = 'X'", "url_env", "keep one"),
+        ("password = 'secret'", "password", "url_env"),
+        ("url = 'redis://u:secret@h'", "url", "url_env"),
+        ("url = 'redis://u:secret/@h'", "url", "url"),
+    ] {
+        let error = load(&format!("[redis]\n{line}\n")).expect_err(line);
+        assert_eq!(error.path, format!("redis.{key}"));
+        let sentence = error.to_string();
+        assert!(sentence.contains(says), "{sentence}");
+        assert!(!sentence.contains("secret") || key == "password", "{sentence}");
+    }
+}
+
+#[test]
+fn a_password_may_come_from_the_environment_and_is_never_shown() {
+    let folder = Folder::with("[redis]\nurl = 'redis://plain'\n");
+    let loaded = folder.load(&[("UAT__REDIS__URL", "redis://u:secret@h:1/2")]).unwrap();
+    let redis = loaded.config.redis.as_ref().unwrap();
+    assert_eq!(redis.url.as_deref(), Some("redis://u:secret@h:1/2"));
+    let settings = loaded.settings();
+    let shown = settings.iter().find(|setting| setting.path == "redis.url").unwrap();
+    assert_eq!(shown.value, "redis://***@h:1/2");
+    assert_eq!(shown.location, Location::Environment { variable: "UAT__REDIS__URL".into() });
+    assert!(!format!("{loaded:?}").contains("u:secret"), "Debug shows it");
+}
+
+#[test]
 fn endpoints_that_no_model_uses_are_a_mistake() {
     let text = &TWO_ENDPOINTS[..TWO_ENDPOINTS.find("[[models]]").unwrap()];
     check_refused(text, 2, 1, &["no [[models]] uses them"]);

@@ -2,6 +2,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use model_store::StoreError;
+use runtime::redis_service::RedisServiceError;
 use runtime::{ConfigError, RuntimeError};
 
 /// Why a command did not work, and how the process says so.
@@ -83,12 +84,21 @@ impl From<RuntimeError> for Failure {
             RuntimeError::Store(error) => error.into(),
             error => {
                 let failure = Self::new(error.code(), error.to_string());
-                match error.code() {
-                    "UAT_ENGINE_UNAVAILABLE" => failure.hint("uat doctor"),
+                match (&error, error.code()) {
+                    (_, "UAT_ENGINE_UNAVAILABLE") => failure.hint("uat doctor"),
+                    (RuntimeError::Redis(_), "UAT_STORAGE" | "UAT_TIMEOUT") => {
+                        failure.hint("uat cache status")
+                    }
                     _ => failure,
                 }
             }
         }
+    }
+}
+
+impl From<RedisServiceError> for Failure {
+    fn from(error: RedisServiceError) -> Self {
+        RuntimeError::from(error).into()
     }
 }
 

@@ -44,6 +44,8 @@ enum Command {
     Doctor(commands::doctor::Args),
     /// Measure how fast the local engine is on this machine.
     Bench(commands::bench::Args),
+    /// Look into the cache in Redis, change it, and measure it.
+    Cache(commands::cache::Args),
     /// Check or show the configuration.
     Config(commands::config::Args),
 }
@@ -51,7 +53,12 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     // A server tells what it does; a command in the terminal speaks only when something is wrong.
-    let default_level = if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn" };
+    let default_level = match cli.command {
+        Command::Serve(_) => "info",
+        // What it would warn of, that Redis is away, is the command's own error.
+        Command::Cache(_) => "error",
+        _ => "warn",
+    };
     let result = log::start(cli.log.as_deref().unwrap_or(default_level), cli.log_format).and_then(|()| {
         match cli.command {
             Command::Serve(args) => commands::serve::run(&args),
@@ -59,6 +66,7 @@ fn main() -> ExitCode {
             Command::Models(args) => commands::models::run(&args),
             Command::Doctor(args) => commands::doctor::run(&args),
             Command::Bench(args) => commands::bench::run(&args),
+            Command::Cache(args) => commands::cache::run(&args),
             Command::Config(args) => commands::config::run(&args),
         }
     });

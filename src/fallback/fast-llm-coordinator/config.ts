@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 
 import { describeValue, UniversalAiError } from '../../errors.js';
 import type { GatewayConfig } from '../../services/fast-llm-coordinator-types.js';
+import { checkRedis, hasPassword, REDIS_SECRET, REDIS_SHAPE } from './config-redis.js';
 import { isObject } from './dialect.js';
 import { nearestFew } from './nearest.js';
 
@@ -57,10 +58,10 @@ export interface Config {
 /** Loaded when a file is read: most processes pass an object or nothing. */
 const toml = (): typeof import('smol-toml') => createRequire(import.meta.url)('smol-toml') as typeof import('smol-toml');
 
-type Kind = 'text' | 'texts' | 'flag' | 'whole' | 'count' | 'number' | 'table' | 'tables' | readonly string[];
-type Shape = Record<string, Kind>;
+export type Kind = 'text' | 'texts' | 'flag' | 'whole' | 'count' | 'number' | 'table' | 'tables' | readonly string[];
+export type Shape = Record<string, Kind>;
 
-const ROOT: Shape = { server: 'table', engine: 'table', endpoints: 'tables', models: 'tables' };
+const ROOT: Shape = { server: 'table', engine: 'table', endpoints: 'tables', models: 'tables', redis: 'table' };
 const SERVER: Shape = { bind: 'text', allowed_origins: 'texts', max_body_mb: 'count', hold_ms: 'whole', drain_timeout_s: 'whole', max_connections: 'count' };
 const KV_TYPES = ['f16', 'q8_0', 'q4_0'] as const;
 const ENGINE: Shape = { enabled: 'flag', model: 'text', idle_exit_s: 'whole', threads: 'count', context_tokens: 'count', slots: 'count', queue: 'whole', kv_type: KV_TYPES, gpu_layers: 'whole', unload_after_s: 'whole', memory_mb: 'count' };
@@ -79,16 +80,24 @@ const SERVED: Shape = { endpoint: 'text', model: 'text', weight: 'number' };
  * @throws {UniversalAiError} `UAT_CONFIG` with the place of the first thing that is wrong.
  */
 export function loadConfig(source: GatewayConfig | string | undefined, env: NodeJS.ProcessEnv = process.env): Config {
-  const { origin, tree } = read(source, env);
+  const { origin, tree, isFile } = read(source, env);
+  const written = urlOfRedis(tree);
   applyEnvironment(tree, env);
+  const url = urlOfRedis(tree);
+  if (isFile && url !== undefined && url === written && hasPassword(url)) throw refuse(origin, `at redis.url: \`redis.url\` holds a password; ${REDIS_SECRET}`, undefined, 'redis.url');
   return new Reader(origin, env).config(tree);
 }
 
-function read(source: GatewayConfig | string | undefined, env: NodeJS.ProcessEnv): { origin: string; tree: Record<string, unknown> } {
-  if (isObject(source)) return { origin: 'configuration object', tree: plainCopy(source) };
+function urlOfRedis(tree: Record<string, unknown>): string | undefined {
+  const { redis } = tree;
+  return isObject(redis) && typeof redis['url'] === 'string' ? redis['url'] : undefined;
+}
+
+function read(source: GatewayConfig | string | undefined, env: NodeJS.ProcessEnv): { origin: string; tree: Record<string, unknown>; isFile: boolean } {
+  if (isObject(source)) return { origin: 'configuration object', tree: plainCopy(source), isFile: false };
   if (source !== undefined && typeof source !== 'string') throw refuse('configuration', `expected an object, the path of a file or nothing, got ${describeValue(source)}`);
   const file = source ?? (env['UAT_CONFIG'] || (existsSync('uat.toml') ? 'uat.toml' : undefined));
-  return file === undefined ? { origin: 'default', tree: {} } : { origin: file, tree: readToml(file) };
+  return file === undefined ? { origin: 'default', tree: {}, isFile: false } : { origin: file, tree: readToml(file), isFile: true };
 }
 
 function plainCopy(source: object): Record<string, unknown> {
@@ -163,7 +172,16 @@ class Reader {
     if (models.length === 0 && endpoints.length > 0) {
       throw this.#wrong('endpoints', 'endpoints are configured, but no [[models]] uses them; add [[models]] with a name and endpoints = [{ endpoint = "..." }]');
     }
+    this.#redis(tree['redis'] ?? {});
     return { endpoints, models, engine, configured: endpoints.length + models.length > 0 };
+  }
+
+  /** Checked like the others; the coordinator uses nothing of it. */
+  #redis(table: unknown): void {
+    const secret = secretKey(table);
+    if (secret !== undefined) throw this.#wrong(`redis.${secret}`, `\`${secret}\` would put a secret into the configuration; ${REDIS_SECRET}`);
+    const wrong = checkRedis(this.#shape(table, REDIS_SHAPE, 'redis'));
+    if (wrong !== undefined) throw this.#wrong(`redis.${wrong.key}`, `\`redis.${wrong.key}\`: ${wrong.message}`);
   }
 
   #engine(table: unknown): EngineSettings {
@@ -178,7 +196,7 @@ class Reader {
   }
 
   #endpoint(table: unknown, path: string, engineEnabled: boolean): EndpointConfig {
-    const secret = isObject(table) ? Object.keys(table).find(key => /^(api_?key|key|token|secret|password|authorization|bearer)$/i.test(key.replaceAll('-', '_'))) : undefined;
+    const secret = secretKey(table);
     if (secret !== undefined) {
       throw this.#wrong(`${path}.${secret}`, `\`${secret}\` would put a secret into the configuration; name the environment variable that holds it with \`api_key_env\`, or a file with \`api_key_file\``);
     }
@@ -280,6 +298,11 @@ class Reader {
   #wrong(path: string, message: string): UniversalAiError {
     return refuse(this.#origin, `at ${path}: ${message}`, undefined, path);
   }
+}
+
+/** The key of a table that asks for a secret. */
+function secretKey(table: unknown): string | undefined {
+  return isObject(table) ? Object.keys(table).find(key => /^(api_?key|key|token|secret|password|authorization|bearer)$/i.test(key.replaceAll('-', '_'))) : undefined;
 }
 
 /** The engine's own limits. */

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use fast_llm_coordinator::{EndpointConfig, ModelConfig, Protocol};
 use http::Uri;
+use redis_service::{Address, RedisServiceError};
 use serde_json::Value;
 
 use super::UatConfig;
@@ -40,23 +41,47 @@ impl Finding {
 
 /// A secret written into the file. Looked for before the types are read, for a better sentence than "unknown key".
 pub(super) fn literal_secret(tree: &Value) -> Option<Finding> {
-    let endpoints = tree.get("endpoints")?.as_array()?;
-    endpoints.iter().enumerate().find_map(|(index, endpoint)| {
-        let key = endpoint.as_object()?.keys().find(|key| {
-            let plain: String = key.chars().filter(char::is_ascii_alphanumeric).collect();
-            matches!(
-                plain.to_ascii_lowercase().as_str(),
-                "apikey" | "key" | "token" | "secret" | "password" | "authorization" | "bearer"
-            )
-        })?;
-        Some(
-            Finding::new(
-                format!("endpoints[{index}].{key}"),
-                format!("`{key}` would put a secret into the configuration"),
-            )
-            .hint("name the environment variable that holds it with `api_key_env`, or a file with `api_key_file`"),
+    endpoint_secret(tree).or_else(|| redis_secret(tree))
+}
+
+/// The key of a table that asks for a secret.
+fn secret_key(table: &Value) -> Option<&String> {
+    table.as_object()?.keys().find(|key| {
+        let plain: String = key.chars().filter(char::is_ascii_alphanumeric).collect();
+        matches!(
+            plain.to_ascii_lowercase().as_str(),
+            "apikey" | "key" | "token" | "secret" | "password" | "authorization" | "bearer"
         )
     })
+}
+
+fn secret(path: String, key: &str, hint: &str) -> Finding {
+    Finding::new(path, format!("`{key}` would put a secret into the configuration")).hint(hint)
+}
+
+fn endpoint_secret(tree: &Value) -> Option<Finding> {
+    const HINT: &str =
+        "name the environment variable that holds it with `api_key_env`, or a file with `api_key_file`";
+    let endpoints = tree.get("endpoints")?.as_array()?;
+    endpoints.iter().enumerate().find_map(|(index, endpoint)| {
+        let key = secret_key(endpoint)?;
+        Some(secret(format!("endpoints[{index}].{key}"), key, HINT))
+    })
+}
+
+const REDIS_HINT: &str =
+    "name the environment variable that holds the whole URL with `url_env`, or a file with `url_file`";
+
+fn redis_secret(tree: &Value) -> Option<Finding> {
+    let key = secret_key(tree.get("redis")?)?;
+    Some(secret(format!("redis.{key}"), key, REDIS_HINT))
+}
+
+/// A password in the URL of Redis: refused where it stands in a file.
+pub(super) fn password_of_redis(config: &UatConfig) -> Option<Finding> {
+    let address = Address::parse(config.redis.as_ref()?.url.as_deref()?).ok()?;
+    let has_password = address.login.is_some_and(|login| !login.password.is_empty());
+    has_password.then(|| Finding::new("redis.url", "`redis.url` holds a password").hint(REDIS_HINT))
 }
 
 pub(super) fn first_finding(config: &UatConfig) -> Option<Finding> {
@@ -64,6 +89,28 @@ pub(super) fn first_finding(config: &UatConfig) -> Option<Finding> {
         .or_else(|| engine(config))
         .or_else(|| endpoints(&config.endpoints, config.engine.enabled))
         .or_else(|| models(&config.models, &config.endpoints))
+        .or_else(|| redis(config))
+}
+
+/// The service knows what it cannot do; it names its options as JavaScript writes them.
+fn redis(config: &UatConfig) -> Option<Finding> {
+    match config.redis.as_ref()?.check().err()? {
+        RedisServiceError::Config { field, message } => {
+            let path = format!("redis.{}", snake_case(&field));
+            Some(Finding::new(path.clone(), format!("`{path}`: {message}")))
+        }
+        other => Some(Finding::new("redis", other.to_string())),
+    }
+}
+
+fn snake_case(name: &str) -> String {
+    name.chars().fold(String::new(), |mut out, letter| {
+        if letter.is_ascii_uppercase() {
+            out.push('_');
+        }
+        out.push(letter.to_ascii_lowercase());
+        out
+    })
 }
 
 fn server(config: &UatConfig) -> Option<Finding> {

@@ -5,6 +5,7 @@
 //! alone would lose the places of values as soon as an override is merged in.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -34,11 +35,18 @@ struct Place {
 }
 
 /// See the module documentation.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Document {
     tree: Value,
     origin: Origin,
     places: BTreeMap<String, Place>,
+}
+
+/// Without the values: a variable may have brought a password.
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Document").field("origin", &self.origin).finish_non_exhaustive()
+    }
 }
 
 impl Document {

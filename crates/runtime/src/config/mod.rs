@@ -28,6 +28,9 @@ pub struct UatConfig {
     pub endpoints: Vec<EndpointConfig>,
     /// The models that can be asked for.
     pub models: Vec<ModelConfig>,
+    /// The cache in Redis; absent: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis: Option<redis_service::Options>,
 }
 
 /// `[server]`.
@@ -202,6 +205,11 @@ impl UatConfig {
             return Err(finding.at(document.key_location(&finding.path)));
         }
         let config: Self = document.deserialize()?;
+        if let Location::File { .. } = document.value_location("redis.url")
+            && let Some(finding) = check::password_of_redis(&config)
+        {
+            return Err(finding.at(document.value_location(&finding.path)));
+        }
         match check::first_finding(&config) {
             Some(finding) => Err(finding.at(document.value_location(&finding.path))),
             None => Ok(Loaded { config, document }),

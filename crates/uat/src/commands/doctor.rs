@@ -10,7 +10,8 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use model_store::{ModelState, ModelStore};
-use runtime::{Engine, Neighbours, Runtime, UatConfig, look_for};
+use runtime::redis_service::Options;
+use runtime::{Engine, Neighbours, Runtime, UatConfig, ask_redis, look_for, open_redis};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -124,8 +125,43 @@ async fn examine(args: &Args) -> Result<Vec<Check>, Failure> {
             checks.push(reachable(&endpoint.name, base_url).await);
         }
     }
+    if let Some(options) = &config.redis {
+        checks.push(examine_redis(options.clone()).await);
+    }
     runtime.close().await;
     Ok(checks)
+}
+
+/// A cache that is away can be done without; one that cannot be reached as it is configured is a mistake.
+async fn examine_redis(options: Options) -> Check {
+    const WHAT: &str = "redis";
+    if !options.names_redis() {
+        return Check::new(Verdict::Note, WHAT, "no `url` under [redis]: the cache stays in each process");
+    }
+    // The journal belongs to the program that serves sessions.
+    let options = match (Options { replay_writes: false, ..options }).with_url() {
+        Ok(options) => options,
+        Err(error) => return Check::new(Verdict::Failed, WHAT, error.to_string()),
+    };
+    let places = options.address().ok().flatten().map(|address| address.places()).unwrap_or_default();
+    let service = match open_redis(options).await {
+        Ok(service) => service,
+        Err(error) => return Check::new(Verdict::Failed, WHAT, error.to_string()),
+    };
+    let check = match ask_redis(&service).await {
+        Ok(answer) => {
+            let server = answer.server.unwrap_or_else(|| "a server".to_owned());
+            let ms = answer.round_trip.as_secs_f64() * 1000.0;
+            Check::new(Verdict::Ok, WHAT, format!("{server} at {places} answers in {ms:.2} ms"))
+        }
+        Err(error) => {
+            let reason = service.status().last_error.unwrap_or_else(|| error.to_string());
+            Check::new(Verdict::Note, WHAT, format!("does not answer: {reason}"))
+                .hint("start it, or correct `url` under [redis]")
+        }
+    };
+    service.close().await;
+    check
 }
 
 async fn examine_engine(engine: &Arc<Engine>, needed: Verdict) -> Vec<Check> {

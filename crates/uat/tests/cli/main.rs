@@ -7,6 +7,7 @@
 )]
 
 mod bench;
+mod cache;
 mod chat;
 mod config;
 mod doctor;
