@@ -28,7 +28,7 @@ async fn any_command_is_run_as_it_is() {
     let refused = run(&service, "SUBSCRIBE c").await.unwrap_err();
     assert!(matches!(refused, RedisServiceError::InvalidInput { .. }), "{refused:?}");
     let unknown = run(&service, "NOSUCH x").await.unwrap_err();
-    assert!(matches!(unknown, RedisServiceError::InvalidInput { .. }), "{unknown:?}");
+    assert!(matches!(unknown, RedisServiceError::Upstream { .. }), "{unknown:?}");
 }
 
 #[tokio::test]

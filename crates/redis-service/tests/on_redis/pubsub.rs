@@ -187,10 +187,10 @@ async fn a_reader_that_is_too_slow_gets_one_gap_in_the_place_of_what_it_lost() {
         service.publish(b"a", bytes(number.to_string())).await.unwrap();
         assert_eq!(next(&mut quick).await, format!("a={number}"));
     }
-    for number in 0..1024 {
+    assert_eq!(next(&mut slow).await, "gap");
+    for number in 76..1100 {
         assert_eq!(next(&mut slow).await, format!("a={number}"));
     }
-    assert_eq!(next(&mut slow).await, "gap");
     service.publish(b"a", bytes("on")).await.unwrap();
     assert_eq!(next(&mut slow).await, "a=on");
 }
