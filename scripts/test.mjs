@@ -1,4 +1,4 @@
-// npm test: sets up what is missing and runs every test. `npm test -- rust|node|e2e` runs a part.
+// npm test: sets up what is missing and runs every test. `npm test -- rust|node|e2e` runs a part; `npm run test:soak` what takes long.
 
 import { built, cargoEnv, ROOT, SET_UP } from './front-door/build.mjs';
 import { door, inOrder, run, Stop } from './front-door/terminal.mjs';
@@ -23,8 +23,14 @@ const PARTS = {
   ],
 };
 
+/** Long repetitions of what `npm test` samples; not among all parts. */
+const SOAK = [
+  { title: 'Reads of the cache through 1,000 killed connections', run: () => run('cargo', ['test', '--release', '--locked', '--package', 'redis-service', '--test', 'redis', 'coherence'], { cwd: ROOT, env: { ...cargoEnv(), UAT_SOAK: '1' } }) },
+];
+
 await door('test', async () => {
   const asked = process.argv.slice(2);
+  if (asked.length === 1 && asked[0] === 'soak') return await inOrder([...SET_UP, ...SOAK]);
   const unknown = asked.find(part => !(part in PARTS));
   if (unknown !== undefined) throw new Stop(`there is no part ${unknown}; expected ${Object.keys(PARTS).join(', ')}, or nothing for all`);
   const parts = asked.length === 0 ? Object.keys(PARTS) : asked;
