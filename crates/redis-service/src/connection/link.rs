@@ -23,6 +23,13 @@ const MAX_WAITING: usize = 1 << 18;
 /// Bytes that may wait to be written before further commands are refused. One command alone may be longer.
 const MAX_UNSENT: usize = 64 << 20;
 
+/// Exchanges under way from which on single further ones are gathered: a write of its own for each of a hundred callers costs more
+/// than everything else.
+const BUSY: usize = 16;
+
+/// Exchanges of one call that count as single.
+const DRIPS: usize = 4;
+
 /// How long a caller waits himself: less than what it takes to be woken twice, and than what ioredis computes for one reply.
 const SOON: Duration = Duration::from_micros(60);
 
@@ -216,7 +223,7 @@ impl Link {
             let mut state = self.state.lock();
             let phase = state.phase;
             let now = Instant::now();
-            let mut any = false;
+            let before = state.waiting.len();
             for exchange in exchanges {
                 if phase != Phase::Live {
                     rejected.push((exchange, Refused::Away(phase)));
@@ -224,11 +231,13 @@ impl Link {
                     rejected.push((exchange, Refused::Full));
                 } else {
                     state.push(exchange, now);
-                    any = true;
                 }
             }
-            if any {
-                self.write_out(&mut state);
+            match state.waiting.len() - before {
+                0 => {}
+                // Answers are on their way, and with the next one the driver writes what has gathered by then.
+                added if added <= DRIPS && before >= BUSY => self.wake.if_parked(),
+                _ => self.write_out(&mut state),
             }
         }
         // Told outside the lock: an answer may lead to the next command.
