@@ -189,7 +189,7 @@ export declare class RedisService {
   /** Ends a lease without a value. */
   flightAbandon(key: string, token: string): Promise<undefined>
   /** Any command; the answer is JSON, see `answer_json`. */
-  command(arguments: Array<string | Uint8Array>): Promise<string>
+  command(words: Array<string | Uint8Array>): Promise<string>
   /** Sends a message; how many were listening. */
   publish(channel: string, message: RedisValue): Promise<number>
   /** A new session. */

@@ -132,6 +132,29 @@ describe.each([
     expect(await backend()).toMatchObject({ kind: 'native' });
   });
 
+  it('a cache in the process works, in a worker too, and the adapters are found', async () => {
+    const code = `
+      import { Worker, isMainThread, parentPort } from 'node:worker_threads';
+      import { RedisService } from 'universal-ai-tools';
+      import { redisService } from 'universal-ai-tools/services/redis-service-rust';
+      import { KeyvRedisService } from 'universal-ai-tools/adapters/keyv';
+      const use = async one => {
+        await one.initialize({ enableCompression: true });
+        await one.set('k', { list: Array(200).fill('word') }, 60);
+        const { list } = await one.get('k');
+        await one.close();
+        return [list.length, one.backend.kind, typeof KeyvRedisService];
+      };
+      if (isMainThread) {
+        const here = await use(redisService);
+        const [there] = await new Promise((resolve, reject) => new Worker(new URL(import.meta.url)).once('message', (...message) => resolve(message)).once('error', reject));
+        console.log(JSON.stringify([here, there]));
+      } else parentPort.postMessage(await use(new RedisService()));`;
+    writeFileSync(join(folder, 'cache.mjs'), code);
+    const { stdout } = await run(process.execPath, ['cache.mjs'], folder);
+    expect(JSON.parse(stdout)).toEqual([[200, kind, 'function'], [200, kind, 'function']]);
+  });
+
   it('npx uat runs the program, or says what is missing', async () => {
     const { stdout, stderr, code } = await runToTheEnd('npx', ['--no-install', 'uat', '--version'], folder);
     if (kind === 'native') expect({ stdout, code }).toEqual({ stdout: 'uat 0.1.0\n', code: 0 });
