@@ -7,6 +7,7 @@ import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";
 
 import { goalsTable, met } from "./cache/goals.mjs";
+import { serverVersion } from "./cache/redis.mjs";
 import * as bytes from "./cache/bytes.mjs";
 import * as freeze from "./cache/freeze.mjs";
 import * as gaps from "./cache/gaps.mjs";
@@ -46,7 +47,7 @@ const say = options.json ? console.error : console.log;
 if (!options["no-build"]) build(options.json ? 2 : 1);
 if (!options["no-build"] && !existsSync(binary("uat-check-history"))) buildChecker();
 await installFromNpm(say);
-const versions = { ...peerVersions(PEERS), "redis-server": spawnSync("redis-server", ["--version"], { encoding: "utf8" }).stdout?.split(" ").find((word) => word.startsWith("v="))?.slice(2) };
+const versions = { ...peerVersions(PEERS), "redis-server": serverVersion() };
 const results = [];
 for (const name of asked) {
   say(`\n${PARTS[name].title} (${name})`);

@@ -49,7 +49,7 @@ export async function run({ quick, say }) {
         shown("first calls, slowest, ms", of("first_max_ms")),
         shown("calls after that, slowest, ms", of("then_max_ms")),
         shown("first calls in a round", of("first")),
-        shown("calls after that in a round", of("then")),
+        shown("calls after that in a round", of("later")),
         shown("calls that rejected", of("rejected")),
         shown("until the first call was answered, ms", of("answered_ms")),
       ],
@@ -95,7 +95,7 @@ export async function child({ name, url }) {
       const then = calls.filter(({ from }) => from >= firstAnswered).map(({ took }) => took);
       return {
         first: first.length, first_p99_ms: quantile(first, 0.99), first_max_ms: Math.max(...first),
-        then: then.length, then_p50_ms: quantile(then, 0.5), then_p99_ms: quantile(then, 0.99), then_max_ms: Math.max(...then), rejected, answered_ms: firstAnswered - began,
+        later: then.length, then_p50_ms: quantile(then, 0.5), then_p99_ms: quantile(then, 0.99), then_max_ms: Math.max(...then), rejected, answered_ms: firstAnswered - began,
       };
     },
     async back() {

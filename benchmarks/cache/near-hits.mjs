@@ -21,7 +21,7 @@ const HOUR_MS = 3_600_000;
 const SETS = [3000, 20_000, 100_000].flatMap((keys) => [100, 1000].map((bytes) => ({ keys, bytes, what: `${keys} keys, ${bytes} bytes` })));
 
 export async function run({ quick, say }) {
-  const rounds = quick ? 3 : 7;
+  const rounds = quick ? 3 : 5;
   const redis = await Redis.start();
   const raw = [];
   const failed = [];
@@ -36,7 +36,7 @@ export async function run({ quick, say }) {
       raw.push(...(await withChildren("near-hits", tasks, async (children, missing) => {
         failed.push(...missing);
         // node-redis takes ten times as long for a hit, and is for information.
-        const reads = (name) => (quick ? 200_000 : 500_000) / (name === "node-redis" ? 10 : 1);
+        const reads = (name) => (quick ? 200_000 : 400_000) / (name === "node-redis" ? 10 : 1);
         for (let time = 0; time < 3; time += 1) for (const [name, child] of Object.entries(children)) await child.ask("read", { reads: reads(name) });
         return await inTurn(children, rounds, async (child, name) => ({ what, ...(await child.ask("read", { reads: reads(name) })) }));
       })));

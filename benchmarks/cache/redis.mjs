@@ -1,6 +1,7 @@
 // A real redis-server for one part: on a free port, with a folder of its own, ended by its own handle.
 
-import { mkdtempSync, rmSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -12,6 +13,11 @@ import { freePort, start, stop } from "../measure/processes.mjs";
 const PROGRAM = process.env.UAT_BENCH_REDIS_SERVER ?? "/usr/bin/redis-server";
 /** Longer than loading an append-only file of this benchmark takes. */
 const START_MS = 10_000;
+
+/** Such as `7.0.15`. */
+export function serverVersion() {
+  return /v=(\S+)/.exec(spawnSync(PROGRAM, ["--version"], { encoding: "utf8" }).stdout ?? "")?.[1];
+}
 
 const folders = new Set();
 process.on("exit", () => folders.forEach((folder) => rmSync(folder, { recursive: true, force: true })));
@@ -38,6 +44,7 @@ export class Redis {
 
   /** Keeps nothing on disk, unless the settings say so. */
   static async start(settings = { save: "", appendonly: "no" }) {
+    if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} does not exist: install redis-server, or name another with UAT_BENCH_REDIS_SERVER`);
     const redis = new Redis(await freePort(), settings);
     await redis.restart();
     return redis;

@@ -24,20 +24,25 @@ const WRITE_PAUSE_MS = 15;
 /** The outside connection writes too, since it is never killed: so many keys right after each kill, when nobody can be told. */
 const WRITES_AFTER_KILL = 6;
 const OUTSIDE = 1000;
-/** Kills, and milliseconds between two: the peers wait longer before they connect again. */
+/**
+ * Kills, and milliseconds between two: the peers wait longer before they connect again. Reading goes on for `settleMs` after
+ * the last kill; of the peers, long enough to see whether what is stale stays so.
+ */
 const SUBJECTS = {
-  ours: { kills: 1000, quick: 50, paceMs: 40, writer: "ours" },
-  "node-redis": { kills: 100, quick: 10, paceMs: 200, writer: "ioredis" },
-  GLIDE: { kills: 100, quick: 10, paceMs: 200, writer: "ioredis" },
+  ours: { kills: 1000, quick: 50, paceMs: 40, settleMs: 1500, writer: "ours" },
+  "node-redis": { kills: 100, quick: 10, paceMs: 200, settleMs: 10_000, writer: "ioredis" },
+  GLIDE: { kills: 100, quick: 10, paceMs: 200, settleMs: 10_000, writer: "ioredis" },
 };
-const SETTLE_MS = 1500;
+const QUICK_SETTLE_MS = 1500;
+/** A call of a peer may wait for ever; after so long the history is written without it. */
+const LAST_CALLS_MS = 3000;
 
 export async function run({ quick, say }) {
   const raw = [];
   const failed = [];
   for (const [name, subject] of Object.entries(SUBJECTS)) {
     try {
-      raw.push({ round: 1, client: name, ...(await disturbed(name, subject, quick ? subject.quick : subject.kills)) });
+      raw.push({ round: 1, client: name, ...(await disturbed(name, quick ? { ...subject, kills: subject.quick, settleMs: QUICK_SETTLE_MS } : subject)) });
     } catch (error) {
       if (name === "ours") throw error;
       failed.push(`Not measured: ${name}: ${error.message.split("\n")[0]}`);
@@ -72,15 +77,14 @@ export async function run({ quick, say }) {
   };
 }
 
-async function disturbed(name, { paceMs, writer }, kills) {
+async function disturbed(name, { kills, paceMs, settleMs, writer }) {
   const redis = await Redis.start();
   const folder = temporaryFolder("stale");
   const children = [];
   try {
     for (let number = 0; number < PROCESSES; number += 1) children.push(await Child.open("stale", { name, writer, url: redis.url, number }));
     const random = seeded(11);
-    const working = children.map((child) => child.ask("begin"));
-    await Promise.all(working);
+    await Promise.all(children.map((child) => child.ask("begin")));
     await delay(300);
     const history = new History();
     let connections = 0;
@@ -96,7 +100,10 @@ async function disturbed(name, { paceMs, writer }, kills) {
         history.note(OUTSIDE, key, "write", start, value);
       }
     }
-    await delay(SETTLE_MS);
+    await delay(settleMs / 2);
+    // Nothing is written from now on: a stale value that is left will be read until somebody overwrites it.
+    await Promise.all(children.map((child) => child.ask("quiet")));
+    await delay(settleMs / 2);
     const files = children.map((_, number) => `${folder}/${number}.jsonl`);
     history.write(`${folder}/outside.jsonl`);
     const counts = await Promise.all(children.map((child, number) => child.ask("end", { file: files[number] })));
@@ -120,6 +127,7 @@ export async function child({ name, writer, url, number }) {
   const readers = await Promise.all(Array.from({ length: READERS }, () => open(name, true)));
   const writers = await Promise.all(Array.from({ length: WRITERS }, () => open(writer, writer === name)));
   let stop = false;
+  let quiet = false;
   let written = 0;
 
   async function read(client, id, random) {
@@ -141,7 +149,7 @@ export async function child({ name, writer, url, number }) {
   }
 
   async function write(client, id, random) {
-    while (!stop) {
+    while (!stop && !quiet) {
       const key = `k${Math.floor(random() * KEYS)}`;
       const value = `w${id}-${(written += 1)}`;
       const start = history.now();
@@ -166,10 +174,12 @@ export async function child({ name, writer, url, number }) {
         ...writers.map((client, at) => write(client, base + 50 + at, seeded(base + 50 + at))),
       ]);
     },
+    async quiet() {
+      quiet = true;
+    },
     async end({ file }) {
       stop = true;
-      // A call of a peer may wait for ever; what it would have been is not in the history.
-      await Promise.race([working, delay(3000)]);
+      await Promise.race([working, delay(LAST_CALLS_MS)]);
       for (const { service } of [...readers, ...writers]) {
         counts.near_hits += service?.stats().nearHits ?? 0;
         counts.reconnects += service?.stats().reconnects ?? 0;

@@ -22,7 +22,7 @@ const LOADS = [
 
 export async function run({ quick, say }) {
   const rounds = quick ? 3 : 5;
-  const ms = quick ? 250 : 600;
+  const ms = quick ? 250 : 500;
   const redis = await Redis.start();
   try {
     await fill(redis, Object.keys(SIZES));
