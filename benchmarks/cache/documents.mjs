@@ -2,7 +2,12 @@
 // sessions. Made for this benchmark alone: neither the shapes nor the sentences were taken from the generator that the
 // shipped dictionary was trained with, nor from that of the Rust tests. The field names are those of public APIs and
 // session middleware, which any document of that kind has. Prose is put together word by word from the lists below, so that
-// sentences do not recur; ids, tokens and numbers are random. Everything is seeded.
+// sentences do not recur; ids, tokens and numbers are random. Everything is seeded. Since such prose has no grammar to speak of
+// and none of the frequent words of real answers, a second kind of LLM JSON takes sentences that people wrote: those of the
+// READMEs of the peers' packages, which the lock file pins.
+
+import { readdirSync, readFileSync } from "node:fs";
+import path from "node:path";
 
 import { seeded } from "./traces.mjs";
 
@@ -22,8 +27,10 @@ const BASE62 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 const SENTENCES = [1, 2, 3, 4, 6, 8, 12, 20];
 
 class Maker {
-  constructor(seed) {
+  /** @param sentences Those of people, or none: then they are put together from the lists. */
+  constructor(seed, sentences) {
     this.random = seeded(seed);
+    this.sentences = sentences;
   }
   below(end) {
     return Math.floor(this.random() * end);
@@ -59,6 +66,7 @@ class Maker {
     return `${this.thing()} ${this.chance(0.3) ? `${this.pick(ADVERBS)} ` : ""}${this.pick(VERBS)} ${this.thing()}`;
   }
   sentence() {
+    if (this.sentences !== undefined) return this.pick(this.sentences);
     const text = this.chance(0.5) ? `${this.clause()} ${this.pick(LINKS)} ${this.clause()}` : `${this.clause()}, and ${this.clause()}`;
     return `${text[0].toUpperCase()}${text.slice(1)}${this.chance(0.15) ? ` (${this.below(3000)})` : ""}.`;
   }
@@ -120,14 +128,28 @@ const SESSIONS = {
 };
 
 /** Kinds of documents: each makes `count` of them for a seed, as `{ shape, document }`. */
-export const KINDS = { "LLM JSON": made(LLM), sessions: made(SESSIONS) };
+export const KINDS = { "LLM JSON": made(LLM), "LLM JSON, sentences of people": made(LLM, sentencesOfPeople), sessions: made(SESSIONS) };
 
-function made(shapes) {
+function made(shapes, sentences = () => undefined) {
   return (seed, count) => {
-    const make = new Maker(seed);
+    const make = new Maker(seed, sentences());
     return Array.from({ length: count }, () => {
       const [shape, document] = make.pick(Object.entries(shapes));
       return { shape, document: document(make) };
     });
   };
+}
+
+/** Prose of READMEs, without code, tables, lists, links and headings, each sentence once, in an order that does not depend on the disk's. */
+function sentencesOfPeople() {
+  const folder = path.join(import.meta.dirname, "..", "peers", "node_modules");
+  const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((file) => /(^|\/)readme\.md$/i.test(file)).sort();
+  const sentences = new Set();
+  for (const file of files) {
+    const prose = readFileSync(path.join(folder, file), "utf8").replace(/```.*?```/gs, "").replace(/\[([^\]]*)\]\([^)]*\)/g, "$1");
+    for (const paragraph of prose.split(/\n\s*\n/)) {
+      for (const [sentence] of paragraph.replace(/\s+/g, " ").matchAll(/(?<=^|[.!?] )[A-Z][^.!?|<>#*=\[\]{}]{40,240}[.!?](?= |$)/g)) sentences.add(sentence);
+    }
+  }
+  return [...sentences];
 }

@@ -28,13 +28,16 @@ export class History {
   }
 }
 
+/** Throws before anything is measured that nobody could judge. */
+export function requireJudge() {
+  if (!existsSync(binary("uat-check-history"))) throw new Error(`${binary("uat-check-history")} does not exist: leave --no-build away`);
+}
+
 /** @returns What the judge found: `reads`, `stale`, `from_nowhere`, `lost`, and an example of each wrong read. */
 export function judge(files, folder, rules) {
-  const program = binary("uat-check-history");
-  if (!existsSync(program)) throw new Error(`${program} does not exist: leave --no-build away`);
   const file = `${folder}/all.jsonl`;
   writeFileSync(file, files.map((one) => readFileSync(one, "utf8")).join(""));
-  const { status, stdout, stderr, error } = spawnSync(program, [...rules, "--examples", "100000", file], { encoding: "utf8", maxBuffer: 2 ** 28 });
+  const { status, stdout, stderr, error } = spawnSync(binary("uat-check-history"), [...rules, "--examples", "100000", file], { encoding: "utf8", maxBuffer: 2 ** 28 });
   if (status !== 0 && status !== 1) throw new Error(`uat-check-history failed: ${error?.message ?? stderr}`);
   return JSON.parse(stdout);
 }

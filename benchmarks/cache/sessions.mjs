@@ -5,7 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { Child } from "./children.mjs";
 import { openService } from "./clients.mjs";
 import { exactly, shown } from "./goals.mjs";
-import { History, judge } from "./history.mjs";
+import { History, judge, requireJudge } from "./history.mjs";
 import { Redis, temporaryFolder } from "./redis.mjs";
 import { seeded } from "./traces.mjs";
 
@@ -15,10 +15,13 @@ const WORKERS = 12;
 /** Redis is up, and then away, for about so long. */
 const UP_MS = 500;
 const DOWN_MS = 250;
+/** Sessions that are read together at the end. */
+const READ_AT_ONCE = 100;
 /** Longer than replaying what was written meanwhile takes. */
 const REPLAY_MS = 20_000;
 
 export async function run({ quick, say }) {
+  requireJudge();
   const kills = quick ? 5 : 40;
   // Each write is on disk before Redis acknowledges it: what is lost then was lost by the client.
   const redis = await Redis.start({ save: "", appendonly: "yes", appendfsync: "always" });
@@ -162,9 +165,9 @@ export async function child({ url }) {
       while ((service.status().mode !== "redis" || service.status().pendingReplays > 0) && performance.now() < until) await delay(20);
       const { pendingReplays: pending } = service.status();
       const other = await openService({ url, nearCache: false });
-      for (const id of ids) {
-        await read(100, id);
-        await read(101, id, other);
+      const all = [...ids];
+      for (let at = 0; at < all.length; at += READ_AT_ONCE) {
+        await Promise.all(all.slice(at, at + READ_AT_ONCE).flatMap((id) => [read(100, id), read(101, id, other)]));
       }
       await Promise.all([service.close(), other.close()]);
       history.write(file);

@@ -6,7 +6,7 @@ import { figure, markdownTable } from "../measure/report.mjs";
 import { Child } from "./children.mjs";
 import { openClient } from "./clients.mjs";
 import { exactly, shown } from "./goals.mjs";
-import { History, judge } from "./history.mjs";
+import { History, judge, requireJudge } from "./history.mjs";
 import { Redis, temporaryFolder } from "./redis.mjs";
 import { seeded } from "./traces.mjs";
 
@@ -30,14 +30,15 @@ const OUTSIDE = 1000;
  */
 const SUBJECTS = {
   ours: { kills: 1000, quick: 50, paceMs: 40, settleMs: 1500, writer: "ours" },
-  "node-redis": { kills: 100, quick: 10, paceMs: 200, settleMs: 10_000, writer: "ioredis" },
-  GLIDE: { kills: 100, quick: 10, paceMs: 200, settleMs: 10_000, writer: "ioredis" },
+  "node-redis": { kills: 60, quick: 10, paceMs: 200, settleMs: 10_000, writer: "ioredis" },
+  GLIDE: { kills: 60, quick: 10, paceMs: 200, settleMs: 10_000, writer: "ioredis" },
 };
 const QUICK_SETTLE_MS = 1500;
 /** A call of a peer may wait for ever; after so long the history is written without it. */
 const LAST_CALLS_MS = 3000;
 
 export async function run({ quick, say }) {
+  requireJudge();
   const raw = [];
   const failed = [];
   for (const [name, subject] of Object.entries(SUBJECTS)) {
