@@ -22,7 +22,7 @@ const REPLAY_MS = 20_000;
 
 export async function run({ quick, say }) {
   requireJudge();
-  const kills = quick ? 5 : 40;
+  const kills = quick ? 5 : 25;
   // Each write is on disk before Redis acknowledges it: what is lost then was lost by the client.
   const redis = await Redis.start({ save: "", appendonly: "yes", appendfsync: "always" });
   const folder = temporaryFolder("sessions");
