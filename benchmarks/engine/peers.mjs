@@ -11,14 +11,14 @@ import { start } from "../measure/processes.mjs";
 const folder = path.join(import.meta.dirname, "..", "peers");
 const python = path.join(folder, ".venv", "bin", "python");
 
-/** node-llama-cpp with its prebuilt binary, and the validator of JSON schemas. */
-export async function installFromNpm() {
+/** node-llama-cpp with its prebuilt binary, the validator of JSON schemas, and the clients that the cache is compared with. */
+export async function installFromNpm(say = console.log) {
   const mark = path.join(folder, "node_modules", ".package-lock.json");
   const isFresh = existsSync(mark) && statSync(mark).mtimeMs >= statSync(path.join(folder, "package-lock.json")).mtimeMs;
   if (isFresh) return;
-  console.log("Installing node-llama-cpp and ajv from npm (90 MB, once)");
+  say("Installing the peers from npm (110 MB, once)");
   // Without the optional packages, which are binaries for GPUs and other systems: half a gigabyte.
-  await run("npm", ["install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--omit=optional"], { cwd: folder });
+  await run("npm", ["install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--omit=optional"], { cwd: folder, quiet: say !== console.log });
 }
 
 /** llama-cpp-python, which PyPI has as source only: pip builds its llama.cpp with that package's own defaults. */
@@ -36,6 +36,12 @@ export async function installFromPypi() {
 
 /** A module of those that npm installed for the benchmarks. */
 export const peerModule = (name) => createRequire(path.join(folder, "package.json"))(name);
+
+/** The versions that are pinned, by name. */
+export function peerVersions(names) {
+  const { dependencies } = JSON.parse(readFileSync(path.join(folder, "package.json"), "utf8"));
+  return Object.fromEntries(names.map((name) => [name, dependencies[name]]));
+}
 
 export const peers = {
   "node-llama-cpp": (task) => ask(process.execPath, path.join(folder, "node-llama-cpp.mjs"), task),

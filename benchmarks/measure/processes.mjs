@@ -15,10 +15,10 @@ export function binary(name) {
   return path.join(target, "release", name);
 }
 
-/** Builds everything with the profile that ships, the way `npm run demo` does, so that nothing is built twice. */
-export function build() {
+/** Builds everything with the profile that ships, the way `npm run demo` does, so that nothing is built twice. `output`: a file descriptor. */
+export function build(output = 1) {
   for (const [command, ...args] of [["node", "scripts/package.mjs", "--addon"], ["npm", "run", "--silent", "build:ts"]]) {
-    const { status } = spawnSync(command, args, { cwd: repository, stdio: ["ignore", "inherit", "inherit"] });
+    const { status } = spawnSync(command, args, { cwd: repository, stdio: ["ignore", output, "inherit"] });
     if (status !== 0) throw new Error(`${command} ${args.join(" ")} failed with status ${status}`);
   }
 }
