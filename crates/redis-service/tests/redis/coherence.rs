@@ -47,6 +47,14 @@ impl Recorder {
         self.note(client, key, Action::Write(value), start, outcome);
     }
 
+    /// A write by a client that is none of ours, at once on the server.
+    fn write_outside(&self, server: &RedisServer, key: &str) {
+        let value = self.next.fetch_add(1, Ordering::Relaxed);
+        let start = self.clock.now_ns();
+        server.cli(&["SET", key, &format!("v{value}")]).unwrap();
+        self.note(99, key, Action::Write(value), start, Outcome::Ok);
+    }
+
     async fn read(&self, client: u64, service: &RedisService, key: &str) {
         let start = self.clock.now_ns();
         let value = get(service, key).await.map(|value| value[1..].parse().unwrap());
@@ -54,8 +62,18 @@ impl Recorder {
     }
 }
 
+/// Many more than are written in 50 ms, so that a value which has become stale is not soon put right by another write.
+const KEYS: u32 = 128;
+
+fn any_key(rng: &mut fastrand::Rng) -> String {
+    format!("k{}", rng.u32(..KEYS))
+}
+
 /// Two services write and three read for as long as `disturb` takes; nothing they read may be stale.
-async fn check_history(server: &RedisServer, disturb: impl Future<Output = ()>) -> (u64, u64) {
+async fn check_history<F: Future<Output = ()>>(
+    server: &RedisServer,
+    disturb: impl FnOnce(Arc<Recorder>) -> F,
+) -> (u64, u64) {
     let recorder = Recorder::new();
     let mut clients = JoinSet::new();
     let mut services = Vec::new();
@@ -66,7 +84,7 @@ async fn check_history(server: &RedisServer, disturb: impl Future<Output = ()>) 
         clients.spawn(async move {
             let mut rng = fastrand::Rng::with_seed(client);
             while !recorder.stop.load(Ordering::Relaxed) {
-                let key = format!("k{}", rng.u32(..8));
+                let key = any_key(&mut rng);
                 if client < 2 {
                     recorder.write(client, &service, &key).await;
                     tokio::time::sleep(Duration::from_millis(1)).await;
@@ -79,7 +97,7 @@ async fn check_history(server: &RedisServer, disturb: impl Future<Output = ()>) 
             }
         });
     }
-    disturb.await;
+    disturb(Arc::clone(&recorder)).await;
     recorder.stop.store(true, Ordering::Relaxed);
     while clients.join_next().await.is_some() {}
     let near: u64 = services.iter().map(|service| service.stats().near_hits).sum();
@@ -99,7 +117,7 @@ async fn check_history(server: &RedisServer, disturb: impl Future<Output = ()>) 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_stale_is_read_while_others_write() {
     let server = server();
-    let (near, _) = check_history(&server, tokio::time::sleep(Duration::from_millis(1500))).await;
+    let (near, _) = check_history(&server, |_| tokio::time::sleep(Duration::from_millis(1500))).await;
     assert!(near > 1000, "only {near} reads were near");
 }
 
@@ -107,10 +125,15 @@ async fn nothing_stale_is_read_while_others_write() {
 async fn nothing_stale_is_read_while_connections_are_killed() {
     let server = server();
     let kills = rounds(60, 1000);
-    let (near, reconnects) = check_history(&server, async {
+    let (near, reconnects) = check_history(&server, async |recorder: Arc<Recorder>| {
+        let mut rng = fastrand::Rng::with_seed(99);
         for _ in 0..kills {
             tokio::time::sleep(Duration::from_millis(15)).await;
             server.cli(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).unwrap();
+            // Nobody is told of these: whoever was told of changes before has no connection now.
+            for _ in 0..4 {
+                recorder.write_outside(&server, &any_key(&mut rng));
+            }
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
     })
@@ -122,7 +145,7 @@ async fn nothing_stale_is_read_while_connections_are_killed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_stale_is_read_through_freezes() {
     let server = server();
-    check_history(&server, async {
+    check_history(&server, async |_| {
         for pause in [20, 80, 300, 1500] {
             server.freeze().unwrap();
             tokio::time::sleep(Duration::from_millis(pause)).await;

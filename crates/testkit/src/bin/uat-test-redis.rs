@@ -1,4 +1,5 @@
-//! The Redis servers of `testkit::redis` as a program, so that tests in other languages need no second way to start them.
+//! The Redis servers of `testkit::redis` as a program: a cluster or Sentinels for trying something by hand, and a process that tests kill
+//! to see that its servers end with it.
 
 use std::io::{self, BufRead, Write};
 use std::process::ExitCode;
