@@ -10,6 +10,8 @@ import type { Values } from './values.js';
 const ID_BYTES = 32;
 /** A user's list outlives the sessions on it by this, so that a session that rolls on is always listed. */
 const INDEX_SLACK_MS = 86_400_000;
+/** Times that `revokeAll` reads the list again: what it destroys may just have been regenerated. */
+const REVOKE_TURNS = 64;
 const HANDLE = /^s:([0-9a-f]{64})$/;
 
 /**
@@ -87,10 +89,15 @@ export class SessionRules implements SessionBackend {
   }
 
   async revokeAll(userId: string): Promise<number> {
-    const hashes = await this.#table.index(userId);
-    const destroyed = await Promise.all(hashes.map(hash => this.#table.destroy(hash)));
-    if (hashes.length > 0) await this.#table.indexRemove(userId, hashes);
-    return destroyed.filter(({ existed }) => existed).length;
+    let count = 0;
+    for (let turn = 0; turn < REVOKE_TURNS; turn += 1) {
+      const hashes = await this.#table.index(userId);
+      if (hashes.length === 0) break;
+      const destroyed = await Promise.all(hashes.map(hash => this.#table.destroy(hash)));
+      await this.#table.indexRemove(userId, hashes);
+      count += destroyed.filter(({ existed }) => existed).length;
+    }
+    return count;
   }
 
   /** Lists it before it exists, for a crash in between; and again afterwards, as `listForUser` strikes off what it does not find. */
