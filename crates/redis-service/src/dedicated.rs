@@ -88,7 +88,7 @@ impl Dedicated {
         let answered = answered.unwrap_or(Err(RedisServiceError::Closed));
         if let Some(own) = guard.own.take() {
             match &answered {
-                Err(RedisServiceError::Storage { message }) if message.starts_with("MOVED ") => {
+                Err(RedisServiceError::Upstream { reply }) if reply.starts_with("MOVED ") => {
                     // The link belongs to a server that has lost the slot.
                     self.tier.keeper.refresh_soon();
                     guard.own = Some(own);
