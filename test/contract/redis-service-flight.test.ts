@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { RedisService } from '../../src/index.js';
 import { eachBackend } from '../support/backends.js';
 import { RedisServer } from '../support/redis-server.js';
-import { errorOf, PATIENT, services, until } from '../support/redis-services.js';
+import { errorOf, PATIENT, serviceAt, services, until } from '../support/redis-services.js';
 
 let redis: RedisServer;
 beforeAll(async () => {
@@ -23,11 +23,7 @@ eachBackend(() => {
   const service = services();
 
   describe.each(['embedded', 'redis'] as const)('%s', where => {
-    const make = async (): Promise<RedisService> => {
-      if (where === 'embedded') return await service();
-      await redis.cli('FLUSHALL');
-      return await service({ ...PATIENT, url: redis.url });
-    };
+    const make = async (): Promise<RedisService> => await serviceAt(where, service, redis);
 
     it('computes once for any number of concurrent callers, then never while it is fresh', async () => {
       const one = await make();

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RedisService } from '../../src/index.js';
 import { eachBackend } from '../support/backends.js';
 import { RedisServer } from '../support/redis-server.js';
-import { errorOf, PATIENT, services, until } from '../support/redis-services.js';
+import { errorOf, PATIENT, serviceAt, services, until } from '../support/redis-services.js';
 
 const DAY_MS = 86_400_000;
 
@@ -22,11 +22,7 @@ eachBackend(() => {
   const service = services();
 
   describe.each(['embedded', 'redis'] as const)('%s', where => {
-    const make = async (): Promise<RedisService> => {
-      if (where === 'embedded') return await service();
-      await redis.cli('FLUSHALL');
-      return await service({ ...PATIENT, url: redis.url });
-    };
+    const make = async (): Promise<RedisService> => await serviceAt(where, service, redis);
 
     it('are created with an id that nobody guesses, for a day', async () => {
       const { sessions } = await make();

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type CacheValue, RedisService, type RedisServiceOptions } from '../../src/index.js';
 import { eachBackend } from '../support/backends.js';
 import { RedisServer } from '../support/redis-server.js';
-import { errorOf, PATIENT, services, thrownBy, until } from '../support/redis-services.js';
+import { errorOf, PATIENT, serviceAt, services, thrownBy, until } from '../support/redis-services.js';
 import support from './support.json' with { type: 'json' };
 
 /** One of each kind, and those that are easily mistaken for another. */
@@ -116,11 +116,8 @@ eachBackend(backend => {
 
   // Each behaves alike in this process alone and with a Redis.
   describe.each(['embedded', 'redis'] as const)('%s', where => {
-    const make = async (options: { keyPrefix?: string; fallback?: { maxBytes?: number } } = {}): Promise<RedisService> => {
-      if (where === 'embedded') return await service(options);
-      await redis.cli('FLUSHALL');
-      return await service({ ...PATIENT, url: redis.url, ...options });
-    };
+    const make = async (options: { keyPrefix?: string; fallback?: { maxBytes?: number } } = {}): Promise<RedisService> =>
+      await serviceAt(where, service, redis, options);
 
     it('says its mode', async () => {
       const one = new RedisService();

@@ -1,6 +1,7 @@
 import { afterEach, expect } from 'vitest';
 
 import { RedisService, type RedisServiceOptions, UniversalAiError } from '../../src/index.js';
+import type { RedisServer } from './redis-server.js';
 
 /** What the tests of `RedisService` share: services that are closed after each test, errors, waiting for a condition. */
 
@@ -19,6 +20,13 @@ export function services(): (options?: RedisServiceOptions) => Promise<RedisServ
     await made.initialize(options);
     return made;
   };
+}
+
+/** A service without a Redis, or over one that is empty. */
+export async function serviceAt(where: 'embedded' | 'redis', service: ReturnType<typeof services>, redis: RedisServer, options: RedisServiceOptions = {}): Promise<RedisService> {
+  if (where === 'embedded') return await service(options);
+  await redis.cli('FLUSHALL');
+  return await service({ ...PATIENT, url: redis.url, ...options });
 }
 
 /** What a promise rejects with; anything but a UniversalAiError fails. */

@@ -58,6 +58,7 @@ mod op;
 mod options;
 mod pubsub;
 pub mod resp;
+mod scripts;
 mod section;
 mod service;
 mod sessions;

@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use crate::error::RedisServiceError;
 use crate::resp::{Command, ServerError, Value};
 use crate::resp::{put_bulk, put_bulk_parts, put_header};
+use crate::scripts::INCREMENT;
 
 /// Whether a write depends on what is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,9 +124,6 @@ pub(crate) enum Kind {
     /// Refused.
     Strict,
 }
-
-/// Adds within JavaScript's safe integers, or changes nothing; gives the sum a time to live if it has none.
-const INCREMENT: &str = include_str!("scripts/increment.lua");
 
 impl Op {
     /// The key without the prefix, by which a node is found; `None` where any node will do.

@@ -12,16 +12,11 @@ use bytes::Bytes;
 
 use crate::clear::page;
 use crate::error::RedisServiceError;
-use crate::op::{OnlyIf, Op, Reply};
+use crate::op::{OnlyIf, Op};
 use crate::resp::{Command, Value};
+use crate::scripts::{TAG_ENTER, TAG_REMOVE};
 use crate::service::{RedisService, Tier};
-
-/// Enters a key; the tag lives as long as the longest of its values (`EXPIRE ... GT` would need Redis 7, and treats a tag without
-/// end as one that has just been made). ARGV: the key, the token, ms to live or -1.
-const ENTER: &str = include_str!("scripts/tag-enter.lua");
-
-/// Removes the keys that nobody has entered again. ARGV: key, token, key, token, ...
-const REMOVE: &str = include_str!("scripts/tag-remove.lua");
+use crate::values::was;
 
 /// Keys that one step of an invalidation asks for.
 const STEP: i64 = 500;
@@ -43,7 +38,7 @@ impl RedisService {
     ) -> Result<bool, RedisServiceError> {
         let set = Op::Set { key: key.clone(), stored, ttl, only_if };
         if let Tier::Embedded(embedded) = &self.tier {
-            let written = was(&self.run(set).await?);
+            let written = was(self.run(set).await)?;
             if written {
                 embedded.tag(&key, tags);
             }
@@ -51,10 +46,10 @@ impl RedisService {
         }
         match self.enter(&key, ttl, tags).await {
             // Kept aside: the key is deleted in Redis before it is read there again.
-            Err(RedisServiceError::Unavailable { .. }) => return Ok(was(&self.run(set).await?)),
+            Err(RedisServiceError::Unavailable { .. }) => return was(self.run(set).await),
             entered => entered?,
         }
-        let written = was(&self.run(set).await?);
+        let written = was(self.run(set).await)?;
         if written && let Err(error) = self.enter(&key, ttl, tags).await {
             // An invalidation in between may have removed the key from a tag, which then would never find the value.
             self.run(Op::Delete { key }).await?;
@@ -82,7 +77,7 @@ impl RedisService {
             if !found.is_empty() {
                 removed += self.delete_all(found.iter().step_by(2).cloned()).await?;
                 // Behind the deletions: after a crash here the next invalidation finds the keys again.
-                let mut remove = Command::new("EVAL").arg(REMOVE).arg("1").key(&place);
+                let mut remove = Command::new("EVAL").arg(TAG_REMOVE).arg("1").key(&place);
                 for key_or_token in &found {
                     remove = remove.arg(key_or_token);
                 }
@@ -105,7 +100,7 @@ impl RedisService {
         let token = format!("{:016x}", fastrand::u64(..));
         let millis = ttl.map_or(-1, |ttl| i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX / 4).max(1));
         let enter = |tag: &Bytes| {
-            let command = Command::new("EVAL").arg(ENTER).arg("1").key(self.tag_place(tag));
+            let command = Command::new("EVAL").arg(TAG_ENTER).arg("1").key(self.tag_place(tag));
             Op::Raw(command.arg(key).arg(&token).int(millis))
         };
         self.run_all(tags.iter().map(enter)).await.into_iter().try_for_each(|outcome| outcome.map(drop))
@@ -114,8 +109,4 @@ impl RedisService {
     fn tag_place(&self, tag: &[u8]) -> Bytes {
         self.prefixed(&[b"~uat:tag:", tag].concat())
     }
-}
-
-fn was(reply: &Reply) -> bool {
-    matches!(reply, Reply::Was(true))
 }

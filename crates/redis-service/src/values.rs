@@ -10,6 +10,7 @@ use crate::envelope::{CacheValue, Decoded, Decoder, Encoder, EnvelopeError};
 use crate::error::RedisServiceError;
 use crate::op::{OnlyIf, Op, Reply};
 use crate::resp::Command;
+use crate::scripts::DELETE_IF_EQUAL;
 use crate::service::{RedisService, Tier};
 use crate::tier::in_flight::{Done, Outcome};
 
@@ -18,10 +19,6 @@ const MAX_KEY: usize = 64 * 1024;
 
 /// What the keys of this crate's own data begin with, after the prefix.
 pub(crate) const RESERVED: &str = "~uat:";
-
-/// Deletes a value that nobody can read, unless somebody has written another one meanwhile.
-const DISCARD: &str =
-    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('UNLINK', KEYS[1]) end return 0";
 
 /// Counters since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -148,15 +145,8 @@ impl RedisService {
     /// # Errors
     /// [`RedisServiceError::InvalidInput`] for a key.
     pub async fn delete(&self, keys: &[&str]) -> Result<u64, RedisServiceError> {
-        let ops = keys
-            .iter()
-            .map(|key| Ok(Op::Delete { key: checked_key(key)? }))
-            .collect::<Result<Vec<_>, RedisServiceError>>()?;
-        let mut removed = 0;
-        for outcome in self.run_all(ops).await {
-            removed += u64::from(was(outcome)?);
-        }
-        Ok(removed)
+        let keys = keys.iter().map(|key| checked_key(key)).collect::<Result<Vec<_>, _>>()?;
+        self.delete_all(keys.into_iter()).await
     }
 
     /// Whether there is a value.
@@ -167,10 +157,10 @@ impl RedisService {
         was(self.run(Op::Has { key: checked_key(key)? }).await)
     }
 
-    /// Gives a value a new time to live; whether there was one.
+    /// Gives a value a new time to live; whether there was one, as far as can be seen while Redis is away.
     ///
     /// # Errors
-    /// [`RedisServiceError::InvalidInput`] for the key; [`RedisServiceError::Unavailable`] while Redis is away, unless the value was written since.
+    /// [`RedisServiceError::InvalidInput`] for the key.
     pub async fn expire(&self, key: &str, ttl: Duration) -> Result<bool, RedisServiceError> {
         was(self.run(Op::Expire { key: checked_key(key)?, ttl }).await)
     }
@@ -264,12 +254,6 @@ impl RedisService {
         Ok(value)
     }
 
-    /// Counts a read that was answered by values kept outside the core.
-    pub fn count_near_hits(&self, count: u64) {
-        self.values.tally.hits.fetch_add(count, Ordering::Relaxed);
-        self.values.tally.near_hits.fetch_add(count, Ordering::Relaxed);
-    }
-
     /// Counters since the start.
     pub fn stats(&self) -> Stats {
         let tally = &self.values.tally;
@@ -297,7 +281,8 @@ impl RedisService {
             if let Some(near) = &tier.near {
                 near.forget(key);
             }
-            let command = Command::new("EVAL").arg(DISCARD).arg("1").key(self.prefixed(key)).arg(stored);
+            let command =
+                Command::new("EVAL").arg(DELETE_IF_EQUAL).arg("1").key(self.prefixed(key)).arg(stored);
             let done = Done::Call(Box::new(|outcome| {
                 if let Err(error) = outcome {
                     tracing::debug!(%error, "a broken value could not be deleted");
@@ -330,7 +315,8 @@ pub(crate) fn checked_key(key: &str) -> Result<Bytes, RedisServiceError> {
     Ok(Bytes::copy_from_slice(key.as_bytes()))
 }
 
-fn was(outcome: Outcome) -> Result<bool, RedisServiceError> {
+/// Whether it was so.
+pub(crate) fn was(outcome: Outcome) -> Result<bool, RedisServiceError> {
     Ok(matches!(outcome?, Reply::Was(true)))
 }
 

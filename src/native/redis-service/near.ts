@@ -27,7 +27,7 @@ export class Near {
   }
 
   get(key: string): CacheValue | undefined {
-    if (this.#changes[0] !== this.#seen) this.catchUp();
+    this.catchUp();
     const value = this.#tier.get(key);
     if (value !== undefined) this.hits += 1;
     return value as CacheValue | undefined;
@@ -46,7 +46,7 @@ export class Near {
 
   /** Keeps what a read brought unless its key has changed since it was sent. */
   keep(key: string, reading: Reading, outcome: number, value: unknown, ttlMs: number): void {
-    if (this.#changes[0] !== this.#seen) this.catchUp();
+    this.catchUp();
     if (!reading.valid) return;
     const kind = KINDS[outcome];
     if (kind !== undefined) this.#tier.put(key, kind, value as string, ttlMs < 0 ? Infinity : performance.now() + ttlMs);
@@ -74,8 +74,9 @@ export class Near {
     this.#reads.clear();
   }
 
-  /** Takes in what has changed since the last look. */
+  /** Takes in what has changed since the last look, if anything has: only then the border is crossed. */
   catchUp(): void {
+    if (this.#changes[0] === this.#seen) return;
     // The count first: what changes between the two calls is named now and counted again.
     this.#seen = this.#changes[0] as number;
     const changed = this.#native.takeChanged();

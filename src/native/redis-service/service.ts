@@ -58,11 +58,15 @@ class NativeRedisService implements RedisServiceBackend {
   }
 
   async getMany(keys: string[]): Promise<(CacheValue | null)[]> {
-    return await Promise.all(keys.map(key => this.near?.get(key) ?? this.get(key)));
+    return await Promise.all(keys.map(key => {
+      const hit = this.near?.get(key);
+      // `null` is a value like any other.
+      return hit === undefined ? this.get(key) : hit;
+    }));
   }
 
   set(key: string, value: CacheValue, { ttlMs, tags, onlyIf }: WriteOptions): Promise<boolean> {
-    if (tags.length > 0) return this.#changing([key], this.#native.setTagged(key, toNative(value, 'value'), ttlMs ?? -1, onlyIf ?? null, tags));
+    if (tags.length > 0) return this.#changing(key, this.#native.setTagged(key, toNative(value, 'value'), ttlMs ?? -1, onlyIf ?? null, tags));
     const [kind, payload] = payloadOf(value, 'value');
     const operation = onlyIf === undefined ? Operation.set : onlyIf === 'absent' ? Operation.setAbsent : Operation.setPresent;
     return this.#write(operation, key, ttlMs ?? -1, isYes, kind, payload);
@@ -157,12 +161,12 @@ class NativeRedisService implements RedisServiceBackend {
     this.#batches.close();
   }
 
-  async #changing<T>(keys: string[], promise: Promise<T>): Promise<T> {
-    for (const key of keys) this.near?.forget(key);
+  async #changing<T>(key: string, promise: Promise<T>): Promise<T> {
+    this.near?.forget(key);
     try {
       return await asking(promise);
     } finally {
-      for (const key of keys) this.near?.forget(key);
+      this.near?.forget(key);
     }
   }
 

@@ -11,7 +11,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use parking_lot::Mutex;
 
 use super::connect::Connected;
-use super::link::{Answer, Exchange, Link, Overdue, Phase, Replies, Wake};
+use super::link::{Answer, Exchange, Link, Overdue, PATIENT, Phase, Replies, Wake};
 use super::reading::{Connection, lost};
 use super::silence::{Patience, Verdict, judge};
 use super::socket::Registered;
@@ -391,8 +391,7 @@ impl Exchange for Ping {
         false
     }
     fn patience(&self) -> Duration {
-        // Silence is judged by the driver, which ends the connection before this.
-        Duration::from_secs(3600)
+        PATIENT
     }
     fn expire(&mut self, _why: Overdue) -> Option<Answer> {
         None

@@ -39,6 +39,10 @@ const FEW: usize = 2;
 /// Replies to one exchange: nearly always one.
 pub(crate) type Replies = Vec<Value>;
 
+/// Patience of exchanges that nobody but the service itself waits for: the driver ends the connection of a silent server long before
+/// this, and one that is busy may take its time.
+pub(crate) const PATIENT: Duration = Duration::from_secs(3600);
+
 /// Answers a caller.
 pub(crate) type Answer = Box<dyn FnOnce() + Send>;
 

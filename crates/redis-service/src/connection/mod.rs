@@ -18,4 +18,4 @@ pub(crate) mod soon;
 pub(crate) mod tls;
 
 pub(crate) use driver::Driver;
-pub(crate) use link::{Answer, Exchange, Link, LinkOwner, Overdue, Phase, Refused, Replies};
+pub(crate) use link::{Answer, Exchange, Link, LinkOwner, Overdue, PATIENT, Phase, Refused, Replies};

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{ABANDON, Begin, Lease, Look, RENEW_EVERY};
+use super::{Begin, Lease, Look, RENEW_EVERY};
 use crate::op::Op;
+use crate::scripts::DELETE_IF_EQUAL;
 use crate::service::{RedisService, Tier};
 use crate::tier::in_flight::Done;
 
@@ -129,7 +130,7 @@ impl Drop for Held<'_> {
             return;
         };
         let op = match &self.service.tier {
-            Tier::Redis(_) => Op::Raw(self.service.script(ABANDON, &lease)),
+            Tier::Redis(_) => Op::Raw(self.service.script(DELETE_IF_EQUAL, &lease)),
             // Nobody else can have taken it over: within the process there is one flight, which renews it.
             Tier::Embedded(_) => Op::Delete { key: super::lock_key(&lease.key) },
         };

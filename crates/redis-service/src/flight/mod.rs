@@ -18,6 +18,7 @@ pub(crate) use self::single::Flights;
 use crate::error::RedisServiceError;
 use crate::op::{OnlyIf, Op, Reply};
 use crate::resp::Command;
+use crate::scripts::{DELETE_IF_EQUAL, RENEW_IF_EQUAL};
 use crate::service::{RedisService, Tier};
 
 /// How long the lock outlives a leader that was killed.
@@ -31,10 +32,6 @@ const LOOK_EVERY: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)
 
 /// The largest part by which a time to live is cut, so that values that were written together do not expire together.
 const JITTER: f64 = 0.05;
-
-const RENEW: &str = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0";
-const ABANDON: &str =
-    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
 
 /// The right to compute a value, until it is finished, abandoned, or not renewed for 5 s.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,7 +102,7 @@ impl RedisService {
         let held = match &self.tier {
             Tier::Redis(_) => {
                 let millis = i64::try_from(LOCK.as_millis()).unwrap_or(i64::MAX);
-                self.call(self.script(RENEW, lease).int(millis)).await?.as_integer() == Some(1)
+                self.call(self.script(RENEW_IF_EQUAL, lease).int(millis)).await?.as_integer() == Some(1)
             }
             Tier::Embedded(_) => {
                 self.holds(lease).await?
@@ -139,7 +136,7 @@ impl RedisService {
     /// Ends the lease without a value: somebody else may take over at once.
     pub async fn flight_abandon(&self, lease: &Lease) -> Result<(), RedisServiceError> {
         match &self.tier {
-            Tier::Redis(_) => self.call(self.script(ABANDON, lease)).await.map(|_| ()),
+            Tier::Redis(_) => self.call(self.script(DELETE_IF_EQUAL, lease)).await.map(|_| ()),
             Tier::Embedded(_) => {
                 if self.holds(lease).await? {
                     self.run(Op::Delete { key: lock_key(&lease.key) }).await?;

@@ -171,14 +171,7 @@ impl Hub {
                         .to_owned(),
                 }),
                 Err(ConnectError::Away(reason)) => self.note_failure(&reason),
-                Err(ConnectError::Unauthorized(message)) => {
-                    self.fail_new(&RedisServiceError::Unauthorized { message })
-                }
-                Err(
-                    error @ (ConnectError::UnknownHost(_) | ConnectError::Tls(_) | ConnectError::Config(_)),
-                ) => {
-                    self.fail_new(&RedisServiceError::config("url", error.to_string()))
-                }
+                Err(error) => self.fail_new(&error.into()),
             }
         }
     }

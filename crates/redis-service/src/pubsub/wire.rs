@@ -8,15 +8,12 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use super::book::By;
-use crate::connection::{Answer, Exchange, Overdue, Replies};
+use crate::connection::{Answer, Exchange, Overdue, PATIENT, Replies};
 use crate::error::RedisServiceError;
 use crate::resp::{Command, Value};
 
 /// What the PING sends and gets back.
 const MARK: &[u8] = b"uat-confirmed";
-
-/// The driver ends the connection of a silent server long before this, and one that is busy may take its time.
-const PATIENT: Duration = Duration::from_secs(3600);
 
 /// One such command, and who is told when it was confirmed (`None`) or refused.
 pub(super) struct Wire {

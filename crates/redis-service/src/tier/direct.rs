@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
 
 use super::{Node, RedisTier};
-use crate::connection::{Answer, Exchange, Overdue, Phase, Refused, Replies};
+use crate::connection::{Answer, Exchange, Overdue, Phase, Replies};
 use crate::error::RedisServiceError;
 use crate::resp::{Command, Value};
 
@@ -83,13 +83,7 @@ impl RedisTier {
     /// Sends a command to this server.
     pub(crate) async fn call_at(&self, node: &Node, command: &Command) -> Answered {
         let (call, answer) = Call::new(command, self.options.command_timeout());
-        node.link.send([call as Box<dyn Exchange>], |call, why| match why {
-            Refused::Away(Phase::Closed) => call.lost(&RedisServiceError::Closed),
-            Refused::Away(_) => call.lost(&self.why_away(&node.link.name)),
-            Refused::Full => call.lost(&RedisServiceError::Overloaded {
-                message: "too many commands wait for Redis; send fewer at a time".to_owned(),
-            }),
-        });
+        self.send(node, [call as Box<dyn Exchange>]);
         answer.await.unwrap_or(Err(RedisServiceError::Closed))
     }
 }

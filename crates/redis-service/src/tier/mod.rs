@@ -172,15 +172,7 @@ impl RedisTier {
                 Ok(())
             }
             Err(ConnectError::Away(_)) => Ok(()),
-            Err(ConnectError::Unauthorized(message)) => Err(RedisServiceError::Unauthorized { message }),
-            Err(ConnectError::UnknownHost(message)) => {
-                Err(RedisServiceError::config("url", format!("the host {message}")))
-            }
-            Err(ConnectError::Config(message)) => Err(RedisServiceError::config("url", message)),
-            Err(ConnectError::Tls(message)) => Err(RedisServiceError::config(
-                "url",
-                format!("TLS: {message}; a private authority is named with ?ca=/path.pem"),
-            )),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -242,7 +234,7 @@ impl RedisTier {
         })
     }
 
-    fn send(self: &Arc<Self>, node: &Node, exchanges: impl IntoIterator<Item = Box<dyn Exchange>>) {
+    fn send(&self, node: &Node, exchanges: impl IntoIterator<Item = Box<dyn Exchange>>) {
         node.link.send(exchanges, |exchange, why| match why {
             Refused::Away(Phase::Closed) => exchange.lost(&RedisServiceError::Closed),
             Refused::Away(_) => exchange.refused(&self.why_away(&node.link.name)),
@@ -483,6 +475,21 @@ impl RedisTier {
         }
         if let Some(watcher) = &self.watcher {
             watcher.flush();
+        }
+    }
+}
+
+impl From<ConnectError> for RedisServiceError {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Away(reason) => away(&reason),
+            ConnectError::Unauthorized(message) => Self::Unauthorized { message },
+            ConnectError::UnknownHost(message) => Self::config("url", format!("the host {message}")),
+            ConnectError::Config(message) => Self::config("url", message),
+            ConnectError::Tls(message) => Self::config(
+                "url",
+                format!("TLS: {message}; a private authority is named with ?ca=/path.pem"),
+            ),
         }
     }
 }

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::RedisTier;
 use super::in_flight::InFlight;
-use crate::connection::{Answer, Exchange, Link, Overdue, Phase, Replies};
+use crate::connection::{Answer, Exchange, Link, Overdue, PATIENT, Phase, Replies};
 use crate::error::RedisServiceError;
 use crate::op::Op;
 use crate::resp::Value;
@@ -61,8 +61,7 @@ impl Exchange for Settling {
     }
 
     fn patience(&self) -> Duration {
-        // The driver ends a connection that is silent before this; one that is slow may take its time.
-        Duration::from_secs(3600)
+        PATIENT
     }
 
     fn expire(&mut self, _why: Overdue) -> Option<Answer> {
