@@ -6,8 +6,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ExpressSessionStore, type ExpressSessionStoreOptions } from '../../src/adapters/express-session.js';
 import type { RedisService } from '../../src/index.js';
 import { eachBackend } from '../support/backends.js';
+import { errorOf, thrownBy } from '../support/errors.js';
 import { RedisServer } from '../support/redis-server.js';
-import { errorOf, PATIENT, services, thrownBy } from '../support/redis-services.js';
+import { PATIENT, services } from '../support/redis-services.js';
 import { publishedLifecycleTest, rawClient } from './connect-redis-lifecycle.js';
 
 declare module 'express-session' {

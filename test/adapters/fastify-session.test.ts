@@ -8,8 +8,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { FastifySessionStore, type FastifySessionStoreOptions } from '../../src/adapters/fastify-session.js';
 import type { RedisService } from '../../src/index.js';
 import { eachBackend } from '../support/backends.js';
+import { errorOf, thrownBy } from '../support/errors.js';
 import { RedisServer } from '../support/redis-server.js';
-import { errorOf, PATIENT, services, thrownBy } from '../support/redis-services.js';
+import { PATIENT, services } from '../support/redis-services.js';
 
 /**
  * @fastify/session publishes no suite for stores; its own `test/store.test.js` says how a store's errors must end, and

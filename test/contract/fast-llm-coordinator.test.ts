@@ -7,8 +7,9 @@ import { join } from 'node:path';
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
-import { type ChatChunk, type ChatRequest, FastLLMCoordinator, type GatewayConfig, UniversalAiError } from '../../src/index.js';
+import { type ChatChunk, type ChatRequest, FastLLMCoordinator, type GatewayConfig } from '../../src/index.js';
 import { eachBackend } from '../support/backends.js';
+import { errorOf, thrownBy } from '../support/errors.js';
 import { type Behaviour, FakeProvider } from '../support/fake-provider.js';
 import support from './support.json' with { type: 'json' };
 
@@ -40,23 +41,6 @@ async function collect(stream: AsyncIterable<ChatChunk>): Promise<ChatChunk[]> {
 
 function textOf(chunks: ChatChunk[]): string {
   return chunks.map(chunk => chunk.choices[0]?.delta.content ?? '').join('');
-}
-
-/** What a promise rejects with; anything but a UniversalAiError fails. */
-async function errorOf(promise: Promise<unknown>): Promise<UniversalAiError> {
-  const error: unknown = await promise.then(value => { throw new Error(`expected a rejection, got ${JSON.stringify(value)}`); }, (reason: unknown) => reason);
-  expect(error).toBeInstanceOf(UniversalAiError);
-  return error as UniversalAiError;
-}
-
-function thrownBy(call: () => unknown): UniversalAiError {
-  try {
-    call();
-  } catch (error) {
-    expect(error).toBeInstanceOf(UniversalAiError);
-    return error as UniversalAiError;
-  }
-  throw new Error('expected an error');
 }
 
 /** The vector that the fake makes of a text. */

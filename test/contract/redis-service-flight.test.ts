@@ -4,8 +4,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
 import type { RedisService } from '../../src/index.js';
 import { eachBackend } from '../support/backends.js';
+import { errorOf } from '../support/errors.js';
 import { RedisServer } from '../support/redis-server.js';
-import { errorOf, PATIENT, serviceAt, services, until } from '../support/redis-services.js';
+import { PATIENT, serviceAt, services, until } from '../support/redis-services.js';
 
 let redis: RedisServer;
 beforeAll(async () => {

@@ -5,8 +5,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import type { RedisService } from '../../src/index.js';
 import { eachBackend } from '../support/backends.js';
+import { errorOf } from '../support/errors.js';
 import { RedisServer } from '../support/redis-server.js';
-import { errorOf, PATIENT, serviceAt, services, until } from '../support/redis-services.js';
+import { PATIENT, serviceAt, services, until } from '../support/redis-services.js';
 
 const DAY_MS = 86_400_000;
 

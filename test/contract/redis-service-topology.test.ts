@@ -8,8 +8,9 @@ import { afterAll, describe, expect, it } from 'vitest';
 
 import type { RedisService } from '../../src/index.js';
 import { eachBackend } from '../support/backends.js';
+import { errorOf } from '../support/errors.js';
 import { freePort, RedisServer } from '../support/redis-server.js';
-import { errorOf, PATIENT, services, until } from '../support/redis-services.js';
+import { PATIENT, services, until } from '../support/redis-services.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'uat-redis-topology-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

@@ -2,8 +2,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { type CacheValue, RedisService, type RedisServiceOptions } from '../../src/index.js';
 import { eachBackend } from '../support/backends.js';
+import { errorOf, thrownBy } from '../support/errors.js';
 import { RedisServer } from '../support/redis-server.js';
-import { errorOf, PATIENT, serviceAt, services, thrownBy, until } from '../support/redis-services.js';
+import { PATIENT, serviceAt, services, until } from '../support/redis-services.js';
 import support from './support.json' with { type: 'json' };
 
 /** One of each kind, and those that are easily mistaken for another. */

@@ -4,17 +4,7 @@ import { PeakEwma, powerOfTwo } from '../../src/fallback/fast-llm-coordinator/ba
 import { Breaker, RetryBudget } from '../../src/fallback/fast-llm-coordinator/breaker.js';
 import { nearestFew } from '../../src/fallback/fast-llm-coordinator/nearest.js';
 import { choose, type Contender } from '../../src/fallback/fast-llm-coordinator/select.js';
-
-/** Numbers in [0, 1) that are the same in every run (mulberry32). */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
+import { seeded } from '../support/random.js';
 
 describe('the estimate of an endpoint’s latency', () => {
   it('believes a peak at once', () => {

@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest';
 
 import { NearTier } from '../../src/native/redis-service/near/near-tier.js';
-import { type Random, seeded, zipf } from './random.js';
+import { type Random, seeded, zipf } from '../support/random.js';
 
 const VALUE = 'v'.repeat(500);
 const name = (key: number): string => `item:${key}`;

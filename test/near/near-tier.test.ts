@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest';
 
 import type { CacheValue, Payload, PayloadKind } from '../../src/native/redis-service/near/cache-value.js';
 import { NearTier } from '../../src/native/redis-service/near/near-tier.js';
-import { type Random, seeded } from './random.js';
+import { type Random, seeded } from '../support/random.js';
 
 const texts = ['', 'a', 'x'.repeat(255), 'x'.repeat(256), 'y'.repeat(3000), 'é'.repeat(300), '日本'.repeat(40), '日本'.repeat(400), '\ud800', `a\udc00${'b'.repeat(300)}`, '\0\uffff'];
 

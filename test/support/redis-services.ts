@@ -1,9 +1,9 @@
-import { afterEach, expect } from 'vitest';
+import { afterEach } from 'vitest';
 
-import { RedisService, type RedisServiceOptions, UniversalAiError } from '../../src/index.js';
+import { RedisService, type RedisServiceOptions } from '../../src/index.js';
 import type { RedisServer } from './redis-server.js';
 
-/** What the tests of `RedisService` share: services that are closed after each test, errors, waiting for a condition. */
+/** What the tests of `RedisService` share: services that are closed after each test, waiting for a condition. */
 
 /** For tests of anything but outages: a machine that is busy with something else is none. */
 export const PATIENT = { connectTimeoutMs: 10_000, readBudgetMs: 10_000, commandTimeoutMs: 10_000 };
@@ -27,23 +27,6 @@ export async function serviceAt(where: 'embedded' | 'redis', service: ReturnType
   if (where === 'embedded') return await service(options);
   await redis.cli('FLUSHALL');
   return await service({ ...PATIENT, url: redis.url, ...options });
-}
-
-/** What a promise rejects with; anything but a UniversalAiError fails. */
-export async function errorOf(promise: Promise<unknown>): Promise<UniversalAiError> {
-  const error: unknown = await promise.then(value => { throw new Error(`expected a rejection, got ${JSON.stringify(value)}`); }, (reason: unknown) => reason);
-  expect(error).toBeInstanceOf(UniversalAiError);
-  return error as UniversalAiError;
-}
-
-export function thrownBy(call: () => unknown): UniversalAiError {
-  try {
-    call();
-  } catch (error) {
-    expect(error).toBeInstanceOf(UniversalAiError);
-    return error as UniversalAiError;
-  }
-  throw new Error('expected an error');
 }
 
 /** Waits until it holds, looking every 10 ms. */
