@@ -36,6 +36,8 @@ mod framing;
 mod json;
 pub mod ollama;
 pub mod openai;
+mod translation;
 
 pub use error::WireError;
 pub use framing::{ndjson, sse};
+pub use translation::{Original, Spoken, Translated};

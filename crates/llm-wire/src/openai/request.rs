@@ -13,7 +13,7 @@ use super::message::Message;
 use super::options::SamplingOptions;
 use super::scan::{Field, Scan, scan};
 use super::splice::{Edit, With, member, span, splice};
-use crate::{WireError, json};
+use crate::{Original, WireError, json};
 
 /// OpenAI's bound on `n`.
 const MAX_N: i64 = 128;
@@ -35,6 +35,14 @@ pub struct ChatRequest {
     temperature: Option<f64>,
     n: u32,
     has_tools: bool,
+    /// Where it comes from, if it is a translation.
+    source: Option<Arc<Source>>,
+}
+
+/// What a request was translated from.
+struct Source {
+    original: Option<Original>,
+    dropped: Vec<String>,
 }
 
 /// Where `stream_options` lies, and what it says.
@@ -102,6 +110,7 @@ impl ChatRequest {
             temperature: number(found, Field::Temperature, "temperature", 0.0..=2.0)?,
             n: u32::try_from(n).unwrap_or(1),
             has_tools: has_tools(found)?,
+            source: None,
         })
     }
 
@@ -138,6 +147,22 @@ impl ChatRequest {
     /// Whether the model is offered any tool.
     pub fn has_tools(&self) -> bool {
         self.has_tools
+    }
+
+    /// The same request, as the translation of `original` that could not keep the fields `dropped`.
+    #[must_use]
+    pub fn translated_from(self, original: Option<Original>, dropped: Vec<String>) -> Self {
+        Self { source: Some(Arc::new(Source { original, dropped })), ..self }
+    }
+
+    /// The client's own document, if it asked in another dialect that endpoints speak too.
+    pub fn original(&self) -> Option<&Original> {
+        self.source.as_ref()?.original.as_ref()
+    }
+
+    /// Fields of the client's document that this request does not say, because OpenAI's dialect cannot.
+    pub fn dropped(&self) -> &[String] {
+        self.source.as_ref().map_or(&[], |source| &source.dropped)
     }
 
     /// The body as the client wrote it, but for camelCase names.
