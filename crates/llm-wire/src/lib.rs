@@ -33,6 +33,7 @@
 
 mod error;
 mod framing;
+pub mod gemini;
 mod json;
 pub mod ollama;
 pub mod openai;
