@@ -17,7 +17,7 @@ use http::{HeaderName, HeaderValue, Response};
 use llm_wire::openai::{ChatRequest, EmbeddingsRequest};
 use runtime::{Answer, nearest};
 
-use crate::answer_stream::{AnswerStream, Framing, Pending, unexpected_answer};
+use crate::answer_stream::{AnswerStream, Frames, Pending, unexpected_answer};
 use crate::error::ApiError;
 use crate::gateway::{Call, Gateway};
 use crate::headers::{insert_report, insert_request_id};
@@ -91,27 +91,27 @@ async fn ask(
     gateway: &Gateway,
     call: &Call,
     request: ChatRequest,
-    framing: Framing,
+    frames: Box<dyn Frames>,
 ) -> Result<Begun, ApiError> {
     let options = call.options();
     if !request.stream() {
         let (body, report) = whole(gateway.runtime.chat(request, options).await?)?;
         return Ok(Begun::Complete(body, report));
     }
-    let may_hold = matches!(framing, Framing::Events);
+    let may_hold = frames.keep_alive().is_some();
     let runtime = gateway.runtime.clone();
     let mut pending: Pending = Box::pin(async move { runtime.chat(request, options).await });
     let answer = tokio::select! {
         biased;
         answer = &mut pending => answer?,
         () = tokio::time::sleep(gateway.hold), if may_hold => {
-            return Ok(Begun::Stream(Body::new(AnswerStream::held(pending, framing)), None));
+            return Ok(Begun::Stream(Body::new(AnswerStream::held(pending, frames)), None));
         }
     };
     match answer {
         Answer::Stream(stream) => {
             let report = stream.report();
-            Ok(Begun::Stream(Body::new(AnswerStream::running(stream, framing)), Some(report)))
+            Ok(Begun::Stream(Body::new(AnswerStream::running(stream, frames)), Some(report)))
         }
         Answer::Complete { .. } => Err(unexpected_answer().into()),
     }

@@ -9,7 +9,7 @@ use llm_wire::openai::{ChatRequest, EmbeddingsRequest, ModelEntry, model_list};
 use runtime::{CoordinatorError, ModelInfo, RuntimeError, nearest_few};
 
 use super::{Begun, ask, complete_response, embed, identified, stream_response, with_type};
-use crate::answer_stream::Framing;
+use crate::answer_stream::OpenAiEvents;
 use crate::error::ApiError;
 use crate::gateway::{Call, Gateway};
 use crate::headers::{EVENT_STREAM, JSON};
@@ -35,7 +35,7 @@ async fn answer(gateway: &Gateway, call: &Call, body: Body) -> Result<Response<B
     // The type of the body is not asked for: what parses is JSON, and half of the scripts forget to say so.
     let body = request_body::collect(body, gateway.max_body).await?;
     let request = ChatRequest::parse(body)?;
-    Ok(match ask(gateway, call, request, Framing::Events).await? {
+    Ok(match ask(gateway, call, request, Box::new(OpenAiEvents)).await? {
         Begun::Complete(body, report) => complete_response(call, body, &report, JSON),
         Begun::Stream(stream, report) => stream_response(call, stream, report.as_ref(), EVENT_STREAM),
     })
