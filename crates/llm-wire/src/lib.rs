@@ -34,6 +34,7 @@
 pub mod anthropic;
 mod error;
 mod framing;
+pub mod gemini;
 mod json;
 pub mod ollama;
 pub mod openai;
