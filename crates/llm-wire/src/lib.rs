@@ -31,6 +31,7 @@
 //! # Ok::<(), llm_wire::WireError>(())
 //! ```
 
+pub mod anthropic;
 mod error;
 mod framing;
 pub mod gemini;

@@ -7,13 +7,15 @@ use llm_wire::{Translated, WireError, sse};
 
 use super::address::Base;
 use super::{AnswerNames, Decoder, MAX_EVENT_BYTES, Piece, Speaks, Written, translated};
-use crate::config::EndpointConfig;
+use crate::config::{EndpointConfig, Protocol};
 use crate::error::CoordinatorError;
 use crate::question::Question;
 
 pub(super) struct OpenAi {
     chat: Uri,
     embeddings: Uri,
+    /// The local engine goes on with a message without being told.
+    is_engine: bool,
 }
 
 impl OpenAi {
@@ -26,6 +28,7 @@ impl OpenAi {
         Ok(Self {
             chat: base.versioned(config, version, "/chat/completions")?,
             embeddings: base.versioned(config, version, "/embeddings")?,
+            is_engine: config.protocol == Protocol::UatEngine,
         })
     }
 }
@@ -39,7 +42,12 @@ impl Speaks for OpenAi {
     }
 
     fn body(&self, question: Question<'_>, model: &str) -> Result<Translated, WireError> {
-        Ok(Translated::whole(body(question, model)))
+        Ok(Translated::whole(match question {
+            Question::Chat(request) if !self.is_engine => {
+                request.to_continuation_body(model, request.stream())
+            }
+            question => body(question, model),
+        }))
     }
 
     fn stream_type(&self) -> HeaderValue {
