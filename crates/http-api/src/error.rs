@@ -62,7 +62,7 @@ impl ApiError {
     }
 
     /// The table's row, with the status that HTTP itself has for the server's own reasons.
-    fn http(&self) -> HttpError {
+    pub(crate) fn http(&self) -> HttpError {
         let (status, code) = match self {
             Self::Runtime(error) => return error.http(),
             Self::BodyTooLarge { .. } => (413, "request_too_large"),
@@ -100,6 +100,16 @@ impl ApiError {
     /// The answer in Ollama's dialect.
     pub(crate) fn ollama(&self) -> Response<axum::body::Body> {
         self.response(llm_wire::ollama::error_body(&self.to_string()))
+    }
+
+    /// The answer in Gemini's dialect.
+    pub(crate) fn gemini(&self) -> Response<axum::body::Body> {
+        let status = self.http().status;
+        self.response(llm_wire::gemini::error_body(
+            status,
+            llm_wire::gemini::status_name(status),
+            &self.to_string(),
+        ))
     }
 
     fn response(&self, body: Bytes) -> Response<axum::body::Body> {

@@ -208,6 +208,11 @@ impl FromOpenAi {
         Ok(())
     }
 
+    /// Appends the frame of a document that Gemini itself wrote.
+    pub fn own(&mut self, document: &[u8], out: &mut BytesMut) {
+        self.frame(document, out);
+    }
+
     /// Appends the last frame: the finish reasons and the usage. To be asked for only after a stream that ended well: a
     /// tool call without a finish reason after it is not in it.
     pub fn done(&mut self, out: &mut BytesMut) {
@@ -329,9 +334,10 @@ impl FromOpenAi {
         }
     }
 
-    fn close(&mut self, out: &mut BytesMut) {
+    /// Appends what ends a stream of documents that were Gemini's own.
+    pub fn close(&mut self, out: &mut BytesMut) {
         if self.framing == Framing::Array {
-            out.put_slice(b"]");
+            out.put_slice(if self.begun { b"]" } else { b"[]" });
         }
     }
 }

@@ -2,7 +2,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{field_of, tree};
-use crate::gemini::{parse_generate, wants_thoughts};
+use crate::gemini::{generate_request, parse_generate, wants_thoughts};
 use crate::openai::ChatRequest;
 use crate::{Spoken, WireError};
 
@@ -190,4 +190,48 @@ fn a_gemini_request_is_refused_in_geminis_words() {
         assert_eq!(field_of(parse(body)), field);
     }
     assert!(matches!(parse_generate(Bytes::from_static(b"{"), "m", false), Err(WireError::Json { .. })));
+}
+
+#[test]
+fn what_only_google_can_do_is_told_and_still_passes_as_it_is() {
+    let user = |part: Value| json!({"contents":[{"parts":[part]}]});
+    let with = |fields: Value| {
+        let mut body = user(json!({"text":"Hi"}));
+        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        body
+    };
+    for (body, field) in [
+        (with(json!({"cachedContent":"cachedContents/x"})), "cachedContent"),
+        (with(json!({"somethingNew":1})), "somethingNew"),
+        (with(json!({"tools":[{"googleSearch":{}}]})), "tools[0].googleSearch"),
+        (with(json!({"tools":[{"code_execution":{}}]})), "tools[0].codeExecution"),
+        (
+            with(json!({"generationConfig":{"responseModalities":["TEXT","AUDIO"]}})),
+            "generationConfig.responseModalities[1]",
+        ),
+        (
+            with(json!({"generationConfig":{"responseMimeType":"text/x.enum","responseSchema":{}}})),
+            "generationConfig.responseMimeType",
+        ),
+        (with(json!({"generationConfig":{"routing":1}})), "generationConfig.routing"),
+        (
+            user(json!({"inlineData":{"mimeType":"video/mp4","data":"AAAA"}})),
+            "contents[0].parts[0].inlineData.mimeType",
+        ),
+        (
+            user(json!({"fileData":{"fileUri":"https://generativelanguage.googleapis.com/v1beta/files/x"}})),
+            "contents[0].parts[0].fileData.fileUri",
+        ),
+        (user(json!({"executableCode":{"code":"1"}})), "contents[0].parts[0].executableCode"),
+        (
+            user(json!({"functionResponse":{"name":"f","response":{}}})),
+            "contents[0].parts[0].functionResponse.name",
+        ),
+    ] {
+        let original = body.to_string();
+        let request = parse(body).unwrap();
+        assert_eq!(request.untranslatable().and_then(WireError::param), Some(field));
+        assert_eq!(field_of(request.messages()), field);
+        assert_eq!(generate_request(&request, "gemini-2.5-flash").unwrap().body, original);
+    }
 }
