@@ -154,7 +154,11 @@ fn modalities(modalities: &Value) -> Result<Map<String, Value>, WireError> {
             Some("text") => names.push("TEXT"),
             Some("image") => names.push("IMAGE"),
             _ => {
-                return refuse("modalities", "text or image, because other answers have no translation", name);
+                return refuse(
+                    "modalities",
+                    "text or image, because other answers have no translation",
+                    name,
+                );
             }
         }
     }
