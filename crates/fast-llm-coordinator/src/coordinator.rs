@@ -134,7 +134,10 @@ impl Coordinator {
         let mut models = HashMap::with_capacity(config.models.len());
         for model in &config.models {
             let places = places(model, &by_name)?;
-            if models.insert(Arc::clone(&model.name), Model { places }).is_some() {
+            if models
+                .insert(Arc::clone(&model.name), Model { max_output_tokens: model.max_output_tokens, places })
+                .is_some()
+            {
                 return Err(invalid(format!(
                     "two models are called `{}`; each needs a name of its own",
                     model.name

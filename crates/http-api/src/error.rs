@@ -62,7 +62,7 @@ impl ApiError {
     }
 
     /// The table's row, with the status that HTTP itself has for the server's own reasons.
-    pub(crate) fn http(&self) -> HttpError {
+    fn http(&self) -> HttpError {
         let (status, code) = match self {
             Self::Runtime(error) => return error.http(),
             Self::BodyTooLarge { .. } => (413, "request_too_large"),
@@ -102,14 +102,21 @@ impl ApiError {
         self.response(llm_wire::ollama::error_body(&self.to_string()))
     }
 
+    /// The answer in Anthropic's dialect.
+    pub(crate) fn anthropic(&self) -> Response<axum::body::Body> {
+        let kind = llm_wire::anthropic::error_kind(self.status());
+        self.response(llm_wire::anthropic::error_body(kind, &self.to_string()))
+    }
+
     /// The answer in Gemini's dialect.
     pub(crate) fn gemini(&self) -> Response<axum::body::Body> {
-        let status = self.http().status;
-        self.response(llm_wire::gemini::error_body(
-            status,
-            llm_wire::gemini::status_name(status),
-            &self.to_string(),
-        ))
+        let (status, name) = (self.status(), llm_wire::gemini::status_name(self.status()));
+        self.response(llm_wire::gemini::error_body(status, name, &self.to_string()))
+    }
+
+    /// The HTTP status.
+    pub(crate) fn status(&self) -> u16 {
+        self.http().status
     }
 
     fn response(&self, body: Bytes) -> Response<axum::body::Body> {

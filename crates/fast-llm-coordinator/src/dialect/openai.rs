@@ -1,12 +1,13 @@
 //! OpenAI's own dialect, in which chunks pass as they are; also the local engine's.
 
 use bytes::Bytes;
-use http::{HeaderValue, Uri};
+use http::Uri;
 use llm_wire::openai::chunk_facts;
 use llm_wire::{Translated, WireError, sse};
 
 use super::address::Base;
 use super::{AnswerNames, Decoder, MAX_EVENT_BYTES, Piece, Speaks, Written, translated};
+use crate::attempt::Asked;
 use crate::config::{EndpointConfig, Protocol};
 use crate::error::CoordinatorError;
 use crate::question::Question;
@@ -41,17 +42,13 @@ impl Speaks for OpenAi {
         })
     }
 
-    fn body(&self, question: Question<'_>, model: &str) -> Result<Translated, WireError> {
-        Ok(Translated::whole(match question {
+    fn body(&self, asked: Asked<'_>) -> Result<Translated, WireError> {
+        Ok(Translated::whole(match asked.question {
             Question::Chat(request) if !self.is_engine => {
-                request.to_continuation_body(model, request.stream())
+                request.to_continuation_body(asked.model, request.stream())
             }
-            question => body(question, model),
+            question => body(question, asked.model),
         }))
-    }
-
-    fn stream_type(&self) -> HeaderValue {
-        HeaderValue::from_static("text/event-stream")
     }
 
     fn whole_answer(

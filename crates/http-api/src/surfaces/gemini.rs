@@ -105,7 +105,7 @@ impl Frames for Events {
     }
 
     fn failed(&mut self, out: &mut BytesMut, error: &ApiError) {
-        self.0.failed(out, error.http().status, &error.to_string());
+        self.0.failed(out, error.status(), &error.to_string());
     }
 
     fn ended(&mut self, out: &mut BytesMut) {
@@ -144,7 +144,7 @@ impl Frames for Elements {
     }
 
     fn failed(&mut self, out: &mut BytesMut, error: &ApiError) {
-        self.translation.failed(out, error.http().status, &error.to_string());
+        self.translation.failed(out, error.status(), &error.to_string());
     }
 
     fn ended(&mut self, out: &mut BytesMut) {

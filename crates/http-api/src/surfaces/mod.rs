@@ -1,5 +1,6 @@
 //! One file per dialect, and one for those who operate the server.
 
+mod anthropic;
 mod gemini;
 mod inspect;
 mod ollama;
@@ -29,6 +30,7 @@ const PATHS: &[&str] = &[
     "/",
     openai::CHAT_COMPLETIONS,
     "/v1/embeddings",
+    "/v1/messages",
     "/v1/models",
     "/api/chat",
     "/api/embed",
@@ -50,6 +52,7 @@ pub(crate) fn router() -> Router<Arc<Gateway>> {
         .route("/", get(operations::about))
         .route(openai::CHAT_COMPLETIONS, post(openai::chat_completions_route))
         .route("/v1/embeddings", post(openai::embeddings))
+        .route("/v1/messages", post(anthropic::messages))
         .route("/v1/models", get(openai::models))
         .route("/v1/models/{*id}", get(openai::model))
         .route("/api/chat", post(ollama::chat))
@@ -72,6 +75,7 @@ async fn no_such_path(request: Request) -> Response<Body> {
     let nearest = nearest(path.trim_end_matches('/'), PATHS.iter().copied());
     let dialect: fn(&ApiError) -> Response<Body> = match path.as_str() {
         path if path.starts_with("/api/") => ApiError::ollama,
+        path if path.starts_with("/v1/messages") => ApiError::anthropic,
         path if path.starts_with("/v1beta/") => ApiError::gemini,
         _ => ApiError::openai,
     };
