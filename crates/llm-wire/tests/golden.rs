@@ -11,12 +11,15 @@ use serde_json::{Value, json};
 
 #[path = "golden/anthropic.rs"]
 mod anthropic;
+#[path = "golden/gemini.rs"]
+mod gemini;
 
 /// A translation under the name of its folder.
 type Translation = (&'static str, fn(&[u8]) -> String);
 
 /// Folder, translations.
-const DIALECTS: [(&str, &[Translation]); 1] = [("anthropic", anthropic::TRANSLATIONS)];
+const DIALECTS: [(&str, &[Translation]); 2] =
+    [("anthropic", anthropic::TRANSLATIONS), ("gemini", gemini::TRANSLATIONS)];
 
 #[test]
 fn every_translation_says_what_its_golden_file_says() {
