@@ -11,6 +11,7 @@ mod dialects;
 mod disconnects;
 mod embeddings;
 mod gate;
+mod gemini;
 mod inspect;
 mod limits;
 mod shutdown;
