@@ -11,6 +11,7 @@ mod error;
 mod message;
 mod options;
 mod request;
+pub mod responses;
 mod response;
 mod scan;
 mod splice;
