@@ -11,8 +11,8 @@ mod error;
 mod message;
 mod options;
 mod request;
-pub mod responses;
 mod response;
+pub mod responses;
 mod scan;
 mod splice;
 

@@ -96,7 +96,10 @@ impl FromOpenAi {
             Status::Incomplete(_) => "response.incomplete",
             Status::InProgress | Status::Completed | Status::Failed => "response.completed",
         };
-        events.lifecycle(name, &self.answer.document(&self.output.documents(), status, Some(completed_at), None));
+        events.lifecycle(
+            name,
+            &self.answer.document(&self.output.documents(), status, Some(completed_at), None),
+        );
     }
 
     /// Appends the events of an answer that failed: what went wrong, and the response as far as it came.
@@ -153,7 +156,8 @@ impl FromOpenAi {
         let events = &mut Events::to(out, &mut self.sequence);
         events.emit("error", event);
         let output = self.output.documents();
-        events.lifecycle("response.failed", &self.answer.document(&output, Status::Failed, None, Some(error)));
+        events
+            .lifecycle("response.failed", &self.answer.document(&output, Status::Failed, None, Some(error)));
     }
 }
 

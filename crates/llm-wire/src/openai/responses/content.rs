@@ -41,16 +41,16 @@ pub(super) fn joined(first: Value, second: Value) -> Value {
 fn translate_part(part: Value, at: &str, dropped: &mut Dropped) -> Result<Value, WireError> {
     let Value::Object(mut part) = part else { return refuse(at, "an object with a type", &part) };
     part.retain(|_, value| !value.is_null());
-    if part.remove("prompt_cache_breakpoint").is_some() {
+    if part.shift_remove("prompt_cache_breakpoint").is_some() {
         dropped.note("input[].content[].prompt_cache_breakpoint");
     }
-    let kind = part.remove("type").unwrap_or_default();
+    let kind = part.shift_remove("type").unwrap_or_default();
     let translated = match kind.as_str() {
         Some("input_text") => json!({ "type": "text", "text": text(&mut part, "text", at)? }),
         Some("output_text") => {
             for name in ["annotations", "logprobs"] {
                 // What was added to an answer is no part of its text.
-                if part.remove(name).is_some_and(|list| list != json!([])) {
+                if part.shift_remove(name).is_some_and(|list| list != json!([])) {
                     dropped.note(&format!("input[].content[].{name}"));
                 }
             }
@@ -59,7 +59,9 @@ fn translate_part(part: Value, at: &str, dropped: &mut Dropped) -> Result<Value,
         Some("refusal") => json!({ "type": "refusal", "refusal": text(&mut part, "refusal", at)? }),
         Some("input_image") => image(&mut part, at, dropped)?,
         Some("input_file") => file(&mut part, at, dropped)?,
-        Some("input_audio") => json!({ "type": "input_audio", "input_audio": part.remove("input_audio") }),
+        Some("input_audio") => {
+            json!({ "type": "input_audio", "input_audio": part.shift_remove("input_audio") })
+        }
         _ => return refuse(&format!("{at}.type"), EXPECTED, &kind),
     };
     match part.iter().next() {
@@ -74,7 +76,7 @@ fn image(part: &mut Map<String, Value>, at: &str, dropped: &mut Dropped) -> Resu
     not_stored(part, at, "image_url, an address or data:image/...;base64,...")?;
     let mut image = Map::new();
     image.insert("url".to_owned(), json!(text(part, "image_url", at)?));
-    match part.remove("detail") {
+    match part.shift_remove("detail") {
         None => {}
         Some(detail) if detail == "auto" => {}
         Some(detail) if detail == "low" || detail == "high" => _ = image.insert("detail".to_owned(), detail),
@@ -94,12 +96,12 @@ fn file(part: &mut Map<String, Value>, at: &str, dropped: &mut Dropped) -> Resul
     if let Some(url) = part.get("file_url") {
         return refuse(&format!("{at}.file_url"), EXPECTED, url);
     }
-    if part.remove("detail").is_some_and(|detail| detail != "auto") {
+    if part.shift_remove("detail").is_some_and(|detail| detail != "auto") {
         dropped.note("input[].content[].detail");
     }
     let mut file = Map::new();
     file.insert("file_data".to_owned(), json!(text(part, "file_data", at)?));
-    if let Some(name) = part.remove("filename") {
+    if let Some(name) = part.shift_remove("filename") {
         file.insert("filename".to_owned(), name);
     }
     Ok(json!({ "type": "file", "file": file }))
@@ -108,12 +110,14 @@ fn file(part: &mut Map<String, Value>, at: &str, dropped: &mut Dropped) -> Resul
 fn not_stored(part: &Map<String, Value>, at: &str, instead: &str) -> Result<(), WireError> {
     match part.get("file_id") {
         None => Ok(()),
-        Some(id) => refuse(&format!("{at}.file_id"), &format!("{instead}, because no files are stored here"), id),
+        Some(id) => {
+            refuse(&format!("{at}.file_id"), &format!("{instead}, because no files are stored here"), id)
+        }
     }
 }
 
 fn text(part: &mut Map<String, Value>, name: &str, at: &str) -> Result<String, WireError> {
-    match part.remove(name) {
+    match part.shift_remove(name) {
         Some(Value::String(text)) => Ok(text),
         other => refuse(&format!("{at}.{name}"), "a string", &other.unwrap_or_default()),
     }

@@ -6,7 +6,8 @@ use super::{Dropped, content, refuse, sealed};
 use crate::{WireError, json};
 
 /// What an input may consist of.
-const KINDS: &str = "message, function_call, function_call_output or reasoning, which are what a chat consists of";
+const KINDS: &str =
+    "message, function_call, function_call_output or reasoning, which are what a chat consists of";
 
 /// `instructions` and `input` as messages.
 pub(super) fn messages(
@@ -30,7 +31,11 @@ pub(super) fn messages(
             }
         }
         Some(Value::Array(_)) => {
-            return Err(WireError::invalid("input", "a string or a non-empty array of items", "an empty array"));
+            return Err(WireError::invalid(
+                "input",
+                "a string or a non-empty array of items",
+                "an empty array",
+            ));
         }
         Some(other) => return refuse("input", "a string or a non-empty array of items", &other),
         None => {
@@ -61,9 +66,9 @@ impl Conversation {
         let Value::Object(mut item) = item else { return refuse(at, "an object with a type", &item) };
         item.retain(|_, value| !value.is_null());
         // Both say how an item came to be, not what it says.
-        item.remove("id");
-        item.remove("status");
-        let kind = item.remove("type");
+        item.shift_remove("id");
+        item.shift_remove("status");
+        let kind = item.shift_remove("type");
         match kind.as_ref().map(|kind| kind.as_str().unwrap_or_default()) {
             // Only a message may leave its type out.
             None if item.contains_key("role") => self.message(item, at, dropped),
@@ -79,10 +84,19 @@ impl Conversation {
         }
     }
 
-    fn message(&mut self, mut item: Map<String, Value>, at: &str, dropped: &mut Dropped) -> Result<(), WireError> {
-        let role = item.remove("role").unwrap_or_default();
-        let content = content::translate(item.remove("content").unwrap_or_default(), &format!("{at}.content"), dropped)?;
-        if item.remove("phase").is_some() {
+    fn message(
+        &mut self,
+        mut item: Map<String, Value>,
+        at: &str,
+        dropped: &mut Dropped,
+    ) -> Result<(), WireError> {
+        let role = item.shift_remove("role").unwrap_or_default();
+        let content = content::translate(
+            item.shift_remove("content").unwrap_or_default(),
+            &format!("{at}.content"),
+            dropped,
+        )?;
+        if item.shift_remove("phase").is_some() {
             dropped.note("input[].phase");
         }
         nothing_else(&item, at)?;
@@ -115,9 +129,18 @@ impl Conversation {
         Ok(())
     }
 
-    fn call_output(&mut self, mut item: Map<String, Value>, at: &str, dropped: &mut Dropped) -> Result<(), WireError> {
+    fn call_output(
+        &mut self,
+        mut item: Map<String, Value>,
+        at: &str,
+        dropped: &mut Dropped,
+    ) -> Result<(), WireError> {
         let call_id = text(&mut item, "call_id", at)?;
-        let output = content::translate(item.remove("output").unwrap_or_default(), &format!("{at}.output"), dropped)?;
+        let output = content::translate(
+            item.shift_remove("output").unwrap_or_default(),
+            &format!("{at}.output"),
+            dropped,
+        )?;
         called_directly(&mut item, at)?;
         nothing_else(&item, at)?;
         self.end_turn();
@@ -125,10 +148,15 @@ impl Conversation {
         Ok(())
     }
 
-    fn reasoning(&mut self, mut item: Map<String, Value>, at: &str, dropped: &mut Dropped) -> Result<(), WireError> {
-        let told = pieces(item.remove("content"), &format!("{at}.content"), "reasoning_text")?;
-        let summary = pieces(item.remove("summary"), &format!("{at}.summary"), "summary_text")?;
-        let details = match item.remove("encrypted_content") {
+    fn reasoning(
+        &mut self,
+        mut item: Map<String, Value>,
+        at: &str,
+        dropped: &mut Dropped,
+    ) -> Result<(), WireError> {
+        let told = pieces(item.shift_remove("content"), &format!("{at}.content"), "reasoning_text")?;
+        let summary = pieces(item.shift_remove("summary"), &format!("{at}.summary"), "summary_text")?;
+        let details = match item.shift_remove("encrypted_content") {
             None => Vec::new(),
             Some(Value::String(sealed)) => sealed::open(&sealed).unwrap_or_else(|| {
                 // Only whoever encrypted it can read it, and they are not asked in this dialect.
@@ -177,7 +205,7 @@ impl Conversation {
 }
 
 fn text(item: &mut Map<String, Value>, name: &str, at: &str) -> Result<String, WireError> {
-    match item.remove(name) {
+    match item.shift_remove(name) {
         Some(Value::String(text)) => Ok(text),
         other => refuse(&format!("{at}.{name}"), "a string", &other.unwrap_or_default()),
     }
@@ -185,7 +213,7 @@ fn text(item: &mut Map<String, Value>, name: &str, at: &str) -> Result<String, W
 
 /// Calls by a program that the model wrote are OpenAI's own.
 fn called_directly(item: &mut Map<String, Value>, at: &str) -> Result<(), WireError> {
-    match item.remove("caller") {
+    match item.shift_remove("caller") {
         None => Ok(()),
         Some(caller) if caller.get("type").and_then(Value::as_str) == Some("direct") => Ok(()),
         Some(caller) => refuse(&format!("{at}.caller"), "direct, because no programs run here", &caller),

@@ -94,7 +94,9 @@ impl Output {
             }
             _ => self.begin_item(Says::Reasoning { text: String::new(), details: Vec::new() }, events),
         };
-        let Some(Item { id, says: Says::Reasoning { text, details }, .. }) = self.items.get_mut(at) else { return };
+        let Some(Item { id, says: Says::Reasoning { text, details }, .. }) = self.items.get_mut(at) else {
+            return;
+        };
         sealed::merge(details, more);
         if piece.is_empty() {
             return;
@@ -116,13 +118,8 @@ impl Output {
             _ => self.part(Part::text(), events),
         };
         let Some(Item { id, says: Says::Message { parts }, .. }) = self.items.get_mut(at) else { return };
-        let delta = TextDelta {
-            item_id: id,
-            output_index: at,
-            content_index: index,
-            delta: piece,
-            logprobs: &more,
-        };
+        let delta =
+            TextDelta { item_id: id, output_index: at, content_index: index, delta: piece, logprobs: &more };
         events.emit("response.output_text.delta", &delta);
         if let Some(Part::Text { text, logprobs, .. }) = parts.get_mut(index) {
             text.push_str(piece);
@@ -164,7 +161,8 @@ impl Output {
         let function = delta.function.unwrap_or_default();
         let name = function.name.unwrap_or_default();
         // Some servers give every call the same index; another name under another identifier is another call.
-        let another = |call: &Call| !name.is_empty() && !id.is_empty() && !call.id.is_empty() && call.id != id;
+        let another =
+            |call: &Call| !name.is_empty() && !id.is_empty() && !call.id.is_empty() && call.id != id;
         let known = self.calls.iter().rposition(|call| call.index == index && !another(call));
         let slot = known.unwrap_or_else(|| {
             self.calls.push(Call { index, ..Call::default() });
@@ -192,7 +190,9 @@ impl Output {
         let Some(call) = self.calls.get_mut(slot) else { return };
         call.at = Some(at);
         let piece = std::mem::take(&mut call.arguments);
-        let Some(Item { id, says: Says::Call { arguments, .. }, .. }) = self.items.get_mut(at) else { return };
+        let Some(Item { id, says: Says::Call { arguments, .. }, .. }) = self.items.get_mut(at) else {
+            return;
+        };
         if piece.is_empty() {
             return;
         }
@@ -220,7 +220,9 @@ impl Output {
             }
             None => self.begin_item(Says::Message { parts: Vec::new() }, events),
         };
-        let Some(Item { id, says: Says::Message { parts }, .. }) = self.items.get_mut(at) else { return (at, 0) };
+        let Some(Item { id, says: Says::Message { parts }, .. }) = self.items.get_mut(at) else {
+            return (at, 0);
+        };
         let index = parts.len();
         let document = part.document();
         parts.push(part);

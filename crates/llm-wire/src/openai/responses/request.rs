@@ -25,7 +25,10 @@ const SAME_NAME: [&str; 8] = [
 ];
 /// Fields that would be looked up later, and what to do instead.
 const REMEMBERED: [(&str, &str); 4] = [
-    ("previous_response_id", "it absent, because nothing is stored here; send the whole conversation in input"),
+    (
+        "previous_response_id",
+        "it absent, because nothing is stored here; send the whole conversation in input",
+    ),
     ("conversation", "it absent, because nothing is stored here; send the whole conversation in input"),
     ("prompt", "it absent, because no templates are stored here; send instructions and input"),
     ("context_management", "it absent, because nothing is compacted here; send a shorter input"),
@@ -71,15 +74,22 @@ pub fn parse(body: Bytes) -> Result<ResponsesRequest, WireError> {
     fields.retain(|_, value| !value.is_null());
     let mut dropped = Dropped::default();
     let mut out = Map::new();
-    let instructions = fields.remove("instructions");
-    let input = fields.remove("input");
-    out.insert("model".to_owned(), fields.remove("model").unwrap_or(Value::Null));
+    let instructions = fields.shift_remove("instructions");
+    let input = fields.shift_remove("input");
+    out.insert("model".to_owned(), fields.shift_remove("model").unwrap_or(Value::Null));
     let messages = items::messages(instructions.as_ref(), input, &mut dropped)?;
     out.insert("messages".to_owned(), Value::Array(messages));
-    let offered = fields.remove("tools");
-    let choice = fields.remove("tool_choice");
+    let offered = fields.shift_remove("tools");
+    let choice = fields.shift_remove("tool_choice");
     let mut echo = Echo::new(out.get("model"), instructions, offered.as_ref(), choice.as_ref());
-    tools::translate(offered, choice, fields.remove("parallel_tool_calls"), &mut out, &mut echo, &mut dropped)?;
+    tools::translate(
+        offered,
+        choice,
+        fields.shift_remove("parallel_tool_calls"),
+        &mut out,
+        &mut echo,
+        &mut dropped,
+    )?;
     if fields.get("stream") == Some(&json!(true)) {
         // The last event has the counts.
         out.insert("stream_options".to_owned(), json!({ "include_usage": true }));
@@ -167,8 +177,10 @@ fn text(text: Value, out: &mut Map<String, Value>, echo: &mut Echo) -> Result<()
 
 /// The schema and its name stand beside the type here, and one level deeper in chats.
 fn response_format(format: Value) -> Result<Option<Value>, WireError> {
-    let Value::Object(mut format) = format else { return refuse("text.format", "an object with a type", &format) };
-    match format.remove("type").as_ref().and_then(Value::as_str) {
+    let Value::Object(mut format) = format else {
+        return refuse("text.format", "an object with a type", &format);
+    };
+    match format.shift_remove("type").as_ref().and_then(Value::as_str) {
         Some("text") => Ok(None),
         Some("json_object") => Ok(Some(json!({ "type": "json_object" }))),
         Some("json_schema") => {

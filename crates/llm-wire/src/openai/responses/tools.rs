@@ -63,7 +63,7 @@ pub(super) fn translate(
 fn function(tool: Value, at: &str, dropped: &mut Dropped) -> Result<Value, WireError> {
     let Value::Object(mut tool) = tool else { return refuse(at, "an object with a type", &tool) };
     tool.retain(|_, value| !value.is_null());
-    let kind = tool.remove("type").unwrap_or_default();
+    let kind = tool.shift_remove("type").unwrap_or_default();
     if kind != "function" {
         let expected = "function, because tools that OpenAI runs itself do not run here; offer a function and run it yourself";
         return refuse(&format!("{at}.type"), expected, &kind);
@@ -114,8 +114,9 @@ fn chosen(choice: &Map<String, Value>, functions: &mut Vec<Value>) -> Result<Opt
                     }
                 }
             }
-            functions
-                .retain(|function| function.pointer("/function/name").is_some_and(|name| names.contains(&name)));
+            functions.retain(|function| {
+                function.pointer("/function/name").is_some_and(|name| names.contains(&name))
+            });
             match choice.get("mode") {
                 Some(mode) if mode == "auto" || mode == "required" => Ok(Some(mode.clone())),
                 other => refuse("tool_choice.mode", "auto or required", other.unwrap_or(&Value::Null)),
