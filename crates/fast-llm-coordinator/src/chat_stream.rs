@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_core::Stream;
+use llm_wire::Spoken;
 use llm_wire::openai::Usage;
 use tokio::time::Sleep;
 
@@ -35,6 +36,7 @@ struct Running {
     /// than the chunk.
     watchdog: Pin<Box<Sleep>>,
     usage: Option<Usage>,
+    spoken: Option<Spoken>,
 }
 
 /// When a stream is given up.
@@ -75,23 +77,37 @@ impl ChatStream {
     pub(crate) fn new(
         preamble: Vec<Bytes>,
         upstream: Upstream,
+        spoken: Option<Spoken>,
         guard: RequestGuard,
         report: RoutingReport,
         limits: StreamLimits,
     ) -> Self {
         let last_chunk = Instant::now();
         let watchdog = Box::pin(tokio::time::sleep_until(limits.next_check(last_chunk).into()));
-        let usage = preamble
-            .iter()
-            .filter_map(|data| llm_wire::openai::chunk_facts(data).ok().and_then(|facts| facts.usage))
-            .next_back();
+        let usage = upstream.usage;
         let (preamble, upstream) = (preamble.into(), Some(upstream));
-        Self(Box::new(Running { preamble, upstream, guard, report, limits, last_chunk, watchdog, usage }))
+        Self(Box::new(Running {
+            preamble,
+            upstream,
+            guard,
+            report,
+            limits,
+            last_chunk,
+            watchdog,
+            usage,
+            spoken,
+        }))
     }
 
     /// What happened so far; final once the stream has ended.
     pub fn report(&self) -> RoutingReport {
         self.0.report()
+    }
+
+    /// The dialect of the documents; `None`: OpenAI's chunks without framing. Another one only where the client asked in
+    /// it and the endpoint speaks it too: its events then come with their framing, as the endpoint wrote them.
+    pub fn spoken(&self) -> Option<Spoken> {
+        self.0.spoken
     }
 
     /// What the endpoint counted, once it said so.

@@ -80,16 +80,21 @@ impl AnswerStream {
                     }
                     Poll::Ready(Err(error)) => return self.fail(&error.into()),
                 },
-                State::Running(stream) => match Pin::new(stream).poll_next(cx) {
+                State::Running(stream) => match Pin::new(&mut *stream).poll_next(cx) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Some(Ok(chunk))) => {
-                        if let Err(error) = self.frames.chunk(&mut self.buffer, &chunk) {
+                        // In the client's own dialect it comes as it is to go out.
+                        if stream.spoken().is_some() {
+                            self.buffer.extend_from_slice(&chunk);
+                        } else if let Err(error) = self.frames.chunk(&mut self.buffer, &chunk) {
                             return self.fail(&error);
                         }
                     }
                     Poll::Ready(Some(Err(error))) => return self.fail(&RuntimeError::from(error).into()),
                     Poll::Ready(None) => {
-                        self.frames.ended(&mut self.buffer);
+                        if stream.spoken().is_none() {
+                            self.frames.ended(&mut self.buffer);
+                        }
                         self.state = State::Over;
                     }
                 },

@@ -14,6 +14,7 @@ use axum::routing::{get, post};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Response};
+use llm_wire::Spoken;
 use llm_wire::openai::{ChatRequest, EmbeddingsRequest};
 use runtime::{Answer, nearest};
 
@@ -80,9 +81,17 @@ async fn method_not_allowed(request: Request) -> Response<Body> {
     .openai()
 }
 
+/// A whole answer.
+struct Whole {
+    body: Bytes,
+    /// Its dialect, if it is the client's own and not OpenAI's.
+    spoken: Option<Spoken>,
+    report: runtime::RoutingReport,
+}
+
 /// A whole answer, or the beginning of a stream.
 enum Begun {
-    Complete(Bytes, runtime::RoutingReport),
+    Complete(Whole),
     Stream(Body, Option<runtime::RoutingReport>),
 }
 
@@ -93,10 +102,9 @@ async fn ask(
     request: ChatRequest,
     frames: Box<dyn Frames>,
 ) -> Result<Begun, ApiError> {
-    let options = call.options();
+    let options = call.options()?;
     if !request.stream() {
-        let (body, report) = whole(gateway.runtime.chat(request, options).await?)?;
-        return Ok(Begun::Complete(body, report));
+        return Ok(Begun::Complete(whole(gateway.runtime.chat(request, options).await?)?));
     }
     let may_hold = frames.keep_alive().is_some();
     let runtime = gateway.runtime.clone();
@@ -118,17 +126,13 @@ async fn ask(
 }
 
 /// The same for embeddings, which are never streamed.
-async fn embed(
-    gateway: &Gateway,
-    call: &Call,
-    request: EmbeddingsRequest,
-) -> Result<(Bytes, runtime::RoutingReport), ApiError> {
-    whole(gateway.runtime.embed(request, call.options()).await?)
+async fn embed(gateway: &Gateway, call: &Call, request: EmbeddingsRequest) -> Result<Whole, ApiError> {
+    whole(gateway.runtime.embed(request, call.options()?).await?)
 }
 
-fn whole(answer: Answer) -> Result<(Bytes, runtime::RoutingReport), ApiError> {
+fn whole(answer: Answer) -> Result<Whole, ApiError> {
     match answer {
-        Answer::Complete { body, report } => Ok((body, report)),
+        Answer::Complete { body, spoken, report } => Ok(Whole { body, spoken, report }),
         Answer::Stream(_) => Err(unexpected_answer().into()),
     }
 }

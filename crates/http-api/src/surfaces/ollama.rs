@@ -16,7 +16,8 @@ use llm_wire::openai::EmbeddingsRequest;
 use runtime::ModelInfo;
 
 use super::{
-    Begun, ask, complete_response, embed as ask_embeddings, identified, inspect, stream_response, with_type,
+    Begun, Whole, ask, complete_response, embed as ask_embeddings, identified, inspect, stream_response,
+    with_type,
 };
 use crate::answer_stream::Frames;
 use crate::error::ApiError;
@@ -38,7 +39,7 @@ async fn answer(gateway: &Gateway, call: &Call, body: Body) -> Result<Response<B
     let model = request.model().to_owned();
     let lines = ChatLines { translation: FromOpenAi::new(model.clone()), received: call.received };
     Ok(match ask(gateway, call, request, Box::new(lines)).await? {
-        Begun::Complete(body, report) => {
+        Begun::Complete(Whole { body, report, .. }) => {
             let line = FromOpenAi::completion(&body, &model, &now_rfc3339(), call.received.elapsed())?;
             complete_response(call, line, &report, JSON)
         }
@@ -100,7 +101,7 @@ async fn embedded(
     let answered = async {
         let request = parse(request_body::collect(request.into_body(), gateway.max_body).await?)?;
         let model = request.model().to_owned();
-        let (body, report) = ask_embeddings(gateway, &call, request).await?;
+        let Whole { body, report, .. } = ask_embeddings(gateway, &call, request).await?;
         Ok(complete_response(&call, answer(&body, &model, call.received.elapsed())?, &report, JSON))
     };
     answered.await.unwrap_or_else(|error: ApiError| identified(&call, error.ollama()))

@@ -36,7 +36,7 @@ async fn answer(gateway: &Gateway, call: &Call, body: Body) -> Result<Response<B
     let body = request_body::collect(body, gateway.max_body).await?;
     let request = ChatRequest::parse(body)?;
     Ok(match ask(gateway, call, request, Box::new(OpenAiEvents)).await? {
-        Begun::Complete(body, report) => complete_response(call, body, &report, JSON),
+        Begun::Complete(whole) => complete_response(call, whole.body, &whole.report, JSON),
         Begun::Stream(stream, report) => stream_response(call, stream, report.as_ref(), EVENT_STREAM),
     })
 }
@@ -59,8 +59,8 @@ pub(super) async fn embeddings(State(gateway): State<Arc<Gateway>>, request: Req
 
 async fn embedded(gateway: &Gateway, call: &Call, body: Body) -> Result<Response<Body>, ApiError> {
     let body = request_body::collect(body, gateway.max_body).await?;
-    let (body, report) = embed(gateway, call, EmbeddingsRequest::parse(body)?).await?;
-    Ok(complete_response(call, body, &report, JSON))
+    let answered = embed(gateway, call, EmbeddingsRequest::parse(body)?).await?;
+    Ok(complete_response(call, answered.body, &answered.report, JSON))
 }
 
 pub(super) async fn models(State(gateway): State<Arc<Gateway>>) -> Response<Body> {

@@ -6,6 +6,7 @@
 mod build;
 mod chunk;
 mod collector;
+mod continuation;
 mod embeddings;
 mod error;
 mod message;
@@ -21,6 +22,7 @@ pub use build::{
 };
 pub use chunk::{ChunkFacts, PromptDetails, Usage, chunk_facts};
 pub use collector::ChunkCollector;
+pub use continuation::{Cut, Heard, PartialAnswer, Seam};
 pub use embeddings::{
     Embedded, EmbeddingInput, EmbeddingsFacts, EmbeddingsRequest, Encoding, MAX_INPUTS, embeddings_answer,
     embeddings_facts, embeddings_vectors,

@@ -35,6 +35,8 @@ pub struct ChatRequest {
     temperature: Option<f64>,
     n: u32,
     has_tools: bool,
+    /// It ends with the beginning of its own answer.
+    pub(super) continues: bool,
     /// Where it comes from, if it is a translation.
     source: Option<Arc<Source>>,
 }
@@ -110,6 +112,7 @@ impl ChatRequest {
             temperature: number(found, Field::Temperature, "temperature", 0.0..=2.0)?,
             n: u32::try_from(n).unwrap_or(1),
             has_tools: has_tools(found)?,
+            continues: false,
             source: None,
         })
     }
@@ -214,6 +217,18 @@ impl ChatRequest {
             return self.body.clone();
         }
         splice(&self.body, &mut edits)
+    }
+
+    /// The same bytes for vLLM and SGLang where the request is one for the rest of an answer: they close an assistant's
+    /// last message unless they are told not to.
+    pub fn to_continuation_body(&self, model: &str, stream: bool) -> Bytes {
+        let body = self.to_body(model, stream);
+        if !self.continues {
+            return body;
+        }
+        let inside = body.iter().position(|byte| *byte == b'{').map_or(0, |brace| brace + 1);
+        let text = r#""continue_final_message":true,"add_generation_prompt":false,"#;
+        splice(&body, &mut [Edit { at: inside..inside, with: With::Text(text) }])
     }
 
     /// The messages, decoded: for another dialect or a chat template.
