@@ -124,6 +124,7 @@ impl Core {
             let asked = Asked {
                 question,
                 model: &place.model,
+                max_output_tokens: model.max_output_tokens,
                 request_id,
                 patience,
                 time_left: time_left(place, question.stream(), patience, options.deadline(), begun),
