@@ -17,7 +17,7 @@ use runtime::ModelInfo;
 
 use super::{
     Begun, Whole, ask, complete_response, embed as ask_embeddings, identified, inspect, stream_response,
-    with_type,
+    whole, with_type,
 };
 use crate::answer_stream::Frames;
 use crate::error::ApiError;
@@ -55,7 +55,7 @@ async fn answer(
     let model = request.model().to_owned();
     let lines = Lines { translation: FromOpenAi::new(model.clone(), path), received: call.received };
     Ok(match ask(gateway, call, request, Box::new(lines)).await? {
-        Begun::Complete(body, report) => {
+        Begun::Complete(Whole { body, report, .. }) => {
             let line = FromOpenAi::completion(&body, &model, path, &now_rfc3339(), call.received.elapsed())?;
             complete_response(call, line, &report, JSON)
         }
@@ -66,7 +66,7 @@ async fn answer(
 /// The model is in memory once it has answered.
 async fn load(gateway: &Gateway, call: &Call, request: ChatRequest) -> Result<Response<Body>, ApiError> {
     let model = request.model().to_owned();
-    let (_, report) = whole(gateway.runtime.chat(request, call.options()).await?)?;
+    let Whole { report, .. } = whole(gateway.runtime.chat(request, call.options()?).await?)?;
     Ok(complete_response(call, loaded(&model, &now_rfc3339()), &report, JSON))
 }
 

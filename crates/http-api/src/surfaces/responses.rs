@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use http::Response;
 use llm_wire::openai::responses::{FromOpenAi, ResponsesRequest, parse};
 
-use super::{Begun, ask, complete_response, identified, stream_response};
+use super::{Begun, Whole, ask, complete_response, identified, stream_response};
 use crate::answer_stream::Frames;
 use crate::error::ApiError;
 use crate::gateway::{Call, Gateway};
@@ -30,7 +30,7 @@ async fn answer(gateway: &Gateway, call: &Call, body: Body) -> Result<Response<B
     let translation = || FromOpenAi::new(&call.request_id, echo.clone(), now());
     let events = Events { translation: translation() };
     Ok(match ask(gateway, call, chat, Box::new(events)).await? {
-        Begun::Complete(body, report) => {
+        Begun::Complete(Whole { body, report, .. }) => {
             complete_response(call, translation().completion(&body, now())?, &report, JSON)
         }
         Begun::Stream(stream, report) => stream_response(call, stream, report.as_ref(), EVENT_STREAM),
