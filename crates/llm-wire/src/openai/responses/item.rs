@@ -62,6 +62,10 @@ impl Item {
         Self { id: format!("{kind}_{suffix}_{index}"), says, state: State::InProgress }
     }
 
+    pub(super) fn is_reasoning(&self) -> bool {
+        matches!(self.says, Says::Reasoning { .. })
+    }
+
     pub(super) fn document(&self) -> Value {
         let (id, status) = (&self.id, self.status());
         match &self.says {

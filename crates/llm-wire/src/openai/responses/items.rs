@@ -166,8 +166,10 @@ impl Conversation {
             Some(other) => return refuse(&format!("{at}.encrypted_content"), "a string", &other),
         };
         nothing_else(&item, at)?;
-        let turn = self.turn_that_takes_more();
         let told = if told.is_empty() { summary } else { told };
+        // Without a text it signs what the turn has said.
+        let turn =
+            if told.is_empty() { self.turn.get_or_insert_default() } else { self.turn_that_takes_more() };
         if !turn.reasoning.is_empty() && !told.is_empty() {
             turn.reasoning.push('\n');
         }

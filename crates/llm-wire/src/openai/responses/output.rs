@@ -17,6 +17,8 @@ pub(super) struct Output {
     /// The reasoning or message that grows.
     open: Option<usize>,
     calls: Vec<Call>,
+    /// Details of reasoning that came in the midst of a message, for the next item of reasoning.
+    late: Vec<Value>,
 }
 
 /// A call by the index that its chunks have.
@@ -32,7 +34,7 @@ struct Call {
 
 impl Output {
     pub(super) fn new(suffix: String) -> Self {
-        Self { suffix, items: Vec::new(), open: None, calls: Vec::new() }
+        Self { suffix, items: Vec::new(), open: None, calls: Vec::new(), late: Vec::new() }
     }
 
     pub(super) fn documents(&self) -> Vec<Value> {
@@ -50,6 +52,12 @@ impl Output {
             self.part(Part::text(), events);
         }
         let last = self.items.len().saturating_sub(1);
+        if !self.late.is_empty() {
+            let details = std::mem::take(&mut self.late);
+            let cut = if is_cut { State::Incomplete } else { State::Completed };
+            self.end_item(last, cut, events);
+            self.begin_item(Says::Reasoning { text: String::new(), details }, events);
+        }
         for at in 0..self.items.len() {
             let state = if at == last && is_cut { State::Incomplete } else { State::Completed };
             self.end_item(at, state, events);
@@ -85,14 +93,15 @@ impl Output {
     }
 
     fn reason(&mut self, piece: &str, more: Vec<Value>, events: &mut Events<'_>) {
-        let is_reasoning = |item: &Item| matches!(item.says, Says::Reasoning { .. });
         let at = match self.open {
-            Some(at) if self.items.get(at).is_some_and(is_reasoning) => at,
-            // A signature may come when the text that it signs has ended; alone it begins nothing.
-            _ if piece.is_empty() && self.items.iter().any(is_reasoning) => {
-                self.items.iter().rposition(is_reasoning).unwrap_or(0)
+            Some(at) if self.items.get(at).is_some_and(Item::is_reasoning) => at,
+            None | Some(_) if piece.is_empty() && !sealed::says_more(&more) => return,
+            // What signs a text that is being told does not interrupt it.
+            Some(_) if piece.is_empty() => return sealed::merge(&mut self.late, more),
+            None | Some(_) => {
+                let details = std::mem::take(&mut self.late);
+                self.begin_item(Says::Reasoning { text: String::new(), details }, events)
             }
-            _ => self.begin_item(Says::Reasoning { text: String::new(), details: Vec::new() }, events),
         };
         let Some(Item { id, says: Says::Reasoning { text, details }, .. }) = self.items.get_mut(at) else {
             return;

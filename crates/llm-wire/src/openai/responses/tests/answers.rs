@@ -162,6 +162,25 @@ fn reasoning_is_told_in_full_and_its_signature_is_kept() {
 }
 
 #[test]
+fn a_signature_in_the_midst_of_a_text_does_not_interrupt_it() {
+    let signed = json!([{"type":"reasoning.encrypted","data":"s1","format":"google-gemini-v1"}]);
+    let events = streamed(&[
+        delta(json!({"content":"Hel"})),
+        delta(json!({"content":"lo","reasoning_details":signed})),
+        finish("stop"),
+    ]);
+    let output = &events.last().unwrap()["response"]["output"];
+    assert_eq!(added_up(&events), *output);
+    assert_eq!(output[0]["content"][0]["text"], "Hello");
+    assert_eq!((&output[1]["type"], &output[1]["content"]), (&json!("reasoning"), &json!([])));
+    let request = asked(json!({ "input": output })).unwrap();
+    assert_eq!(
+        tree(request.chat.body())["messages"],
+        json!([{"role":"assistant","content":"Hello","reasoning_details":signed}])
+    );
+}
+
+#[test]
 fn a_refusal_and_a_citation_are_parts_of_the_message() {
     let cited = json!({"type":"url_citation","url_citation":{"url":"http://a","title":"A","start_index":0,"end_index":2}});
     let events = streamed(&[

@@ -13,6 +13,9 @@ fn any_delta() -> impl Strategy<Value = Value> {
         text.prop_map(|text| json!({ "content": text })),
         text.prop_map(|text| json!({ "reasoning_content": text })),
         text.prop_map(|text| json!({ "refusal": text })),
+        text.prop_map(
+            |data| json!({ "reasoning_details": [{ "type": "reasoning.encrypted", "data": data }] })
+        ),
         (0_u64..3, text).prop_map(|(index, arguments)| {
             json!({ "tool_calls": [{ "index": index, "id": format!("call_{index}"),
                 "function": { "name": format!("f{index}"), "arguments": arguments } }] })
@@ -68,6 +71,21 @@ proptest! {
             said(&output),
             (text("content"), text("reasoning_content"), text("refusal"), calls.collect::<Vec<_>>())
         );
+    }
+
+    /// What a provider encrypted comes back in the next request, in its order.
+    #[test]
+    fn what_is_sealed_comes_back(deltas in prop::collection::vec(any_delta(), 0..12)) {
+        let sealed = |deltas: &[Value]| -> Vec<Value> {
+            deltas.iter().filter_map(|delta| delta["reasoning_details"].as_array()).flatten().cloned().collect()
+        };
+        let mut chunks: Vec<Value> = deltas.iter().cloned().map(delta).collect();
+        chunks.push(finish("stop"));
+        let output = streamed(&chunks).last().unwrap()["response"]["output"].clone();
+        let request = parse(json!({ "model": "m", "input": output }).to_string().into()).unwrap();
+        let messages = tree(request.chat.body())["messages"].as_array().unwrap().clone();
+        prop_assert_eq!(sealed(&messages), sealed(&deltas));
+        prop_assert!(request.chat.dropped().is_empty());
     }
 
     #[test]
