@@ -13,6 +13,7 @@ mod message;
 mod options;
 mod request;
 mod response;
+pub mod responses;
 mod scan;
 pub(crate) mod splice;
 
