@@ -197,6 +197,7 @@ impl Call {
             request_id: Some(Arc::clone(&self.request_id)),
             timeout: self.timeout,
             received: self.received,
+            ..ChatOptions::default()
         }
     }
 
@@ -227,7 +228,7 @@ impl Call {
 
 fn whole(answer: Answer) -> Result<(Bytes, runtime::RoutingReport), Crossing> {
     match answer {
-        Answer::Complete { body, report } => Ok((body, report)),
+        Answer::Complete { body, report, .. } => Ok((body, report)),
         Answer::Stream(_) => Err(Crossing::internal("a whole answer was asked for and a stream came")),
     }
 }
@@ -450,6 +451,8 @@ impl From<runtime::RoutingReport> for RoutingReport {
             endpoint: report.endpoint.to_string(),
             cache: match report.cache {
                 runtime::CacheOutcome::Bypass => "bypass",
+                runtime::CacheOutcome::Miss => "miss",
+                runtime::CacheOutcome::Hit => "hit",
             },
             attempts: report.attempts.into_iter().map(Attempt::from).collect(),
             overhead_us: number(report.overhead_us),
@@ -467,6 +470,7 @@ impl From<runtime::Attempt> for Attempt {
                 Outcome::Error => "error",
                 Outcome::Timeout => "timeout",
                 Outcome::Cancelled => "cancelled",
+                Outcome::Resumed => "resumed",
             },
             status: attempt.status,
             error: attempt.error,
