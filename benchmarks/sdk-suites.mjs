@@ -95,7 +95,7 @@ async function tests({ sources, python, files }, url) {
 function failures({ outcomes }) {
   const groups = new Map();
   for (const { test, message } of outcomes.filter(({ outcome }) => outcome === "failed")) {
-    const [, file, name] = /^tests\/api_resources\/(\S+?)\.py::\w+::(\w+)/.exec(test) ?? [, "", test];
+    const [, file, name] = /^tests\/api_resources\/(\S+?)\.py::\w+::(\w+)/.exec(test) ?? ["", "", test];
     const call = `${file}: ${name.replace(/^test_(?:method|raw_response|streaming_response)_/, "")}`;
     const why = explained(message);
     const key = `${call} ${why.field} ${why.message}`;
@@ -108,10 +108,11 @@ function failures({ outcomes }) {
 
 /** What made a test fail: the server's error, or what of its answer was wrong. */
 function explained(message) {
-  const [, status, body] = /Error code: (\d+) - (\{[\s\S]*)/.exec(message) ?? [];
-  if (status === undefined) return { status: "", field: "", message: message.split("\n")[0].slice(0, 200) };
-  const text = (name) => new RegExp(`'${name}': (?:'((?:[^'\\\\]|\\\\.)*)'|"((?:[^"\\\\]|\\\\.)*)")`).exec(body)?.slice(1).find(Boolean);
-  const error = { message: text("message") ?? body.slice(0, 200), param: text("param") };
+  const [, status, said] = /Error code: (\d+) - ([\s\S]*)/.exec(message) ?? [];
+  if (status === undefined) return { status: "", field: "", message: message.split("\n").slice(0, 2).join(" ").slice(0, 240) };
+  // One SDK prints the error's text, the other the whole document as Python writes it.
+  const text = (name) => new RegExp(`'${name}': (?:'((?:[^'\\\\]|\\\\.)*)'|"((?:[^"\\\\]|\\\\.)*)")`).exec(said)?.slice(1).find(Boolean);
+  const error = { message: text("message") ?? said.slice(0, 240), param: text("param") };
   return { status, field: "", ...reason({ body: JSON.stringify({ error }) }) };
 }
 
