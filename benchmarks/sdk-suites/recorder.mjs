@@ -59,7 +59,7 @@ function note(dropped, pathname, header) {
 export function reason({ body }) {
   try {
     const { error } = JSON.parse(body.toString());
-    const said = /^`?([a-z_]+(?:(?:\[\d+\]|\.\d+)?\.?[a-z_]+)*(?:\[\d+\])?)`?: /i.exec(error.message ?? "")?.[1];
+    const said = /^(?:endpoint `[^`]*`: )?`?([a-z_]\w*(?:\[\d*\]|\.\w+)*)`?: /i.exec(error.message ?? "")?.[1];
     return { field: error.param ?? said, message: error.message ?? String(error) };
   } catch {
     return { message: body.toString().slice(0, 200) };

@@ -12,12 +12,15 @@ export const SUITES = [
   {
     name: "openai",
     base: "/v1",
+    lists: [],
     files: ["chat", "responses", "test_responses.py", "test_embeddings.py", "test_models.py", "test_completions.py"],
     upstreams: ["openai", "anthropic", "gemini", "ollama"],
   },
   {
     name: "anthropic",
     base: "",
+    // The old models, each of which is asked once to see the SDK's warning.
+    lists: ["src/anthropic/_data/deprecated_models.py"],
     files: ["test_messages.py", "test_models.py", "beta/test_messages.py", "beta/test_models.py"],
     upstreams: ["anthropic", "openai", "gemini", "ollama"],
   },
@@ -40,18 +43,19 @@ export function install(suite, folder) {
     run("tar", ["-xzf", path.join(folder, `${suite.name}-${version}.tar.gz`), "-C", folder]);
   }
   const files = suite.files.map((file) => path.join("tests", "api_resources", file));
-  return { version, sources, python, files, models: models(sources, files) };
+  return { version, sources, python, files, models: models(sources, files, suite.lists) };
 }
 
-/** The names of the models that the tests ask for. */
-function models(sources, files) {
+/** The names of the models that the tests ask for: as arguments, and as keys of the SDK's own lists. */
+function models(sources, files, lists) {
   const names = new Set();
-  const look = (file) => {
-    if (statSync(file).isDirectory()) return readdirSync(file).forEach((name) => look(path.join(file, name)));
+  const look = (file, pattern) => {
+    if (statSync(file).isDirectory()) return readdirSync(file).forEach((name) => look(path.join(file, name), pattern));
     if (!file.endsWith(".py")) return;
-    for (const [, name] of readFileSync(file, "utf8").matchAll(/\bmodel(?:_id)?="([^"]+)"/g)) names.add(name);
+    for (const [, name] of readFileSync(file, "utf8").matchAll(pattern)) names.add(name);
   };
-  files.forEach((file) => look(path.join(sources, file)));
+  files.forEach((file) => look(path.join(sources, file), /\bmodel(?:_id)?="([^"]+)"/g));
+  lists.forEach((file) => look(path.join(sources, file), /^ +"([^"]+)": "/gm));
   return [...names].sort();
 }
 
