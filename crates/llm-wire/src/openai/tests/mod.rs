@@ -3,6 +3,7 @@
 mod answers;
 mod collector;
 mod embeddings;
+mod plain_answer;
 mod request;
 
 use std::fmt::Debug;
