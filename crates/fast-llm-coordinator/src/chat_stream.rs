@@ -10,6 +10,7 @@ use llm_wire::Spoken;
 use llm_wire::openai::Usage;
 use tokio::time::Sleep;
 
+use crate::cache::{Followed, Replay};
 use crate::error::{CoordinatorError, Failure};
 use crate::report::{Outcome, RoutingReport};
 use crate::stats::RequestGuard;
@@ -19,10 +20,16 @@ use crate::upstream::{Upstream, UpstreamChunk};
 ///
 /// `None` comes only after a finished answer; one that was cut ends with an error. Dropping the stream closes the
 /// connection to the endpoint, which stops generating.
-pub struct ChatStream(
-    /// Boxed, so that an answer that is a stream is no larger than one that is whole.
-    Box<Running>,
-);
+pub struct ChatStream(Source);
+
+/// Where its chunks come from. Boxed, so that an answer that is a stream is no larger than one that is whole.
+enum Source {
+    Endpoint(Box<Running>),
+    /// The response cache.
+    Kept(Box<Replay>),
+    /// An execution that several requests may share.
+    Followed(Box<Followed>),
+}
 
 struct Running {
     /// Chunks that came up to and with the first content.
@@ -86,7 +93,7 @@ impl ChatStream {
         let watchdog = Box::pin(tokio::time::sleep_until(limits.next_check(last_chunk).into()));
         let usage = upstream.usage;
         let (preamble, upstream) = (preamble.into(), Some(upstream));
-        Self(Box::new(Running {
+        Self(Source::Endpoint(Box::new(Running {
             preamble,
             upstream,
             guard,
@@ -96,23 +103,43 @@ impl ChatStream {
             watchdog,
             usage,
             spoken,
-        }))
+        })))
+    }
+
+    pub(crate) fn replayed(replay: Replay) -> Self {
+        Self(Source::Kept(Box::new(replay)))
+    }
+
+    pub(crate) fn followed(followed: Followed) -> Self {
+        Self(Source::Followed(Box::new(followed)))
     }
 
     /// What happened so far; final once the stream has ended.
     pub fn report(&self) -> RoutingReport {
-        self.0.report()
+        match &self.0 {
+            Source::Endpoint(running) => running.report(),
+            Source::Kept(replay) => replay.report(),
+            Source::Followed(followed) => followed.report(),
+        }
     }
 
     /// The dialect of the documents; `None`: OpenAI's chunks without framing. Another one only where the client asked in
     /// it and the endpoint speaks it too: its events then come with their framing, as the endpoint wrote them.
     pub fn spoken(&self) -> Option<Spoken> {
-        self.0.spoken
+        match &self.0 {
+            Source::Endpoint(running) => running.spoken,
+            Source::Kept(_) => None,
+            Source::Followed(followed) => followed.spoken(),
+        }
     }
 
     /// What the endpoint counted, once it said so.
     pub fn usage(&self) -> Option<&Usage> {
-        self.0.usage.as_ref()
+        match &self.0 {
+            Source::Endpoint(running) => running.usage.as_ref(),
+            Source::Kept(replay) => replay.usage(),
+            Source::Followed(followed) => followed.usage(),
+        }
     }
 }
 
@@ -158,7 +185,7 @@ impl Running {
         let message = match expired {
             Expired::Request(after) => {
                 self.end(Outcome::Timeout, Some(format!("the caller's {} ms passed", after.as_millis())));
-                self.guard.counters().error();
+                self.guard.error();
                 return CoordinatorError::DeadlineExceeded {
                     after: *after,
                     attempts: self.report.attempts.clone(),
@@ -183,7 +210,7 @@ impl Running {
 
     fn fail(&mut self, failure: Failure, outcome: Outcome) -> CoordinatorError {
         self.end(outcome, Some(failure.message.clone()));
-        self.guard.counters().error();
+        self.guard.error();
         CoordinatorError::Failed { failure: Box::new(failure), attempts: self.report.attempts.clone() }
     }
 
@@ -202,15 +229,19 @@ impl Stream for ChatStream {
     type Item = Result<Bytes, CoordinatorError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        match self.0.preamble.pop_front() {
-            Some(data) => Poll::Ready(Some(Ok(data))),
-            None => self.0.poll_upstream(cx),
+        match &mut self.0 {
+            Source::Endpoint(running) => match running.preamble.pop_front() {
+                Some(data) => Poll::Ready(Some(Ok(data))),
+                None => running.poll_upstream(cx),
+            },
+            Source::Kept(replay) => Poll::Ready(replay.next_chunk().map(Ok)),
+            Source::Followed(followed) => followed.poll_chunk(cx),
         }
     }
 }
 
 impl std::fmt::Debug for ChatStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ChatStream").field("report", &self.0.report).finish_non_exhaustive()
+        f.debug_struct("ChatStream").field("report", &self.report()).finish_non_exhaustive()
     }
 }
