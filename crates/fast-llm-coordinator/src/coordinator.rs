@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::attempt::{Established, Got};
 use crate::cache::{Cache, Call, ResponseCache};
-use crate::chat_stream::{ChatStream, StreamLimits};
+use crate::chat_stream::{Beginning, ChatStream, StreamLimits};
 use crate::config::{CoordinatorConfig, EndpointConfig, ModelConfig, Protocol};
 use crate::dialect::Dialect;
 use crate::endpoint::Endpoint;
@@ -22,6 +22,7 @@ use crate::journal::Journal;
 use crate::place::{Model, places};
 use crate::question::Question;
 use crate::report::{CacheOutcome, RoutingReport};
+use crate::resume::Resumption;
 use crate::stats::{Counters, RequestGuard, Stats};
 use crate::transport::{Connector, EngineDialer, client};
 
@@ -148,7 +149,10 @@ impl Coordinator {
         let mut models = HashMap::with_capacity(config.models.len());
         for model in &config.models {
             let places = places(model, &by_name)?;
-            if models.insert(Arc::clone(&model.name), Model { places }).is_some() {
+            if models
+                .insert(Arc::clone(&model.name), Model { max_output_tokens: model.max_output_tokens, places })
+                .is_some()
+            {
                 return Err(invalid(format!(
                     "two models are called `{}`; each needs a name of its own",
                     model.name
@@ -239,8 +243,8 @@ impl Coordinator {
         self.core.counters.snapshot()
     }
 
-    /// Waits, at most half a second each, until answers are kept that are to be, and the last finished stream has
-    /// handed its connection back.
+    /// Waits, at most half a second each, until what has been answered is kept, and the last finished stream has handed
+    /// its connection back.
     pub async fn close(&self) {
         if let Some(cache) = &self.cache {
             cache.close().await;
@@ -258,7 +262,7 @@ impl std::fmt::Debug for Coordinator {
 
 /// What an endpoint answered, with its report.
 pub(crate) fn answer(
-    core: &Core,
+    core: &Arc<Core>,
     plan: &RoutePlan,
     question: Question<'_>,
     answered: Answered,
@@ -290,13 +294,15 @@ pub(crate) fn answer(
             Answer::Complete { body, spoken, report }
         }
         Got::Streaming { preamble, upstream } => {
-            let config = &answered.endpoint.config;
-            let limits = StreamLimits {
-                idle: Duration::from_millis(config.idle_timeout_ms),
-                attempt_ends: upstream.in_flight().started() + Duration::from_millis(config.total_timeout_ms),
-                request_ends: options.deadline(),
+            let started = upstream.in_flight().started();
+            let resumption = match spoken {
+                None => Resumption::new(core, &report.model, &report.request_id, question, options),
+                // What is passed on in the client's own dialect is not read.
+                Some(_) => None,
             };
-            Answer::Stream(ChatStream::new(preamble, upstream, spoken, guard, report, limits))
+            let limits = StreamLimits::new(&answered.endpoint.config, started, options.deadline());
+            let beginning = Beginning { preamble, upstream, spoken, limits, resumption };
+            Answer::Stream(ChatStream::new(beginning, guard, report))
         }
     }
 }

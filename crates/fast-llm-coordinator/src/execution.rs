@@ -53,7 +53,8 @@ impl Core {
         for candidate in plan.stages.iter().flat_map(|stage| &stage.candidates) {
             let model =
                 self.models.get(&candidate.model).ok_or_else(|| self.unknown_model(&candidate.model))?;
-            match self.try_model(model, plan, question, options, journal).await {
+            let tried = vec![Tried::NotYet; model.places.len()];
+            match self.try_model(model, tried, &plan.request_id, question, options, journal).await {
                 Ok((place, established)) => {
                     return Ok(Answered {
                         model: Arc::clone(&candidate.model),
@@ -73,18 +74,19 @@ impl Core {
         }
     }
 
-    /// Asks the endpoints of one model until one answers or none is left.
-    async fn try_model<'a>(
+    /// Asks the endpoints of one model until one answers or none is left. `tried` says for each place how the request
+    /// fared there so far.
+    pub(crate) async fn try_model<'a>(
         &self,
         model: &'a Model,
-        plan: &RoutePlan,
+        mut tried: Vec<Tried>,
+        request_id: &Arc<str>,
         question: Question<'_>,
         options: &CallOptions,
         journal: &mut Journal,
     ) -> Result<(&'a Place, Established), Failure> {
         let tokens = question.estimated_tokens();
         let mut rng = fastrand::Rng::new();
-        let mut tried = vec![Tried::NotYet; model.places.len()];
         let mut last: Option<Failure> = None;
         loop {
             let now = Instant::now();
@@ -122,7 +124,8 @@ impl Core {
             let asked = Asked {
                 question,
                 model: &place.model,
-                request_id: &plan.request_id,
+                max_output_tokens: model.max_output_tokens,
+                request_id,
                 patience,
                 time_left: time_left(place, question.stream(), patience, options.deadline(), begun),
             };

@@ -30,6 +30,11 @@ impl Journal {
         Self { seen: Some(seen), ..Self::new(received) }
     }
 
+    /// One that goes on after these attempts.
+    pub(crate) fn continued(received: Instant, attempts: Vec<Attempt>) -> Self {
+        Self { attempts, ..Self::new(received) }
+    }
+
     pub(crate) fn note(
         &mut self,
         endpoint: &Arc<str>,

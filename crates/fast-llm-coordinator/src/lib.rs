@@ -47,6 +47,7 @@ mod journal;
 mod place;
 mod question;
 mod report;
+mod resume;
 mod select;
 mod stats;
 mod transport;

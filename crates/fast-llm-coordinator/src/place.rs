@@ -11,6 +11,8 @@ use crate::select::Unavailable;
 
 /// A public model name.
 pub(crate) struct Model {
+    /// The longest answer, in tokens, as configured.
+    pub(crate) max_output_tokens: Option<u64>,
     pub(crate) places: Vec<Place>,
 }
 

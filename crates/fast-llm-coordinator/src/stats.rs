@@ -16,7 +16,7 @@ pub struct Stats {
     pub errors: u64,
     /// Attempts beyond the first of a request.
     pub failovers: u64,
-    /// Streams that were continued at another endpoint.
+    /// Continuations of streams that had broken off.
     pub resumes: u64,
     /// Requests that were sent twice at the same time.
     pub hedges: u64,
@@ -43,6 +43,7 @@ pub(crate) struct Counters {
     requests: AtomicU64,
     errors: AtomicU64,
     failovers: AtomicU64,
+    resumes: AtomicU64,
     cache_hits: AtomicU64,
     cache_misses: AtomicU64,
     in_flight: AtomicU64,
@@ -60,6 +61,7 @@ impl Counters {
             requests: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             failovers: AtomicU64::new(0),
+            resumes: AtomicU64::new(0),
             cache_hits: AtomicU64::new(0),
             cache_misses: AtomicU64::new(0),
             in_flight: AtomicU64::new(0),
@@ -84,6 +86,10 @@ impl Counters {
 
     pub(crate) fn failover(&self) {
         self.failovers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn resume(&self) {
+        self.resumes.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn cache_hit(&self) {
@@ -113,6 +119,7 @@ impl Counters {
             requests: get(&self.requests),
             errors: get(&self.errors),
             failovers: get(&self.failovers),
+            resumes: get(&self.resumes),
             cache_hits: get(&self.cache_hits),
             cache_misses: get(&self.cache_misses),
             in_flight: get(&self.in_flight),

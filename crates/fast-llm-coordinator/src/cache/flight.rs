@@ -56,8 +56,8 @@ struct State {
     /// Bytes of the chunks that are kept.
     held: usize,
     end: Option<Result<(), CoordinatorError>>,
-    /// The report of the finished stream.
-    attempts: Option<Vec<Attempt>>,
+    /// The report of a stream that has ended.
+    report: Option<RoutingReport>,
     usage: Option<Usage>,
     readers: HashMap<u64, Reader>,
     next_reader: u64,
@@ -111,7 +111,7 @@ impl Flight {
                 first: 0,
                 held: 0,
                 end: None,
-                attempts: None,
+                report: None,
                 usage: None,
                 readers: HashMap::from([(0, Reader::default())]),
                 next_reader: 1,
@@ -158,16 +158,11 @@ impl Flight {
     }
 
     /// The stream has ended. A failed one takes nobody any more.
-    pub(super) fn end(
-        &self,
-        end: Result<(), CoordinatorError>,
-        attempts: Vec<Attempt>,
-        usage: Option<Usage>,
-    ) {
+    pub(super) fn end(&self, end: Result<(), CoordinatorError>, report: RoutingReport, usage: Option<Usage>) {
         let mut state = self.state.lock();
         state.open &= end.is_ok();
         state.end = Some(end);
-        state.attempts = Some(attempts);
+        state.report = Some(report);
         state.usage = usage;
         state.wake_all();
     }
@@ -261,7 +256,7 @@ impl Waiter {
         let state = &mut *guard;
         let Some(reader) = state.readers.get_mut(&self.id) else { return Poll::Ready(None) };
         if reader.given_up {
-            let attempts = state.attempts.clone().unwrap_or_default();
+            let attempts = Vec::new();
             let failure = failure(
                 "UAT_OVERLOADED",
                 format!(
@@ -298,10 +293,10 @@ impl Waiter {
         self.flight.tried.lock().clone()
     }
 
-    /// The attempts and the usage as the finished stream reports them.
-    pub(super) fn outcome(&self) -> (Option<Vec<Attempt>>, Option<Usage>) {
+    /// The report and the usage of a stream that has ended.
+    pub(super) fn outcome(&self) -> (Option<RoutingReport>, Option<Usage>) {
         let state = self.flight.state.lock();
-        (state.attempts.clone(), state.usage)
+        (state.report.clone(), state.usage)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::coordinator::{Answer, CallOptions, answer};
 use crate::execution::Core;
 use crate::journal::Journal;
 use crate::question::Question;
-use crate::report::CacheOutcome;
+use crate::report::{CacheOutcome, RoutingReport};
 use crate::stats::RequestGuard;
 
 /// A chunk of a token or two has about as many times their bytes in framing; with that an answer of `max_entry_kb` is
@@ -101,10 +101,15 @@ impl Cache {
                 }
             }
             Answer::Stream(stream) => {
-                let head = Head { report: stream.report(), dropped, spoken: stream.spoken(), whole: None };
+                let mut head =
+                    Head { report: stream.report(), dropped, spoken: stream.spoken(), whole: None };
                 flight.begin(Ok(head.clone()));
-                let document = self.hand_on(stream, flight, keeps && head.spoken.is_none()).await;
-                if let Some((document, _keeping)) = document {
+                let wanted = keeps && head.spoken.is_none();
+                let Handed { report, document, _keeping } = self.hand_on(stream, flight, wanted).await;
+                if let Some(document) = document {
+                    // Where it was continued elsewhere, more may have been dropped.
+                    head.dropped.extend(report.dropped.iter().skip(head.report.dropped.len()).cloned());
+                    head.report = report;
                     self.keep(key, &head, document).await;
                 }
             }
@@ -112,12 +117,7 @@ impl Cache {
     }
 
     /// Hands on the chunks of a stream; gives the whole answer if it is finished and wanted.
-    async fn hand_on(
-        &self,
-        mut stream: ChatStream,
-        flight: &Flight,
-        wanted: bool,
-    ) -> Option<(Bytes, TaskTrackerToken)> {
+    async fn hand_on(&self, mut stream: ChatStream, flight: &Flight, wanted: bool) -> Handed {
         let limit = self.most().saturating_mul(CHUNKS_TO_ANSWER);
         let mut collector = wanted.then(|| ChunkCollector::with_limit(limit));
         let end = loop {
@@ -132,9 +132,9 @@ impl Cache {
             }
         };
         let whole = collector.filter(|whole| end.is_ok() && whole.is_finished());
-        let keeping = self.keeping.token();
-        flight.end(end, stream.report().attempts, stream.usage().copied());
-        whole.map(|whole| (whole.finish(), keeping))
+        let (report, _keeping) = (stream.report(), self.keeping.token());
+        flight.end(end, report.clone(), stream.usage().copied());
+        Handed { report, document: whole.map(ChunkCollector::finish), _keeping }
     }
 
     fn forget(&self, key: &FlightKey, flight: &Arc<Flight>) {
@@ -143,6 +143,14 @@ impl Cache {
             flights.remove(key);
         }
     }
+}
+
+/// A stream that has been handed on.
+struct Handed {
+    report: RoutingReport,
+    document: Option<Bytes>,
+    /// Whoever closes the cache waits until it is kept.
+    _keeping: TaskTrackerToken,
 }
 
 /// Takes an execution off the list however it ends, the process's own end included.

@@ -70,9 +70,14 @@ impl Followed {
                 _ => return Poll::Pending,
             },
         };
-        let (attempts, usage) = waiter.outcome();
-        if let (true, Some(attempts)) = (self.began, attempts) {
-            self.report.attempts = attempts;
+        let (report, usage) = waiter.outcome();
+        if let Some(RoutingReport { endpoint, attempts, dropped, .. }) = report {
+            // Another one, where the answer was continued elsewhere.
+            self.report.endpoint = endpoint;
+            if self.began {
+                self.report.attempts = attempts;
+                self.report.dropped = dropped;
+            }
         }
         self.usage = usage;
         self.waiter = None;

@@ -55,7 +55,7 @@ fn everybody_reads_everything_at_their_own_pace() {
     flight.push(chunk(3));
     assert_eq!(read(&second, 2).0, [1, 2]);
     assert_eq!(read(&first, 9).0, [3]);
-    flight.end(Ok(()), Vec::new(), None);
+    flight.end(Ok(()), head().report, None);
     for (waiter, rest) in [(&first, &[][..]), (&second, &[3])] {
         let (seen, end) = read(waiter, 9);
         assert!(seen == rest && matches!(end, Some(Ok(()))));
