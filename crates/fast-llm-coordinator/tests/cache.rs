@@ -133,7 +133,7 @@ fn coordinator_of(
     let model = ModelConfig { endpoints: vec![served], ..ModelConfig::at("m", ["only"]) };
     let cache = ResponseCache { config, store: Arc::clone(store) as Arc<dyn ResponseStore> };
     Coordinator::with_cache(
-        CoordinatorConfig { endpoints: vec![endpoint], models: vec![model], ..CoordinatorConfig::default() },
+        CoordinatorConfig { endpoints: vec![endpoint], models: vec![model] },
         None,
         Some(cache),
     )
@@ -600,7 +600,6 @@ async fn a_deadline_tells_what_was_tried_until_then() {
     let config = CoordinatorConfig {
         endpoints: vec![endpoint("faulty", &faulty), endpoint("slow", &slow)],
         models: vec![ModelConfig::at("m", ["faulty"]), ModelConfig::at("n", ["slow"])],
-        ..CoordinatorConfig::default()
     };
     let cache = ResponseCache { config: CacheConfig::default(), store: Arc::new(Store::default()) };
     let coordinator = Coordinator::with_cache(config, None, Some(cache)).unwrap();
