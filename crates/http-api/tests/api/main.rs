@@ -7,6 +7,7 @@
 )]
 
 mod bad_input;
+mod cache;
 mod dialects;
 mod disconnects;
 mod embeddings;
