@@ -17,11 +17,24 @@ fn main() {
 /// One answer at a time, whole or in the provider's twenty chunks.
 #[divan::bench(args = [false, true])]
 fn one_request(bencher: Bencher<'_, '_>, stream: bool) {
+    ask(bencher, 1, stream);
+}
+
+/// The same with a choice among four endpoints, which are all the same provider.
+#[divan::bench(args = [false, true])]
+fn one_request_of_four(bencher: Bencher<'_, '_>, stream: bool) {
+    ask(bencher, 4, stream);
+}
+
+fn ask(bencher: Bencher<'_, '_>, endpoints: usize, stream: bool) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let provider = runtime.block_on(FakeProvider::start()).unwrap();
+    let names: Vec<String> = (0..endpoints).map(|number| format!("local-{number}")).collect();
+    let endpoint =
+        |name: &String| EndpointConfig::new(name.as_str(), Protocol::OpenAi, Some(provider.base_url()));
     let config = CoordinatorConfig {
-        endpoints: vec![EndpointConfig::new("local", Protocol::OpenAi, Some(provider.base_url()))],
-        models: vec![ModelConfig::at("m", ["local"])],
+        endpoints: names.iter().map(endpoint).collect(),
+        models: vec![ModelConfig::at("m", names.iter().map(String::as_str))],
     };
     let coordinator = Coordinator::new(config, None).unwrap();
     let body = format!(r#"{{"model":"m","stream":{stream},"messages":[{{"role":"user","content":"Hi"}}]}}"#);

@@ -12,13 +12,18 @@ pub(crate) struct Journal {
     /// When the request arrived.
     received: Instant,
     pub(crate) attempts: Vec<Attempt>,
-    /// Spent waiting for endpoints and between attempts, which is not overhead of ours.
+    /// Spent waiting for endpoints, in their lines and between attempts, which is not overhead of ours.
     waited: Duration,
 }
 
 impl Journal {
     pub(crate) fn new(received: Instant) -> Self {
         Self { received, attempts: Vec::with_capacity(1), waited: Duration::ZERO }
+    }
+
+    /// So long the request stood in line, or paused before it was sent again.
+    pub(crate) fn waited(&mut self, time: Duration) {
+        self.waited += time;
     }
 
     pub(crate) fn note(

@@ -25,14 +25,15 @@
 //!
 //! # How it is laid out
 //! Decisions are pure or plain state with the clock passed in: `select` (whom to ask), `endpoint` (what is known of one),
-//! `classify` (what a failure means), `question` (what is asked), `dialect` (how it is said). `attempt`, `upstream` and `transport` are the
-//! parts that touch a socket; `coordinator` is the loop that joins them.
+//! `board` (its health), `line` (who waits for a place there), `classify` (what a failure means), `question` (what is asked), `dialect` (how it is said). `attempt`, `upstream` and `transport` are the
+//! parts that touch a socket; `search` finds whom to ask next, `execution` is the loop around it, `coordinator` the face.
 //!
 //! # What it deliberately does not know
 //! Which model is better (the router's), who asks and what they may spend (the gateway's), where the engine binary
 //! lies (behind [`EngineDialer`]).
 
 mod attempt;
+mod board;
 mod chat_stream;
 mod classify;
 mod config;
@@ -42,9 +43,12 @@ mod endpoint;
 mod error;
 mod execution;
 mod journal;
+mod line;
+mod pause;
 mod place;
 mod question;
 mod report;
+mod search;
 mod select;
 mod stats;
 mod transport;

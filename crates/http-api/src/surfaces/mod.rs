@@ -28,6 +28,7 @@ const PATHS: &[&str] = &[
     "/",
     openai::CHAT_COMPLETIONS,
     "/v1/embeddings",
+    "/v1/endpoints",
     "/v1/models",
     "/api/chat",
     "/api/embed",
@@ -48,6 +49,7 @@ pub(crate) fn router() -> Router<Arc<Gateway>> {
         .route("/", get(operations::about))
         .route(openai::CHAT_COMPLETIONS, post(openai::chat_completions_route))
         .route("/v1/embeddings", post(openai::embeddings))
+        .route("/v1/endpoints", get(operations::endpoints))
         .route("/v1/models", get(openai::models))
         .route("/v1/models/{*id}", get(openai::model))
         .route("/api/chat", post(ollama::chat))
