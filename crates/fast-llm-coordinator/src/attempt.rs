@@ -35,6 +35,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) question: Question<'a>,
     /// The model's name there.
     pub(crate) model: &'a str,
+    /// The longest answer of the model, in tokens, as configured.
+    pub(crate) max_output_tokens: Option<u64>,
     pub(crate) request_id: &'a str,
     /// Until the answer is whole or its first content is there.
     pub(crate) patience: Duration,

@@ -11,7 +11,7 @@ use route_plan::{EndpointHealth, RoutePlan};
 use tokio_util::task::TaskTracker;
 
 use crate::attempt::{Established, Got};
-use crate::chat_stream::{ChatStream, StreamLimits};
+use crate::chat_stream::{Beginning, ChatStream, StreamLimits};
 use crate::config::{CoordinatorConfig, EndpointConfig, ModelConfig, Protocol};
 use crate::dialect::Dialect;
 use crate::endpoint::Endpoint;
@@ -21,6 +21,7 @@ use crate::journal::Journal;
 use crate::place::Model;
 use crate::question::Question;
 use crate::report::{CacheOutcome, RoutingReport};
+use crate::resume::Resumption;
 use crate::stats::{Counters, RequestGuard, Stats};
 use crate::transport::{Connector, EngineDialer, client};
 
@@ -256,14 +257,15 @@ impl Coordinator {
                 Answer::Complete { body, spoken, report }
             }
             Got::Streaming { preamble, upstream } => {
-                let config = &answered.endpoint.config;
-                let limits = StreamLimits {
-                    idle: Duration::from_millis(config.idle_timeout_ms),
-                    attempt_ends: upstream.in_flight().started()
-                        + Duration::from_millis(config.total_timeout_ms),
-                    request_ends: options.deadline(),
+                let started = upstream.in_flight().started();
+                let resumption = match spoken {
+                    None => Resumption::new(&self.core, &report.model, &report.request_id, question, options),
+                    // What is passed on in the client's own dialect is not read.
+                    Some(_) => None,
                 };
-                Answer::Stream(ChatStream::new(preamble, upstream, spoken, guard, report, limits))
+                let limits = StreamLimits::new(&answered.endpoint.config, started, options.deadline());
+                let beginning = Beginning { preamble, upstream, spoken, limits, resumption };
+                Answer::Stream(ChatStream::new(beginning, guard, report))
             }
         }
     }

@@ -17,6 +17,7 @@ use crate::journal::Journal;
 use crate::place::{Model, Place, patience, time_left};
 use crate::question::Question;
 use crate::search::{Found, Search};
+use crate::select::Tried;
 use crate::stats::Counters;
 
 /// What requests share: who can be asked, and what has been learnt.
@@ -49,7 +50,8 @@ impl Core {
         for candidate in plan.stages.iter().flat_map(|stage| &stage.candidates) {
             let model =
                 self.models.get(&candidate.model).ok_or_else(|| self.unknown_model(&candidate.model))?;
-            match self.try_model(model, plan, question, options, journal).await {
+            let tried = vec![Tried::NotYet; model.places.len()];
+            match self.try_model(model, tried, &plan.request_id, question, options, journal).await {
                 Ok((place, established)) => {
                     return Ok(Answered {
                         model: Arc::clone(&candidate.model),
@@ -69,17 +71,19 @@ impl Core {
         }
     }
 
-    /// Asks the endpoints of one model until one answers or none is left.
-    async fn try_model<'a>(
+    /// Asks the endpoints of one model until one answers or none is left. `tried` says for each place how the request
+    /// fared there so far.
+    pub(crate) async fn try_model<'a>(
         &self,
         model: &'a Model,
-        plan: &RoutePlan,
+        tried: Vec<Tried>,
+        request_id: &Arc<str>,
         question: Question<'_>,
         options: &CallOptions,
         journal: &mut Journal,
     ) -> Result<(&'a Place, Established), Failure> {
         let tokens = question.estimated_tokens();
-        let mut search = Search::new(model, question);
+        let mut search = Search::new(model, tried, question);
         loop {
             let Found { index, place, permit, others } = search.next(self, options, journal).await?;
             if !journal.attempts.is_empty() {
@@ -91,7 +95,8 @@ impl Core {
             let asked = Asked {
                 question,
                 model: &place.model,
-                request_id: &plan.request_id,
+                max_output_tokens: model.max_output_tokens,
+                request_id,
                 patience,
                 time_left: time_left(place, question.stream(), patience, options.deadline(), begun),
             };

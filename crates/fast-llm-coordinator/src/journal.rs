@@ -21,6 +21,11 @@ impl Journal {
         Self { received, attempts: Vec::with_capacity(1), waited: Duration::ZERO }
     }
 
+    /// One that goes on after these attempts.
+    pub(crate) fn continued(received: Instant, attempts: Vec<Attempt>) -> Self {
+        Self { attempts, ..Self::new(received) }
+    }
+
     /// So long the request stood in line, or paused before it was sent again.
     pub(crate) fn waited(&mut self, time: Duration) {
         self.waited += time;

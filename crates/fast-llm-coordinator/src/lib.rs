@@ -48,6 +48,7 @@ mod pause;
 mod place;
 mod question;
 mod report;
+mod resume;
 mod search;
 mod select;
 mod stats;

@@ -17,6 +17,8 @@ use crate::select::{Contender, Tried, Unavailable, Way};
 
 /// A public model name.
 pub(crate) struct Model {
+    /// The longest answer, in tokens, as configured.
+    pub(crate) max_output_tokens: Option<u64>,
     pub(crate) places: Vec<Place>,
     balance: Balance,
     turns: Mutex<RoundRobin>,
@@ -39,7 +41,12 @@ impl Model {
         config: &ModelConfig,
         endpoints: &HashMap<Arc<str>, Arc<Endpoint>>,
     ) -> Result<Self, CoordinatorError> {
-        Ok(Self { places: places(config, endpoints)?, balance: config.balance, turns: Mutex::default() })
+        Ok(Self {
+            places: places(config, endpoints)?,
+            max_output_tokens: config.max_output_tokens,
+            balance: config.balance,
+            turns: Mutex::default(),
+        })
     }
 
     /// How one of the places is picked for this question. What is no conversation has no prompt to be kept warm.

@@ -40,14 +40,14 @@ pub(crate) struct Found<'a> {
 }
 
 impl<'a> Search<'a> {
-    pub(crate) fn new(model: &'a Model, question: Question<'_>) -> Self {
-        let places = model.places.len();
+    /// `tried` says for each place how the request fared there before.
+    pub(crate) fn new(model: &'a Model, tried: Vec<Tried>, question: Question<'_>) -> Self {
         Self {
             model,
             way: model.way(question),
             tokens: question.estimated_tokens(),
-            tried: vec![Tried::NotYet; places],
-            contenders: Vec::with_capacity(places),
+            contenders: Vec::with_capacity(tried.len()),
+            tried,
             last: None,
             rng: fastrand::Rng::new(),
         }

@@ -119,6 +119,12 @@ impl Upstream {
         self.fail(failed)
     }
 
+    /// It says what it should not.
+    pub(crate) fn wrong(&mut self, message: String) -> Failure {
+        let failed = unhealthy(failure(self.in_flight.endpoint().name(), "UAT_UPSTREAM", message));
+        self.fail(failed)
+    }
+
     /// The connection can be used again once the end of its body was read. Many servers write that end apart from
     /// `[DONE]`; the client does not wait for it.
     fn hand_back_connection(&mut self, cx: &mut Context<'_>) {

@@ -1,11 +1,12 @@
 //! OpenAI's documents at Azure's addresses: <https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle>.
 
 use bytes::Bytes;
-use http::{HeaderValue, Uri};
+use http::Uri;
 use llm_wire::{Translated, WireError};
 
 use super::address::Base;
 use super::{AnswerNames, Decoder, Speaks, Written, openai, translated};
+use crate::attempt::Asked;
 use crate::config::EndpointConfig;
 use crate::error::CoordinatorError;
 use crate::question::Question;
@@ -50,12 +51,8 @@ impl Speaks for Azure {
         })
     }
 
-    fn body(&self, question: Question<'_>, model: &str) -> Result<Translated, WireError> {
-        Ok(Translated::whole(openai::body(question, model)))
-    }
-
-    fn stream_type(&self) -> HeaderValue {
-        HeaderValue::from_static("text/event-stream")
+    fn body(&self, asked: Asked<'_>) -> Result<Translated, WireError> {
+        Ok(Translated::whole(openai::body(asked.question, asked.model)))
     }
 
     fn whole_answer(

@@ -2,7 +2,9 @@
 //! protocol translates at its own door, one file each. Pure but for the endpoint's API key, which is read once.
 
 mod address;
+mod anthropic;
 mod azure;
+mod gemini;
 mod ollama;
 mod openai;
 
@@ -31,10 +33,22 @@ trait Speaks: Send + Sync + 'static {
     fn uri(&self, question: Question<'_>, model: &str) -> Result<Uri, WireError>;
 
     /// The question's document, and what it could not say.
-    fn body(&self, question: Question<'_>, model: &str) -> Result<Translated, WireError>;
+    fn body(&self, asked: Asked<'_>) -> Result<Translated, WireError>;
+
+    /// The dialect in which a client's own document passes as it is; `None`: OpenAI's.
+    fn spoken(&self) -> Option<Spoken> {
+        None
+    }
 
     /// What a stream's content type is.
-    fn stream_type(&self) -> HeaderValue;
+    fn stream_type(&self) -> HeaderValue {
+        HeaderValue::from_static("text/event-stream")
+    }
+
+    /// A header that every request carries.
+    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+        None
+    }
 
     /// A whole answer, in OpenAI's shape unless the client asked in this protocol's own dialect.
     fn whole_answer(
@@ -118,11 +132,8 @@ impl Dialect {
             }
             Protocol::Ollama => Box::new(ollama::Ollama::new(config, &address)?),
             Protocol::Azure => Box::new(azure::Azure::new(config, &address)?),
-            Protocol::Anthropic | Protocol::Gemini => {
-                return Err(CoordinatorError::Config {
-                    message: format!("endpoint `{}`: this protocol cannot be asked yet", config.name),
-                });
-            }
+            Protocol::Anthropic => Box::new(anthropic::Anthropic::new(config, &address)?),
+            Protocol::Gemini => Box::new(gemini::Gemini::new(config, &address)?),
         };
         let is_tls = address.is_tls();
         Ok(Self { protocol: config.protocol, speaks, key: Key::read(config)?, is_tls })
@@ -140,7 +151,8 @@ impl Dialect {
     /// The HTTP request that asks this there, and the fields of the question that it does not say.
     pub(crate) fn request(&self, asked: Asked<'_>) -> Result<(Request<Full<Bytes>>, Vec<String>), WireError> {
         let Asked { question, model, request_id, time_left, .. } = asked;
-        let Translated { body, dropped } = self.speaks.body(question, model)?;
+        self.check_translatable(question)?;
+        let Translated { body, dropped } = self.speaks.body(asked)?;
         let mut http = Request::new(Full::new(body));
         *http.method_mut() = Method::POST;
         *http.uri_mut() = self.speaks.uri(question, model)?;
@@ -152,6 +164,9 @@ impl Dialect {
         };
         headers.insert(ACCEPT, accept);
         self.key.insert_into(headers);
+        if let Some((name, value)) = self.speaks.header() {
+            headers.insert(name, value);
+        }
         if let Ok(id) = HeaderValue::from_str(request_id) {
             headers.insert("x-request-id", id);
         }
@@ -160,6 +175,16 @@ impl Dialect {
             headers.insert(TIMEOUT_MS, HeaderValue::from(ms.max(1)));
         }
         Ok((http, dropped))
+    }
+
+    /// What only the client's own dialect can say is refused by an endpoint of another one.
+    fn check_translatable(&self, question: Question<'_>) -> Result<(), WireError> {
+        let Question::Chat(request) = question else { return Ok(()) };
+        let same = request.original().is_some_and(|original| Some(original.dialect) == self.speaks.spoken());
+        match request.untranslatable() {
+            Some(error) if !same => Err(error.clone()),
+            _ => Ok(()),
+        }
     }
 
     /// A whole answer, in OpenAI's shape unless the client asked in the endpoint's own dialect.
@@ -175,6 +200,14 @@ impl Dialect {
     /// A decoder for one streamed answer.
     pub(crate) fn decoder(&self, question: Question<'_>, names: AnswerNames<'_>) -> Box<dyn Decoder> {
         self.speaks.decoder(question, names)
+    }
+}
+
+/// Whether the client asked in this dialect, so that its documents pass as they are.
+fn is_spoken(question: Question<'_>, dialect: Spoken) -> bool {
+    match question {
+        Question::Chat(request) => request.original().is_some_and(|original| original.dialect == dialect),
+        Question::Embeddings(_) => false,
     }
 }
 

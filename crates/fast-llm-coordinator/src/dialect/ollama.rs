@@ -9,6 +9,7 @@ use llm_wire::{Translated, WireError, ndjson, ollama};
 
 use super::address::Base;
 use super::{AnswerNames, Decoder, MAX_EVENT_BYTES, Piece, Speaks, Written, translated};
+use crate::attempt::Asked;
 use crate::config::EndpointConfig;
 use crate::error::CoordinatorError;
 use crate::question::Question;
@@ -32,10 +33,10 @@ impl Speaks for Ollama {
         })
     }
 
-    fn body(&self, question: Question<'_>, model: &str) -> Result<Translated, WireError> {
-        match question {
-            Question::Chat(request) => ollama::chat_request(request, model, request.stream()),
-            Question::Embeddings(request) => ollama::embed_request(request, model),
+    fn body(&self, asked: Asked<'_>) -> Result<Translated, WireError> {
+        match asked.question {
+            Question::Chat(request) => ollama::chat_request(request, asked.model, request.stream()),
+            Question::Embeddings(request) => ollama::embed_request(request, asked.model),
         }
         .map(Translated::whole)
     }

@@ -1,19 +1,22 @@
 //! OpenAI's own dialect, in which chunks pass as they are; also the local engine's.
 
 use bytes::Bytes;
-use http::{HeaderValue, Uri};
+use http::Uri;
 use llm_wire::openai::chunk_facts;
 use llm_wire::{Translated, WireError, sse};
 
 use super::address::Base;
 use super::{AnswerNames, Decoder, MAX_EVENT_BYTES, Piece, Speaks, Written, translated};
-use crate::config::EndpointConfig;
+use crate::attempt::Asked;
+use crate::config::{EndpointConfig, Protocol};
 use crate::error::CoordinatorError;
 use crate::question::Question;
 
 pub(super) struct OpenAi {
     chat: Uri,
     embeddings: Uri,
+    /// The local engine goes on with a message without being told.
+    is_engine: bool,
 }
 
 impl OpenAi {
@@ -26,6 +29,7 @@ impl OpenAi {
         Ok(Self {
             chat: base.versioned(config, version, "/chat/completions")?,
             embeddings: base.versioned(config, version, "/embeddings")?,
+            is_engine: config.protocol == Protocol::UatEngine,
         })
     }
 }
@@ -38,12 +42,13 @@ impl Speaks for OpenAi {
         })
     }
 
-    fn body(&self, question: Question<'_>, model: &str) -> Result<Translated, WireError> {
-        Ok(Translated::whole(body(question, model)))
-    }
-
-    fn stream_type(&self) -> HeaderValue {
-        HeaderValue::from_static("text/event-stream")
+    fn body(&self, asked: Asked<'_>) -> Result<Translated, WireError> {
+        Ok(Translated::whole(match asked.question {
+            Question::Chat(request) if !self.is_engine => {
+                request.to_continuation_body(asked.model, request.stream())
+            }
+            question => body(question, asked.model),
+        }))
     }
 
     fn whole_answer(

@@ -1,5 +1,6 @@
 //! One file per dialect, and one for those who operate the server.
 
+mod anthropic;
 mod inspect;
 mod ollama;
 mod openai;
@@ -29,6 +30,7 @@ const PATHS: &[&str] = &[
     openai::CHAT_COMPLETIONS,
     "/v1/embeddings",
     "/v1/endpoints",
+    "/v1/messages",
     "/v1/models",
     "/api/chat",
     "/api/embed",
@@ -50,6 +52,7 @@ pub(crate) fn router() -> Router<Arc<Gateway>> {
         .route(openai::CHAT_COMPLETIONS, post(openai::chat_completions_route))
         .route("/v1/embeddings", post(openai::embeddings))
         .route("/v1/endpoints", get(operations::endpoints))
+        .route("/v1/messages", post(anthropic::messages))
         .route("/v1/models", get(openai::models))
         .route("/v1/models/{*id}", get(openai::model))
         .route("/api/chat", post(ollama::chat))
@@ -70,8 +73,13 @@ async fn no_such_path(request: Request) -> Response<Body> {
     let path = request.uri().path().to_owned();
     let nearest = nearest(path.trim_end_matches('/'), PATHS.iter().copied());
     let is_ollama = path.starts_with("/api/");
+    let is_anthropic = path.starts_with("/v1/messages");
     let error = ApiError::NoSuchPath { path, nearest };
-    if is_ollama { error.ollama() } else { error.openai() }
+    match (is_ollama, is_anthropic) {
+        (true, _) => error.ollama(),
+        (_, true) => error.anthropic(),
+        _ => error.openai(),
+    }
 }
 
 /// axum adds the header `Allow`.

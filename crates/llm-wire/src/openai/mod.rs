@@ -7,6 +7,7 @@ mod beginning;
 mod build;
 mod chunk;
 mod collector;
+mod continuation;
 mod embeddings;
 mod error;
 mod message;
@@ -14,13 +15,15 @@ mod options;
 mod request;
 mod response;
 mod scan;
-mod splice;
+pub(crate) mod splice;
 
 pub use build::{
     Answer, Delta, ModelEntry, TokenLogprob, answer, choice_chunk, chunk, model_list, usage_chunk,
 };
+pub(crate) use chunk::decode_object;
 pub use chunk::{ChunkFacts, PromptDetails, Usage, chunk_facts};
 pub use collector::ChunkCollector;
+pub use continuation::{Cut, Heard, PartialAnswer, Seam};
 pub use embeddings::{
     Embedded, EmbeddingInput, EmbeddingsFacts, EmbeddingsRequest, Encoding, MAX_INPUTS, embeddings_answer,
     embeddings_facts, embeddings_vectors,
@@ -29,6 +32,7 @@ pub use error::{ErrorBody, UpstreamError, parse_error};
 pub use message::{Content, Message, Part, Role};
 pub use options::SamplingOptions;
 pub use request::ChatRequest;
+pub(crate) use request::Members;
 pub use response::{ResponseFacts, response_facts};
 
 #[cfg(test)]
