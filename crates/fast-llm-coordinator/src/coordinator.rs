@@ -107,7 +107,7 @@ impl Coordinator {
         config: CoordinatorConfig,
         engine: Option<Arc<dyn EngineDialer>>,
     ) -> Result<Self, CoordinatorError> {
-        Self::with_cache(config, engine, None)
+        Self::build(config, engine, None, None)
     }
 
     /// The same with a response cache.
@@ -119,26 +119,45 @@ impl Coordinator {
         engine: Option<Arc<dyn EngineDialer>>,
         cache: Option<ResponseCache>,
     ) -> Result<Self, CoordinatorError> {
+        Self::build(config, engine, cache, None)
+    }
+
+    /// A coordinator for another configuration that takes the place of this one: endpoints that stay as they are keep
+    /// what was learnt of them, their connections and their limits, and the counts go on. `same_engine`: `engine` leads
+    /// to the engine of this one.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn successor(
+        &self,
+        config: CoordinatorConfig,
+        engine: Option<Arc<dyn EngineDialer>>,
+        cache: Option<ResponseCache>,
+        same_engine: bool,
+    ) -> Result<Self, CoordinatorError> {
+        Self::build(config, engine, cache, Some((&self.core, same_engine)))
+    }
+
+    fn build(
+        config: CoordinatorConfig,
+        engine: Option<Arc<dyn EngineDialer>>,
+        cache: Option<ResponseCache>,
+        former: Option<(&Core, bool)>,
+    ) -> Result<Self, CoordinatorError> {
         let cache = cache.and_then(|cache| Cache::new(cache, &config));
         let now = Instant::now();
         let mut by_name: HashMap<Arc<str>, Arc<Endpoint>> = HashMap::new();
         let mut endpoints = Vec::with_capacity(config.endpoints.len());
         for endpoint in config.endpoints {
             let name = Arc::clone(&endpoint.name);
-            check_limits(&endpoint)?;
-            let dialect = Dialect::new(&endpoint)?;
-            let connector = match (endpoint.protocol, &engine) {
-                (Protocol::UatEngine, Some(dialer)) => Connector::Engine { dialer: Arc::clone(dialer) },
-                (Protocol::UatEngine, None) => {
-                    return Err(invalid(format!(
-                        "endpoint `{name}`: there is no local engine here; use another protocol"
-                    )));
-                }
-                _ => {
-                    Connector::network(Duration::from_millis(endpoint.connect_timeout_ms), dialect.is_tls())?
-                }
+            let kept = former.and_then(|(core, same_engine)| {
+                let kept = core.endpoints.iter().find(|kept| kept.config == endpoint)?;
+                (same_engine || endpoint.protocol != Protocol::UatEngine).then(|| Arc::clone(kept))
+            });
+            let endpoint = match kept {
+                Some(kept) => kept,
+                None => Arc::new(connected(endpoint, engine.as_ref(), now)?),
             };
-            let endpoint = Arc::new(Endpoint::new(endpoint, dialect, client(connector), now));
             if by_name.insert(Arc::clone(&name), Arc::clone(&endpoint)).is_some() {
                 return Err(invalid(format!(
                     "two endpoints are called `{name}`; each needs a name of its own"
@@ -159,7 +178,10 @@ impl Coordinator {
             endpoints,
             models,
             budget: Mutex::new(RetryBudget::new(RETRY_RATIO, RETRY_PER_SECOND, now)),
-            counters: Arc::new(Counters::new()),
+            counters: match former {
+                Some((core, _)) => Arc::clone(&core.counters),
+                None => Arc::new(Counters::new()),
+            },
             drains: TaskTracker::new(),
         };
         Ok(Self { core: Arc::new(core), cache, catalogue: config.models })
@@ -301,6 +323,27 @@ pub(crate) fn answer(
             Answer::Stream(ChatStream::new(beginning, guard, report))
         }
     }
+}
+
+/// An endpoint and how it is reached.
+fn connected(
+    endpoint: EndpointConfig,
+    engine: Option<&Arc<dyn EngineDialer>>,
+    now: Instant,
+) -> Result<Endpoint, CoordinatorError> {
+    check_limits(&endpoint)?;
+    let dialect = Dialect::new(&endpoint)?;
+    let connector = match (endpoint.protocol, engine) {
+        (Protocol::UatEngine, Some(dialer)) => Connector::Engine { dialer: Arc::clone(dialer) },
+        (Protocol::UatEngine, None) => {
+            return Err(invalid(format!(
+                "endpoint `{}`: there is no local engine here; use another protocol",
+                endpoint.name
+            )));
+        }
+        _ => Connector::network(Duration::from_millis(endpoint.connect_timeout_ms), dialect.is_tls())?,
+    };
+    Ok(Endpoint::new(endpoint, dialect, client(connector), now))
 }
 
 fn check_limits(endpoint: &EndpointConfig) -> Result<(), CoordinatorError> {

@@ -106,7 +106,7 @@ async fn examine(args: &Args) -> Result<Vec<Check>, Failure> {
     let runtime = Runtime::with_neighbours(config.clone(), Vec::new(), Neighbours::none())?;
     match runtime.engine() {
         None => checks.push(Check::new(Verdict::Note, "engine", "switched off by engine.enabled = false")),
-        Some(engine) => checks.extend(examine_engine(engine, needed).await),
+        Some(engine) => checks.extend(examine_engine(&engine, needed).await),
     }
     checks.extend(models(&config, needed));
     if unconfigured {
