@@ -3,6 +3,8 @@
 //! `UPDATE_GOLDEN=1 cargo test -p llm-wire --test golden` writes the answers anew; read the difference before it is
 //! committed. A new dialect is a line in [`DIALECTS`] and a module in `golden/`.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
