@@ -113,6 +113,12 @@ impl ApiError {
         self.response(llm_wire::anthropic::error_body(kind, &self.to_string()))
     }
 
+    /// The answer in Gemini's dialect.
+    pub(crate) fn gemini(&self) -> Response<axum::body::Body> {
+        let (status, name) = (self.status(), llm_wire::gemini::status_name(self.status()));
+        self.response(llm_wire::gemini::error_body(status, name, &self.to_string()))
+    }
+
     /// The HTTP status.
     pub(crate) fn status(&self) -> u16 {
         self.http().status

@@ -7,10 +7,12 @@
 )]
 
 mod bad_input;
+mod cache;
 mod dialects;
 mod disconnects;
 mod embeddings;
 mod gate;
+mod gemini;
 mod generate;
 mod inspect;
 mod limits;
