@@ -13,12 +13,20 @@ use serde_json::{Value, json};
 
 #[path = "golden/anthropic.rs"]
 mod anthropic;
+#[path = "golden/generate.rs"]
+mod generate;
+#[path = "golden/responses.rs"]
+mod responses;
 
 /// A translation under the name of its folder.
 type Translation = (&'static str, fn(&[u8]) -> String);
 
 /// Folder, translations.
-const DIALECTS: [(&str, &[Translation]); 1] = [("anthropic", anthropic::TRANSLATIONS)];
+const DIALECTS: [(&str, &[Translation]); 3] = [
+    ("anthropic", anthropic::TRANSLATIONS),
+    ("generate", generate::TRANSLATIONS),
+    ("responses", responses::TRANSLATIONS),
+];
 
 #[test]
 fn every_translation_says_what_its_golden_file_says() {

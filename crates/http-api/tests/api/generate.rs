@@ -24,8 +24,9 @@ async fn a_prompt_is_answered_line_by_line_unless_it_says_otherwise() {
         json!([{ "role": "system", "content": "Be brief." }, { "role": "user", "content": "why" }])
     );
 
-    let body = json!({ "model": "m", "prompt": "why", "stream": false });
+    let body = json!({ "model": "m", "prompt": "why", "stream": false, "keep_alive": "5m", "options": { "num_ctx": 64 } });
     let reply = gateway.post("/api/generate", body.to_string()).await;
+    assert_eq!(reply.header("x-uat-dropped"), Some("keep_alive, options.num_ctx"));
     assert_eq!(
         (&reply.json()["response"], &reply.json()["done"]),
         (&json!("The sky is blue."), &json!(true))

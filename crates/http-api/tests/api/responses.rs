@@ -23,6 +23,7 @@ async fn a_response_is_made_of_a_chat() {
         reply.body
     );
     assert_eq!(reply.header("x-uat-endpoint"), Some("fake"));
+    assert_eq!(reply.header("x-uat-dropped"), Some("store"));
     let response = reply.json();
     assert_eq!(
         (&response["id"], &response["object"], &response["status"], &response["store"]),

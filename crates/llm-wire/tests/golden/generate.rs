@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::{Translation, document, pretty, refused};
 
-pub(super) const TRANSLATIONS: &[Translation] = &[("request", request), ("answer", answer), ("stream", stream)];
+pub(super) const TRANSLATIONS: &[Translation] =
+    &[("request", request), ("answer", answer), ("stream", stream)];
 
 const NOW: &str = "2026-01-01T00:00:00Z";
 const TOOK: Duration = Duration::from_millis(7);

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::{Translation, document, pretty, refused};
 
-pub(super) const TRANSLATIONS: &[Translation] = &[("request", request), ("answer", answer), ("stream", stream)];
+pub(super) const TRANSLATIONS: &[Translation] =
+    &[("request", request), ("answer", answer), ("stream", stream)];
 
 /// A request, as a chat.
 fn request(body: &[u8]) -> String {
