@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 
 #[path = "golden/anthropic.rs"]
 mod anthropic;
+#[path = "golden/gemini.rs"]
+mod gemini;
 #[path = "golden/generate.rs"]
 mod generate;
 #[path = "golden/responses.rs"]
@@ -22,8 +24,9 @@ mod responses;
 type Translation = (&'static str, fn(&[u8]) -> String);
 
 /// Folder, translations.
-const DIALECTS: [(&str, &[Translation]); 3] = [
+const DIALECTS: [(&str, &[Translation]); 4] = [
     ("anthropic", anthropic::TRANSLATIONS),
+    ("gemini", gemini::TRANSLATIONS),
     ("generate", generate::TRANSLATIONS),
     ("responses", responses::TRANSLATIONS),
 ];
