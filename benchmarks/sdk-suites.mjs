@@ -2,7 +2,7 @@
 // The official SDKs' own tests against the gateway: `npm run bench:sdk-suites`. See README.md in this folder.
 
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
@@ -32,21 +32,26 @@ if (options.help) {
 
 if (!options["no-build"]) build();
 const about = circumstances();
-const folder = mkdtempSync(path.join(os.tmpdir(), "uat-sdk-"));
-process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+const scratch = mkdtempSync(path.join(os.tmpdir(), "uat-sdk-"));
+process.on("exit", () => rmSync(scratch, { recursive: true, force: true }));
 const kept = path.join(path.dirname(path.dirname(binary("uat"))), "sdk-suites");
 
 const passes = [];
 for (const suite of SUITES.filter(({ name }) => positionals.length === 0 || positionals.includes(name))) {
   const installed = install(suite, kept);
-  for (const upstream of options.upstream ?? suite.upstreams) {
-    process.stderr.write(`${suite.name} ${installed.version} over ${upstream}\n`);
-    passes.push({ suite: suite.name, version: installed.version, upstream, ...(await pass(suite, installed, upstream)) });
-  }
+  const one = async (upstream) => {
+    const result = { suite: suite.name, version: installed.version, upstream, ...(await pass(suite, installed, upstream)) };
+    process.stderr.write(`${suite.name} ${installed.version} over ${upstream}: ${result.error ?? `${result.outcomes.length} tests`}\n`);
+    return result;
+  };
+  // Nothing is timed here, so the passes may share the machine.
+  passes.push(...(await Promise.all((options.upstream ?? suite.upstreams).map(one))));
 }
 
 /** One suite over one kind of upstream. */
 async function pass(suite, installed, upstream) {
+  const folder = path.join(scratch, `${suite.name}-${upstream}`);
+  mkdirSync(folder);
   const fake = upstream === "engine" ? undefined : await startServer(path.relative(path.dirname(binary("uat")), options.fake), []);
   const port = await freePort();
   const config = path.join(folder, "uat.toml");
@@ -56,7 +61,7 @@ async function pass(suite, installed, upstream) {
   try {
     uat = await startGateway(options.uat, config, `http://127.0.0.1:${port}`, env);
     const recorder = await record(uat.url);
-    const outcomes = await tests(installed, recorder.url + suite.base);
+    const outcomes = await tests(installed, recorder.url + suite.base, path.join(folder, "outcomes.jsonl"));
     await recorder.close();
     return { outcomes, refusals: [...recorder.refusals.values()], dropped: [...recorder.dropped.values()] };
   } catch (error) {
@@ -76,9 +81,7 @@ endpoints = [{ endpoint = "upstream", model = "${upstream === "engine" ? "smollm
 }
 
 /** Runs the tests and gives the outcome of each. */
-async function tests({ sources, python, files }, url) {
-  const outcomes = path.join(folder, "outcomes.jsonl");
-  rmSync(outcomes, { force: true });
+async function tests({ sources, python, files }, url, outcomes) {
   // Of the suite's own settings only those that name tests are left out: they start one process per core.
   const args = ["-m", "pytest", "-o", "addopts=", "-p", "no:xdist", "-p", "no:cacheprovider", "-p", "outcomes", "-q", "--tb=short", ...files];
   const env = { ...process.env, OUTCOMES: outcomes, PYTHONPATH: path.join(import.meta.dirname, "sdk-suites"), PYTHONDONTWRITEBYTECODE: "1", TEST_API_BASE_URL: url };
