@@ -26,6 +26,8 @@ export interface Question {
   patienceMs: number;
   /** For how long somebody waits, the rest of a stream included, in milliseconds. */
   leftMs: number;
+  /** Told what of the request the endpoint's dialect could not say. */
+  said: (dropped: string[]) => void;
   /** Ends the attempt from outside; its reason is thrown. */
   signal: AbortSignal;
 }
@@ -135,17 +137,19 @@ class Exchange {
     this.#release = onAbort(outer, () => this.#connection.abort(outer.reason));
   }
 
-  async send({ request, model, stream, leftMs }: Question, operation: Operation<unknown>): Promise<HttpAnswer> {
-    const { config, client } = this.endpoint;
+  async send({ request, model, stream, leftMs, said }: Question, operation: Operation<unknown>): Promise<HttpAnswer> {
+    const { config, client, headers } = this.endpoint;
     let body: string;
     try {
-      body = JSON.stringify(operation.request(request, model, stream));
+      const { body: document, dropped } = operation.request(request, model, stream);
+      body = JSON.stringify(document);
+      said(dropped);
     } catch (error) {
       throw unsayable(config.name, (error as Error).message);
     }
     // So that the local engine drops what nobody waits for any more.
     const deadline = config.protocol === 'uat-engine' ? { 'x-uat-timeout-ms': String(Math.max(1, Math.floor(leftMs))) } : {};
-    const answer = await client.request('POST', config.base_path + operation.path, { ...config.headers, ...deadline }, body, config.connect_timeout_ms, this.#connection.signal);
+    const answer = await client.request('POST', config.base_path + operation.path(model, stream), { ...headers, ...deadline }, body, config.connect_timeout_ms, this.#connection.signal);
     if (answer.status === 200) return answer;
     // What a broken error body held is not needed to know what the status means.
     const told = await readAll(answer, MAX_ERROR_BYTES).catch(() => '');
@@ -175,7 +179,7 @@ class Exchange {
       this.#release();
       this.#connection.abort(reason);
       if (reason instanceof Failure) this.#ticket.failure(reason, performance.now());
-      else this.#ticket.abandon();
+      else this.#ticket.abandon(performance.now());
       throw reason;
     }
   }

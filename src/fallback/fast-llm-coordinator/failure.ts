@@ -48,6 +48,12 @@ export class Failure extends Error {
     this.summary = facts.summary === undefined ? facts.message : `${facts.summary} (${facts.code})`;
   }
 
+  /** The same with one more fact for the caller. */
+  because(fact: string): this {
+    this.message += `; ${fact}`;
+    return this;
+  }
+
   /** Whether the same endpoint may do better in a moment. */
   get brief(): boolean {
     return this.verdict.kind === 'unhealthy' && this.retryable && !this.timedOut;
@@ -80,9 +86,9 @@ export function failedInside(endpoint: string, error: unknown): Failure {
   return classify(endpoint, STATUS_OF_OWN_CODE[told.uatCode ?? ''] ?? 502, told, undefined, 200);
 }
 
-/** A status other than 200, with whatever body came along. */
-export function refused(endpoint: string, status: number, body: string, retryAfter: string | undefined): Failure {
-  return classify(endpoint, status, readError(body), seconds(retryAfter), status);
+/** A status other than 200, with whatever body came along. @param now Milliseconds since 1970. */
+export function refused(endpoint: string, status: number, body: string, retryAfter: string | undefined, now = Date.now()): Failure {
+  return classify(endpoint, status, readError(body), pause(retryAfter, now), status);
 }
 
 /** The status that would have come with one of our own codes, had it not arrived inside an answer. */
@@ -149,8 +155,11 @@ function errorObject(error: unknown): ToldError {
   };
 }
 
-/** `Retry-After` as milliseconds; its date form is rare among model servers and counts as absent. */
-function seconds(header: string | undefined): number | undefined {
-  const value = Number(header?.trim() || NaN);
-  return value >= 0 ? value * 1000 : undefined;
+/** `Retry-After` as milliseconds from now: a number of seconds, or a date (RFC 9110, 10.2.3). */
+function pause(header: string | undefined, now: number): number | undefined {
+  const text = header?.trim() ?? '';
+  if (/^\d+(\.\d+)?$/.test(text)) return Number(text) * 1000;
+  // Every form of an HTTP date begins with the day of the week; what else `Date.parse` takes is no date of HTTP.
+  const date = /^[A-Z][a-z]+,? /.test(text) ? Date.parse(text) : NaN;
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
 }

@@ -1,0 +1,160 @@
+import { performance } from 'node:perf_hooks';
+
+import { UniversalAiError } from '../../errors.js';
+import type { Question } from './attempt.js';
+import type { RetryBudget } from './breaker.js';
+import { isObject } from './dialect.js';
+import type { Ticket } from './endpoint.js';
+import { Failure } from './failure.js';
+import type { Journal } from './journal.js';
+import { waitForPlace } from './queue.js';
+import { choose, type Contender } from './select.js';
+import type { Counters } from './stats.js';
+import type { Model, Place } from './wiring.js';
+
+/** Before an endpoint that failed a moment ago is asked again by the same request, in milliseconds, times 0.25 to 1. */
+const AGAIN_MS = 100;
+
+/** What all requests share. */
+export interface Shared {
+  budget: RetryBudget;
+  counters: Counters;
+}
+
+/** One request at the endpoints of its model: asks one after the other, and remembers how each fared. */
+export class Execution {
+  readonly #model: Model;
+  readonly #journal: Journal;
+  readonly #shared: Shared;
+  readonly #tried: Contender['tried'][];
+  #last: Failure | undefined;
+  #current = -1;
+
+  constructor(model: Model, journal: Journal, shared: Shared) {
+    this.#model = model;
+    this.#journal = journal;
+    this.#shared = shared;
+    this.#tried = model.places.map(() => 'not-yet');
+  }
+
+  /**
+   * Asks until one answers.
+   *
+   * @param request Made anew for each endpoint, because translations change it.
+   * @param resuming Goes on with an answer that was begun: only with endpoints that can.
+   * @throws {UniversalAiError} None answered.
+   */
+  async ask<T>(request: (place: Place) => Record<string, unknown>, stream: boolean, ask: (place: Place, ticket: Ticket, question: Question) => Promise<T>, resuming = false): Promise<{ answer: T; place: Place }> {
+    const journal = this.#journal;
+    for (;;) {
+      const now = performance.now();
+      const contenders = this.#contenders(now, resuming);
+      const choice = choose(contenders, now, this.#model.strategy, () => beginning(request(this.#model.places[0] as Place)), Math.random);
+      if (choice.kind === 'nobody') throw journal.failed(this.#last ?? nobody(this.#model, choice));
+      const index = choice.kind === 'wait' ? await this.#queued(choice.indices) : choice.index;
+      // Whoever had been waited for was left alone meanwhile.
+      if (index === undefined) continue;
+      if (this.#last !== undefined && !this.#shared.budget.tryWithdraw(performance.now())) {
+        if (choice.kind === 'wait') this.#model.places[index]?.endpoint.places.give();
+        throw journal.failed(this.#last);
+      }
+      if (this.#last !== undefined && !resuming) this.#shared.counters.failovers += 1;
+      if (choice.kind === 'ask-again') await journal.waiting(() => journal.scope.sleep(AGAIN_MS * (0.25 + 0.75 * Math.random())));
+      const place = this.#model.places[index] as Place;
+      const others = contenders.some((other, at) => at !== index && other.tried === 'not-yet');
+      const ticket = place.endpoint.begin(performance.now(), choice.kind === 'wait');
+      this.#current = index;
+      try {
+        const asked = { request: request(place), stream, patienceMs: patience(place, stream || others) };
+        return { answer: await journal.attempt(place, asked, resuming ? 'resumed' : 'ok', question => ask(place, ticket, question)), place };
+      } catch (error) {
+        if (!(error instanceof Failure)) throw error;
+        this.failed(error);
+        if (error.final) throw journal.failed(error);
+      }
+    }
+  }
+
+  /** The endpoint that was asked last failed. */
+  failed(failure: Failure): void {
+    this.#tried[this.#current] = this.#tried[this.#current] === 'not-yet' && failure.brief ? 'briefly' : 'finished';
+    this.#last = failure;
+  }
+
+  /** Whether there is an endpoint left that could go on with this answer. */
+  canResume(goesOn: (place: Place) => boolean): boolean {
+    return this.#model.places.some((place, index) => place.endpoint.config.resume && this.#tried[index] !== 'finished' && goesOn(place));
+  }
+
+  /** Leaves out the endpoints that cannot go on with this answer. */
+  onlyThose(goesOn: (place: Place) => boolean): void {
+    this.#model.places.forEach((place, index) => {
+      if (!goesOn(place)) this.#tried[index] = 'finished';
+    });
+  }
+
+  #contenders(now: number, resuming: boolean): Contender[] {
+    return this.#model.places.map(({ endpoint, weight }, index) => {
+      const share = weight * endpoint.share(now);
+      const left = resuming && !endpoint.config.resume;
+      return { name: endpoint.config.name, availability: endpoint.availability(now), weight: share, cost: endpoint.cost(share, now), inFlight: endpoint.inFlight, tried: left ? 'finished' : this.#tried[index] ?? 'finished' };
+    });
+  }
+
+  /** Waits for a place at one of these; `undefined`: the choice is to be made anew. */
+  async #queued(indices: number[]): Promise<number | undefined> {
+    const { scope } = this.#journal;
+    const waiting = indices.map(index => (this.#model.places[index] as Place).endpoint).filter(({ places }) => places.hasQueue);
+    if (waiting.length === 0) throw this.#journal.failed(this.#last ?? full(this.#model, 'at max_in_flight, and as many wait as may'));
+    const patienceMs = Math.max(...waiting.map(({ config }) => config.queue_timeout_ms));
+    const got = await this.#journal.waiting(() => waitForPlace(waiting.map(({ places }) => places), patienceMs, scope));
+    if (got === undefined) throw this.#journal.failed(this.#last ?? full(this.#model, `at max_in_flight, and no place was free within ${patienceMs} ms (queue_timeout_ms)`));
+    const index = indices.find(at => this.#model.places[at]?.endpoint.places === got) as number;
+    if (this.#model.places[index]?.endpoint.mayBeAsked(performance.now()) === true) return index;
+    got.give();
+    return undefined;
+  }
+}
+
+/** The conversation up to and with its first user message: what a prompt cache has of others that begin alike. */
+function beginning({ messages }: Record<string, unknown>): string {
+  const all = Array.isArray(messages) ? messages : [];
+  const user = all.findIndex(message => isObject(message) && message['role'] === 'user');
+  return JSON.stringify(all.slice(0, user === -1 ? all.length : user + 1));
+}
+
+/**
+ * How long an attempt may take until its first content. A whole answer shows nothing until it is there: with another
+ * endpoint to go to, one that stays silent for as long as a stream may is left; the last one gets all the time there is.
+ */
+function patience({ endpoint: { config } }: Place, streamOrOthers: boolean): number {
+  return streamOrOthers ? Math.min(config.first_token_timeout_ms, config.total_timeout_ms) : config.total_timeout_ms;
+}
+
+const neutral = { kind: 'neutral' } as const;
+
+function names(model: Model): string {
+  return model.places.map(place => `\`${place.endpoint.config.name}\``).join(', ');
+}
+
+function full(model: Model, why: string): Failure {
+  return new Failure({ code: 'UAT_OVERLOADED', message: `endpoint ${names(model)}: ${why}; come back in a moment`, retryable: true, verdict: neutral });
+}
+
+/** The failure of a request that nobody could be asked to answer. */
+function nobody(model: Model, choice: { why: string; pauseMs?: number }): Failure {
+  switch (choice.why) {
+    case 'cooling-down':
+      return new Failure({ code: 'UAT_RATE_LIMITED', message: `endpoint ${names(model)}: asked for a pause, ${Math.ceil(choice.pauseMs ?? 0)} ms are left`, retryable: true, verdict: neutral });
+    case 'quarantined':
+      return new Failure({ code: 'UAT_UNAUTHORIZED', message: `endpoint ${names(model)}: refused our API key a moment ago; check api_key_env or api_key_file`, retryable: false, verdict: neutral });
+    default:
+      return new Failure({ code: 'UAT_UPSTREAM', message: `endpoint ${names(model)}: failed`, retryable: true, verdict: neutral });
+  }
+}
+
+/** Nobody knows the model. */
+export function unknownModel(name: string, nearest: string[]): UniversalAiError {
+  const known = nearest.length > 0 ? `did you mean ${nearest.map(one => `\`${one}\``).join(' or ')}?` : 'models are configured in [[models]] of uat.toml';
+  return new UniversalAiError('UAT_MODEL_NOT_FOUND', `unknown model \`${name}\`; ${known}`, { details: { model: name, nearest } });
+}

@@ -1,0 +1,123 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+
+import { UniversalAiError } from '../../errors.js';
+import { checkOptions } from '../../services/redis-service-check.js';
+import type { RedisServiceBackend } from '../../services/redis-service-backend.js';
+import { openTypeScriptRedisService } from '../redis-service/open.js';
+import type { CacheSettings } from './config.js';
+import type { RedisSettings } from './config-redis.js';
+import { isStorable } from './completion.js';
+import { isObject } from './dialect.js';
+import { Flights } from './flight.js';
+import type { Model } from './wiring.js';
+
+/** Raised when the form of the entries changes. The native core keeps its own entries elsewhere. */
+const PREFIX = 'uat:answer:ts1:';
+
+/** A stored answer. */
+export interface Stored {
+  /** Who gave it. */
+  endpoint: string;
+  /** Without `usage` where it came from a stream that did not tell it. */
+  completion: Record<string, unknown>;
+}
+
+/** The exact response cache: the same question gets the same answer, for a while. In this process, or in Redis where it is configured. */
+export class ResponseCache {
+  /** Questions that are being answered. */
+  readonly flights = new Flights();
+  readonly #settings: CacheSettings;
+  readonly #redis: RedisSettings | undefined;
+  #store: Promise<RedisServiceBackend> | undefined;
+  #closed = false;
+
+  constructor(settings: CacheSettings, redis: RedisSettings | undefined) {
+    this.#settings = settings;
+    this.#redis = redis;
+  }
+
+  /** The answer to the same question; `undefined` also where the store cannot be asked. @param usage Whether the caller is to be told the usage. */
+  async get(key: string, usage: boolean): Promise<Stored | undefined> {
+    const found = await this.#opened().then(store => store.get(PREFIX + key)).catch(warnOnce);
+    const stored = typeof found === 'string' ? JSON.parse(found) as Stored : undefined;
+    return stored === undefined || (usage && stored.completion['usage'] === undefined) ? undefined : stored;
+  }
+
+  /** Keeps an answer, if it is one that may be given again. Never rejects: the answer is there all the same. */
+  async put(key: string, stored: Stored): Promise<void> {
+    if (!isStorable(stored.completion) || this.#closed) return;
+    const text = JSON.stringify(stored);
+    if (Buffer.byteLength(text) > this.#settings.max_entry_kb * 1024) return;
+    await this.#opened().then(store => store.set(PREFIX + key, text, { ttlMs: this.#settings.ttl_s * 1000, tags: [], onlyIf: undefined })).catch(warnOnce);
+  }
+
+  close(): void {
+    this.#closed = true;
+    // Nobody waits for it; the answers are no one's any more.
+    void this.#store?.then(store => store.close()).catch(warnOnce);
+  }
+
+  #opened(): Promise<RedisServiceBackend> {
+    this.#store ??= open(this.#redis);
+    return this.#store;
+  }
+}
+
+async function open(redis: RedisSettings | undefined): Promise<RedisServiceBackend> {
+  try {
+    return await openTypeScriptRedisService(checkOptions(redisOptions(redis)), () => undefined);
+  } catch (error) {
+    warnOnce(error);
+    return await openTypeScriptRedisService(checkOptions({}), () => undefined);
+  }
+}
+
+let warned = false;
+
+/** The cache is a convenience: without it everything is answered as before, and the reason is told once. */
+function warnOnce(error: unknown): void {
+  if (warned) return;
+  warned = true;
+  process.emitWarning(`the response cache cannot use its store as configured: ${(error as Error).message}`, { type: 'UniversalAiToolsWarning', code: 'UAT_CACHE' });
+}
+
+/** Whether a request may be answered from the cache: it asks for one answer, and the same one each time. @param wish The caller's own. */
+export function isCacheable(request: Record<string, unknown>, wish: boolean | undefined): boolean {
+  if (wish === false || (request['n'] ?? 1) !== 1) return false;
+  return wish === true || request['temperature'] === 0;
+}
+
+/** What tells questions apart: every parameter and message, and who would answer. SHA-256 in hex. */
+export function cacheKey(asked: Record<string, unknown>, { places }: Model): string {
+  const { stream: _, stream_options: __, ...request } = asked;
+  const fingerprint = places.map(({ endpoint: { config }, model }) => [config.name, config.protocol, String(config.base_url ?? ''), config.api_version ?? '', model]);
+  return createHash('sha256').update(JSON.stringify(canonical({ request, fingerprint }))).digest('hex');
+}
+
+/** The same value with the keys of every object in order. */
+function canonical(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(canonical);
+  if (!isObject(value)) return value;
+  return Object.fromEntries(Object.keys(value).sort().map(key => [key, canonical(value[key])]));
+}
+
+/** The section `[redis]` as options of `RedisService`. */
+function redisOptions(table: RedisSettings | undefined): Record<string, unknown> {
+  if (table === undefined) return {};
+  const variable = table['url_env'] as string | undefined;
+  const file = table['url_file'] as string | undefined;
+  if (variable !== undefined && process.env[variable] === undefined) throw new UniversalAiError('UAT_CONFIG', `redis.url_env: the environment variable ${variable} is not set`);
+  const url = table['url'] ?? (variable === undefined ? undefined : process.env[variable]?.trim()) ?? (file === undefined ? undefined : readFileSync(file, 'utf8').trim());
+  const named = {
+    url, maxConnections: table['max_connections'], enableCompression: table['enable_compression'], keyPrefix: table['key_prefix'],
+    connectTimeoutMs: table['connect_timeout_ms'], commandTimeoutMs: table['command_timeout_ms'], readBudgetMs: table['read_budget_ms'],
+    fallback: { maxBytes: table['fallback_max_bytes'] },
+    compression: given({ codec: table['codec'], minBytes: table['compress_min_bytes'], level: table['compression_level'] }),
+  };
+  return given({ ...named, fallback: given(named.fallback) });
+}
+
+function given(fields: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+}
