@@ -7,16 +7,17 @@ use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
+use llm_wire::Spoken;
 use llm_wire::openai::{self, UpstreamError, Usage};
 use tokio_util::task::TaskTracker;
 
 use crate::classify::{
     FailedAttempt, broken, classify, error_inside, failure, garbage, neutral, not_sent, unhealthy,
 };
-use crate::dialect::{AnswerNames, Piece, StreamDecoder};
+use crate::dialect::{AnswerNames, Decoder, Piece, Written};
 use crate::endpoint::{Endpoint, InFlight, Verdict};
 use crate::error::Failure;
-use crate::question::Question;
+use crate::question::{Question, WholeAnswer};
 use crate::upstream::Upstream;
 
 /// The longest whole answer, in bytes. Longer ones are an endpoint gone wrong, not an answer.
@@ -32,6 +33,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) question: Question<'a>,
     /// The model's name there.
     pub(crate) model: &'a str,
+    /// The longest answer of the model, in tokens, as configured.
+    pub(crate) max_output_tokens: Option<u64>,
     pub(crate) request_id: &'a str,
     /// Until the answer is whole or its first content is there.
     pub(crate) patience: Duration,
@@ -39,10 +42,19 @@ pub(crate) struct Asked<'a> {
     pub(crate) time_left: Duration,
 }
 
-/// What an attempt got.
-pub(crate) enum Established {
+/// An answer that is whole, or whose first content is there.
+pub(crate) enum Got {
     Complete { body: Bytes, usage: Option<Usage>, in_flight: InFlight },
     Streaming { preamble: Vec<Bytes>, upstream: Upstream },
+}
+
+/// What an attempt got, and how.
+pub(crate) struct Established {
+    pub(crate) answer: Got,
+    /// The dialect of the answer's documents; `None`: OpenAI's.
+    pub(crate) spoken: Option<Spoken>,
+    /// Fields of the question that the endpoint was not told.
+    pub(crate) dropped: Vec<String>,
 }
 
 /// Asks the endpoint and waits, at most for the patience there is, until the answer is whole or its first content there.
@@ -55,17 +67,22 @@ pub(crate) async fn attempt(
     let mut in_flight = in_flight;
     let answered = tokio::time::timeout(asked.patience, ask(&endpoint, asked)).await;
     let failed = match answered {
-        Ok(Ok(Answer::Complete { body, usage })) => {
+        Ok(Ok(Answered { answer, spoken, dropped })) => {
             let now = Instant::now();
             in_flight.first_content(now);
-            in_flight.success(now);
-            return Ok(Established::Complete { body, usage, in_flight });
-        }
-        Ok(Ok(Answer::Streaming { preamble, body, decoder, finished, done })) => {
-            in_flight.first_content(Instant::now());
-            let (body, drains) = (Some(body), drains.clone());
-            let upstream = Upstream { body, drains, decoder, in_flight, finished, done };
-            return Ok(Established::Streaming { preamble, upstream });
+            let answer = match answer {
+                Answer::Complete(WholeAnswer { body, usage, .. }) => {
+                    in_flight.success(now);
+                    Got::Complete { body, usage, in_flight }
+                }
+                Answer::Streaming { preamble, usage, body, decoder, finished, done, ended } => {
+                    let (body, drains) = (Some(body), drains.clone());
+                    let upstream =
+                        Upstream { body, drains, decoder, in_flight, finished, done, ended, usage };
+                    Got::Streaming { preamble, upstream }
+                }
+            };
+            return Ok(Established { answer, spoken, dropped });
         }
         Ok(Err(failed)) => failed,
         Err(_) => FailedAttempt {
@@ -85,14 +102,28 @@ pub(crate) async fn attempt(
     Err(failed)
 }
 
-enum Answer {
-    Complete { body: Bytes, usage: Option<Usage> },
-    Streaming { preamble: Vec<Bytes>, body: Incoming, decoder: StreamDecoder, finished: bool, done: bool },
+struct Answered {
+    answer: Answer,
+    spoken: Option<Spoken>,
+    dropped: Vec<String>,
 }
 
-async fn ask(endpoint: &Endpoint, asked: Asked<'_>) -> Result<Answer, FailedAttempt> {
+enum Answer {
+    Complete(WholeAnswer),
+    Streaming {
+        preamble: Vec<Bytes>,
+        usage: Option<Usage>,
+        body: Incoming,
+        decoder: Box<dyn Decoder>,
+        finished: bool,
+        done: bool,
+        ended: bool,
+    },
+}
+
+async fn ask(endpoint: &Endpoint, asked: Asked<'_>) -> Result<Answered, FailedAttempt> {
     let question = asked.question;
-    let http_request = endpoint.dialect.request(asked).map_err(|e| {
+    let (http_request, dropped) = endpoint.dialect.request(asked).map_err(|e| {
         neutral(Failure {
             is_final: false,
             retryable: false,
@@ -106,16 +137,21 @@ async fn ask(endpoint: &Endpoint, asked: Asked<'_>) -> Result<Answer, FailedAtte
     let names =
         AnswerNames { request_id: asked.request_id, model: question.model(), created: unix_seconds() };
     if question.stream() {
-        let decoder = endpoint.dialect.stream_decoder(question.include_usage(), names);
-        first_content(endpoint, response, decoder).await
+        let decoder = endpoint.dialect.decoder(question, names);
+        let spoken = decoder.spoken();
+        let answer = first_content(endpoint, response, decoder).await?;
+        Ok(Answered { answer, spoken, dropped })
     } else {
         let body = read(endpoint, response.into_body(), MAX_ANSWER_BYTES).await?;
-        let body =
+        let Written { body, spoken, facts } =
             endpoint.dialect.whole_answer(question, body, names).map_err(|e| garbage(endpoint.name(), &e))?;
-        let answer = question.read(body).map_err(|e| garbage(endpoint.name(), &e))?;
+        let answer = match facts {
+            Some(facts) => WholeAnswer { body, usage: facts.usage, error: facts.error },
+            None => question.read(body).map_err(|e| garbage(endpoint.name(), &e))?,
+        };
         match answer.error {
             Some(error) => Err(error_inside(endpoint.name(), error)),
-            None => Ok(Answer::Complete { body: answer.body, usage: answer.usage }),
+            None => Ok(Answered { answer: Answer::Complete(answer), spoken, dropped }),
         }
     }
 }
@@ -123,7 +159,7 @@ async fn ask(endpoint: &Endpoint, asked: Asked<'_>) -> Result<Answer, FailedAtte
 async fn first_content(
     endpoint: &Endpoint,
     response: Response<Incoming>,
-    mut decoder: StreamDecoder,
+    mut decoder: Box<dyn Decoder>,
 ) -> Result<Answer, FailedAttempt> {
     if is_plain_json(&response) {
         // Some servers answer a streamed request with an error object and status 200.
@@ -132,8 +168,8 @@ async fn first_content(
         return Err(error_inside(endpoint.name(), error));
     }
     let mut body = response.into_body();
-    let (mut preamble, mut bytes) = (Vec::new(), 0);
-    let (mut has_content, mut finished, mut done) = (false, false, false);
+    let (mut preamble, mut usage, mut bytes) = (Vec::new(), None, 0);
+    let (mut has_content, mut finished, mut done, mut ended) = (false, false, false, false);
     loop {
         // Everything that came with the first content goes out with it.
         while let Some(piece) = decoder.next_piece() {
@@ -142,21 +178,21 @@ async fn first_content(
                     done = true;
                     break;
                 }
-                Piece::Chunk(data) => {
-                    let facts = openai::chunk_facts(&data).map_err(|e| garbage(endpoint.name(), &e))?;
+                Piece::Chunk { data, facts } => {
                     if let Some(error) = facts.error {
                         // Even after content: none of it went out yet, so another endpoint can still answer.
                         return Err(error_inside(endpoint.name(), error));
                     }
                     has_content |= facts.has_content;
                     finished |= facts.finished;
+                    usage = facts.usage.or(usage);
                     bytes += data.len();
                     preamble.push(data);
                 }
             }
         }
         if has_content {
-            return Ok(Answer::Streaming { preamble, body, decoder, finished, done });
+            return Ok(Answer::Streaming { preamble, usage, body, decoder, finished, done, ended });
         }
         if done {
             return Err(unhealthy(failure(
@@ -172,6 +208,13 @@ async fn first_content(
                 format!("over {MAX_PREAMBLE_BYTES} bytes came without any content"),
             )));
         }
+        if ended {
+            return Err(unhealthy(failure(
+                endpoint.name(),
+                "UAT_UPSTREAM",
+                "the connection was closed before any content".to_owned(),
+            )));
+        }
         match body.frame().await {
             Some(Ok(frame)) => {
                 if let Ok(data) = frame.into_data() {
@@ -180,11 +223,8 @@ async fn first_content(
             }
             Some(Err(e)) => return Err(broken(endpoint.name(), &e, "before any content")),
             None => {
-                return Err(unhealthy(failure(
-                    endpoint.name(),
-                    "UAT_UPSTREAM",
-                    "the connection was closed before any content".to_owned(),
-                )));
+                ended = true;
+                decoder.end();
             }
         }
     }

@@ -12,8 +12,14 @@ pub enum Protocol {
     /// `POST {base_url}/chat/completions`: OpenAI, vLLM, llama.cpp's server, LM Studio and many more.
     #[serde(rename = "openai")]
     OpenAi,
+    /// `POST {base_url}/v1/messages`.
+    Anthropic,
+    /// `POST {base_url}/v1beta/models/{model}:generateContent`.
+    Gemini,
     /// `POST {base_url}/api/chat` with NDJSON.
     Ollama,
+    /// OpenAI's documents at `{base_url}/openai/...`, with the key in `api-key`.
+    Azure,
     /// The local engine, reached over its private socket; has no `base_url`.
     UatEngine,
 }
@@ -32,9 +38,13 @@ pub struct EndpointConfig {
     /// The environment variable that holds the API key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key_env: Option<String>,
-    /// A file that holds the API key and nothing else.
+    /// A file that holds the API key and nothing else. It is read again after the key was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key_file: Option<PathBuf>,
+    /// The version of the interface. `azure`: with it, the path names a deployment; without, the versionless one is used.
+    /// `anthropic`: the header `anthropic-version`, `2023-06-01` unless said otherwise. Not for other protocols.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_version: Option<String>,
     /// Until the connection stands, TLS included; ms.
     #[serde(default = "default_connect_timeout_ms")]
     pub connect_timeout_ms: u64,
@@ -50,6 +60,24 @@ pub struct EndpointConfig {
     /// Requests at the same time, streams included; absent: no limit of ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_in_flight: Option<u32>,
+    /// Requests that may wait for a place while `max_in_flight` are under way; 0: none waits.
+    #[serde(default = "default_max_queued")]
+    pub max_queued: u32,
+    /// How long one of them waits at most; ms.
+    #[serde(default = "default_queue_timeout_ms")]
+    pub queue_timeout_ms: u64,
+    /// How the backend goes on with an answer that was cut elsewhere; absent: it is not asked to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<Resume>,
+}
+
+/// How a backend goes on with an answer that another one began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Resume {
+    /// It continues an assistant's message that ends the conversation. `uat-engine` and llama.cpp's server do so as they
+    /// are, vLLM and SGLang with the two fields that every `openai` endpoint then gets; OpenAI's own API does not.
+    Prefill,
 }
 
 // One second: a connection within a data centre stands in milliseconds, across an ocean in 200.
@@ -69,6 +97,15 @@ fn default_total_timeout_ms() -> u64 {
     600_000
 }
 
+// A few times what a server bears at once: more would wait longer than callers do.
+fn default_max_queued() -> u32 {
+    256
+}
+// Ten seconds: longer than a burst, shorter than most clients' own limits.
+fn default_queue_timeout_ms() -> u64 {
+    10_000
+}
+
 impl EndpointConfig {
     /// An endpoint with the default limits.
     pub fn new(name: impl Into<Arc<str>>, protocol: Protocol, base_url: Option<String>) -> Self {
@@ -78,11 +115,15 @@ impl EndpointConfig {
             base_url,
             api_key_env: None,
             api_key_file: None,
+            api_version: None,
             connect_timeout_ms: default_connect_timeout_ms(),
             first_token_timeout_ms: default_first_token_timeout_ms(),
             idle_timeout_ms: default_idle_timeout_ms(),
             total_timeout_ms: default_total_timeout_ms(),
             max_in_flight: None,
+            max_queued: default_max_queued(),
+            queue_timeout_ms: default_queue_timeout_ms(),
+            resume: None,
         }
     }
 }
@@ -94,6 +135,15 @@ pub enum Balance {
     /// The lower of two drawn costs: peak-EWMA of the time to first content times the outstanding work.
     #[default]
     PeakEwma,
+    /// One after the other, as often as their weights say.
+    RoundRobin,
+    /// The one with the fewest requests under way, by weight.
+    LeastInFlight,
+    /// Conversations that begin alike go to the same one, whose prompt cache then holds their beginning, unless it has
+    /// more than its share of the load.
+    PrefixAffinity,
+    /// The first of the list that can be asked.
+    Priority,
 }
 
 /// One public model name.
@@ -155,6 +205,27 @@ impl ModelConfig {
 
 fn default_weight() -> f64 {
     1.0
+}
+
+/// `[cache]`: answers that are given again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CacheConfig {
+    /// The same question gets the same answer where that is what it would get anyway: at temperature 0, or where the
+    /// caller says so.
+    pub exact: bool,
+    /// The same for questions that mean the same. Not available.
+    pub semantic: bool,
+    /// How long an answer is kept; s.
+    pub ttl_s: u64,
+    /// Longer answers are not kept; KiB.
+    pub max_entry_kb: u32,
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self { exact: true, semantic: false, ttl_s: 3600, max_entry_kb: 512 }
+    }
 }
 
 /// The whole of what the coordinator is told.

@@ -3,28 +3,28 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use llm_wire::Spoken;
 use llm_wire::openai::{ChatRequest, EmbeddingsRequest};
 use parking_lot::Mutex;
-use resilience::{Backoff, RetryBudget};
+use resilience::RetryBudget;
 use route_plan::{EndpointHealth, RoutePlan};
 use tokio_util::task::TaskTracker;
 
-use crate::attempt::{Asked, Established, attempt};
-use crate::chat_stream::{ChatStream, StreamLimits};
+use crate::attempt::{Established, Got};
+use crate::chat_stream::{Beginning, ChatStream, StreamLimits};
 use crate::config::{CoordinatorConfig, EndpointConfig, ModelConfig, Protocol};
 use crate::dialect::Dialect;
 use crate::endpoint::Endpoint;
-use crate::error::{CoordinatorError, Failure};
+use crate::error::CoordinatorError;
+use crate::execution::{Answered, Core};
 use crate::journal::Journal;
+use crate::place::{Model, places};
 use crate::question::Question;
 use crate::report::{CacheOutcome, RoutingReport};
-use crate::select::{Choice, Contender, Tried, Unavailable, choose};
+use crate::resume::Resumption;
 use crate::stats::{Counters, RequestGuard, Stats};
 use crate::transport::{Connector, EngineDialer, client};
 
-/// Before an endpoint that failed a moment ago is asked again by the same request: long enough for a process to be
-/// restarted or a listen queue to drain, short enough not to be noticed.
-const AGAIN: Backoff = Backoff { base: Duration::from_millis(100), max: Duration::from_secs(1) };
 /// Repetitions beyond a fifth of the requests would turn an outage into a flood; ten a second keep a quiet gateway
 /// able to repeat.
 const RETRY_RATIO: f64 = 0.2;
@@ -34,45 +34,45 @@ const LONGEST_TIMEOUT_MS: u64 = 86_400_000;
 
 /// Asks language models: see the [crate documentation](crate).
 pub struct Coordinator {
-    endpoints: Vec<Arc<Endpoint>>,
-    models: HashMap<Arc<str>, Model>,
+    core: Arc<Core>,
     /// As configured, for the lists that clients read.
     catalogue: Vec<ModelConfig>,
-    budget: Mutex<RetryBudget>,
-    counters: Arc<Counters>,
-    /// Finished streams whose connections are being handed back.
-    drains: TaskTracker,
-}
-
-struct Model {
-    places: Vec<Place>,
-}
-
-/// A model at an endpoint.
-struct Place {
-    endpoint: Arc<Endpoint>,
-    model: Arc<str>,
-    weight: f64,
 }
 
 /// What a caller may say about one execution.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct CallOptions {
     /// For the whole request, all attempts and the stream included. `None`: only the endpoints' own limits.
     pub timeout: Option<Duration>,
     /// When the request arrived, so that the time before this call counts as overhead too.
     pub received: Instant,
+    /// Whether the response cache may answer.
+    pub cache: CachePreference,
+    /// Who asks, where several share this coordinator: answers in the cache are for the same tenant only.
+    pub tenant: Option<Arc<str>>,
+}
+
+/// Whether the response cache may answer a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CachePreference {
+    /// If the same question has the same answer: at temperature 0.
+    #[default]
+    Default,
+    /// Whatever the temperature.
+    On,
+    /// No, and its answer is not kept.
+    Off,
 }
 
 impl Default for CallOptions {
     fn default() -> Self {
-        Self { timeout: None, received: Instant::now() }
+        Self { timeout: None, received: Instant::now(), cache: CachePreference::default(), tenant: None }
     }
 }
 
 impl CallOptions {
     /// When the request ends, and the time allowed until then; a time beyond the clock's range is no limit.
-    fn deadline(&self) -> Option<(Instant, Duration)> {
+    pub(crate) fn deadline(&self) -> Option<(Instant, Duration)> {
         let after = self.timeout?;
         self.received.checked_add(after).map(|at| (at, after))
     }
@@ -85,6 +85,9 @@ pub enum Answer {
     Complete {
         /// The document's bytes, the endpoint's own where it speaks this dialect.
         body: Bytes,
+        /// The dialect of the document; `None`: OpenAI's. Another one only where the client asked in it and so does the
+        /// endpoint.
+        spoken: Option<Spoken>,
         /// What happened.
         report: RoutingReport,
     },
@@ -131,21 +134,24 @@ impl Coordinator {
         let mut models = HashMap::with_capacity(config.models.len());
         for model in &config.models {
             let places = places(model, &by_name)?;
-            if models.insert(Arc::clone(&model.name), Model { places }).is_some() {
+            if models
+                .insert(Arc::clone(&model.name), Model { max_output_tokens: model.max_output_tokens, places })
+                .is_some()
+            {
                 return Err(invalid(format!(
                     "two models are called `{}`; each needs a name of its own",
                     model.name
                 )));
             }
         }
-        Ok(Self {
+        let core = Core {
             endpoints,
             models,
-            catalogue: config.models,
             budget: Mutex::new(RetryBudget::new(RETRY_RATIO, RETRY_PER_SECOND, now)),
             counters: Arc::new(Counters::new()),
             drains: TaskTracker::new(),
-        })
+        };
+        Ok(Self { core: Arc::new(core), catalogue: config.models })
     }
 
     /// Carries out `plan` for `request`. Dropping the returned future, or the stream in the answer, closes the
@@ -183,10 +189,10 @@ impl Coordinator {
         question: Question<'_>,
         options: CallOptions,
     ) -> Result<Answer, CoordinatorError> {
-        let guard = RequestGuard::new(&self.counters);
-        self.budget.lock().deposit(Instant::now());
+        let guard = RequestGuard::new(&self.core.counters);
+        self.core.budget.lock().deposit(Instant::now());
         let mut journal = Journal::new(options.received);
-        let executing = self.try_all(plan, question, options, &mut journal);
+        let executing = self.core.try_all(plan, question, &options, &mut journal);
         let result = match options.deadline() {
             None => executing.await,
             Some((at, after)) => match tokio::time::timeout_at(at.into(), executing).await {
@@ -196,8 +202,8 @@ impl Coordinator {
                 }
             },
         };
-        let answered = result.inspect_err(|_| self.counters.error())?;
-        Ok(self.answer(plan, answered, journal, guard, options))
+        let answered = result.inspect_err(|_| self.core.counters.error())?;
+        Ok(self.answer(plan, question, answered, journal, guard, &options))
     }
 
     /// The models that can be asked for, as configured.
@@ -208,130 +214,35 @@ impl Coordinator {
     /// What is known of each endpoint now.
     pub fn health(&self) -> Vec<EndpointHealth> {
         let now = Instant::now();
-        self.endpoints.iter().map(|endpoint| endpoint.health(now)).collect()
+        self.core.endpoints.iter().map(|endpoint| endpoint.health(now)).collect()
     }
 
     /// Counts since the start.
     pub fn stats(&self) -> Stats {
-        self.counters.snapshot()
+        self.core.counters.snapshot()
     }
 
     /// Waits, at most half a second, until the last finished stream has handed its connection back.
     pub async fn close(&self) {
-        self.drains.close();
-        self.drains.wait().await;
-    }
-
-    async fn try_all(
-        &self,
-        plan: &RoutePlan,
-        question: Question<'_>,
-        options: CallOptions,
-        journal: &mut Journal,
-    ) -> Result<Answered, CoordinatorError> {
-        let mut last = None;
-        for candidate in plan.stages.iter().flat_map(|stage| &stage.candidates) {
-            let model =
-                self.models.get(&candidate.model).ok_or_else(|| self.unknown_model(&candidate.model))?;
-            match self.try_model(model, plan, question, options, journal).await {
-                Ok((place, established)) => {
-                    return Ok(Answered {
-                        model: Arc::clone(&candidate.model),
-                        endpoint: Arc::clone(&place.endpoint),
-                        established,
-                    });
-                }
-                Err(failure) if failure.is_final => return Err(journal.failed(failure)),
-                Err(failure) => last = Some(failure),
-            }
-        }
-        match last {
-            Some(failure) => Err(journal.failed(failure)),
-            None => Err(invalid("the plan has no candidate; expected at least one model".to_owned())),
-        }
-    }
-
-    /// Asks the endpoints of one model until one answers or none is left.
-    async fn try_model<'a>(
-        &self,
-        model: &'a Model,
-        plan: &RoutePlan,
-        question: Question<'_>,
-        options: CallOptions,
-        journal: &mut Journal,
-    ) -> Result<(&'a Place, Established), Failure> {
-        let tokens = question.estimated_tokens();
-        let mut rng = fastrand::Rng::new();
-        let mut tried = vec![Tried::NotYet; model.places.len()];
-        let mut last: Option<Failure> = None;
-        loop {
-            let now = Instant::now();
-            let contenders: Vec<Contender> = model
-                .places
-                .iter()
-                .zip(&tried)
-                .map(|(place, &tried)| Contender {
-                    availability: place.endpoint.availability(now),
-                    cost: place.endpoint.cost(tokens, place.weight, now),
-                    tried,
-                })
-                .collect();
-            let (index, again) = match choose(&contenders, &mut rng, now) {
-                Choice::Ask(index) => (index, false),
-                Choice::AskAgain(index) => (index, true),
-                Choice::Nobody(why) => return Err(last.unwrap_or_else(|| nobody(model, why))),
-            };
-            if !journal.attempts.is_empty() {
-                let refused = !self.budget.lock().try_withdraw(now);
-                if let (true, Some(failure)) = (refused, last.take()) {
-                    tracing::warn!("retry budget used up: the failure is passed on");
-                    return Err(failure);
-                }
-                self.counters.failover();
-            }
-            if again {
-                tokio::time::sleep(AGAIN.delay(0, &mut rng)).await;
-            }
-            let place = &model.places[index];
-            let others = contenders.iter().enumerate().any(|(i, c)| i != index && c.tried == Tried::NotYet);
-            let in_flight = place.endpoint.begin(tokens, Instant::now());
-            let begun = in_flight.started();
-            let patience = patience(place, question.stream(), others);
-            let asked = Asked {
-                question,
-                model: &place.model,
-                request_id: &plan.request_id,
-                patience,
-                time_left: time_left(place, question.stream(), patience, options.deadline(), begun),
-            };
-            let result = attempt(in_flight, asked, &self.drains).await;
-            journal.note(place.endpoint.name(), &place.model, begun, &result);
-            match result {
-                Ok(established) => return Ok((place, established)),
-                Err(failed) => {
-                    tried[index] = match tried[index] {
-                        Tried::NotYet if failed.is_brief() => Tried::FailedBriefly,
-                        _ => Tried::Finished,
-                    };
-                    if failed.failure.is_final {
-                        return Err(failed.failure);
-                    }
-                    last = Some(failed.failure);
-                }
-            }
-        }
+        self.core.drains.close();
+        self.core.drains.wait().await;
     }
 
     fn answer(
         &self,
         plan: &RoutePlan,
+        question: Question<'_>,
         answered: Answered,
         journal: Journal,
         guard: RequestGuard,
-        options: CallOptions,
+        options: &CallOptions,
     ) -> Answer {
+        let Established { answer, spoken, mut dropped } = answered.established;
+        if spoken.is_none() {
+            dropped.extend_from_slice(question.dropped());
+        }
         let overhead = journal.overhead(Instant::now());
-        self.counters.overhead(overhead);
+        self.core.counters.overhead(overhead);
         let report = RoutingReport {
             request_id: Arc::clone(&plan.request_id),
             model: answered.model,
@@ -339,36 +250,28 @@ impl Coordinator {
             cache: CacheOutcome::Bypass,
             attempts: journal.attempts,
             overhead_us: u64::try_from(overhead.as_micros()).unwrap_or(u64::MAX),
+            dropped,
         };
-        match answered.established {
-            Established::Complete { body, usage, in_flight } => {
+        match answer {
+            Got::Complete { body, usage, in_flight } => {
                 drop(in_flight);
                 if let Some(usage) = &usage {
-                    self.counters.usage(usage);
+                    self.core.counters.usage(usage);
                 }
-                Answer::Complete { body, report }
+                Answer::Complete { body, spoken, report }
             }
-            Established::Streaming { preamble, upstream } => {
-                let config = &answered.endpoint.config;
-                let limits = StreamLimits {
-                    idle: Duration::from_millis(config.idle_timeout_ms),
-                    attempt_ends: upstream.in_flight().started()
-                        + Duration::from_millis(config.total_timeout_ms),
-                    request_ends: options.deadline(),
+            Got::Streaming { preamble, upstream } => {
+                let started = upstream.in_flight().started();
+                let resumption = match spoken {
+                    None => Resumption::new(&self.core, &report.model, &report.request_id, question, options),
+                    // What is passed on in the client's own dialect is not read.
+                    Some(_) => None,
                 };
-                Answer::Stream(ChatStream::new(preamble, upstream, guard, report, limits))
+                let limits = StreamLimits::new(&answered.endpoint.config, started, options.deadline());
+                let beginning = Beginning { preamble, upstream, spoken, limits, resumption };
+                Answer::Stream(ChatStream::new(beginning, guard, report))
             }
         }
-    }
-
-    fn unknown_model(&self, asked: &str) -> CoordinatorError {
-        let mut near: Vec<(f64, &Arc<str>)> =
-            self.models.keys().map(|name| (strsim::jaro_winkler(asked, name), name)).collect();
-        near.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
-        // Below 0.7 Jaro-Winkler finds likeness in any two words.
-        let nearest =
-            near.iter().filter(|(likeness, _)| *likeness >= 0.7).take(3).map(|(_, name)| Arc::clone(name));
-        CoordinatorError::ModelNotFound { model: asked.to_owned(), nearest: nearest.collect() }
     }
 }
 
@@ -376,13 +279,6 @@ impl std::fmt::Debug for Coordinator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Coordinator").field("models", &self.catalogue).finish_non_exhaustive()
     }
-}
-
-/// Who answered, and how far the answer is.
-struct Answered {
-    model: Arc<str>,
-    endpoint: Arc<Endpoint>,
-    established: Established,
 }
 
 fn check_timeouts(endpoint: &EndpointConfig) -> Result<(), CoordinatorError> {
@@ -398,94 +294,6 @@ fn check_timeouts(endpoint: &EndpointConfig) -> Result<(), CoordinatorError> {
             "endpoint `{}`: {key} must be from 1 to {LONGEST_TIMEOUT_MS} (a day), got {ms}",
             endpoint.name
         ))),
-    }
-}
-
-fn places(
-    model: &ModelConfig,
-    endpoints: &HashMap<Arc<str>, Arc<Endpoint>>,
-) -> Result<Vec<Place>, CoordinatorError> {
-    if model.endpoints.is_empty() {
-        return Err(invalid(format!("model `{}` has no endpoints; name at least one", model.name)));
-    }
-    let place = |at: &crate::config::ModelEndpoint| {
-        let endpoint = endpoints.get(&at.endpoint).ok_or_else(|| {
-            invalid(format!(
-                "model `{}` names the endpoint `{}`, which does not exist",
-                model.name, at.endpoint
-            ))
-        })?;
-        if !(at.weight.is_finite() && at.weight > 0.0) {
-            return Err(invalid(format!(
-                "model `{}`, endpoint `{}`: weight must be a number above 0, got {}",
-                model.name, at.endpoint, at.weight
-            )));
-        }
-        Ok(Place {
-            endpoint: Arc::clone(endpoint),
-            model: Arc::clone(at.model.as_ref().unwrap_or(&model.name)),
-            weight: at.weight,
-        })
-    };
-    model.endpoints.iter().map(place).collect()
-}
-
-/// How long an attempt may take until its first content.
-///
-/// An answer that is not streamed shows nothing until it is whole. With another endpoint to go to, one that stays
-/// silent for as long as a stream may is left; the last one gets all the time there is.
-fn patience(place: &Place, stream: bool, others: bool) -> Duration {
-    let config = &place.endpoint.config;
-    Duration::from_millis(if stream || others {
-        config.first_token_timeout_ms.min(config.total_timeout_ms)
-    } else {
-        config.total_timeout_ms
-    })
-}
-
-/// For how long somebody waits for an attempt that begins `now`: its own limit or the request's, whichever is sooner.
-fn time_left(
-    place: &Place,
-    stream: bool,
-    patience: Duration,
-    deadline: Option<(Instant, Duration)>,
-    now: Instant,
-) -> Duration {
-    let own = match stream {
-        true => Duration::from_millis(place.endpoint.config.total_timeout_ms),
-        false => patience,
-    };
-    deadline.map_or(own, |(at, _)| own.min(at.saturating_duration_since(now)))
-}
-
-/// The failure of a request that nobody could be asked to answer.
-fn nobody(model: &Model, why: Unavailable) -> Failure {
-    let names: Vec<&str> = model.places.iter().map(|place| &*place.endpoint.config.name).collect();
-    let (code, retry_after, message) = match why {
-        Unavailable::CoolingDown(pause) => {
-            ("UAT_RATE_LIMITED", Some(pause), format!("asked for a pause, {} ms are left", pause.as_millis()))
-        }
-        Unavailable::Full => (
-            "UAT_OVERLOADED",
-            Some(Duration::from_secs(1)),
-            "at max_in_flight; come back in a moment".to_owned(),
-        ),
-        Unavailable::Quarantined => (
-            "UAT_UNAUTHORIZED",
-            None,
-            "refused our API key a moment ago; check api_key_env or api_key_file".to_owned(),
-        ),
-        Unavailable::AllTried => ("UAT_UPSTREAM", None, "failed".to_owned()),
-    };
-    Failure {
-        code,
-        endpoint: model.places.first().map_or_else(|| Arc::from(""), |p| Arc::clone(&p.endpoint.config.name)),
-        status: None,
-        message: format!("endpoint `{}`: {message}", names.join("`, `")),
-        retryable: code != "UAT_UNAUTHORIZED",
-        is_final: false,
-        retry_after,
-        upstream: None,
     }
 }
 

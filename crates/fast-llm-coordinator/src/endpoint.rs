@@ -161,7 +161,11 @@ impl Endpoint {
         state.outstanding_tokens += tokens;
         state.waiting.push((id, now));
         state.breaker.on_start(now);
+        let was_quarantined = state.quarantine_until.take_if(|until| now >= *until).is_some();
         drop(state);
+        if was_quarantined {
+            self.dialect.read_key_again();
+        }
         InFlight { endpoint: Arc::clone(self), id, tokens, started: now, judged: false }
     }
 }

@@ -21,6 +21,11 @@ impl Journal {
         Self { received, attempts: Vec::with_capacity(1), waited: Duration::ZERO }
     }
 
+    /// One that goes on after these attempts.
+    pub(crate) fn continued(received: Instant, attempts: Vec<Attempt>) -> Self {
+        Self { attempts, ..Self::new(received) }
+    }
+
     pub(crate) fn note(
         &mut self,
         endpoint: &Arc<str>,

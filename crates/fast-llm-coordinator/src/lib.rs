@@ -16,7 +16,7 @@
 //!     br#"{"model":"llama3.2:3b","messages":[{"role":"user","content":"Hello"}]}"#.as_slice().into(),
 //! )?;
 //! let plan = route_plan::RoutePlan::single("req_1", "llama3.2:3b");
-//! if let Answer::Complete { body, report } = coordinator.execute(&plan, &request, CallOptions::default()).await? {
+//! if let Answer::Complete { body, report, .. } = coordinator.execute(&plan, &request, CallOptions::default()).await? {
 //!     println!("{} from {}", String::from_utf8_lossy(&body), report.endpoint);
 //! }
 //! # Ok(())
@@ -40,17 +40,22 @@ mod coordinator;
 mod dialect;
 mod endpoint;
 mod error;
+mod execution;
 mod journal;
+mod place;
 mod question;
 mod report;
+mod resume;
 mod select;
 mod stats;
 mod transport;
 mod upstream;
 
 pub use chat_stream::ChatStream;
-pub use config::{Balance, CoordinatorConfig, EndpointConfig, ModelConfig, ModelEndpoint, Protocol};
-pub use coordinator::{Answer, CallOptions, Coordinator};
+pub use config::{
+    Balance, CacheConfig, CoordinatorConfig, EndpointConfig, ModelConfig, ModelEndpoint, Protocol, Resume,
+};
+pub use coordinator::{Answer, CachePreference, CallOptions, Coordinator};
 pub use error::{CoordinatorError, Failure};
 pub use report::{Attempt, CacheOutcome, Outcome, RoutingReport};
 pub use stats::Stats;

@@ -47,6 +47,14 @@ impl Question<'_> {
         }
     }
 
+    /// Fields of the client's document that the question does not say.
+    pub(crate) fn dropped(&self) -> &[String] {
+        match self {
+            Self::Chat(request) => request.dropped(),
+            Self::Embeddings(_) => &[],
+        }
+    }
+
     /// How much work this is, in tokens.
     pub(crate) fn estimated_tokens(&self) -> u64 {
         let read = |body: &Bytes| body.len() as u64 / BYTES_PER_TOKEN;

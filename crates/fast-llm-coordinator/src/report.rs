@@ -14,6 +14,8 @@ pub enum Outcome {
     Timeout,
     /// The client went away.
     Cancelled,
+    /// It went on with an answer that another attempt had begun.
+    Resumed,
 }
 
 /// One try at one endpoint.
@@ -45,6 +47,10 @@ pub struct Attempt {
 pub enum CacheOutcome {
     /// The cache was not asked.
     Bypass,
+    /// The cache was asked and had no answer.
+    Miss,
+    /// The answer is the cache's, or another request's that was under way.
+    Hit,
 }
 
 /// What happened to a request, in the shape of `api.d.ts`.
@@ -64,4 +70,7 @@ pub struct RoutingReport {
     /// Our own share of the time: from the request's arrival to the answer (or its first content), less what was
     /// spent waiting for endpoints; microseconds.
     pub overhead_us: u64,
+    /// Fields of the request that the endpoint was not told, because its dialect has no word for them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<String>,
 }

@@ -16,7 +16,7 @@ pub struct Stats {
     pub errors: u64,
     /// Attempts beyond the first of a request.
     pub failovers: u64,
-    /// Streams that were continued at another endpoint.
+    /// Continuations of streams that had broken off.
     pub resumes: u64,
     /// Requests that were sent twice at the same time.
     pub hedges: u64,
@@ -43,6 +43,7 @@ pub(crate) struct Counters {
     requests: AtomicU64,
     errors: AtomicU64,
     failovers: AtomicU64,
+    resumes: AtomicU64,
     in_flight: AtomicU64,
     prompt_tokens: AtomicU64,
     completion_tokens: AtomicU64,
@@ -58,6 +59,7 @@ impl Counters {
             requests: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             failovers: AtomicU64::new(0),
+            resumes: AtomicU64::new(0),
             in_flight: AtomicU64::new(0),
             prompt_tokens: AtomicU64::new(0),
             completion_tokens: AtomicU64::new(0),
@@ -82,6 +84,10 @@ impl Counters {
         self.failovers.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn resume(&self) {
+        self.resumes.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn usage(&self, usage: &llm_wire::openai::Usage) {
         self.prompt_tokens.fetch_add(usage.prompt_tokens, Ordering::Relaxed);
         self.completion_tokens.fetch_add(usage.completion_tokens, Ordering::Relaxed);
@@ -101,6 +107,7 @@ impl Counters {
             requests: get(&self.requests),
             errors: get(&self.errors),
             failovers: get(&self.failovers),
+            resumes: get(&self.resumes),
             in_flight: get(&self.in_flight),
             p50_overhead_us: quantile(0.5),
             p99_overhead_us: quantile(0.99),

@@ -8,11 +8,11 @@ use bytes::Bytes;
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use llm_wire::openai::{self, Usage};
+use llm_wire::openai::Usage;
 use tokio_util::task::TaskTracker;
 
 use crate::classify::{FailedAttempt, broken, error_inside, failure, garbage, unhealthy};
-use crate::dialect::{Piece, StreamDecoder};
+use crate::dialect::{Decoder, Piece};
 use crate::endpoint::InFlight;
 use crate::error::Failure;
 
@@ -32,10 +32,14 @@ pub(crate) struct Upstream {
     /// `None` once its end was seen or left to `drains`.
     pub(crate) body: Option<Incoming>,
     pub(crate) drains: TaskTracker,
-    pub(crate) decoder: StreamDecoder,
+    pub(crate) decoder: Box<dyn Decoder>,
     pub(crate) in_flight: InFlight,
     pub(crate) finished: bool,
     pub(crate) done: bool,
+    /// The end of the body was seen, and what it made of the decoder's last pieces is still to be read.
+    pub(crate) ended: bool,
+    /// What the endpoint counted up to the first content.
+    pub(crate) usage: Option<Usage>,
 }
 
 impl Upstream {
@@ -59,20 +63,14 @@ impl Upstream {
                     self.done = true;
                     continue;
                 }
-                Some(Ok(Piece::Chunk(data))) => {
-                    return Poll::Ready(Some(match openai::chunk_facts(&data) {
-                        Ok(facts) => match facts.error {
-                            None => {
-                                self.finished |= facts.finished;
-                                Ok(UpstreamChunk { data, usage: facts.usage })
-                            }
-                            Some(error) => {
-                                let failed = error_inside(self.in_flight.endpoint().name(), error);
-                                Err(self.fail(failed))
-                            }
-                        },
-                        Err(e) => {
-                            let failed = garbage(self.in_flight.endpoint().name(), &e);
+                Some(Ok(Piece::Chunk { data, facts })) => {
+                    return Poll::Ready(Some(match facts.error {
+                        None => {
+                            self.finished |= facts.finished;
+                            Ok(UpstreamChunk { data, usage: facts.usage })
+                        }
+                        Some(error) => {
+                            let failed = error_inside(self.in_flight.endpoint().name(), error);
                             Err(self.fail(failed))
                         }
                     }));
@@ -82,6 +80,19 @@ impl Upstream {
                     return Poll::Ready(Some(Err(self.fail(failed))));
                 }
                 None => {}
+            }
+            if self.ended {
+                // A finish reason is as good as `[DONE]`, which not every server sends.
+                if self.finished {
+                    self.done = true;
+                    continue;
+                }
+                let failed = unhealthy(failure(
+                    self.in_flight.endpoint().name(),
+                    "UAT_UPSTREAM",
+                    "the connection was closed in the middle of the answer".to_owned(),
+                ));
+                return Poll::Ready(Some(Err(self.fail(failed))));
             }
             let Some(body) = self.body.as_mut() else { return Poll::Ready(None) };
             match ready!(Pin::new(body).poll_frame(cx)) {
@@ -94,15 +105,9 @@ impl Upstream {
                     let failed = broken(self.in_flight.endpoint().name(), &e, "in the middle of the answer");
                     return Poll::Ready(Some(Err(self.fail(failed))));
                 }
-                // A finish reason is as good as `[DONE]`, which not every server sends.
-                None if self.finished => self.done = true,
                 None => {
-                    let failed = unhealthy(failure(
-                        self.in_flight.endpoint().name(),
-                        "UAT_UPSTREAM",
-                        "the connection was closed in the middle of the answer".to_owned(),
-                    ));
-                    return Poll::Ready(Some(Err(self.fail(failed))));
+                    self.ended = true;
+                    self.decoder.end();
                 }
             }
         }
@@ -111,6 +116,12 @@ impl Upstream {
     /// Nothing came for too long.
     pub(crate) fn stalled(&mut self, message: String) -> Failure {
         let failed = unhealthy(failure(self.in_flight.endpoint().name(), "UAT_TIMEOUT", message));
+        self.fail(failed)
+    }
+
+    /// It says what it should not.
+    pub(crate) fn wrong(&mut self, message: String) -> Failure {
+        let failed = unhealthy(failure(self.in_flight.endpoint().name(), "UAT_UPSTREAM", message));
         self.fail(failed)
     }
 

@@ -102,6 +102,17 @@ impl ApiError {
         self.response(llm_wire::ollama::error_body(&self.to_string()))
     }
 
+    /// The answer in Anthropic's dialect.
+    pub(crate) fn anthropic(&self) -> Response<axum::body::Body> {
+        let kind = llm_wire::anthropic::error_kind(self.status());
+        self.response(llm_wire::anthropic::error_body(kind, &self.to_string()))
+    }
+
+    /// The HTTP status.
+    pub(crate) fn status(&self) -> u16 {
+        self.http().status
+    }
+
     fn response(&self, body: Bytes) -> Response<axum::body::Body> {
         let http = self.http();
         let mut response = Response::new(axum::body::Body::from(body));

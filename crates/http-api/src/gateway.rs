@@ -12,12 +12,13 @@ use http::header::{
     ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
-use runtime::{ChatOptions, Runtime};
+use llm_wire::WireError;
+use runtime::{CachePreference, ChatOptions, Runtime};
 use tower::Service;
 
 use crate::error::ApiError;
 use crate::gate::Gate;
-use crate::headers::{EXPOSED, REQUEST_ID, client_request_id, insert_request_id};
+use crate::headers::{EXPOSED, REQUEST_ID, UAT_CACHE, UAT_TIMEOUT_MS, client_request_id, insert_request_id};
 use crate::surfaces;
 use crate::traffic::Traffic;
 
@@ -41,11 +42,44 @@ pub(crate) struct Gateway {
 pub(crate) struct Call {
     pub(crate) received: Instant,
     pub(crate) request_id: Arc<str>,
+    timeout_ms: Option<HeaderValue>,
+    cache: Option<HeaderValue>,
 }
 
 impl Call {
-    pub(crate) fn options(&self) -> ChatOptions {
-        ChatOptions { request_id: Some(self.request_id.clone()), timeout: None, received: self.received }
+    /// What the client's headers ask for.
+    pub(crate) fn options(&self) -> Result<ChatOptions, WireError> {
+        let timeout = self.timeout_ms.as_ref().map(timeout).transpose()?;
+        let cache = self.cache.as_ref().map_or(Ok(CachePreference::Default), cache_preference)?;
+        Ok(ChatOptions {
+            request_id: Some(self.request_id.clone()),
+            timeout,
+            received: self.received,
+            cache,
+            tenant: None,
+        })
+    }
+}
+
+fn timeout(value: &HeaderValue) -> Result<Duration, WireError> {
+    let ms = value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok()).filter(|ms| *ms > 0);
+    ms.map(Duration::from_millis)
+        .ok_or_else(|| refused(&UAT_TIMEOUT_MS, "a number of milliseconds above 0", value))
+}
+
+fn cache_preference(value: &HeaderValue) -> Result<CachePreference, WireError> {
+    match value.as_bytes() {
+        b"on" => Ok(CachePreference::On),
+        b"off" => Ok(CachePreference::Off),
+        _ => Err(refused(&UAT_CACHE, "on or off", value)),
+    }
+}
+
+fn refused(header: &HeaderName, expected: &str, value: &HeaderValue) -> WireError {
+    WireError::Invalid {
+        field: header.to_string(),
+        expected: expected.to_owned(),
+        got: String::from_utf8_lossy(value.as_bytes()).chars().take(80).collect(),
     }
 }
 
@@ -68,7 +102,8 @@ impl Gateway {
             Some(id) => id.into(),
             None => self.runtime.new_request_id(),
         };
-        Call { received: Instant::now(), request_id }
+        let (timeout_ms, cache) = (headers.get(UAT_TIMEOUT_MS).cloned(), headers.get(UAT_CACHE).cloned());
+        Call { received: Instant::now(), request_id, timeout_ms, cache }
     }
 
     pub(crate) fn start_draining(&self) {

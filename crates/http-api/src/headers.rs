@@ -10,12 +10,16 @@ pub(crate) const UAT_CODE: HeaderName = HeaderName::from_static("x-uat-code");
 const UAT_MODEL: HeaderName = HeaderName::from_static("x-uat-model");
 const UAT_ENDPOINT: HeaderName = HeaderName::from_static("x-uat-endpoint");
 const UAT_ATTEMPTS: HeaderName = HeaderName::from_static("x-uat-attempts");
-const UAT_CACHE: HeaderName = HeaderName::from_static("x-uat-cache");
+/// In a request: `on` or `off`. In an answer: `hit`, `miss` or `bypass`.
+pub(crate) const UAT_CACHE: HeaderName = HeaderName::from_static("x-uat-cache");
+const UAT_DROPPED: HeaderName = HeaderName::from_static("x-uat-dropped");
+/// Asks for an answer within so many milliseconds.
+pub(crate) const UAT_TIMEOUT_MS: HeaderName = HeaderName::from_static("x-uat-timeout-ms");
 const UAT_OVERHEAD_US: HeaderName = HeaderName::from_static("x-uat-overhead-us");
 
 /// What a web page of an allowed origin may read besides the usual headers.
 pub(crate) const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "x-request-id, x-uat-code, x-uat-model, x-uat-endpoint, x-uat-attempts, x-uat-cache, x-uat-overhead-us, retry-after",
+    "x-request-id, x-uat-code, x-uat-model, x-uat-endpoint, x-uat-attempts, x-uat-cache, x-uat-overhead-us, x-uat-dropped, retry-after",
 );
 
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -42,12 +46,17 @@ pub(crate) fn insert_request_id(headers: &mut HeaderMap, id: &Arc<str>) {
 pub(crate) fn insert_report(headers: &mut HeaderMap, report: &RoutingReport) {
     let cache = match report.cache {
         CacheOutcome::Bypass => "bypass",
+        CacheOutcome::Miss => "miss",
+        CacheOutcome::Hit => "hit",
     };
     insert(headers, UAT_MODEL, &report.model);
     insert(headers, UAT_ENDPOINT, &report.endpoint);
     headers.insert(UAT_ATTEMPTS, HeaderValue::from(report.attempts.len()));
     headers.insert(UAT_CACHE, HeaderValue::from_static(cache));
     headers.insert(UAT_OVERHEAD_US, HeaderValue::from(report.overhead_us));
+    if !report.dropped.is_empty() {
+        insert(headers, UAT_DROPPED, &report.dropped.join(", "));
+    }
 }
 
 /// A name that no header can carry (a control character in a configured name) is left out.

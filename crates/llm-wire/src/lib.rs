@@ -31,8 +31,10 @@
 //! # Ok::<(), llm_wire::WireError>(())
 //! ```
 
+pub mod anthropic;
 mod error;
 mod framing;
+pub mod gemini;
 mod json;
 pub mod ollama;
 pub mod openai;

@@ -9,7 +9,7 @@
 //! let runtime = Runtime::new(loaded.config, Vec::new())?;
 //! let body = br#"{"model":"smollm2-135m","messages":[{"role":"user","content":"Why is the sky blue?"}]}"#;
 //! let request = ChatRequest::parse(body.as_slice().into())?;
-//! if let Answer::Complete { body, report } = runtime.chat(request, ChatOptions::default()).await? {
+//! if let Answer::Complete { body, report, .. } = runtime.chat(request, ChatOptions::default()).await? {
 //!     println!("{} answered: {}", report.endpoint, String::from_utf8_lossy(&body));
 //! }
 //! runtime.close().await;
@@ -50,7 +50,8 @@ pub use config::{
 pub use discovery::{Neighbour, Neighbours, look_for};
 pub use errors::{ErrorRow, HttpError, RuntimeError, TABLE, error_body, row_of};
 pub use fast_llm_coordinator::{
-    Answer, Attempt, CacheOutcome, ChatStream, CoordinatorError, Outcome, RoutingReport, Stats,
+    Answer, Attempt, CacheOutcome, CachePreference, ChatStream, CoordinatorError, Outcome, RoutingReport,
+    Stats,
 };
 /// What a model's file says, as [`FileDescription`] has it.
 pub use gguf;
@@ -88,11 +89,21 @@ pub struct ChatOptions {
     pub timeout: Option<Duration>,
     /// When the request arrived: our own share of its time counts from here.
     pub received: Instant,
+    /// Whether the response cache may answer.
+    pub cache: CachePreference,
+    /// Who asks, where several share this runtime: cached answers are for the same tenant only.
+    pub tenant: Option<Arc<str>>,
 }
 
 impl Default for ChatOptions {
     fn default() -> Self {
-        Self { request_id: None, timeout: None, received: Instant::now() }
+        Self {
+            request_id: None,
+            timeout: None,
+            received: Instant::now(),
+            cache: CachePreference::default(),
+            tenant: None,
+        }
     }
 }
 
@@ -191,8 +202,9 @@ impl Runtime {
         self.ready().await?;
         let wiring = self.wiring.load_full();
         wiring.require_file(model)?;
-        let request_id = options.request_id.unwrap_or_else(|| self.request_ids.make());
-        let call = CallOptions { timeout: options.timeout, received: options.received };
+        let ChatOptions { request_id, timeout, received, cache, tenant } = options;
+        let request_id = request_id.unwrap_or_else(|| self.request_ids.make());
+        let call = CallOptions { timeout, received, cache, tenant };
         Ok((wiring, RoutePlan::single(request_id, model), call))
     }
 

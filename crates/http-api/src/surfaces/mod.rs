@@ -1,5 +1,6 @@
 //! One file per dialect, and one for those who operate the server.
 
+mod anthropic;
 mod inspect;
 mod ollama;
 mod openai;
@@ -14,10 +15,11 @@ use axum::routing::{get, post};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Response};
+use llm_wire::Spoken;
 use llm_wire::openai::{ChatRequest, EmbeddingsRequest};
 use runtime::{Answer, nearest};
 
-use crate::answer_stream::{AnswerStream, Framing, Pending, unexpected_answer};
+use crate::answer_stream::{AnswerStream, Frames, Pending, unexpected_answer};
 use crate::error::ApiError;
 use crate::gateway::{Call, Gateway};
 use crate::headers::{insert_report, insert_request_id};
@@ -27,6 +29,7 @@ const PATHS: &[&str] = &[
     "/",
     openai::CHAT_COMPLETIONS,
     "/v1/embeddings",
+    "/v1/messages",
     "/v1/models",
     "/api/chat",
     "/api/embed",
@@ -47,6 +50,7 @@ pub(crate) fn router() -> Router<Arc<Gateway>> {
         .route("/", get(operations::about))
         .route(openai::CHAT_COMPLETIONS, post(openai::chat_completions_route))
         .route("/v1/embeddings", post(openai::embeddings))
+        .route("/v1/messages", post(anthropic::messages))
         .route("/v1/models", get(openai::models))
         .route("/v1/models/{*id}", get(openai::model))
         .route("/api/chat", post(ollama::chat))
@@ -67,8 +71,13 @@ async fn no_such_path(request: Request) -> Response<Body> {
     let path = request.uri().path().to_owned();
     let nearest = nearest(path.trim_end_matches('/'), PATHS.iter().copied());
     let is_ollama = path.starts_with("/api/");
+    let is_anthropic = path.starts_with("/v1/messages");
     let error = ApiError::NoSuchPath { path, nearest };
-    if is_ollama { error.ollama() } else { error.openai() }
+    match (is_ollama, is_anthropic) {
+        (true, _) => error.ollama(),
+        (_, true) => error.anthropic(),
+        _ => error.openai(),
+    }
 }
 
 /// axum adds the header `Allow`.
@@ -80,9 +89,17 @@ async fn method_not_allowed(request: Request) -> Response<Body> {
     .openai()
 }
 
+/// A whole answer.
+struct Whole {
+    body: Bytes,
+    /// Its dialect, if it is the client's own and not OpenAI's.
+    spoken: Option<Spoken>,
+    report: runtime::RoutingReport,
+}
+
 /// A whole answer, or the beginning of a stream.
 enum Begun {
-    Complete(Bytes, runtime::RoutingReport),
+    Complete(Whole),
     Stream(Body, Option<runtime::RoutingReport>),
 }
 
@@ -91,44 +108,39 @@ async fn ask(
     gateway: &Gateway,
     call: &Call,
     request: ChatRequest,
-    framing: Framing,
+    frames: Box<dyn Frames>,
 ) -> Result<Begun, ApiError> {
-    let options = call.options();
+    let options = call.options()?;
     if !request.stream() {
-        let (body, report) = whole(gateway.runtime.chat(request, options).await?)?;
-        return Ok(Begun::Complete(body, report));
+        return Ok(Begun::Complete(whole(gateway.runtime.chat(request, options).await?)?));
     }
-    let may_hold = matches!(framing, Framing::Events);
+    let may_hold = frames.keep_alive().is_some();
     let runtime = gateway.runtime.clone();
     let mut pending: Pending = Box::pin(async move { runtime.chat(request, options).await });
     let answer = tokio::select! {
         biased;
         answer = &mut pending => answer?,
         () = tokio::time::sleep(gateway.hold), if may_hold => {
-            return Ok(Begun::Stream(Body::new(AnswerStream::held(pending, framing)), None));
+            return Ok(Begun::Stream(Body::new(AnswerStream::held(pending, frames)), None));
         }
     };
     match answer {
         Answer::Stream(stream) => {
             let report = stream.report();
-            Ok(Begun::Stream(Body::new(AnswerStream::running(stream, framing)), Some(report)))
+            Ok(Begun::Stream(Body::new(AnswerStream::running(stream, frames)), Some(report)))
         }
         Answer::Complete { .. } => Err(unexpected_answer().into()),
     }
 }
 
 /// The same for embeddings, which are never streamed.
-async fn embed(
-    gateway: &Gateway,
-    call: &Call,
-    request: EmbeddingsRequest,
-) -> Result<(Bytes, runtime::RoutingReport), ApiError> {
-    whole(gateway.runtime.embed(request, call.options()).await?)
+async fn embed(gateway: &Gateway, call: &Call, request: EmbeddingsRequest) -> Result<Whole, ApiError> {
+    whole(gateway.runtime.embed(request, call.options()?).await?)
 }
 
-fn whole(answer: Answer) -> Result<(Bytes, runtime::RoutingReport), ApiError> {
+fn whole(answer: Answer) -> Result<Whole, ApiError> {
     match answer {
-        Answer::Complete { body, report } => Ok((body, report)),
+        Answer::Complete { body, spoken, report } => Ok(Whole { body, spoken, report }),
         Answer::Stream(_) => Err(unexpected_answer().into()),
     }
 }

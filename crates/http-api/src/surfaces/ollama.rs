@@ -1,24 +1,25 @@
 //! Ollama's dialect.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::Response;
 use llm_wire::WireError;
 use llm_wire::ollama::{
-    FromOpenAi, TagEntry, embed_answer, embedding_answer, parse_chat, parse_embed, parse_embeddings,
-    parse_show,
+    FromOpenAi, TagEntry, embed_answer, embedding_answer, error_body, parse_chat, parse_embed,
+    parse_embeddings, parse_show,
 };
 use llm_wire::openai::EmbeddingsRequest;
 use runtime::ModelInfo;
 
 use super::{
-    Begun, ask, complete_response, embed as ask_embeddings, identified, inspect, stream_response, with_type,
+    Begun, Whole, ask, complete_response, embed as ask_embeddings, identified, inspect, stream_response,
+    with_type,
 };
-use crate::answer_stream::{Framing, now_rfc3339};
+use crate::answer_stream::Frames;
 use crate::error::ApiError;
 use crate::gateway::{Call, Gateway};
 use crate::headers::{JSON, NDJSON};
@@ -36,14 +37,48 @@ async fn answer(gateway: &Gateway, call: &Call, body: Body) -> Result<Response<B
     let body = request_body::collect(body, gateway.max_body).await?;
     let request = parse_chat(body)?;
     let model = request.model().to_owned();
-    let framing = Framing::lines(&request, call.received);
-    Ok(match ask(gateway, call, request, framing).await? {
-        Begun::Complete(body, report) => {
+    let lines = ChatLines { translation: FromOpenAi::new(model.clone()), received: call.received };
+    Ok(match ask(gateway, call, request, Box::new(lines)).await? {
+        Begun::Complete(Whole { body, report, .. }) => {
             let line = FromOpenAi::completion(&body, &model, &now_rfc3339(), call.received.elapsed())?;
             complete_response(call, line, &report, JSON)
         }
         Begun::Stream(stream, report) => stream_response(call, stream, report.as_ref(), NDJSON),
     })
+}
+
+/// Ollama's lines of JSON.
+struct ChatLines {
+    translation: FromOpenAi,
+    received: Instant,
+}
+
+impl Frames for ChatLines {
+    fn chunk(&mut self, out: &mut BytesMut, chunk: &[u8]) -> Result<(), ApiError> {
+        if let Some(line) = self.translation.chunk(chunk, &now_rfc3339())? {
+            out.extend_from_slice(&line);
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, out: &mut BytesMut, error: &ApiError) {
+        out.extend_from_slice(&error_body(&error.to_string()));
+        out.extend_from_slice(b"\n");
+    }
+
+    fn ended(&mut self, out: &mut BytesMut) {
+        out.extend_from_slice(&self.translation.done(&now_rfc3339(), self.received.elapsed()));
+    }
+
+    /// Ollama's clients parse every line, so there is nothing that could be sent to them in between.
+    fn keep_alive(&self) -> Option<&'static [u8]> {
+        None
+    }
+}
+
+/// The time as Ollama writes it.
+fn now_rfc3339() -> String {
+    humantime::format_rfc3339_micros(SystemTime::now()).to_string()
 }
 
 pub(super) async fn embed(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
@@ -66,7 +101,7 @@ async fn embedded(
     let answered = async {
         let request = parse(request_body::collect(request.into_body(), gateway.max_body).await?)?;
         let model = request.model().to_owned();
-        let (body, report) = ask_embeddings(gateway, &call, request).await?;
+        let Whole { body, report, .. } = ask_embeddings(gateway, &call, request).await?;
         Ok(complete_response(&call, answer(&body, &model, call.received.elapsed())?, &report, JSON))
     };
     answered.await.unwrap_or_else(|error: ApiError| identified(&call, error.ollama()))

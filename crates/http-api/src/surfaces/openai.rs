@@ -9,7 +9,7 @@ use llm_wire::openai::{ChatRequest, EmbeddingsRequest, ModelEntry, model_list};
 use runtime::{CoordinatorError, ModelInfo, RuntimeError, nearest_few};
 
 use super::{Begun, ask, complete_response, embed, identified, stream_response, with_type};
-use crate::answer_stream::Framing;
+use crate::answer_stream::OpenAiEvents;
 use crate::error::ApiError;
 use crate::gateway::{Call, Gateway};
 use crate::headers::{EVENT_STREAM, JSON};
@@ -35,8 +35,8 @@ async fn answer(gateway: &Gateway, call: &Call, body: Body) -> Result<Response<B
     // The type of the body is not asked for: what parses is JSON, and half of the scripts forget to say so.
     let body = request_body::collect(body, gateway.max_body).await?;
     let request = ChatRequest::parse(body)?;
-    Ok(match ask(gateway, call, request, Framing::Events).await? {
-        Begun::Complete(body, report) => complete_response(call, body, &report, JSON),
+    Ok(match ask(gateway, call, request, Box::new(OpenAiEvents)).await? {
+        Begun::Complete(whole) => complete_response(call, whole.body, &whole.report, JSON),
         Begun::Stream(stream, report) => stream_response(call, stream, report.as_ref(), EVENT_STREAM),
     })
 }
@@ -59,8 +59,8 @@ pub(super) async fn embeddings(State(gateway): State<Arc<Gateway>>, request: Req
 
 async fn embedded(gateway: &Gateway, call: &Call, body: Body) -> Result<Response<Body>, ApiError> {
     let body = request_body::collect(body, gateway.max_body).await?;
-    let (body, report) = embed(gateway, call, EmbeddingsRequest::parse(body)?).await?;
-    Ok(complete_response(call, body, &report, JSON))
+    let answered = embed(gateway, call, EmbeddingsRequest::parse(body)?).await?;
+    Ok(complete_response(call, answered.body, &answered.report, JSON))
 }
 
 pub(super) async fn models(State(gateway): State<Arc<Gateway>>) -> Response<Body> {

@@ -58,7 +58,7 @@ pub fn chunk_facts(data: &[u8]) -> Result<ChunkFacts, WireError> {
 }
 
 /// Decodes a document that has to be an object; a derived reader alone would take an array for one.
-pub(super) fn decode_object<'a, T: Deserialize<'a>>(data: &'a [u8]) -> Result<T, WireError> {
+pub(crate) fn decode_object<'a, T: Deserialize<'a>>(data: &'a [u8]) -> Result<T, WireError> {
     if let Some(first @ (b'[' | b'"' | b'0'..=b'9' | b'-' | b't' | b'f' | b'n')) =
         data.trim_ascii_start().first()
     {

@@ -6,6 +6,7 @@
 mod build;
 mod chunk;
 mod collector;
+mod continuation;
 mod embeddings;
 mod error;
 mod message;
@@ -13,13 +14,15 @@ mod options;
 mod request;
 mod response;
 mod scan;
-mod splice;
+pub(crate) mod splice;
 
 pub use build::{
     Answer, Delta, ModelEntry, TokenLogprob, answer, choice_chunk, chunk, model_list, usage_chunk,
 };
+pub(crate) use chunk::decode_object;
 pub use chunk::{ChunkFacts, PromptDetails, Usage, chunk_facts};
 pub use collector::ChunkCollector;
+pub use continuation::{Cut, Heard, PartialAnswer, Seam};
 pub use embeddings::{
     Embedded, EmbeddingInput, EmbeddingsFacts, EmbeddingsRequest, Encoding, MAX_INPUTS, embeddings_answer,
     embeddings_facts, embeddings_vectors,
@@ -28,6 +31,7 @@ pub use error::{ErrorBody, UpstreamError, parse_error};
 pub use message::{Content, Message, Part, Role};
 pub use options::SamplingOptions;
 pub use request::ChatRequest;
+pub(crate) use request::Members;
 pub use response::{ResponseFacts, response_facts};
 
 #[cfg(test)]

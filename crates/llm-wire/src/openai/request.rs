@@ -35,14 +35,18 @@ pub struct ChatRequest {
     temperature: Option<f64>,
     n: u32,
     has_tools: bool,
+    /// It ends with the beginning of its own answer.
+    pub(super) continues: bool,
     /// Where it comes from, if it is a translation.
     source: Option<Arc<Source>>,
 }
 
 /// What a request was translated from.
+#[derive(Clone, Default)]
 struct Source {
     original: Option<Original>,
     dropped: Vec<String>,
+    untranslatable: Option<WireError>,
 }
 
 /// Where `stream_options` lies, and what it says.
@@ -110,6 +114,7 @@ impl ChatRequest {
             temperature: number(found, Field::Temperature, "temperature", 0.0..=2.0)?,
             n: u32::try_from(n).unwrap_or(1),
             has_tools: has_tools(found)?,
+            continues: false,
             source: None,
         })
     }
@@ -152,7 +157,26 @@ impl ChatRequest {
     /// The same request, as the translation of `original` that could not keep the fields `dropped`.
     #[must_use]
     pub fn translated_from(self, original: Option<Original>, dropped: Vec<String>) -> Self {
-        Self { source: Some(Arc::new(Source { original, dropped })), ..self }
+        self.with_source(|source| Source { original, dropped, ..source })
+    }
+
+    /// The same request, as a translation that misses something which would change the answer, and which `missing`
+    /// names. Only an endpoint that gets the [`original`](Self::original) as it is may be asked.
+    #[must_use]
+    pub fn with_untranslatable(self, missing: WireError) -> Self {
+        self.with_source(|source| Source { untranslatable: Some(missing), ..source })
+    }
+
+    fn with_source(self, change: impl FnOnce(Source) -> Source) -> Self {
+        let source = self.source.as_deref().cloned().unwrap_or_default();
+        Self { source: Some(Arc::new(change(source))), ..self }
+    }
+
+    /// Why no endpoint of another dialect than the [`original`](Self::original)'s may be asked: what the client wants
+    /// cannot be said in OpenAI's dialect. To be checked before [`to_body`](Self::to_body); whatever decodes the
+    /// request, like [`messages`](Self::messages), answers with this error.
+    pub fn untranslatable(&self) -> Option<&WireError> {
+        self.source.as_ref()?.untranslatable.as_ref()
     }
 
     /// The client's own document, if it asked in another dialect that endpoints speak too.
@@ -160,7 +184,8 @@ impl ChatRequest {
         self.source.as_ref()?.original.as_ref()
     }
 
-    /// Fields of the client's document that this request does not say, because OpenAI's dialect cannot.
+    /// Fields of the client's document that this request does not say, because OpenAI's dialect cannot. An endpoint
+    /// that gets the [`original`](Self::original) is told them all the same.
     pub fn dropped(&self) -> &[String] {
         self.source.as_ref().map_or(&[], |source| &source.dropped)
     }
@@ -216,10 +241,23 @@ impl ChatRequest {
         splice(&self.body, &mut edits)
     }
 
+    /// The same bytes for vLLM and SGLang where the request is one for the rest of an answer: they close an assistant's
+    /// last message unless they are told not to.
+    pub fn to_continuation_body(&self, model: &str, stream: bool) -> Bytes {
+        let body = self.to_body(model, stream);
+        if !self.continues {
+            return body;
+        }
+        let inside = body.iter().position(|byte| *byte == b'{').map_or(0, |brace| brace + 1);
+        let text = r#""continue_final_message":true,"add_generation_prompt":false,"#;
+        splice(&body, &mut [Edit { at: inside..inside, with: With::Text(text) }])
+    }
+
     /// The messages, decoded: for another dialect or a chat template.
     ///
     /// # Errors
-    /// [`WireError::Json`] where a part of a message that [`parse`](Self::parse) only skims is not as it should be.
+    /// [`WireError::Json`] where a part of a message that [`parse`](Self::parse) only skims is not as it should be;
+    /// what [`untranslatable`](Self::untranslatable) says.
     pub fn messages(&self) -> Result<Vec<Message>, WireError> {
         #[derive(Deserialize)]
         struct Messages {
@@ -231,13 +269,17 @@ impl ChatRequest {
     /// The parameters of sampling, decoded.
     ///
     /// # Errors
-    /// [`WireError::Json`] where an extension like `repeat_penalty` has the wrong type.
+    /// [`WireError::Json`] where an extension like `repeat_penalty` has the wrong type; what
+    /// [`untranslatable`](Self::untranslatable) says.
     pub fn options(&self) -> Result<SamplingOptions, WireError> {
         self.decode()
     }
 
     pub(crate) fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<T, WireError> {
-        json::decode(&self.body)
+        match self.untranslatable() {
+            Some(missing) => Err(missing.clone()),
+            None => json::decode(&self.body),
+        }
     }
 }
 
@@ -400,7 +442,7 @@ fn snake_case(body: &[u8]) -> Result<Bytes, WireError> {
 }
 
 /// The members of an object as they were written.
-pub(super) struct Members<'a>(pub(super) Vec<(&'a RawValue, &'a RawValue)>);
+pub(crate) struct Members<'a>(pub(crate) Vec<(&'a RawValue, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -12,7 +12,7 @@ use crate::json;
 
 /// What stands in place of the bytes of an edit.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum With<'a> {
+pub(crate) enum With<'a> {
     /// These bytes.
     Text(&'a str),
     /// A JSON string of this text.
@@ -21,9 +21,9 @@ pub(super) enum With<'a> {
 
 /// Bytes to replace; an empty range inserts. The default changes nothing.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Edit<'a> {
-    pub(super) at: Range<usize>,
-    pub(super) with: With<'a>,
+pub(crate) struct Edit<'a> {
+    pub(crate) at: Range<usize>,
+    pub(crate) with: With<'a>,
 }
 
 impl Default for With<'_> {
@@ -33,7 +33,7 @@ impl Default for With<'_> {
 }
 
 /// The document with the edits made. They do not overlap; those at the same place keep their order.
-pub(super) fn splice(document: &[u8], edits: &mut [Edit<'_>]) -> Bytes {
+pub(crate) fn splice(document: &[u8], edits: &mut [Edit<'_>]) -> Bytes {
     edits.sort_by_key(|edit| (edit.at.start, edit.at.end));
     let added: usize = edits
         .iter()
@@ -57,13 +57,13 @@ pub(super) fn splice(document: &[u8], edits: &mut [Edit<'_>]) -> Bytes {
 }
 
 /// Where a value that was borrowed from the document lies in it.
-pub(super) fn span(document: &[u8], value: &RawValue) -> Range<usize> {
+pub(crate) fn span(document: &[u8], value: &RawValue) -> Range<usize> {
     let start = value.get().as_ptr() as usize - document.as_ptr() as usize;
     start..start + value.get().len()
 }
 
 /// The whole member `"key": value` of an object, with the comma that goes when it goes, given where its value lies.
-pub(super) fn member(document: &[u8], value: Range<usize>) -> Range<usize> {
+pub(crate) fn member(document: &[u8], value: Range<usize>) -> Range<usize> {
     let before = document.get(..value.start).unwrap_or_default().trim_ascii_end();
     let key = before.strip_suffix(b":").unwrap_or(before).trim_ascii_end();
     // No key that is looked for has a quote in it, so the one before the closing one opens it.

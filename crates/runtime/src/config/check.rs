@@ -209,6 +209,7 @@ fn endpoints(endpoints: &[EndpointConfig], engine_enabled: bool) -> Option<Findi
         }
         endpoint_address(endpoint, &path)
             .or_else(|| endpoint_key(endpoint, &path))
+            .or_else(|| endpoint_version(endpoint, &path))
             .or_else(|| endpoint_limits(endpoint, &path))
             .or_else(|| {
                 (endpoint.protocol == Protocol::UatEngine && !engine_enabled).then(|| {
@@ -237,13 +238,13 @@ fn endpoint_address(endpoint: &EndpointConfig, path: &str) -> Option<Finding> {
                 .hint("remove `base_url`"),
             );
         }
-        (Protocol::OpenAi | Protocol::Ollama, None) => {
+        (_, None) => {
             return Some(
                 Finding::new(path, format!("endpoint `{name}` needs a `base_url`"))
                     .hint("for example base_url = \"http://127.0.0.1:11434\""),
             );
         }
-        (Protocol::OpenAi | Protocol::Ollama, Some(base_url)) => base_url,
+        (_, Some(base_url)) => base_url,
     };
     let path = format!("{path}.base_url");
     let uri = match base_url.parse::<Uri>() {
@@ -278,6 +279,20 @@ fn endpoint_key(endpoint: &EndpointConfig, path: &str) -> Option<Finding> {
     })
 }
 
+fn endpoint_version(endpoint: &EndpointConfig, path: &str) -> Option<Finding> {
+    let name = &endpoint.name;
+    let versioned = matches!(endpoint.protocol, Protocol::Azure | Protocol::Anthropic);
+    let version = endpoint.api_version.as_deref()?;
+    let refused = if !versioned {
+        Some(format!("endpoint `{name}`: only the protocols azure and anthropic have an `api_version`"))
+    } else if version.is_empty() || !version.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+        Some(format!("endpoint `{name}`: expected an `api_version` like 2024-10-21, got {version:?}"))
+    } else {
+        None
+    };
+    refused.map(|message| Finding::new(format!("{path}.api_version"), message))
+}
+
 fn endpoint_limits(endpoint: &EndpointConfig, path: &str) -> Option<Finding> {
     let limits = [
         ("connect_timeout_ms", endpoint.connect_timeout_ms),
@@ -285,6 +300,7 @@ fn endpoint_limits(endpoint: &EndpointConfig, path: &str) -> Option<Finding> {
         ("idle_timeout_ms", endpoint.idle_timeout_ms),
         ("total_timeout_ms", endpoint.total_timeout_ms),
         ("max_in_flight", endpoint.max_in_flight.map_or(1, u64::from)),
+        ("queue_timeout_ms", endpoint.queue_timeout_ms),
     ];
     limits.into_iter().find_map(|(key, value)| {
         (value == 0).then(|| {

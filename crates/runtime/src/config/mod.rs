@@ -8,7 +8,7 @@ mod error;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use fast_llm_coordinator::{EndpointConfig, ModelConfig};
+use fast_llm_coordinator::{CacheConfig, EndpointConfig, ModelConfig};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use document::Document;
@@ -28,6 +28,8 @@ pub struct UatConfig {
     pub endpoints: Vec<EndpointConfig>,
     /// The models that can be asked for.
     pub models: Vec<ModelConfig>,
+    /// Answers that are given again.
+    pub cache: CacheConfig,
     /// The cache in Redis; absent: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis: Option<redis_service::Options>,

@@ -218,7 +218,7 @@ impl Conversation<'_> {
                 return Err(Failure::Interrupted);
             }
         };
-        let Answer::Complete { body, report } = answer else {
+        let Answer::Complete { body, report, .. } = answer else {
             return Err(Failure::new("UAT_INTERNAL", "expected a whole answer, got a stream"));
         };
         let mut document: Value = serde_json::from_slice(&body).map_err(io::Error::from)?;

@@ -2,6 +2,7 @@
 
 mod answers;
 mod collector;
+mod continuation;
 mod embeddings;
 mod request;
 

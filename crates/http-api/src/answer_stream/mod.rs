@@ -1,19 +1,21 @@
 //! The body of a streamed answer: chunks of the core become frames of the client's dialect.
 
+mod frames;
+
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use futures_core::future::BoxFuture;
 use http_body::{Body, Frame};
-use llm_wire::openai::ChatRequest;
-use llm_wire::{ollama, sse};
 use runtime::{Answer, ChatStream, RuntimeError};
 use tokio::time::{Instant, Sleep};
 
 use crate::error::ApiError;
+
+pub(crate) use frames::{Frames, OpenAiEvents};
 
 /// Chunks that are ready at the same time travel in one frame: a fast upstream costs one write per read, and no chunk
 /// waits for another. Beyond this many bytes the frame goes out, so that a slow reader holds no more than this.
@@ -26,69 +28,6 @@ const KEEP_ALIVE_BEFORE_CONTENT: Duration = Duration::from_secs(5);
 /// An answer that is still to come.
 pub(crate) type Pending = BoxFuture<'static, Result<Answer, RuntimeError>>;
 
-/// How a stream is written.
-pub(crate) enum Framing {
-    /// Server-sent events with OpenAI's chunks.
-    Events,
-    /// Ollama's lines of JSON.
-    Lines { translation: Box<ollama::FromOpenAi>, received: std::time::Instant },
-}
-
-impl Framing {
-    pub(crate) fn lines(request: &ChatRequest, received: std::time::Instant) -> Self {
-        Self::Lines { translation: Box::new(ollama::FromOpenAi::new(request.model().to_owned())), received }
-    }
-
-    fn chunk(&mut self, out: &mut BytesMut, chunk: &[u8]) -> Result<(), ApiError> {
-        match self {
-            Self::Events => sse::append_data_frame(out, chunk),
-            Self::Lines { translation, .. } => {
-                if let Some(line) = translation.chunk(chunk, &now_rfc3339())? {
-                    out.extend_from_slice(&line);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// A stream that failed ends in an error, and in nothing that looks like a regular end.
-    fn failed(&mut self, out: &mut BytesMut, error: &ApiError) {
-        tracing::debug!(code = error.body().uat_code, "a stream failed after its beginning");
-        match self {
-            Self::Events => {
-                out.extend_from_slice(b"event: error\n");
-                sse::append_data_frame(out, &error.body().to_json());
-            }
-            Self::Lines { .. } => {
-                out.extend_from_slice(&ollama::error_body(&error.to_string()));
-                out.extend_from_slice(b"\n");
-            }
-        }
-    }
-
-    fn ended(&mut self, out: &mut BytesMut) {
-        match self {
-            Self::Events => sse::append_data_frame(out, sse::DONE),
-            Self::Lines { translation, received } => {
-                out.extend_from_slice(&translation.done(&now_rfc3339(), received.elapsed()));
-            }
-        }
-    }
-
-    /// Ollama's clients parse every line, so there is nothing that could be sent to them in between.
-    fn keep_alive(&self) -> Option<&'static [u8]> {
-        match self {
-            Self::Events => Some(b": keep-alive\n\n"),
-            Self::Lines { .. } => None,
-        }
-    }
-}
-
-/// The time as Ollama writes it.
-pub(crate) fn now_rfc3339() -> String {
-    humantime::format_rfc3339_micros(SystemTime::now()).to_string()
-}
-
 enum State {
     /// Held: 200 went out, the first content is still to come.
     Held(Pending),
@@ -99,7 +38,7 @@ enum State {
 /// Dropping it closes the connection to whoever is answering.
 pub(crate) struct AnswerStream {
     state: State,
-    framing: Framing,
+    frames: Box<dyn Frames>,
     buffer: BytesMut,
     keep_alive: Pin<Box<Sleep>>,
     last_frame: Instant,
@@ -107,22 +46,22 @@ pub(crate) struct AnswerStream {
 
 impl AnswerStream {
     /// A stream whose first content is there.
-    pub(crate) fn running(stream: ChatStream, framing: Framing) -> Self {
-        Self::new(State::Running(stream), framing, KEEP_ALIVE)
+    pub(crate) fn running(stream: ChatStream, frames: Box<dyn Frames>) -> Self {
+        Self::new(State::Running(stream), frames, KEEP_ALIVE)
     }
 
     /// A stream that begins with keep-alive comments, one at once: the headers alone do not reach a client through
     /// every proxy.
-    pub(crate) fn held(pending: Pending, framing: Framing) -> Self {
-        let mut held = Self::new(State::Held(pending), framing, KEEP_ALIVE_BEFORE_CONTENT);
-        held.buffer.extend_from_slice(held.framing.keep_alive().unwrap_or_default());
+    pub(crate) fn held(pending: Pending, frames: Box<dyn Frames>) -> Self {
+        let mut held = Self::new(State::Held(pending), frames, KEEP_ALIVE_BEFORE_CONTENT);
+        held.buffer.extend_from_slice(held.frames.keep_alive().unwrap_or_default());
         held
     }
 
-    fn new(state: State, framing: Framing, first_keep_alive: Duration) -> Self {
+    fn new(state: State, frames: Box<dyn Frames>, first_keep_alive: Duration) -> Self {
         Self {
             state,
-            framing,
+            frames,
             buffer: BytesMut::new(),
             keep_alive: Box::pin(tokio::time::sleep(first_keep_alive)),
             last_frame: Instant::now(),
@@ -141,16 +80,21 @@ impl AnswerStream {
                     }
                     Poll::Ready(Err(error)) => return self.fail(&error.into()),
                 },
-                State::Running(stream) => match Pin::new(stream).poll_next(cx) {
+                State::Running(stream) => match Pin::new(&mut *stream).poll_next(cx) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Some(Ok(chunk))) => {
-                        if let Err(error) = self.framing.chunk(&mut self.buffer, &chunk) {
+                        // In the client's own dialect it comes as it is to go out.
+                        if stream.spoken().is_some() {
+                            self.buffer.extend_from_slice(&chunk);
+                        } else if let Err(error) = self.frames.chunk(&mut self.buffer, &chunk) {
                             return self.fail(&error);
                         }
                     }
                     Poll::Ready(Some(Err(error))) => return self.fail(&RuntimeError::from(error).into()),
                     Poll::Ready(None) => {
-                        self.framing.ended(&mut self.buffer);
+                        if stream.spoken().is_none() {
+                            self.frames.ended(&mut self.buffer);
+                        }
                         self.state = State::Over;
                     }
                 },
@@ -161,14 +105,15 @@ impl AnswerStream {
     }
 
     fn fail(&mut self, error: &ApiError) -> Poll<()> {
-        self.framing.failed(&mut self.buffer, error);
+        tracing::debug!(code = error.body().uat_code, "a stream failed after its beginning");
+        self.frames.failed(&mut self.buffer, error);
         self.state = State::Over;
         Poll::Ready(())
     }
 
     /// One timer per stream, not moved at each chunk: when it rings, it is set to when it should have rung.
     fn poll_keep_alive(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
-        let Some(comment) = self.framing.keep_alive() else { return Poll::Pending };
+        let Some(comment) = self.frames.keep_alive() else { return Poll::Pending };
         let pause = match self.state {
             State::Held(_) => KEEP_ALIVE_BEFORE_CONTENT,
             State::Running(_) | State::Over => KEEP_ALIVE,

@@ -1,0 +1,159 @@
+//! Gemini's `generateContent` and embeddings. A client that asked in this dialect gets the endpoint's own documents.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use http::Uri;
+use llm_wire::openai::chunk_facts;
+use llm_wire::{Spoken, Translated, WireError, gemini, sse};
+
+use super::address::{Base, escaped};
+use super::{AnswerNames, Decoder, MAX_EVENT_BYTES, Piece, Speaks, Written, is_spoken, translated};
+use crate::attempt::Asked;
+use crate::config::EndpointConfig;
+use crate::error::CoordinatorError;
+use crate::question::Question;
+
+pub(super) struct Gemini {
+    /// Below which models lie.
+    models: String,
+}
+
+impl Gemini {
+    pub(super) fn new(config: &EndpointConfig, base: &Base) -> Result<Self, CoordinatorError> {
+        Ok(Self { models: base.versioned(config, "/v1beta", "/models")?.to_string() })
+    }
+}
+
+impl Speaks for Gemini {
+    fn spoken(&self) -> Option<Spoken> {
+        Some(Spoken::Gemini)
+    }
+
+    fn uri(&self, question: Question<'_>, model: &str) -> Result<Uri, WireError> {
+        let what = match question {
+            Question::Chat(request) if request.stream() => "streamGenerateContent?alt=sse",
+            Question::Chat(_) => "generateContent",
+            Question::Embeddings(_) => "batchEmbedContents",
+        };
+        let name = escaped(model.strip_prefix("models/").unwrap_or(model));
+        format!("{}/{name}:{what}", self.models).parse().map_err(|_| WireError::Invalid {
+            field: "model".to_owned(),
+            expected: "the name of a model".to_owned(),
+            got: model.to_owned(),
+        })
+    }
+
+    fn body(&self, asked: Asked<'_>) -> Result<Translated, WireError> {
+        match asked.question {
+            Question::Chat(request) => gemini::generate_request(request, asked.model),
+            Question::Embeddings(request) => {
+                gemini::embed_request(request, asked.model).map(Translated::whole)
+            }
+        }
+    }
+
+    fn whole_answer(
+        &self,
+        question: Question<'_>,
+        body: Bytes,
+        names: AnswerNames<'_>,
+    ) -> Result<Written, WireError> {
+        match question {
+            Question::Chat(_) if is_spoken(question, Spoken::Gemini) => {
+                let facts = Some(gemini::response_facts(&body)?);
+                Ok(Written { body, spoken: Some(Spoken::Gemini), facts })
+            }
+            Question::Chat(_) => {
+                gemini::ToOpenAi::completion(&body, &names.chat_id(), names.model, names.created)
+                    .map(translated)
+            }
+            Question::Embeddings(request) => {
+                gemini::embed_to_openai(&body, names.model, request.encoding()).map(translated)
+            }
+        }
+    }
+
+    fn decoder(&self, question: Question<'_>, names: AnswerNames<'_>) -> Box<dyn Decoder> {
+        let events = sse::Decoder::new(MAX_EVENT_BYTES);
+        if is_spoken(question, Spoken::Gemini) {
+            return Box::new(Documents { events });
+        }
+        Box::new(Translation {
+            events,
+            to_openai: gemini::ToOpenAi::new(
+                names.chat_id(),
+                names.model.to_owned(),
+                names.created,
+                question.include_usage(),
+            ),
+            ready: VecDeque::new(),
+            done: false,
+        })
+    }
+}
+
+/// Documents that become OpenAI's chunks.
+struct Translation {
+    events: sse::Decoder,
+    to_openai: gemini::ToOpenAi,
+    ready: VecDeque<Bytes>,
+    done: bool,
+}
+
+impl Decoder for Translation {
+    fn push(&mut self, bytes: Bytes) {
+        self.events.push(bytes);
+    }
+
+    fn next_piece(&mut self) -> Option<Result<Piece, WireError>> {
+        loop {
+            if let Some(data) = self.ready.pop_front() {
+                return Some(chunk_facts(&data).map(|facts| Piece::Chunk { data, facts }));
+            }
+            if self.done {
+                return Some(Ok(Piece::Done));
+            }
+            let event = match self.events.next_event()? {
+                Ok(event) => event,
+                Err(error) => return Some(Err(error)),
+            };
+            match self.to_openai.chunk(&event.data) {
+                Ok(chunks) => self.ready.extend(chunks),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        self.done = self.to_openai.is_finished();
+        self.ready.extend(self.to_openai.finish());
+    }
+}
+
+/// Documents that pass as they are. A finish reason may stand in each of them: only the last one's counts, so that the
+/// stream is over when it ends.
+struct Documents {
+    events: sse::Decoder,
+}
+
+impl Decoder for Documents {
+    fn push(&mut self, bytes: Bytes) {
+        self.events.push(bytes);
+    }
+
+    fn next_piece(&mut self) -> Option<Result<Piece, WireError>> {
+        let event = match self.events.next_event()? {
+            Ok(event) => event,
+            Err(error) => return Some(Err(error)),
+        };
+        Some(
+            gemini::chunk_facts(&event.data)
+                .map(|facts| Piece::Chunk { data: sse::data_frame(&event.data), facts }),
+        )
+    }
+
+    fn spoken(&self) -> Option<Spoken> {
+        Some(Spoken::Gemini)
+    }
+}

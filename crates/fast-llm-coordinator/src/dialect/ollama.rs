@@ -1,0 +1,99 @@
+//! Ollama's dialect: lines of JSON, each of which becomes any number of chunks.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use http::{HeaderValue, Uri};
+use llm_wire::openai::chunk_facts;
+use llm_wire::{Translated, WireError, ndjson, ollama};
+
+use super::address::Base;
+use super::{AnswerNames, Decoder, MAX_EVENT_BYTES, Piece, Speaks, Written, translated};
+use crate::attempt::Asked;
+use crate::config::EndpointConfig;
+use crate::error::CoordinatorError;
+use crate::question::Question;
+
+pub(super) struct Ollama {
+    chat: Uri,
+    embeddings: Uri,
+}
+
+impl Ollama {
+    pub(super) fn new(config: &EndpointConfig, base: &Base) -> Result<Self, CoordinatorError> {
+        Ok(Self { chat: base.at(config, "/api/chat")?, embeddings: base.at(config, "/api/embed")? })
+    }
+}
+
+impl Speaks for Ollama {
+    fn uri(&self, question: Question<'_>, _model: &str) -> Result<Uri, WireError> {
+        Ok(match question {
+            Question::Chat(_) => self.chat.clone(),
+            Question::Embeddings(_) => self.embeddings.clone(),
+        })
+    }
+
+    fn body(&self, asked: Asked<'_>) -> Result<Translated, WireError> {
+        match asked.question {
+            Question::Chat(request) => ollama::chat_request(request, asked.model, request.stream()),
+            Question::Embeddings(request) => ollama::embed_request(request, asked.model),
+        }
+        .map(Translated::whole)
+    }
+
+    fn stream_type(&self) -> HeaderValue {
+        HeaderValue::from_static("application/x-ndjson")
+    }
+
+    fn whole_answer(
+        &self,
+        question: Question<'_>,
+        body: Bytes,
+        names: AnswerNames<'_>,
+    ) -> Result<Written, WireError> {
+        match question {
+            Question::Chat(_) => {
+                ollama::ToOpenAi::completion(&body, &names.chat_id(), names.model, names.created)
+            }
+            Question::Embeddings(request) => ollama::embed_to_openai(&body, names.model, request.encoding()),
+        }
+        .map(translated)
+    }
+
+    fn decoder(&self, question: Question<'_>, names: AnswerNames<'_>) -> Box<dyn Decoder> {
+        Box::new(Lines {
+            lines: ndjson::Decoder::new(MAX_EVENT_BYTES),
+            to_openai: ollama::ToOpenAi::new(
+                names.chat_id(),
+                names.model.to_owned(),
+                names.created,
+                question.include_usage(),
+            ),
+            ready: VecDeque::new(),
+        })
+    }
+}
+
+struct Lines {
+    lines: ndjson::Decoder,
+    to_openai: ollama::ToOpenAi,
+    ready: VecDeque<Bytes>,
+}
+
+impl Decoder for Lines {
+    fn push(&mut self, bytes: Bytes) {
+        self.lines.push(bytes);
+    }
+
+    fn next_piece(&mut self) -> Option<Result<Piece, WireError>> {
+        loop {
+            if let Some(data) = self.ready.pop_front() {
+                return Some(chunk_facts(&data).map(|facts| Piece::Chunk { data, facts }));
+            }
+            match self.lines.next_line()?.and_then(|line| self.to_openai.line(&line)) {
+                Ok(chunks) => self.ready.extend(chunks),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
