@@ -21,6 +21,8 @@ export interface Question {
   /** As the endpoint calls it. */
   model: string;
   stream: boolean;
+  /** The longest answer that the configuration says the model gives. */
+  mostTokens: number | undefined;
   ids: AnswerIds;
   /** Until the whole answer, or the first content of a stream, in milliseconds. */
   patienceMs: number;
@@ -114,6 +116,16 @@ export class Upstream {
     });
   }
 
+  /** What it says is wrong by what the caller knows: closes it, and gives the failure. */
+  async wrong(message: string): Promise<Failure> {
+    const failure = unhealthy(this.#exchange.endpoint.config.name, message);
+    return await this.#exchange.guard(() => Promise.reject(failure)).catch((reason: unknown) => reason as Failure);
+  }
+
+  get endpoint(): Endpoint {
+    return this.#exchange.endpoint;
+  }
+
   #whole(): null {
     this.#answer.drain();
     this.#exchange.succeeded();
@@ -137,18 +149,18 @@ class Exchange {
     this.#release = onAbort(outer, () => this.#connection.abort(outer.reason));
   }
 
-  async send({ request, model, stream, leftMs, said }: Question, operation: Operation<unknown>): Promise<HttpAnswer> {
+  async send({ request, model, stream, mostTokens, leftMs, said }: Question, operation: Operation<unknown>): Promise<HttpAnswer> {
     const { config, client, headers } = this.endpoint;
     let body: string;
     try {
-      const { body: document, dropped } = operation.request(request, model, stream);
+      const { body: document, dropped } = operation.request(request, model, stream, mostTokens);
       body = JSON.stringify(document);
       said(dropped);
     } catch (error) {
       throw unsayable(config.name, (error as Error).message);
     }
-    // So that the local engine drops what nobody waits for any more.
-    const deadline = config.protocol === 'uat-engine' ? { 'x-uat-timeout-ms': String(Math.max(1, Math.floor(leftMs))) } : {};
+    // So that the local engine, or another `uat`, drops what nobody waits for any more.
+    const deadline = config.protocol === 'uat-engine' || config.protocol === 'openai' ? { 'x-uat-timeout-ms': String(Math.max(1, Math.floor(leftMs))) } : {};
     const answer = await client.request('POST', config.base_path + operation.path(model, stream), { ...headers, ...deadline }, body, config.connect_timeout_ms, this.#connection.signal);
     if (answer.status === 200) return answer;
     // What a broken error body held is not needed to know what the status means.
@@ -160,7 +172,7 @@ class Exchange {
   async within<T>(ms: number, late: string, step: () => Promise<T>): Promise<T> {
     const leftMs = this.#endsAt - performance.now();
     const { name, total_timeout_ms: totalMs } = this.endpoint.config;
-    const expire = leftMs < ms ? tooSlow(name, `the answer took longer than ${totalMs} ms (total_timeout_ms)`) : tooSlow(name, late);
+    const expire = leftMs < ms ? tooSlow(name, `the answer took longer than ${totalMs} ms (total_timeout_ms)`, true) : tooSlow(name, late);
     const timer = setTimeout(() => this.#connection.abort(expire), Math.max(0, Math.min(ms, leftMs)));
     try {
       this.#connection.signal.throwIfAborted();

@@ -3,12 +3,11 @@ import { UniversalAiError } from '../../errors.js';
 import type { ChatChunk, RoutingReport } from '../../services/fast-llm-coordinator-types.js';
 import { askStream, type Upstream } from './attempt.js';
 import { type Call, left } from './call.js';
-import type { Execution } from './execution.js';
+import { Execution, type Shared } from './execution.js';
 import { Failure } from './failure.js';
 import type { Journal } from './journal.js';
-import { type Splice, Transcript } from './resume.js';
-import type { Counters } from './stats.js';
-import type { Place } from './wiring.js';
+import { Resumption } from './resume.js';
+import type { Model, Place } from './wiring.js';
 
 /** Where the chunks of an answer come from. */
 export interface Pieces {
@@ -21,76 +20,83 @@ export interface Pieces {
 /** An answer as its endpoints stream it: one that breaks off is continued elsewhere where that is possible. */
 export class LiveStream {
   readonly #journal: Journal;
-  readonly #execution: Execution;
+  readonly #model: Model;
   readonly #request: Record<string, unknown>;
-  readonly #counters: Counters;
-  readonly #transcript: Transcript;
+  readonly #shared: Shared;
+  readonly #resumption: Resumption;
   #upstream: Upstream | undefined;
-  /** Since another endpoint has gone on. */
-  #splice: Splice | undefined;
+  /** What became of the upstream, where it is to be told after what it said before. */
+  #broken: Failure | undefined;
   #over = false;
 
-  constructor(journal: Journal, execution: Execution, request: Record<string, unknown>, counters: Counters) {
+  constructor(journal: Journal, model: Model, request: Record<string, unknown>, shared: Shared) {
     this.#journal = journal;
-    this.#execution = execution;
+    this.#model = model;
     this.#request = request;
-    this.#counters = counters;
-    this.#transcript = new Transcript(request);
+    this.#shared = shared;
+    this.#resumption = new Resumption(request, model);
   }
 
   async next(): Promise<ChatChunk[] | null> {
-    while (!this.#over) {
-      const chunks = await this.#fetch();
-      if (chunks === null) break;
-      const said = this.#said(chunks);
+    let chunks = await this.#fetch();
+    while (chunks !== null) {
+      const { said, isAnother } = this.#heard(chunks);
+      if (isAnother) this.#broken = await this.#upstream?.wrong('went on with other words than the answer had begun with');
       if (said.length > 0) return said;
+      chunks = await this.#fetch();
     }
     this.#journal.ended();
     return null;
   }
 
   async #fetch(): Promise<ChatChunk[] | null> {
-    if (this.#upstream === undefined) return await this.#open(() => this.#request, false);
+    if (this.#over) return null;
+    if (this.#upstream === undefined) return await this.#open(() => this.#request, new Execution(this.#model, this.#journal, this.#shared), 'ok');
     try {
+      const broken = this.#broken;
+      this.#broken = undefined;
+      if (broken !== undefined) throw broken;
       return await this.#upstream.next();
     } catch (error) {
       this.#journal.broke(error);
-      if (!(error instanceof Failure) || error.final) throw error;
-      return await this.#resume(error);
+      if (!(error instanceof Failure) || error.final || error.usedUp) throw error;
+      return await this.#resume(error, this.#upstream);
     }
   }
 
-  async #open(request: (place: Place) => Record<string, unknown>, resuming: boolean): Promise<ChatChunk[]> {
-    const { answer } = await this.#execution.ask(request, true, ({ endpoint }, ticket, question) => askStream(endpoint, ticket, question), resuming);
+  async #open(request: (place: Place) => Record<string, unknown>, execution: Execution, well: 'ok' | 'resumed'): Promise<ChatChunk[]> {
+    const { answer } = await execution.ask(request, true, ({ endpoint }, ticket, question) => askStream(endpoint, ticket, question), well);
     this.#upstream = answer.rest;
     return answer.first;
   }
 
-  async #resume(failure: Failure): Promise<ChatChunk[]> {
-    const transcript = this.#transcript;
-    const fits = ({ endpoint }: Place): boolean => transcript.fits(endpoint.config.protocol);
-    this.#execution.failed(failure);
-    if (!this.#execution.canResume(() => true)) throw failure;
-    if (transcript.obstacle !== undefined) throw failure.because(`the answer cannot be continued elsewhere, because ${transcript.obstacle}`);
-    if (!this.#execution.canResume(fits)) throw failure.because('the answer cannot be continued elsewhere, because its form was prescribed (response_format)');
-    this.#splice = undefined;
-    if (transcript.isFull) {
+  async #resume(failure: Failure, { endpoint }: Upstream): Promise<ChatChunk[]> {
+    const next = this.#resumption.next(endpoint);
+    if (next === undefined) throw failure;
+    if ('last' in next) {
       this.#over = true;
-      return transcript.end();
+      return [next.last];
     }
-    this.#execution.onlyThose(fits);
-    const splice = transcript.splice();
-    const first = await this.#open(({ endpoint }) => transcript.request(endpoint.config.protocol), true);
-    this.#counters.resumes += 1;
-    this.#splice = splice;
-    return first;
+    this.#shared.counters.resumes += 1;
+    try {
+      return await this.#open(next.request, new Execution(this.#model, this.#journal, this.#shared, next.tried), 'resumed');
+    } catch (error) {
+      this.#journal.scope.signal.throwIfAborted();
+      // What broke the answer is the news; why nobody went on with it stands in the attempts.
+      throw error instanceof UniversalAiError ? failure : error;
+    }
   }
 
-  #said(chunks: ChatChunk[]): ChatChunk[] {
-    const splice = this.#splice;
-    const said = splice === undefined ? chunks : chunks.flatMap(chunk => splice.chunk(chunk) ?? []);
-    for (const chunk of said) this.#transcript.hear(chunk);
-    return said;
+  #heard(chunks: ChatChunk[]): { said: ChatChunk[]; isAnother: boolean } {
+    const said: ChatChunk[] = [];
+    // The last chunk of an answer that is over is ours.
+    if (this.#over) return { said: chunks, isAnother: false };
+    for (const chunk of chunks) {
+      const heard = this.#resumption.chunk(chunk);
+      if (heard === 'another') return { said, isAnother: true };
+      if (heard !== undefined) said.push(heard);
+    }
+    return { said, isAnother: false };
   }
 }
 

@@ -78,7 +78,7 @@ function readModel(table: unknown, path: string, endpoints: EndpointConfig[], wr
   const name = named(model, path, 'a model', wrong);
   const served = list(model['endpoints']).map((one, index) => readServed(one, `${path}.endpoints[${index}]`, name, endpoints, wrong));
   if (served.length === 0) throw wrong(`${path}.endpoints`, `model \`${name}\` names no endpoint: expected at least one`);
-  return { name, endpoints: served, balance: (model['balance'] as Balance | undefined) ?? 'peak-ewma' };
+  return { name, endpoints: served, balance: (model['balance'] as Balance | undefined) ?? 'peak-ewma', max_output_tokens: model['max_output_tokens'] as number | undefined };
 }
 
 function readServed(table: unknown, path: string, model: string, endpoints: EndpointConfig[], wrong: Wrong): ModelConfig['endpoints'][number] {

@@ -43,6 +43,8 @@ export interface ModelConfig {
   name: string;
   endpoints: { endpoint: string; model: string | undefined; weight: number }[];
   balance: Balance;
+  /** The longest answer, in tokens. */
+  max_output_tokens: number | undefined;
 }
 
 /** The section `[cache]`. */

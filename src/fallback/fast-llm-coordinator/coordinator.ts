@@ -232,7 +232,7 @@ export class TypeScriptFastLLMCoordinator implements FastLLMCoordinatorBackend {
   }
 
   #live(journal: Journal, model: Model, request: Fields): LiveStream {
-    return new LiveStream(journal, new Execution(model, journal, this.#shared), request, this.#counters);
+    return new LiveStream(journal, model, request, this.#shared);
   }
 
   /** What goes on when the caller who began it leaves, as long as others wait for the same. */

@@ -20,8 +20,11 @@ export interface Said {
 export interface Operation<T> {
   /** Below the endpoint's base URL. */
   path(model: string, stream: boolean): string;
-  /** @throws {UniversalAiError} `UAT_INVALID_INPUT`: the request cannot be said in this dialect. */
-  request(request: Record<string, unknown>, model: string, stream: boolean): Said;
+  /**
+   * @param mostTokens The longest answer that the configuration says the model gives, for a dialect that requires a limit.
+   * @throws {UniversalAiError} `UAT_INVALID_INPUT`: the request cannot be said in this dialect.
+   */
+  request(request: Record<string, unknown>, model: string, stream: boolean, mostTokens: number | undefined): Said;
   /**
    * @param json A complete answer with status 200.
    * @param request What was asked.

@@ -28,76 +28,60 @@ export class Execution {
   readonly #shared: Shared;
   readonly #tried: Contender['tried'][];
   #last: Failure | undefined;
-  #current = -1;
 
-  constructor(model: Model, journal: Journal, shared: Shared) {
+  /** @param tried Whom not to ask, or not at first; absent: everybody may be asked. */
+  constructor(model: Model, journal: Journal, shared: Shared, tried: Contender['tried'][] = model.places.map(() => 'not-yet')) {
     this.#model = model;
     this.#journal = journal;
     this.#shared = shared;
-    this.#tried = model.places.map(() => 'not-yet');
+    this.#tried = tried;
   }
 
   /**
    * Asks until one answers.
    *
-   * @param request Made anew for each endpoint, because translations change it.
-   * @param resuming Goes on with an answer that was begun: only with endpoints that can.
+   * @param request What an endpoint is asked.
+   * @param well What an attempt is that succeeds: `resumed` where it goes on with an answer that was begun.
    * @throws {UniversalAiError} None answered.
    */
-  async ask<T>(request: (place: Place) => Record<string, unknown>, stream: boolean, ask: (place: Place, ticket: Ticket, question: Question) => Promise<T>, resuming = false): Promise<{ answer: T; place: Place }> {
+  async ask<T>(request: (place: Place) => Record<string, unknown>, stream: boolean, ask: (place: Place, ticket: Ticket, question: Question) => Promise<T>, well: 'ok' | 'resumed' = 'ok'): Promise<{ answer: T; place: Place }> {
     const journal = this.#journal;
     for (;;) {
       const now = performance.now();
-      const contenders = this.#contenders(now, resuming);
+      const contenders = this.#contenders(now);
       const choice = choose(contenders, now, this.#model.strategy, () => beginning(request(this.#model.places[0] as Place)), Math.random);
       if (choice.kind === 'nobody') throw journal.failed(this.#last ?? nobody(this.#model, choice));
       const index = choice.kind === 'wait' ? await this.#queued(choice.indices) : choice.index;
       // Whoever had been waited for was left alone meanwhile.
       if (index === undefined) continue;
-      if (this.#last !== undefined && !this.#shared.budget.tryWithdraw(performance.now())) {
-        if (choice.kind === 'wait') this.#model.places[index]?.endpoint.places.give();
-        throw journal.failed(this.#last);
+      if (journal.hasTried) {
+        const isRefused = !this.#shared.budget.tryWithdraw(performance.now());
+        if (isRefused && this.#last !== undefined) {
+          if (choice.kind === 'wait') this.#model.places[index]?.endpoint.places.give();
+          throw journal.failed(this.#last);
+        }
+        this.#shared.counters.failovers += 1;
       }
-      if (this.#last !== undefined && !resuming) this.#shared.counters.failovers += 1;
       if (choice.kind === 'ask-again') await journal.waiting(() => journal.scope.sleep(AGAIN_MS * (0.25 + 0.75 * Math.random())));
       const place = this.#model.places[index] as Place;
       const others = contenders.some((other, at) => at !== index && other.tried === 'not-yet');
       const ticket = place.endpoint.begin(performance.now(), choice.kind === 'wait');
-      this.#current = index;
       try {
-        const asked = { request: request(place), stream, patienceMs: patience(place, stream || others) };
-        return { answer: await journal.attempt(place, asked, resuming ? 'resumed' : 'ok', question => ask(place, ticket, question)), place };
+        const asked = { request: request(place), stream, mostTokens: place.mostTokens, patienceMs: patience(place, stream || others) };
+        return { answer: await journal.attempt(place, asked, well, question => ask(place, ticket, question)), place };
       } catch (error) {
         if (!(error instanceof Failure)) throw error;
-        this.failed(error);
+        this.#tried[index] = this.#tried[index] === 'not-yet' && error.brief ? 'briefly' : 'finished';
+        this.#last = error;
         if (error.final) throw journal.failed(error);
       }
     }
   }
 
-  /** The endpoint that was asked last failed. */
-  failed(failure: Failure): void {
-    this.#tried[this.#current] = this.#tried[this.#current] === 'not-yet' && failure.brief ? 'briefly' : 'finished';
-    this.#last = failure;
-  }
-
-  /** Whether there is an endpoint left that could go on with this answer. */
-  canResume(goesOn: (place: Place) => boolean): boolean {
-    return this.#model.places.some((place, index) => place.endpoint.config.resume && this.#tried[index] !== 'finished' && goesOn(place));
-  }
-
-  /** Leaves out the endpoints that cannot go on with this answer. */
-  onlyThose(goesOn: (place: Place) => boolean): void {
-    this.#model.places.forEach((place, index) => {
-      if (!goesOn(place)) this.#tried[index] = 'finished';
-    });
-  }
-
-  #contenders(now: number, resuming: boolean): Contender[] {
+  #contenders(now: number): Contender[] {
     return this.#model.places.map(({ endpoint, weight }, index) => {
       const share = weight * endpoint.share(now);
-      const left = resuming && !endpoint.config.resume;
-      return { name: endpoint.config.name, availability: endpoint.availability(now), weight: share, cost: endpoint.cost(share, now), inFlight: endpoint.inFlight, tried: left ? 'finished' : this.#tried[index] ?? 'finished' };
+      return { name: endpoint.config.name, availability: endpoint.availability(now), weight: share, cost: endpoint.cost(share, now), inFlight: endpoint.inFlight, tried: this.#tried[index] ?? 'finished' };
     });
   }
 

@@ -21,6 +21,8 @@ interface FailureFacts {
   final?: boolean;
   /** Nothing came in time, as opposed to something wrong. */
   timedOut?: boolean;
+  /** The attempt used up all the time that it may take: what is left of the answer is not asked for elsewhere. */
+  usedUp?: boolean;
   status?: number | undefined;
   /** What may be shown to others than the caller, where the message repeats what the endpoint wrote: it may hold a key. */
   summary?: string;
@@ -33,6 +35,7 @@ export class Failure extends Error {
   readonly retryable: boolean;
   readonly final: boolean;
   readonly timedOut: boolean;
+  readonly usedUp: boolean;
   readonly status: number | undefined;
   /** The kind of failure, without a word that the endpoint wrote. */
   readonly summary: string;
@@ -44,14 +47,9 @@ export class Failure extends Error {
     this.retryable = facts.retryable;
     this.final = facts.final ?? false;
     this.timedOut = facts.timedOut ?? false;
+    this.usedUp = facts.usedUp ?? false;
     this.status = facts.status;
     this.summary = facts.summary === undefined ? facts.message : `${facts.summary} (${facts.code})`;
-  }
-
-  /** The same with one more fact for the caller. */
-  because(fact: string): this {
-    this.message += `; ${fact}`;
-    return this;
   }
 
   /** Whether the same endpoint may do better in a moment. */
@@ -71,8 +69,8 @@ export function unhealthy(endpoint: string, what: string, status?: number): Fail
 }
 
 /** The endpoint was too slow. */
-export function tooSlow(endpoint: string, what: string): Failure {
-  return new Failure({ code: 'UAT_TIMEOUT', message: `endpoint \`${endpoint}\`: ${what}`, verdict: { kind: 'unhealthy' }, retryable: true, timedOut: true });
+export function tooSlow(endpoint: string, what: string, usedUp = false): Failure {
+  return new Failure({ code: 'UAT_TIMEOUT', message: `endpoint \`${endpoint}\`: ${what}`, verdict: { kind: 'unhealthy' }, retryable: true, timedOut: true, usedUp });
 }
 
 /** The request cannot be said in the endpoint's dialect; another may speak one in which it can. */
@@ -88,7 +86,7 @@ export function failedInside(endpoint: string, error: unknown): Failure {
 
 /** A status other than 200, with whatever body came along. @param now Milliseconds since 1970. */
 export function refused(endpoint: string, status: number, body: string, retryAfter: string | undefined, now = Date.now()): Failure {
-  return classify(endpoint, status, readError(body), pause(retryAfter, now), status);
+  return classify(endpoint, status, readError(body), pause(retryAfter, now) ?? retryDelay(body), status);
 }
 
 /** The status that would have come with one of our own codes, had it not arrived inside an answer. */
@@ -162,4 +160,10 @@ function pause(header: string | undefined, now: number): number | undefined {
   // Every form of an HTTP date begins with the day of the week; what else `Date.parse` takes is no date of HTTP.
   const date = /^[A-Z][a-z]+,? /.test(text) ? Date.parse(text) : NaN;
   return Number.isNaN(date) ? undefined : Math.max(0, date - now);
+}
+
+/** The `retryDelay` of a `google.rpc.RetryInfo`, like `"34.07s"`, as milliseconds: Gemini sends no `Retry-After`. */
+function retryDelay(body: string): number | undefined {
+  const written = /"retryDelay"\s*:\s*"(\d+(?:\.\d+)?)s"/.exec(body)?.[1];
+  return written === undefined ? undefined : Number(written) * 1000;
 }

@@ -51,7 +51,8 @@ export class Journal {
     this.#lastBegunMs = begunMs;
     try {
       const leftMs = Math.min(asked.stream ? config.total_timeout_ms : asked.patienceMs, this.scope.leftMs(begunMs));
-      const said = (dropped: string[]): void => void (this.#dropped = dropped);
+      // Of an answer in parts, what any of the parts was not told.
+      const said = (dropped: string[]): void => void (this.#dropped = well === 'resumed' ? [...new Set([...this.#dropped, ...dropped])] : dropped);
       const answer = await ask({ ...asked, model: place.model, ids: this.ids, leftMs, said, signal: this.scope.signal });
       attempt.status = 200;
       attempt.firstTokenMs = performance.now() - begunMs;
@@ -67,6 +68,11 @@ export class Journal {
     } finally {
       attempt.totalMs = performance.now() - begunMs;
     }
+  }
+
+  /** Whether anybody has been asked. */
+  get hasTried(): boolean {
+    return this.#attempts.length > 0;
   }
 
   /** The running attempt ended in an error. */

@@ -19,6 +19,8 @@ export interface Place {
   /** The model's name there. */
   model: string;
   weight: number;
+  /** The longest answer, in tokens. */
+  mostTokens: number | undefined;
 }
 
 /** One public model name. */
@@ -77,5 +79,5 @@ function place(served: ModelConfig['endpoints'][number], model: ModelConfig, byN
   const name = served.model ?? model.name;
   // The engine is shared by processes that were started in different folders: a relative path is meant from here.
   const isFile = endpoint.config.protocol === 'uat-engine' && (name.includes('/') || name.endsWith('.gguf'));
-  return { endpoint, model: isFile ? resolve(name) : name, weight: served.weight };
+  return { endpoint, model: isFile ? resolve(name) : name, weight: served.weight, mostTokens: model.max_output_tokens };
 }

@@ -220,8 +220,7 @@ impl Call {
             timeout: self.timeout,
             received: self.received,
             cache: self.cache,
-            // One process, one tenant.
-            tenant: None,
+            ..ChatOptions::default()
         }
     }
 
@@ -252,7 +251,7 @@ impl Call {
 
 fn whole(answer: Answer) -> Result<(Bytes, runtime::RoutingReport), Crossing> {
     match answer {
-        Answer::Complete { body, report } => Ok((body, report)),
+        Answer::Complete { body, report, .. } => Ok((body, report)),
         Answer::Stream(_) => Err(Crossing::internal("a whole answer was asked for and a stream came")),
     }
 }

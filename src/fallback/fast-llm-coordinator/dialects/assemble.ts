@@ -5,6 +5,7 @@ type Fields = Record<string, unknown>;
 
 interface Choice {
   message: Fields;
+  other: Fields;
   calls: Map<number, Fields>;
   logprobs: Fields;
   finish: string | null;
@@ -22,7 +23,7 @@ export function assemble(chunks: readonly ChatChunk[]): Fields {
     head = rest;
     usage = counted ?? usage;
     for (const { index, delta, finish_reason, ...more } of parts) {
-      const choice: Choice = choices.get(index) ?? { message: {}, calls: new Map(), logprobs: {}, finish: null };
+      const choice: Choice = choices.get(index) ?? { message: {}, other: {}, calls: new Map(), logprobs: {}, finish: null };
       choices.set(index, choice);
       const { tool_calls: calls, role, ...said } = delta as Fields;
       if (role != null) choice.message['role'] = role;
@@ -32,7 +33,8 @@ export function assemble(chunks: readonly ChatChunk[]): Fields {
         choice.calls.set(known, merged(choice.calls.get(known) ?? {}, fields));
       }
       choice.message = merged(choice.message, said);
-      const { logprobs } = more as Fields;
+      const { logprobs, ...other } = more as Fields;
+      choice.other = { ...choice.other, ...other };
       if (isObject(logprobs)) choice.logprobs = merged(choice.logprobs, logprobs);
       choice.finish = finish_reason ?? choice.finish;
     }
@@ -45,7 +47,7 @@ export function assemble(chunks: readonly ChatChunk[]): Fields {
   };
 }
 
-function whole(index: number, { message, calls, logprobs, finish }: Choice): Fields {
+function whole(index: number, { message, other, calls, logprobs, finish }: Choice): Fields {
   const { role, content, ...rest } = message;
   const called = [...calls.values()];
   return {
@@ -59,6 +61,7 @@ function whole(index: number, { message, calls, logprobs, finish }: Choice): Fie
     },
     ...(Object.keys(logprobs).length > 0 ? { logprobs } : {}),
     finish_reason: finish,
+    ...other,
   };
 }
 

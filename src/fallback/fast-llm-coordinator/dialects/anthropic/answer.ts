@@ -5,11 +5,17 @@ import { REASONING_FORMAT } from './messages.js';
 
 type Fields = Record<string, unknown>;
 
-/** A block that is being told. */
+/** Most blocks that one answer may have: far above any seen, below what a runaway stream would take from the machine. */
+const MAX_BLOCKS = 4_096;
+/** Most characters of thinking that are kept, because they are said again when their block ends. */
+const MAX_KEPT = 16 * 1024 * 1024;
+
+/** A block that is open. */
 interface Block {
   type: string;
-  /** Of a tool's call: its place among the calls, and whether any argument has come. */
+  /** Of a tool's call: its place among the calls, the input that came whole with the start, and whether a piece followed. */
   call: number;
+  whole: string | undefined;
   hasArguments: boolean;
   /** Of thinking. */
   thought: string;
@@ -20,7 +26,9 @@ interface Block {
 export class AnthropicAnswer {
   readonly #ids: AnswerIds;
   readonly #includeUsage: boolean;
-  readonly #blocks = new Map<unknown, Block>();
+  /** By index; `undefined` once it has ended. */
+  readonly #blocks = new Map<unknown, Block | undefined>();
+  #begun = false;
   #calls = 0;
   #counts: Fields = {};
   /** Whether the reason why it ended has come; and whether it has ended. */
@@ -35,106 +43,107 @@ export class AnthropicAnswer {
   /** A whole answer, as the events that a stream would have told it in. */
   message(json: unknown): ChatChunk[] {
     const message = isObject(json) ? json : {};
-    if (message['type'] === 'error' || message['error'] != null) throw new ErrorInAnswer(message['error'] ?? message);
-    const { content, usage, stop_reason } = message;
+    if (message['error'] != null) throw new ErrorInAnswer(message['error']);
+    const { content, usage, stop_reason, stop_sequence, stop_details } = message;
     if (!Array.isArray(content)) throw new NotOfTheDialect('expected a JSON object with `content`');
-    const blocks = content.flatMap((block: unknown, index) => [
-      { type: 'content_block_start', index, content_block: block, whole: true }, { type: 'content_block_stop', index },
-    ]);
-    const events: Fields[] = [{ type: 'message_start', message: { usage } }, ...blocks, { type: 'message_delta', delta: { stop_reason: stop_reason ?? 'end_turn' } }, { type: 'message_stop' }];
-    return events.flatMap(event => this.event(event));
+    const blocks = content.flatMap((block: unknown, index) => [{ type: 'content_block_start', index, content_block: block }, { type: 'content_block_stop', index }]);
+    const end = { type: 'message_delta', delta: { stop_reason: stop_reason ?? 'end_turn', stop_sequence, stop_details } };
+    return [{ type: 'message_start', message: { usage } }, ...blocks, end, { type: 'message_stop' }].flatMap(event => this.event(event));
   }
 
   event(event: Fields): ChatChunk[] {
-    switch (event['type']) {
-      case 'message_start': {
-        const { usage } = isObject(event['message']) ? event['message'] : {};
-        this.#count(usage);
-        return [this.#said({ role: 'assistant', content: '' })];
-      }
-      case 'content_block_start': return this.#start(event['index'], isObject(event['content_block']) ? event['content_block'] : {}, event['whole'] === true);
-      case 'content_block_delta': return this.#delta(this.#block(event['index']), isObject(event['delta']) ? event['delta'] : {});
-      case 'content_block_stop': return this.#stop(event['index']);
-      case 'message_delta': {
-        this.#count(event['usage']);
-        const reason = isObject(event['delta']) ? event['delta']['stop_reason'] : undefined;
-        if (typeof reason !== 'string' || this.hasReason) return [];
-        this.hasReason = true;
-        return [this.#said({}, finishReason(reason))];
-      }
+    const { type, index } = event;
+    if (type === 'error') throw new ErrorInAnswer(event['error'] ?? event);
+    const said = this.#event(String(type), index, event);
+    // `ping`, and what the future brings: Anthropic asks clients to pass over events that they do not know.
+    if (said === undefined) return [];
+    if (this.#begun) return said;
+    this.#begun = true;
+    return [this.#said({ role: 'assistant', content: '' }), ...said];
+  }
+
+  #event(type: string, index: unknown, event: Fields): ChatChunk[] | undefined {
+    switch (type) {
+      case 'message_start': return this.#count(isObject(event['message']) ? event['message']['usage'] : undefined);
+      case 'content_block_start': return this.#start(index, event['content_block']);
+      case 'content_block_delta': return this.#delta(index, isObject(event['delta']) ? event['delta'] : {});
+      case 'content_block_stop': return this.#stop(index);
+      case 'message_delta': return [...this.#count(event['usage']), ...this.#end(isObject(event['delta']) ? event['delta'] : {})];
       case 'message_stop':
         this.isOver = true;
-        return this.#includeUsage && this.hasReason ? this.#usage() : [];
-      case 'error': throw new ErrorInAnswer(event['error'] ?? event);
-      // `ping`, and what the future brings: Anthropic asks clients to pass over events that they do not know.
-      default: return [];
+        return this.#includeUsage ? [this.#usage()] : [];
+      default: return undefined;
     }
   }
 
-  #start(index: unknown, block: Fields, whole: boolean): ChatChunk[] {
-    const type = String(block['type']);
-    const text = (key: string): string => (typeof block[key] === 'string' ? block[key] : '');
-    const begun: Block = { type, call: this.#calls, hasArguments: false, thought: text('thinking'), signature: text('signature') };
-    this.#blocks.set(index, begun);
-    switch (type) {
-      case 'text': return text('text') === '' ? [] : [this.#said({ content: text('text') })];
-      case 'thinking': return begun.thought === '' ? [] : [this.#said({ reasoning_content: begun.thought })];
-      case 'redacted_thinking': return [this.#said({ reasoning_details: [{ type: 'reasoning.encrypted', data: text('data'), format: REASONING_FORMAT }] })];
+  #start(index: unknown, content: unknown): ChatChunk[] {
+    if (!isObject(content)) throw new NotOfTheDialect('content_block: expected an object with a type');
+    if (this.#blocks.has(index)) throw new NotOfTheDialect(`index: expected a block that has not started yet, got the start of block ${String(index)} a second time`);
+    if (this.#blocks.size >= MAX_BLOCKS) throw new NotOfTheDialect(`an answer of more than ${MAX_BLOCKS} blocks`);
+    const block: Block = { type: String(content['type']), call: this.#calls, whole: undefined, hasArguments: false, thought: '', signature: textOf(content, 'signature') };
+    this.#blocks.set(index, block);
+    const { text, thinking } = content;
+    switch (block.type) {
+      case 'redacted_thinking': return [this.#said({ reasoning_details: [{ type: 'reasoning.encrypted', data: textOf(content, 'data'), format: REASONING_FORMAT }] })];
       case 'tool_use': {
+        const name = textOf(content, 'name');
+        if (name === '') throw new NotOfTheDialect('content_block.name: expected the name of a tool');
         this.#calls += 1;
-        // A stream begins with an empty object, and tells the arguments afterwards.
-        const input = isObject(block['input']) && (whole || Object.keys(block['input']).length > 0) ? JSON.stringify(block['input']) : '';
-        begun.hasArguments = input !== '';
-        return [this.#called(begun, { id: text('id'), type: 'function', function: { name: text('name'), arguments: input } })];
+        block.whole = content['input'] === undefined ? undefined : JSON.stringify(content['input']);
+        return [this.#called(block, { id: textOf(content, 'id') || `call_${this.#ids.id}_${block.call}`, type: 'function', function: { name, arguments: '' } })];
       }
-      default: throw new NotOfTheDialect(`content[${String(index)}].type: expected text, thinking or tool_use, got ${type}`);
+      default: return this.#delta(index, { text, thinking });
     }
   }
 
-  #delta(block: Block, delta: Fields): ChatChunk[] {
-    const text = (key: string): string => (typeof delta[key] === 'string' ? delta[key] : '');
-    switch (delta['type']) {
-      case 'text_delta': return text('text') === '' ? [] : [this.#said({ content: text('text') })];
-      case 'thinking_delta':
-        block.thought += text('thinking');
-        return text('thinking') === '' ? [] : [this.#said({ reasoning_content: text('thinking') })];
-      case 'signature_delta':
-        block.signature += text('signature');
-        return [];
-      case 'input_json_delta':
-        if (text('partial_json') === '') return [];
+  #delta(index: unknown, delta: Fields): ChatChunk[] {
+    const block = this.#blocks.get(index);
+    if (block === undefined) throw new NotOfTheDialect(`index: expected a block that has started, got a piece of block ${String(index)}, which is not open`);
+    switch (block.type) {
+      case 'text': return textOf(delta, 'text') === '' ? [] : [this.#said({ content: delta['text'] })];
+      case 'thinking':
+        block.thought += textOf(delta, 'thinking');
+        block.signature += textOf(delta, 'signature');
+        if (block.thought.length > MAX_KEPT || block.signature.length > MAX_KEPT) throw new NotOfTheDialect(`a block of thinking of more than ${MAX_KEPT} characters`);
+        return textOf(delta, 'thinking') === '' ? [] : [this.#said({ reasoning_content: delta['thinking'] })];
+      case 'tool_use':
+        if (textOf(delta, 'partial_json') === '') return [];
         block.hasArguments = true;
-        return [this.#called(block, { function: { arguments: text('partial_json') } })];
-      // Citations, and what the future brings.
+        return [this.#called(block, { function: { arguments: delta['partial_json'] } })];
+      // Uses and results of Anthropic's own tools, which no request in OpenAI's dialect offers.
       default: return [];
     }
   }
 
+  /** A block that ends twice, or ends unbegun, has nothing to say. */
   #stop(index: unknown): ChatChunk[] {
-    const block = this.#block(index);
-    this.#blocks.delete(index);
-    if (block.type === 'tool_use' && !block.hasArguments) return [this.#called(block, { function: { arguments: '{}' } })];
-    if (block.type !== 'thinking' || block.signature === '') return [];
+    const block = this.#blocks.get(index);
+    if (this.#blocks.has(index)) this.#blocks.set(index, undefined);
+    // Input that came whole counts if no piece followed.
+    if (block?.type === 'tool_use' && !block.hasArguments) return [this.#called(block, { function: { arguments: block.whole ?? '{}' } })];
+    if (block?.type !== 'thinking' || block.signature === '') return [];
     return [this.#said({ reasoning_details: [{ type: 'reasoning.text', text: block.thought, signature: block.signature, format: REASONING_FORMAT }] })];
   }
 
-  #block(index: unknown): Block {
-    const block = this.#blocks.get(index);
-    if (block === undefined) throw new NotOfTheDialect(`an event for block ${String(index)}, which has not begun`);
-    return block;
+  #end({ stop_reason: reason, stop_sequence: met, stop_details: details }: Fields): ChatChunk[] {
+    if (typeof reason !== 'string' || this.hasReason) return [];
+    this.hasReason = true;
+    const explanation = reason === 'refusal' && isObject(details) ? textOf(details, 'explanation') : '';
+    // `stop_reason` is vLLM's field for the stop text that was met.
+    const end = this.#chunk([{ index: 0, delta: {}, finish_reason: finishReason(reason), ...(met == null ? {} : { stop_reason: met }) }]);
+    return explanation === '' ? [end] : [this.#said({ refusal: explanation }), end];
   }
 
   /** The events of a stream count cumulatively. */
-  #count(usage: unknown): void {
-    if (!isObject(usage)) return;
-    for (const [key, value] of Object.entries(usage)) if (value != null) this.#counts[key] = value;
+  #count(usage: unknown): [] {
+    for (const [key, value] of Object.entries(isObject(usage) ? usage : {})) if (value != null) this.#counts[key] = value;
+    return [];
   }
 
   /** Anthropic counts what its cache held apart from `input_tokens`, OpenAI counts it in `prompt_tokens`. */
-  #usage(): ChatChunk[] {
+  #usage(): ChatChunk {
     const count = (value: unknown): number | undefined => (Number.isSafeInteger(value) && (value as number) >= 0 ? value as number : undefined);
     const [input, output, read, written] = ['input_tokens', 'output_tokens', 'cache_read_input_tokens', 'cache_creation_input_tokens'].map(key => count(this.#counts[key]));
-    if (input === undefined && output === undefined) return [];
     const { output_tokens_details: details } = this.#counts;
     const thought = isObject(details) ? count(details['thinking_tokens']) : undefined;
     const prompt_tokens = (input ?? 0) + (read ?? 0) + (written ?? 0);
@@ -143,7 +152,7 @@ export class AnthropicAnswer {
       ...(read === undefined && written === undefined ? {} : { prompt_tokens_details: { cached_tokens: read ?? 0, ...(written === undefined ? {} : { cache_write_tokens: written }) } }),
       ...(thought === undefined ? {} : { completion_tokens_details: { reasoning_tokens: thought } }),
     };
-    return [{ ...this.#chunk([]), usage } as ChatChunk];
+    return { ...this.#chunk([]), usage } as ChatChunk;
   }
 
   #called({ call }: Block, fields: Fields): ChatChunk {
@@ -180,11 +189,15 @@ export class AnthropicChunks extends ChunkDecoder {
 
   protected override read(data: string): ChatChunk[] {
     const chunks = this.#answer.event(parseObject(data));
-    if (this.#answer.isOver && !this.#answer.hasReason) throw new NotOfTheDialect('message_stop came before the reason why the answer ended');
-    this.whole = this.#answer.hasReason;
+    this.whole = this.#answer.hasReason || this.#answer.isOver;
     this.over = this.#answer.isOver;
     return chunks;
   }
+}
+
+function textOf(fields: Fields, key: string): string {
+  const value = fields[key];
+  return typeof value === 'string' ? value : '';
 }
 
 /** OpenAI's word for Anthropic's `stop_reason`. A reason that is not known yet is an end like any other. */

@@ -6,7 +6,7 @@ import { toolFields } from './tools.js';
 
 type Fields = Record<string, unknown>;
 
-/** What Anthropic is told where the caller sets no limit, because it requires one: what every model of its has. */
+/** What Anthropic is told where neither the caller nor the configuration sets a limit: every model of theirs gives as much. */
 const DEFAULT_MAX_TOKENS = 4_096;
 
 /** Fields that constrain or extend the answer and that Anthropic has no word for: left out, the answer would be another. */
@@ -30,12 +30,12 @@ const REFUSED: Record<string, string> = {
 const ELSEWHERE = ['model', 'stream', 'stream_options', 'max_tokens', 'max_completion_tokens', 'tools', 'tool_choice', 'parallel_tool_calls', 'reasoning_effort', 'thinking', 'user', 'safety_identifier'];
 
 /** The body of `POST /v1/messages` that asks the same of Anthropic. */
-export function messagesRequest({ messages, ...fields }: Fields, model: string, stream: boolean): Said {
+export function messagesRequest({ messages, ...fields }: Fields, model: string, stream: boolean, mostTokens: number | undefined): Said {
   const dropped = new Dropped();
   const { system, turns } = translateConversation(messages as Fields[], dropped);
   const body: Fields = {
     model,
-    max_tokens: fields['max_completion_tokens'] ?? fields['max_tokens'] ?? DEFAULT_MAX_TOKENS,
+    max_tokens: fields['max_completion_tokens'] ?? fields['max_tokens'] ?? mostTokens ?? DEFAULT_MAX_TOKENS,
     ...(system.length > 0 ? { system } : {}),
     messages: turns,
     ...(stream ? { stream } : {}),

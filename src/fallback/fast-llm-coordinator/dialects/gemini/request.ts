@@ -53,7 +53,7 @@ function generationConfig(fields: Fields, model: string, dropped: Dropped): Fiel
       case 'max_completion_tokens': config['maxOutputTokens'] = value; break;
       case 'max_tokens': config['maxOutputTokens'] = fields['max_completion_tokens'] ?? value; break;
       // Gemini's are 32 bits wide.
-      case 'seed': if ((value as number | 0) === value) config['seed'] = value; else dropped.name(name); break;
+      case 'seed': if (((value as number) | 0) === value) config['seed'] = value; else dropped.name(name); break;
       case 'stop': config['stopSequences'] = stop(value); break;
       case 'n':
         if (value as number > MAX_CANDIDATES) throw refuse(name, `at most ${MAX_CANDIDATES}, which is Gemini's bound`, value);
