@@ -157,8 +157,8 @@ function errorObject(error: unknown): ToldError {
 function pause(header: string | undefined, now: number): number | undefined {
   const text = header?.trim() ?? '';
   if (/^\d+(\.\d+)?$/.test(text)) return Number(text) * 1000;
-  // Every form of an HTTP date begins with the day of the week; what else `Date.parse` takes is no date of HTTP.
-  const date = /^[A-Z][a-z]+,? /.test(text) ? Date.parse(text) : NaN;
+  // The one form in which a date is written today; what else `Date.parse` takes is no date of HTTP.
+  const date = /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/.test(text) ? Date.parse(text) : NaN;
   return Number.isNaN(date) ? undefined : Math.max(0, date - now);
 }
 
