@@ -150,6 +150,9 @@ impl FromOpenAi {
             self.failed(out, error::known_kind(kind.as_deref()), &message);
             return Ok(());
         }
+        if self.ended {
+            return Ok(());
+        }
         self.start(out);
         if let Some(Written(usage)) = document.usage {
             self.counts = self.counts.then(Counts::from_openai(&usage));
@@ -172,8 +175,8 @@ impl FromOpenAi {
         Ok(())
     }
 
-    /// Appends the end of the message: why it ended, what it took, and `message_stop`. To be asked for once, after a
-    /// stream that ended well.
+    /// Appends the end of the message: why it ended, what it took, and `message_stop`. To be asked for after a
+    /// stream that ended well; the second time appends nothing.
     pub fn done(&mut self, out: &mut BytesMut) {
         if std::mem::replace(&mut self.ended, true) {
             return;
@@ -188,7 +191,8 @@ impl FromOpenAi {
         Event::MessageStop.append(out);
     }
 
-    /// Appends an `error` event of this class, like `overloaded_error`; nothing may follow it.
+    /// Appends an `error` event of this class, like `overloaded_error`; chunks after it, and [`done`](Self::done), append
+    /// nothing.
     pub fn failed(&mut self, out: &mut BytesMut, kind: &str, message: &str) {
         self.ended = true;
         frames::error(out, kind, message);

@@ -60,16 +60,16 @@ fn parse(body: Bytes, limited: bool) -> Result<ChatRequest, WireError> {
     let mut notes = Notes::default();
     let mut out = Map::new();
 
-    let model = fields.remove("model").unwrap_or(Value::Null);
+    let model = fields.shift_remove("model").unwrap_or(Value::Null);
     if model.as_str().is_none_or(|model| model.trim().is_empty()) {
         return refuse("model", "the name of a model", &model);
     }
     out.insert("model".to_owned(), model);
-    let system = fields.remove("system").unwrap_or(Value::Null);
-    let messages = fields.remove("messages").unwrap_or(Value::Null);
+    let system = fields.shift_remove("system").unwrap_or(Value::Null);
+    let messages = fields.shift_remove("messages").unwrap_or(Value::Null);
     out.insert("messages".to_owned(), messages::translate(system, messages, &mut notes)?);
 
-    let stream = fields.remove("stream").unwrap_or(Value::Null);
+    let stream = fields.shift_remove("stream").unwrap_or(Value::Null);
     match stream.as_bool() {
         Some(true) => {
             out.insert("stream".to_owned(), json!(true));
@@ -79,8 +79,13 @@ fn parse(body: Bytes, limited: bool) -> Result<ChatRequest, WireError> {
         None if !stream.is_null() => return refuse("stream", "true or false", &stream),
         _ => {}
     }
-    max_tokens(fields.remove("max_tokens").unwrap_or(Value::Null), limited, &mut out, &mut notes)?;
+    max_tokens(fields.shift_remove("max_tokens").unwrap_or(Value::Null), limited, &mut out, &mut notes)?;
     options::translate(fields, &mut out, &mut notes)?;
+    if !out.contains_key("tools") {
+        // A choice among no tools; OpenAI's API refuses it.
+        out.shift_remove("tool_choice");
+        out.shift_remove("parallel_tool_calls");
+    }
 
     let (request, missing) = match ChatRequest::parse(json::encode(&out)) {
         Ok(request) => (request, None),

@@ -117,8 +117,11 @@ fn output_config(
         match name.as_str() {
             _ if value.is_null() => {}
             "effort" => match value.as_str() {
-                Some(level @ ("low" | "medium" | "high" | "xhigh" | "max")) => {
-                    effort = Some(level.to_owned())
+                Some(level @ ("low" | "medium" | "high")) => effort = Some(level.to_owned()),
+                // The most that every backend knows.
+                Some("xhigh" | "max") => {
+                    notes.dropped.name("output_config.effort");
+                    effort = Some("high".to_owned());
                 }
                 _ => return refuse("output_config.effort", "low, medium, high, xhigh or max", &value),
             },
