@@ -1,9 +1,10 @@
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import type { ChatRequest, ChatResponse } from '../../src/index.js';
 import { eachBackend } from '../support/backends.js';
 import { chunk, collect, completion, coordinators, providers, REQUEST, sendEvents, sendJson, sendStream, served, textOf } from '../support/chat.js';
 import { errorOf } from '../support/errors.js';
+import { RedisServer } from '../support/redis-server.js';
 import { until } from '../support/redis-services.js';
 
 const FIXED: ChatRequest = { ...REQUEST, temperature: 0 };
@@ -87,6 +88,26 @@ eachBackend(() => {
       const changed = await one.route(FIXED);
       changed.choices[0]!.message.content = 'changed';
       expect((await one.route(FIXED)).content).toBe('answer 0');
+    });
+  });
+
+  describe('with Redis', () => {
+    let redis: RedisServer;
+    beforeAll(async () => { redis = await RedisServer.start(); });
+    afterAll(() => redis.stop());
+
+    it('is shared, and does without when Redis is away', async () => {
+      const a = await counting();
+      const config = { ...served('peak-ewma', a.url), redis: { url: redis.url, key_prefix: 'app:', read_budget_ms: 2_000 } };
+      const [one, other] = [coordinator(config), coordinator(config)];
+      expect((await one.route(FIXED)).routing.cache).toBe('miss');
+      await until(async () => Number(await redis.cli('DBSIZE')) === 1);
+      expect((await redis.cli('KEYS', '*')).startsWith('app:')).toBe(true);
+      expect((await other.route(FIXED)).routing.cache).toBe('hit');
+      expect(textOf(await collect(other.stream(FIXED)))).toBe('answer 0');
+      await redis.kill();
+      expect((await other.route({ ...FIXED, seed: 1 })).content).toBe('answer 1');
+      await redis.restart();
     });
   });
 

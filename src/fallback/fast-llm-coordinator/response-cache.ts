@@ -14,6 +14,8 @@ import type { Model } from './wiring.js';
 
 /** Raised when the form of the entries changes. The native core keeps its own entries elsewhere. */
 const PREFIX = 'uat:answer:ts1:';
+/** How long connections to Redis are kept without a use: a process that has nothing more to do ends, also without `close()`. */
+const IDLE_MS = 1_000;
 
 /** A stored answer. */
 export interface Stored {
@@ -29,7 +31,9 @@ export class ResponseCache {
   readonly flights = new Flights();
   readonly #settings: CacheSettings;
   readonly #redis: RedisSettings | undefined;
-  #store: Promise<RedisServiceBackend> | undefined;
+  #store: Promise<Store> | undefined;
+  #users = 0;
+  #idle: NodeJS.Timeout | undefined;
   #closed = false;
 
   constructor(settings: CacheSettings, redis: RedisSettings | undefined) {
@@ -39,7 +43,7 @@ export class ResponseCache {
 
   /** The answer to the same question; `undefined` also where the store cannot be asked. @param usage Whether the caller is to be told the usage. */
   async get(key: string, usage: boolean): Promise<Stored | undefined> {
-    const found = await this.#opened().then(store => store.get(PREFIX + key)).catch(warnOnce);
+    const found = await this.#use(store => store.get(PREFIX + key));
     const stored = typeof found === 'string' ? JSON.parse(found) as Stored : undefined;
     return stored === undefined || (usage && stored.completion['usage'] === undefined) ? undefined : stored;
   }
@@ -49,37 +53,66 @@ export class ResponseCache {
     if (!isStorable(stored.completion) || this.#closed) return;
     const text = JSON.stringify(stored);
     if (Buffer.byteLength(text) > this.#settings.max_entry_kb * 1024) return;
-    await this.#opened().then(store => store.set(PREFIX + key, text, { ttlMs: this.#settings.ttl_s * 1000, tags: [], onlyIf: undefined })).catch(warnOnce);
+    await this.#use(store => store.set(PREFIX + key, text, { ttlMs: this.#settings.ttl_s * 1000, tags: [], onlyIf: undefined }));
   }
 
   close(): void {
     this.#closed = true;
-    // Nobody waits for it; the answers are no one's any more.
-    void this.#store?.then(store => store.close()).catch(warnOnce);
+    this.#letGo();
   }
 
-  #opened(): Promise<RedisServiceBackend> {
-    this.#store ??= open(this.#redis);
-    return this.#store;
+  /** Does something with the store; `undefined` where that fails, which is told once. */
+  async #use<T>(step: (store: RedisServiceBackend) => Promise<T>): Promise<T | undefined> {
+    clearTimeout(this.#idle);
+    this.#users += 1;
+    try {
+      this.#store ??= open(this.#redis);
+      return await step((await this.#store).backend);
+    } catch (error) {
+      warnOnce(error);
+      return undefined;
+    } finally {
+      this.#users -= 1;
+      if (this.#users === 0 && (await this.#store)?.isRemote === true) this.#idle = setTimeout(() => this.#letGo(), IDLE_MS);
+    }
+  }
+
+  #letGo(): void {
+    clearTimeout(this.#idle);
+    const store = this.#store;
+    this.#store = undefined;
+    // Nobody waits for it.
+    void store?.then(({ backend }) => backend.close()).catch(warnOnce);
   }
 }
 
-async function open(redis: RedisSettings | undefined): Promise<RedisServiceBackend> {
+/** Where the answers lie: in this process, or elsewhere, over connections that keep this process running. */
+interface Store {
+  backend: RedisServiceBackend;
+  isRemote: boolean;
+}
+
+async function open(redis: RedisSettings | undefined): Promise<Store> {
+  const opened = async (options: Record<string, unknown>): Promise<Store> => {
+    const checked = checkOptions(options);
+    return { backend: await openTypeScriptRedisService(checked, () => undefined), isRemote: checked.address !== undefined };
+  };
   try {
-    return await openTypeScriptRedisService(checkOptions(redisOptions(redis)), () => undefined);
+    return await opened(redisOptions(redis));
   } catch (error) {
     warnOnce(error);
-    return await openTypeScriptRedisService(checkOptions({}), () => undefined);
+    return await opened({});
   }
 }
 
 let warned = false;
 
 /** The cache is a convenience: without it everything is answered as before, and the reason is told once. */
-function warnOnce(error: unknown): void {
-  if (warned) return;
+function warnOnce(error: unknown): undefined {
+  if (warned) return undefined;
   warned = true;
   process.emitWarning(`the response cache cannot use its store as configured: ${(error as Error).message}`, { type: 'UniversalAiToolsWarning', code: 'UAT_CACHE' });
+  return undefined;
 }
 
 /** Whether a request may be answered from the cache: it asks for one answer, and the same one each time. @param wish The caller's own. */
