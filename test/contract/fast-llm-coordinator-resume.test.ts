@@ -99,6 +99,13 @@ eachBackend(() => {
       expect(one.stats()).toMatchObject({ errors: 1, inFlight: 0 });
     });
 
+    it('is given up after two more tries that only said again what had been said', async () => {
+      const a = await provider((_asked, response, index) => sendStream(response, index === 0 ? ['One', ' two'] : [' t', 'wo'], 'cut'));
+      const one = coordinator(served('priority', { url: a.url, resume: 'prefill' }));
+      expect(await errorOf(collect(one.stream({ ...REQUEST, temperature: 0 }, { cache: false })))).toMatchObject({ code: 'UAT_UPSTREAM' });
+      expect(a.asked).toHaveLength(4);
+    });
+
     it('is asked for once more where other words came than the answer had begun with', async () => {
       const a = await provider((_, response) => sendStream(response, ['One two'], 'cut'));
       const b = await provider((_, response, index) => sendStream(response, index === 0 ? ['three four'] : [' three']));
