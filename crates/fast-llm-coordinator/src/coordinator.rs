@@ -11,6 +11,7 @@ use route_plan::{EndpointHealth, RoutePlan};
 use tokio_util::task::TaskTracker;
 
 use crate::attempt::{Established, Got};
+use crate::cache::{Cache, Call, ResponseCache};
 use crate::chat_stream::{Beginning, ChatStream, StreamLimits};
 use crate::config::{CoordinatorConfig, EndpointConfig, ModelConfig, Protocol};
 use crate::dialect::Dialect;
@@ -35,6 +36,7 @@ const LONGEST_TIMEOUT_MS: u64 = 86_400_000;
 /// Asks language models: see the [crate documentation](crate).
 pub struct Coordinator {
     core: Arc<Core>,
+    cache: Option<Arc<Cache>>,
     /// As configured, for the lists that clients read.
     catalogue: Vec<ModelConfig>,
 }
@@ -105,6 +107,19 @@ impl Coordinator {
         config: CoordinatorConfig,
         engine: Option<Arc<dyn EngineDialer>>,
     ) -> Result<Self, CoordinatorError> {
+        Self::with_cache(config, engine, None)
+    }
+
+    /// The same with a response cache.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_cache(
+        config: CoordinatorConfig,
+        engine: Option<Arc<dyn EngineDialer>>,
+        cache: Option<ResponseCache>,
+    ) -> Result<Self, CoordinatorError> {
+        let cache = cache.and_then(|cache| Cache::new(cache, &config));
         let now = Instant::now();
         let mut by_name: HashMap<Arc<str>, Arc<Endpoint>> = HashMap::new();
         let mut endpoints = Vec::with_capacity(config.endpoints.len());
@@ -151,7 +166,7 @@ impl Coordinator {
             counters: Arc::new(Counters::new()),
             drains: TaskTracker::new(),
         };
-        Ok(Self { core: Arc::new(core), catalogue: config.models })
+        Ok(Self { core: Arc::new(core), cache, catalogue: config.models })
     }
 
     /// Carries out `plan` for `request`. Dropping the returned future, or the stream in the answer, closes the
@@ -191,6 +206,12 @@ impl Coordinator {
     ) -> Result<Answer, CoordinatorError> {
         let guard = RequestGuard::new(&self.core.counters);
         self.core.budget.lock().deposit(Instant::now());
+        if let (Some(cache), Question::Chat(request)) = (&self.cache, question) {
+            let call = Call { plan, request, options: &options };
+            if let Some(key) = cache.key(&call) {
+                return cache.answer(&self.core, key, call, guard).await;
+            }
+        }
         let mut journal = Journal::new(options.received);
         let executing = self.core.try_all(plan, question, &options, &mut journal);
         let result = match options.deadline() {
@@ -203,7 +224,7 @@ impl Coordinator {
             },
         };
         let answered = result.inspect_err(|_| self.core.counters.error())?;
-        Ok(self.answer(plan, question, answered, journal, guard, &options))
+        Ok(answer(&self.core, plan, question, answered, journal, guard, &options))
     }
 
     /// The models that can be asked for, as configured.
@@ -222,62 +243,67 @@ impl Coordinator {
         self.core.counters.snapshot()
     }
 
-    /// Waits, at most half a second, until the last finished stream has handed its connection back.
+    /// Waits, at most half a second each, until what has been answered is kept, and the last finished stream has handed
+    /// its connection back.
     pub async fn close(&self) {
+        if let Some(cache) = &self.cache {
+            cache.close().await;
+        }
         self.core.drains.close();
         self.core.drains.wait().await;
-    }
-
-    fn answer(
-        &self,
-        plan: &RoutePlan,
-        question: Question<'_>,
-        answered: Answered,
-        journal: Journal,
-        guard: RequestGuard,
-        options: &CallOptions,
-    ) -> Answer {
-        let Established { answer, spoken, mut dropped } = answered.established;
-        if spoken.is_none() {
-            dropped.extend_from_slice(question.dropped());
-        }
-        let overhead = journal.overhead(Instant::now());
-        self.core.counters.overhead(overhead);
-        let report = RoutingReport {
-            request_id: Arc::clone(&plan.request_id),
-            model: answered.model,
-            endpoint: Arc::clone(&answered.endpoint.config.name),
-            cache: CacheOutcome::Bypass,
-            attempts: journal.attempts,
-            overhead_us: u64::try_from(overhead.as_micros()).unwrap_or(u64::MAX),
-            dropped,
-        };
-        match answer {
-            Got::Complete { body, usage, in_flight } => {
-                drop(in_flight);
-                if let Some(usage) = &usage {
-                    self.core.counters.usage(usage);
-                }
-                Answer::Complete { body, spoken, report }
-            }
-            Got::Streaming { preamble, upstream } => {
-                let started = upstream.in_flight().started();
-                let resumption = match spoken {
-                    None => Resumption::new(&self.core, &report.model, &report.request_id, question, options),
-                    // What is passed on in the client's own dialect is not read.
-                    Some(_) => None,
-                };
-                let limits = StreamLimits::new(&answered.endpoint.config, started, options.deadline());
-                let beginning = Beginning { preamble, upstream, spoken, limits, resumption };
-                Answer::Stream(ChatStream::new(beginning, guard, report))
-            }
-        }
     }
 }
 
 impl std::fmt::Debug for Coordinator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Coordinator").field("models", &self.catalogue).finish_non_exhaustive()
+    }
+}
+
+/// What an endpoint answered, with its report.
+pub(crate) fn answer(
+    core: &Arc<Core>,
+    plan: &RoutePlan,
+    question: Question<'_>,
+    answered: Answered,
+    journal: Journal,
+    guard: RequestGuard,
+    options: &CallOptions,
+) -> Answer {
+    let Established { answer, spoken, mut dropped } = answered.established;
+    if spoken.is_none() {
+        dropped.extend_from_slice(question.dropped());
+    }
+    let overhead = journal.overhead(Instant::now());
+    core.counters.overhead(overhead);
+    let report = RoutingReport {
+        request_id: Arc::clone(&plan.request_id),
+        model: answered.model,
+        endpoint: Arc::clone(&answered.endpoint.config.name),
+        cache: CacheOutcome::Bypass,
+        attempts: journal.attempts,
+        overhead_us: u64::try_from(overhead.as_micros()).unwrap_or(u64::MAX),
+        dropped,
+    };
+    match answer {
+        Got::Complete { body, usage, in_flight } => {
+            drop(in_flight);
+            if let Some(usage) = &usage {
+                core.counters.usage(usage);
+            }
+            Answer::Complete { body, spoken, report }
+        }
+        Got::Streaming { preamble, upstream } => {
+            let started = upstream.in_flight().started();
+            let resumption = match spoken {
+                None => Resumption::new(core, &report.model, &report.request_id, question, options),
+                // What is passed on in the client's own dialect is not read.
+                Some(_) => None,
+            };
+            let limits = StreamLimits::new(&answered.endpoint.config, started, options.deadline());
+            let beginning = Beginning { preamble, upstream, spoken, limits, resumption };
+            Answer::Stream(ChatStream::new(beginning, guard, report))
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+
 use crate::attempt::Established;
 use crate::classify::FailedAttempt;
 use crate::error::{CoordinatorError, Failure};
@@ -14,11 +16,18 @@ pub(crate) struct Journal {
     pub(crate) attempts: Vec<Attempt>,
     /// Spent waiting for endpoints and between attempts, which is not overhead of ours.
     waited: Duration,
+    /// Where others see the attempts that have ended.
+    seen: Option<Arc<Mutex<Vec<Attempt>>>>,
 }
 
 impl Journal {
     pub(crate) fn new(received: Instant) -> Self {
-        Self { received, attempts: Vec::with_capacity(1), waited: Duration::ZERO }
+        Self { received, attempts: Vec::with_capacity(1), waited: Duration::ZERO, seen: None }
+    }
+
+    /// One whose attempts others see in `seen`.
+    pub(crate) fn watched(received: Instant, seen: Arc<Mutex<Vec<Attempt>>>) -> Self {
+        Self { seen: Some(seen), ..Self::new(received) }
     }
 
     /// One that goes on after these attempts.
@@ -45,7 +54,7 @@ impl Journal {
             first_token_ms: Some(total_ms),
             total_ms,
         };
-        self.attempts.push(match result {
+        let attempt = match result {
             Ok(_) => attempt,
             Err(failed) => Attempt {
                 outcome: if failed.timed_out { Outcome::Timeout } else { Outcome::Error },
@@ -54,7 +63,11 @@ impl Journal {
                 first_token_ms: None,
                 ..attempt
             },
-        });
+        };
+        if let Some(seen) = &self.seen {
+            seen.lock().push(attempt.clone());
+        }
+        self.attempts.push(attempt);
     }
 
     pub(crate) fn overhead(&self, now: Instant) -> Duration {

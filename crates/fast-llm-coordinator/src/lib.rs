@@ -26,13 +26,15 @@
 //! # How it is laid out
 //! Decisions are pure or plain state with the clock passed in: `select` (whom to ask), `endpoint` (what is known of one),
 //! `classify` (what a failure means), `question` (what is asked), `dialect` (how it is said). `attempt`, `upstream` and `transport` are the
-//! parts that touch a socket; `coordinator` is the loop that joins them.
+//! parts that touch a socket; `execution` is the loop that joins them, `coordinator` the face of it. `cache` gives answers
+//! again, and shares those under way.
 //!
 //! # What it deliberately does not know
 //! Which model is better (the router's), who asks and what they may spend (the gateway's), where the engine binary
 //! lies (behind [`EngineDialer`]).
 
 mod attempt;
+mod cache;
 mod chat_stream;
 mod classify;
 mod config;
@@ -51,6 +53,7 @@ mod stats;
 mod transport;
 mod upstream;
 
+pub use cache::{ResponseCache, ResponseStore, Unavailable};
 pub use chat_stream::ChatStream;
 pub use config::{
     Balance, CacheConfig, CoordinatorConfig, EndpointConfig, ModelConfig, ModelEndpoint, Protocol, Resume,

@@ -29,6 +29,7 @@ mod inspect;
 mod nearest;
 mod redis;
 mod request_id;
+mod responses;
 mod wiring;
 
 use std::path::PathBuf;
@@ -37,7 +38,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
-use fast_llm_coordinator::CallOptions;
+use fast_llm_coordinator::{CallOptions, ResponseCache, ResponseStore};
 use llm_wire::openai::{ChatRequest, EmbeddingsRequest};
 use route_plan::RoutePlan;
 use tokio::sync::OnceCell;
@@ -64,6 +65,7 @@ pub use route_plan::{EndpointHealth, EndpointState};
 pub use wiring::{ModelFile, ModelInfo};
 
 use request_id::RequestIds;
+use responses::Responses;
 use wiring::Wiring;
 
 /// The product's core: everything behind the HTTP server, the terminal and the Node classes.
@@ -71,6 +73,7 @@ pub struct Runtime {
     config: UatConfig,
     engine: Option<Arc<Engine>>,
     neighbours: Neighbours,
+    responses: Arc<Responses>,
     /// Swapped whole, so that a request sees one configuration from beginning to end.
     wiring: ArcSwap<Wiring>,
     discovered: OnceCell<()>,
@@ -129,12 +132,15 @@ impl Runtime {
     ) -> Result<Arc<Self>, RuntimeError> {
         config.validate()?;
         let engine = config.engine.enabled.then(|| Arc::new(engine::engine(&config.engine, engine_search)));
-        let wiring = Wiring::new(wiring::configured(&config), engine.as_ref())?;
+        let responses = Arc::new(Responses::new(config.redis.as_ref()));
+        let cache = response_cache(&config, &responses);
+        let wiring = Wiring::new(wiring::configured(&config), engine.as_ref(), cache)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Ok(Arc::new(Self {
             config,
             engine,
             neighbours,
+            responses,
             wiring: ArcSwap::from_pointee(wiring),
             discovered: OnceCell::new(),
             request_ids: RequestIds::new(fastrand::u64(..)),
@@ -163,7 +169,8 @@ impl Runtime {
         if !found.is_empty() {
             let mut config = wiring::configured(&self.config);
             discovery::add_neighbours(&mut config, &found);
-            self.wiring.store(Arc::new(Wiring::new(config, self.engine.as_ref())?));
+            let cache = response_cache(&self.config, &self.responses);
+            self.wiring.store(Arc::new(Wiring::new(config, self.engine.as_ref(), cache)?));
         }
         Ok(())
     }
@@ -287,13 +294,20 @@ impl Runtime {
     }
 
     /// Refuses further calls and lets the engine go; it ends by itself when nobody else uses it. Answers that are
-    /// under way go on until their streams are dropped.
+    /// under way go on until their streams are dropped. What has been answered is kept first, for at most a second.
     pub async fn close(&self) {
         self.closed.store(true, Ordering::Release);
+        self.wiring.load_full().coordinator.close().await;
+        self.responses.close().await;
         if let Some(engine) = &self.engine {
             engine.close().await;
         }
     }
+}
+
+/// The response cache as it is configured.
+fn response_cache(config: &UatConfig, store: &Arc<Responses>) -> ResponseCache {
+    ResponseCache { config: config.cache.clone(), store: Arc::clone(store) as Arc<dyn ResponseStore> }
 }
 
 /// Files are read on a thread that may wait.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use child_engine::Engine;
-use fast_llm_coordinator::{Coordinator, CoordinatorConfig, EngineDialer, ModelConfig, Protocol};
+use fast_llm_coordinator::{
+    Coordinator, CoordinatorConfig, EngineDialer, ModelConfig, Protocol, ResponseCache,
+};
 use model_store::{AddedModel, ModelState, ModelStore, StoreError};
 
 use crate::config::UatConfig;
@@ -70,6 +72,7 @@ impl Wiring {
     pub(crate) fn new(
         mut config: CoordinatorConfig,
         engine: Option<&Arc<Engine>>,
+        cache: ResponseCache,
     ) -> Result<Self, RuntimeError> {
         let engines: Vec<Arc<str>> = config
             .endpoints
@@ -91,7 +94,8 @@ impl Wiring {
             .collect();
         let models = config.models.clone();
         let dialer = engine.map(|engine| Arc::new(Dialer(engine.clone())) as Arc<dyn EngineDialer>);
-        Ok(Self { coordinator: Coordinator::new(config, dialer)?, models, engine_models })
+        let coordinator = Coordinator::with_cache(config, dialer, Some(cache))?;
+        Ok(Self { coordinator, models, engine_models })
     }
 
     /// Says how to get a model's file where it is missing, before an engine is started for nothing.

@@ -11,11 +11,20 @@ pub(crate) trait Frames: Send {
     /// One chunk of the core, a document in OpenAI's shape.
     fn chunk(&mut self, out: &mut BytesMut, chunk: &[u8]) -> Result<(), ApiError>;
 
+    /// One event of an endpoint that speaks the client's own dialect, with the framing that the endpoint gave it.
+    fn own(&mut self, out: &mut BytesMut, event: &[u8]) -> Result<(), ApiError> {
+        out.extend_from_slice(event);
+        Ok(())
+    }
+
     /// A stream that failed ends in an error, and in nothing that looks like a regular end.
     fn failed(&mut self, out: &mut BytesMut, error: &ApiError);
 
     /// The answer is whole.
     fn ended(&mut self, out: &mut BytesMut);
+
+    /// The same after events of the client's own dialect, among which its end was.
+    fn own_ended(&mut self, _out: &mut BytesMut) {}
 
     /// What tells proxies and clients that the connection lives; `None` where the dialect has nothing for that.
     fn keep_alive(&self) -> Option<&'static [u8]>;

@@ -83,17 +83,19 @@ impl AnswerStream {
                 State::Running(stream) => match Pin::new(&mut *stream).poll_next(cx) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Some(Ok(chunk))) => {
-                        // In the client's own dialect it comes as it is to go out.
-                        if stream.spoken().is_some() {
-                            self.buffer.extend_from_slice(&chunk);
-                        } else if let Err(error) = self.frames.chunk(&mut self.buffer, &chunk) {
+                        let framed = match stream.spoken() {
+                            Some(_) => self.frames.own(&mut self.buffer, &chunk),
+                            None => self.frames.chunk(&mut self.buffer, &chunk),
+                        };
+                        if let Err(error) = framed {
                             return self.fail(&error);
                         }
                     }
                     Poll::Ready(Some(Err(error))) => return self.fail(&RuntimeError::from(error).into()),
                     Poll::Ready(None) => {
-                        if stream.spoken().is_none() {
-                            self.frames.ended(&mut self.buffer);
+                        match stream.spoken() {
+                            Some(_) => self.frames.own_ended(&mut self.buffer),
+                            None => self.frames.ended(&mut self.buffer),
                         }
                         self.state = State::Over;
                     }

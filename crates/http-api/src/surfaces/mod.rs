@@ -1,10 +1,12 @@
 //! One file per dialect, and one for those who operate the server.
 
 mod anthropic;
+mod gemini;
 mod inspect;
 mod ollama;
 mod openai;
 mod operations;
+mod responses;
 
 use std::sync::Arc;
 
@@ -31,9 +33,11 @@ const PATHS: &[&str] = &[
     "/v1/embeddings",
     "/v1/messages",
     "/v1/models",
+    "/v1/responses",
     "/api/chat",
     "/api/embed",
     "/api/embeddings",
+    "/api/generate",
     "/api/ps",
     "/api/show",
     "/api/tags",
@@ -41,6 +45,7 @@ const PATHS: &[&str] = &[
     "/health/live",
     "/health/ready",
     "/metrics",
+    "/v1beta/models/MODEL:generateContent",
 ];
 
 pub(crate) use openai::{chat_completions, is_chat_completion};
@@ -53,13 +58,17 @@ pub(crate) fn router() -> Router<Arc<Gateway>> {
         .route("/v1/messages", post(anthropic::messages))
         .route("/v1/models", get(openai::models))
         .route("/v1/models/{*id}", get(openai::model))
+        .route("/v1/responses", post(responses::create))
+        .route("/v1/responses/{*id}", get(responses::not_stored).delete(responses::not_stored))
         .route("/api/chat", post(ollama::chat))
         .route("/api/embed", post(ollama::embed))
         .route("/api/embeddings", post(ollama::embeddings))
+        .route("/api/generate", post(ollama::generate))
         .route("/api/ps", get(ollama::running))
         .route("/api/show", post(ollama::show))
         .route("/api/tags", get(ollama::tags))
         .route("/api/version", get(ollama::version))
+        .route("/v1beta/models/{*call}", post(gemini::call))
         .route("/health/live", get(operations::live))
         .route("/health/ready", get(operations::ready))
         .route("/metrics", get(operations::metrics))
@@ -70,14 +79,13 @@ pub(crate) fn router() -> Router<Arc<Gateway>> {
 async fn no_such_path(request: Request) -> Response<Body> {
     let path = request.uri().path().to_owned();
     let nearest = nearest(path.trim_end_matches('/'), PATHS.iter().copied());
-    let is_ollama = path.starts_with("/api/");
-    let is_anthropic = path.starts_with("/v1/messages");
-    let error = ApiError::NoSuchPath { path, nearest };
-    match (is_ollama, is_anthropic) {
-        (true, _) => error.ollama(),
-        (_, true) => error.anthropic(),
-        _ => error.openai(),
-    }
+    let dialect: fn(&ApiError) -> Response<Body> = match path.as_str() {
+        path if path.starts_with("/api/") => ApiError::ollama,
+        path if path.starts_with("/v1/messages") => ApiError::anthropic,
+        path if path.starts_with("/v1beta/") => ApiError::gemini,
+        _ => ApiError::openai,
+    };
+    dialect(&ApiError::NoSuchPath { path, nearest })
 }
 
 /// axum adds the header `Allow`.

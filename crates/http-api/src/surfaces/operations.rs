@@ -68,6 +68,15 @@ fn exposition(stats: &Stats, endpoints: &[EndpointHealth], traffic: &Traffic) ->
     family("uat_requests_total", "counter", "Requests accepted.", one(stats.requests));
     family("uat_errors_total", "counter", "Requests that ended in an error.", one(stats.errors));
     family("uat_failovers_total", "counter", "Attempts beyond the first of a request.", one(stats.failovers));
+    family(
+        "uat_cache_answers_total",
+        "counter",
+        "What the response cache was asked for and had, or another request had under way; and what it had not.",
+        vec![
+            ("{outcome=\"hit\"}".into(), stats.cache_hits as f64),
+            ("{outcome=\"miss\"}".into(), stats.cache_misses as f64),
+        ],
+    );
     family("uat_in_flight", "gauge", "Requests that have not ended.", one(stats.in_flight));
     family(
         "uat_tokens_total",

@@ -1,13 +1,13 @@
 //! Anthropic's stream, as OpenAI's chunks.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::usage::{Counts, OpenAiUsage, Written};
+use super::chunk_in::{DeltaOut, Head};
+use super::event_in::{Delta, Event, Kind, Start};
+use super::usage::{Counts, Written};
 use super::{REASONING_FORMAT, stop};
 use crate::openai::decode_object;
 use crate::{WireError, json};
@@ -21,9 +21,7 @@ const MAX_KEPT: usize = 16 << 20;
 /// Translates the events of one streamed answer.
 #[derive(Debug)]
 pub struct ToOpenAi {
-    id: String,
-    model: String,
-    created: u64,
+    head: Head,
     include_usage: bool,
     started: bool,
     finished: bool,
@@ -53,115 +51,6 @@ enum Block {
     Other,
 }
 
-#[derive(Deserialize)]
-struct Event<'a> {
-    #[serde(default)]
-    index: Option<u64>,
-    #[serde(default)]
-    delta: Option<Delta>,
-    #[serde(borrow, default)]
-    content_block: Option<Start<'a>>,
-    #[serde(default)]
-    message: Option<Message>,
-    #[serde(default)]
-    usage: Option<Written>,
-    #[serde(default)]
-    error: Option<Value>,
-}
-
-#[derive(Deserialize)]
-struct Kind<'a> {
-    #[serde(borrow, default, rename = "type")]
-    kind: Option<Cow<'a, str>>,
-}
-
-#[derive(Deserialize, Default)]
-struct Delta {
-    #[serde(default)]
-    text: Option<String>,
-    #[serde(default)]
-    partial_json: Option<String>,
-    #[serde(default)]
-    thinking: Option<String>,
-    #[serde(default)]
-    signature: Option<String>,
-    #[serde(default)]
-    stop_reason: Option<String>,
-    #[serde(default)]
-    stop_sequence: Option<String>,
-    #[serde(default)]
-    stop_details: Option<StopDetails>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct StopDetails {
-    #[serde(default)]
-    pub(super) explanation: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Start<'a> {
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(default)]
-    text: Option<String>,
-    #[serde(default)]
-    thinking: Option<String>,
-    #[serde(default)]
-    signature: Option<String>,
-    #[serde(default)]
-    data: Option<String>,
-    #[serde(default)]
-    id: Option<String>,
-    #[serde(default)]
-    name: Option<String>,
-    #[serde(borrow, default)]
-    input: Option<&'a serde_json::value::RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Message {
-    #[serde(default)]
-    usage: Option<Written>,
-}
-
-#[derive(Serialize, Default)]
-struct DeltaOut<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    role: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refusal: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reasoning_content: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reasoning_details: Option<[Value; 1]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tool_calls: Option<[Value; 1]>,
-}
-
-#[derive(Serialize)]
-struct ChoiceOut<'a> {
-    index: u32,
-    delta: DeltaOut<'a>,
-    finish_reason: Option<&'static str>,
-    /// vLLM's field for the stop text that was met.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stop_reason: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct ChunkOut<'a> {
-    id: &'a str,
-    object: &'static str,
-    created: u64,
-    model: &'a str,
-    choices: &'a [ChoiceOut<'a>],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    usage: Option<OpenAiUsage>,
-}
-
 /// The events that say something here.
 const KNOWN: [&str; 7] = [
     "message_start",
@@ -178,9 +67,7 @@ impl ToOpenAi {
     /// usage chunk if asked to.
     pub fn new(id: String, model: String, created: u64, include_usage: bool) -> Self {
         Self {
-            id,
-            model,
-            created,
+            head: Head { id, model, created },
             include_usage,
             started: false,
             finished: false,
@@ -215,7 +102,7 @@ impl ToOpenAi {
         }
         if !std::mem::replace(&mut self.started, true) {
             let delta = DeltaOut { role: Some("assistant"), content: Some(""), ..DeltaOut::default() };
-            chunks.push(self.chunk(delta));
+            chunks.push(self.head.chunk(delta));
         }
         match kind {
             "message_start" => self.count(event.message.and_then(|message| message.usage)),
@@ -237,7 +124,7 @@ impl ToOpenAi {
             _ => {
                 self.done = true;
                 if self.include_usage {
-                    chunks.push(self.document(&[], Some(self.counts.openai())));
+                    chunks.push(self.head.usage(self.counts.openai()));
                 }
             }
         }
@@ -282,8 +169,9 @@ impl ToOpenAi {
                     "data": start.data.unwrap_or_default(),
                     "format": REASONING_FORMAT,
                 });
-                chunks
-                    .push(self.chunk(DeltaOut { reasoning_details: Some([detail]), ..DeltaOut::default() }));
+                chunks.push(
+                    self.head.chunk(DeltaOut { reasoning_details: Some([detail]), ..DeltaOut::default() }),
+                );
                 Block::Other
             }
             "tool_use" => {
@@ -291,14 +179,14 @@ impl ToOpenAi {
                 let id = start
                     .id
                     .filter(|id| !id.is_empty())
-                    .unwrap_or_else(|| format!("call_{}_{call}", self.id));
+                    .unwrap_or_else(|| format!("call_{}_{call}", self.head.id));
                 let Some(name) = start.name.filter(|name| !name.is_empty()) else {
                     return Err(WireError::invalid("content_block.name", "the name of a tool", "nothing"));
                 };
                 self.calls += 1;
                 let function = json!({ "name": name, "arguments": "" });
                 let begun = json!({ "index": call, "id": id, "type": "function", "function": function });
-                chunks.push(self.chunk(DeltaOut { tool_calls: Some([begun]), ..DeltaOut::default() }));
+                chunks.push(self.head.chunk(DeltaOut { tool_calls: Some([begun]), ..DeltaOut::default() }));
                 let whole = start.input.map(|input| input.get().to_owned());
                 Block::Call { call, whole, said: false }
             }
@@ -320,7 +208,7 @@ impl ToOpenAi {
         match block {
             Block::Text => {
                 if let Some(text) = some(delta.text) {
-                    chunks.push(self.chunk(DeltaOut { content: Some(&text), ..DeltaOut::default() }));
+                    chunks.push(self.head.chunk(DeltaOut { content: Some(&text), ..DeltaOut::default() }));
                 }
             }
             Block::Thinking { thinking, signature } => {
@@ -329,7 +217,7 @@ impl ToOpenAi {
                     thinking.push_str(&piece);
                     bounded("a block of thinking", thinking.len())?;
                     chunks.push(
-                        self.chunk(DeltaOut { reasoning_content: Some(&piece), ..DeltaOut::default() }),
+                        self.head.chunk(DeltaOut { reasoning_content: Some(&piece), ..DeltaOut::default() }),
                     );
                 } else {
                     bounded("the signature of a block of thinking", signature.len())?;
@@ -339,7 +227,8 @@ impl ToOpenAi {
                 if let Some(piece) = some(delta.partial_json) {
                     *said = true;
                     let piece = json!({ "index": *call, "function": { "arguments": piece } });
-                    chunks.push(self.chunk(DeltaOut { tool_calls: Some([piece]), ..DeltaOut::default() }));
+                    chunks
+                        .push(self.head.chunk(DeltaOut { tool_calls: Some([piece]), ..DeltaOut::default() }));
                 }
             }
             Block::Other => {}
@@ -357,13 +246,14 @@ impl ToOpenAi {
                     "signature": signature,
                     "format": REASONING_FORMAT,
                 });
-                chunks
-                    .push(self.chunk(DeltaOut { reasoning_details: Some([detail]), ..DeltaOut::default() }));
+                chunks.push(
+                    self.head.chunk(DeltaOut { reasoning_details: Some([detail]), ..DeltaOut::default() }),
+                );
             }
             Some(Block::Call { call, whole, said: false }) => {
                 let arguments = whole.unwrap_or_else(|| "{}".to_owned());
                 let piece = json!({ "index": call, "function": { "arguments": arguments } });
-                chunks.push(self.chunk(DeltaOut { tool_calls: Some([piece]), ..DeltaOut::default() }));
+                chunks.push(self.head.chunk(DeltaOut { tool_calls: Some([piece]), ..DeltaOut::default() }));
             }
             _ => {}
         }
@@ -376,31 +266,10 @@ impl ToOpenAi {
         }
         let explanation = delta.stop_details.and_then(|details| details.explanation);
         if let Some(refusal) = explanation.filter(|_| reason == "refusal") {
-            chunks.push(self.chunk(DeltaOut { refusal: Some(&refusal), ..DeltaOut::default() }));
+            chunks.push(self.head.chunk(DeltaOut { refusal: Some(&refusal), ..DeltaOut::default() }));
         }
-        let choice = ChoiceOut {
-            index: 0,
-            delta: DeltaOut::default(),
-            finish_reason: Some(stop::finish_reason(&reason)),
-            stop_reason: delta.stop_sequence.as_deref(),
-        };
-        chunks.push(self.document(&[choice], None));
-    }
-
-    fn chunk(&self, delta: DeltaOut<'_>) -> Bytes {
-        self.document(&[ChoiceOut { index: 0, delta, finish_reason: None, stop_reason: None }], None)
-    }
-
-    fn document(&self, choices: &[ChoiceOut<'_>], usage: Option<OpenAiUsage>) -> Bytes {
-        let object = "chat.completion.chunk";
-        json::encode(&ChunkOut {
-            id: &self.id,
-            object,
-            created: self.created,
-            model: &self.model,
-            choices,
-            usage,
-        })
+        let finish_reason = stop::finish_reason(&reason);
+        chunks.push(self.head.finish(finish_reason, delta.stop_sequence.as_deref()));
     }
 }
 

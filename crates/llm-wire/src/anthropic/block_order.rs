@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use bytes::BytesMut;
 
-use super::frames::{Block, Delta, Empty, Event};
+use super::frames::{Block, Empty, Event, Piece};
 use crate::WireError;
 
 /// Most bytes that are held. Above what any model writes into its calls.
@@ -51,7 +51,7 @@ impl Blocks {
             return Ok(());
         }
         self.switch(Open::Text, Block::Text { text: "" }, out);
-        self.delta(Delta::TextDelta { text: piece }, out);
+        self.delta(Piece::Text { text: piece }, out);
         Ok(())
     }
 
@@ -66,7 +66,7 @@ impl Blocks {
             return Ok(());
         }
         self.switch(Open::Thinking, Block::Thinking { thinking: "", signature: "" }, out);
-        self.delta(Delta::ThinkingDelta { thinking: piece }, out);
+        self.delta(Piece::Thinking { thinking: piece }, out);
         Ok(())
     }
 
@@ -90,7 +90,7 @@ impl Blocks {
             return Ok(());
         }
         self.switch(Open::Thinking, Block::Thinking { thinking: "", signature: "" }, out);
-        self.delta(Delta::SignatureDelta { signature: written }, out);
+        self.delta(Piece::Signature { signature: written }, out);
         self.close(out);
         Ok(())
     }
@@ -134,7 +134,7 @@ impl Blocks {
         out: &mut BytesMut,
     ) -> Result<(), WireError> {
         if self.open == Some(Open::Call(call)) {
-            self.delta(Delta::InputJsonDelta { partial_json: piece }, out);
+            self.delta(Piece::InputJson { partial_json: piece }, out);
             return Ok(());
         }
         let held = self.held.iter_mut().find_map(|held| match held {
@@ -157,22 +157,22 @@ impl Blocks {
             match held {
                 Held::Text(text) => {
                     self.start(Block::Text { text: "" }, out);
-                    self.delta(Delta::TextDelta { text: &text }, out);
+                    self.delta(Piece::Text { text: &text }, out);
                 }
                 Held::Thinking { text, signature } => {
                     self.start(Block::Thinking { thinking: "", signature: "" }, out);
                     if !text.is_empty() {
-                        self.delta(Delta::ThinkingDelta { thinking: &text }, out);
+                        self.delta(Piece::Thinking { thinking: &text }, out);
                     }
                     if let Some(signature) = signature {
-                        self.delta(Delta::SignatureDelta { signature: &signature }, out);
+                        self.delta(Piece::Signature { signature: &signature }, out);
                     }
                 }
                 Held::Redacted(data) => self.start(Block::RedactedThinking { data: &data }, out),
                 Held::Call { id, name, arguments, .. } => {
                     self.start(Block::ToolUse { id: &id, name: &name, input: Empty {} }, out);
                     if !arguments.is_empty() {
-                        self.delta(Delta::InputJsonDelta { partial_json: &arguments }, out);
+                        self.delta(Piece::InputJson { partial_json: &arguments }, out);
                     }
                 }
             }
@@ -213,7 +213,7 @@ impl Blocks {
         Event::ContentBlockStart { index: self.next, content_block }.append(out);
     }
 
-    fn delta(&self, delta: Delta<'_>, out: &mut BytesMut) {
+    fn delta(&self, delta: Piece<'_>, out: &mut BytesMut) {
         Event::ContentBlockDelta { index: self.next, delta }.append(out);
     }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::answer_in::StopDetails;
+use super::event_in::StopDetails;
 use super::usage::{Counts, OpenAiUsage, Written};
 use super::{REASONING_FORMAT, stop};
 use crate::openai::decode_object;

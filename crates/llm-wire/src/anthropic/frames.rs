@@ -33,7 +33,7 @@ pub(super) fn ping(out: &mut BytesMut) {
 pub(super) enum Event<'a> {
     MessageStart { message: MessageStart<'a> },
     ContentBlockStart { index: u64, content_block: Block<'a> },
-    ContentBlockDelta { index: u64, delta: Delta<'a> },
+    ContentBlockDelta { index: u64, delta: Piece<'a> },
     ContentBlockStop { index: u64 },
     MessageDelta { delta: Stop<'a>, usage: AnthropicUsage },
     MessageStop,
@@ -83,12 +83,16 @@ pub(super) struct Empty {}
 
 /// A piece of a block.
 #[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub(super) enum Delta<'a> {
-    TextDelta { text: &'a str },
-    ThinkingDelta { thinking: &'a str },
-    SignatureDelta { signature: &'a str },
-    InputJsonDelta { partial_json: &'a str },
+#[serde(tag = "type")]
+pub(super) enum Piece<'a> {
+    #[serde(rename = "text_delta")]
+    Text { text: &'a str },
+    #[serde(rename = "thinking_delta")]
+    Thinking { thinking: &'a str },
+    #[serde(rename = "signature_delta")]
+    Signature { signature: &'a str },
+    #[serde(rename = "input_json_delta")]
+    InputJson { partial_json: &'a str },
 }
 
 /// Why the message ended.

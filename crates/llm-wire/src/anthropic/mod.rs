@@ -38,10 +38,12 @@
 mod answer_in;
 mod answer_out;
 mod block_order;
+mod chunk_in;
 mod completion_in;
 mod completion_out;
 mod dropped;
 mod error;
+mod event_in;
 mod facts;
 mod frames;
 mod inbound;

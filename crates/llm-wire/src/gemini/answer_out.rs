@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::document::{CallDelta, Choice, Chunk, Counts, Detail};
 use super::fields::Fields;
 use super::{SIGNATURE_FORMAT, SIGNED_CONTENT, SIGNED_IMAGE, error_body, logprobs, status_name};
 use crate::openai::{ChatRequest, parse_error};
@@ -47,101 +47,6 @@ struct Call {
     id: String,
     name: String,
     arguments: String,
-}
-
-#[derive(Deserialize)]
-struct Chunk {
-    #[serde(default)]
-    choices: Option<Vec<Choice>>,
-    #[serde(default)]
-    usage: Option<Counts>,
-    #[serde(default)]
-    error: Option<Value>,
-}
-
-#[derive(Debug, Default, Clone, Deserialize)]
-struct Counts {
-    #[serde(default)]
-    prompt_tokens: Option<u64>,
-    #[serde(default)]
-    completion_tokens: Option<u64>,
-    #[serde(default)]
-    total_tokens: Option<u64>,
-    #[serde(default)]
-    prompt_tokens_details: Option<Details>,
-    #[serde(default)]
-    completion_tokens_details: Option<Details>,
-}
-
-#[derive(Debug, Default, Clone, Deserialize)]
-struct Details {
-    #[serde(default)]
-    cached_tokens: Option<u64>,
-    #[serde(default)]
-    reasoning_tokens: Option<u64>,
-}
-
-/// A choice of a chunk (`delta`) or of a completion (`message`).
-#[derive(Deserialize)]
-struct Choice {
-    #[serde(default)]
-    index: Option<u64>,
-    #[serde(default)]
-    delta: Option<Delta>,
-    #[serde(default)]
-    message: Option<Delta>,
-    #[serde(default)]
-    logprobs: Option<Value>,
-    #[serde(default)]
-    finish_reason: Option<String>,
-}
-
-#[derive(Default, Deserialize)]
-struct Delta {
-    #[serde(default)]
-    content: Option<String>,
-    #[serde(default)]
-    refusal: Option<String>,
-    #[serde(default)]
-    reasoning_content: Option<String>,
-    #[serde(default)]
-    reasoning: Option<String>,
-    #[serde(default)]
-    reasoning_details: Option<Vec<Detail>>,
-    #[serde(default)]
-    tool_calls: Option<Vec<CallDelta>>,
-    #[serde(default)]
-    images: Option<Vec<Value>>,
-}
-
-#[derive(Deserialize)]
-struct Detail {
-    #[serde(default)]
-    id: Option<String>,
-    #[serde(default)]
-    format: Option<String>,
-    #[serde(default)]
-    signature: Option<String>,
-    #[serde(default)]
-    data: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct CallDelta {
-    #[serde(default)]
-    index: Option<u64>,
-    #[serde(default)]
-    id: Option<String>,
-    #[serde(default)]
-    function: Option<FunctionDelta>,
-}
-
-#[derive(Deserialize)]
-struct FunctionDelta {
-    #[serde(default)]
-    name: Option<String>,
-    #[serde(default)]
-    arguments: Option<String>,
 }
 
 /// Whether a Gemini client asked for the model's thoughts (`thinkingConfig.includeThoughts`), without which it does not
@@ -206,6 +111,11 @@ impl FromOpenAi {
             }
         }
         Ok(())
+    }
+
+    /// Appends the frame of a document that Gemini itself wrote.
+    pub fn own(&mut self, document: &[u8], out: &mut BytesMut) {
+        self.frame(document, out);
     }
 
     /// Appends the last frame: the finish reasons and the usage. To be asked for only after a stream that ended well: a
@@ -309,7 +219,7 @@ impl FromOpenAi {
         let mut document = Map::new();
         document.insert("candidates".to_owned(), json!(candidates));
         if let Some(usage) = usage {
-            document.insert("usageMetadata".to_owned(), usage_metadata(usage));
+            document.insert("usageMetadata".to_owned(), usage.to_gemini());
         }
         document.insert("modelVersion".to_owned(), json!(self.model));
         document.insert("responseId".to_owned(), json!(self.id));
@@ -329,9 +239,10 @@ impl FromOpenAi {
         }
     }
 
-    fn close(&mut self, out: &mut BytesMut) {
+    /// Appends what ends a stream of documents that were Gemini's own.
+    pub fn close(&mut self, out: &mut BytesMut) {
         if self.framing == Framing::Array {
-            out.put_slice(b"]");
+            out.put_slice(if self.begun { b"]" } else { b"[]" });
         }
     }
 }
@@ -405,22 +316,6 @@ fn finish_reason(reason: Option<&str>) -> &'static str {
         Some("content_filter") => "SAFETY",
         Some(_) => "OTHER",
     }
-}
-
-fn usage_metadata(counts: &Counts) -> Value {
-    let thoughts = counts.completion_tokens_details.as_ref().and_then(|details| details.reasoning_tokens);
-    let cached = counts.prompt_tokens_details.as_ref().and_then(|details| details.cached_tokens);
-    let (prompt, completion) = (counts.prompt_tokens.unwrap_or(0), counts.completion_tokens.unwrap_or(0));
-    let mut usage = json!({
-        "promptTokenCount": prompt,
-        "candidatesTokenCount": completion.saturating_sub(thoughts.unwrap_or(0)),
-        "totalTokenCount": counts.total_tokens.unwrap_or(prompt.saturating_add(completion)),
-    });
-    if let Value::Object(usage) = &mut usage {
-        usage.extend(thoughts.map(|tokens| ("thoughtsTokenCount".to_owned(), json!(tokens))));
-        usage.extend(cached.map(|tokens| ("cachedContentTokenCount".to_owned(), json!(tokens))));
-    }
-    usage
 }
 
 /// The payload of an image that a message carries as a `data:` URL.

@@ -60,8 +60,9 @@ impl Unsaid {
 /// Reads the body of `POST /v1beta/models/{model}:generateContent`, or of `:streamGenerateContent`, which is what
 /// `stream` says. Names in either spelling are taken (`topP`, `top_p`).
 ///
-/// The request keeps the client's document, so that Gemini can be asked without translation. Calls without an
-/// identifier get one by position, and results without one are matched by name, then by order.
+/// The request keeps the client's document, so that Gemini can be asked without translation; what would be missing
+/// elsewhere, like a tool that runs at Google's, is told by [`ChatRequest::untranslatable`]. Calls without an identifier
+/// get one by position, and results without one are matched by name, then by order.
 ///
 /// # Errors
 /// As [`ChatRequest::parse`], with Gemini's names of the fields.
@@ -98,12 +99,18 @@ pub fn parse_generate(body: Bytes, model: &str, stream: bool) -> Result<ChatRequ
         let expected = "a field of Gemini's generateContent that has a counterpart here";
         unsaid.miss(path, expected, &request.take(path).unwrap_or_default());
     }
+    let Unsaid { dropped, missing } = unsaid;
+    if missing.is_some() && out.get("messages") == Some(&json!([])) {
+        // Nobody reads them, but a request has to have some.
+        out.insert("messages".to_owned(), json!([{ "role": "user", "content": "" }]));
+    }
     let original = Original { dialect: Spoken::Gemini, body };
     let request = ChatRequest::parse(json::encode(&out)).map_err(in_geminis_words)?;
-    match unsaid.missing {
-        Some(missing) => Err(missing),
-        None => Ok(request.translated_from(Some(original), unsaid.dropped)),
-    }
+    let request = request.translated_from(Some(original), dropped);
+    Ok(match missing {
+        Some(missing) => request.with_untranslatable(missing),
+        None => request,
+    })
 }
 
 /// Errors of the translated request name the field that the client wrote.

@@ -23,6 +23,7 @@ mod answer_in;
 mod answer_out;
 mod contents_in;
 mod contents_out;
+mod document;
 mod embed;
 mod error;
 mod facts;
@@ -31,6 +32,7 @@ mod inbound;
 mod logprobs;
 mod options_out;
 mod outbound;
+mod parts_out;
 mod schema;
 mod tools_in;
 

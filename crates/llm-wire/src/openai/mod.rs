@@ -11,8 +11,10 @@ mod embeddings;
 mod error;
 mod message;
 mod options;
+mod plain_answer;
 mod request;
 mod response;
+pub mod responses;
 mod scan;
 pub(crate) mod splice;
 
@@ -30,6 +32,7 @@ pub use embeddings::{
 pub use error::{ErrorBody, UpstreamError, parse_error};
 pub use message::{Content, Message, Part, Role};
 pub use options::SamplingOptions;
+pub use plain_answer::PlainAnswer;
 pub use request::ChatRequest;
 pub(crate) use request::Members;
 pub use response::{ResponseFacts, response_facts};
