@@ -133,6 +133,21 @@ eachBackend(() => {
       expect(one.stats()).toMatchObject({ inFlight: 0 });
     });
 
+    it('refuses at once who would be out of time before his turn', async () => {
+      const delays = [200, 10_000];
+      const a = await provider((_asked, response, index) => setTimeout(() => sendJson(response, completion('x')), delays[index] ?? 0));
+      const one = coordinator(served('peak-ewma', { url: a.url, max_in_flight: 1 }));
+      await one.route(REQUEST);
+      const controller = new AbortController();
+      const second = errorOf(one.route(REQUEST, { signal: controller.signal }));
+      await until(() => a.asked.length === 2);
+      const before = Date.now();
+      expect(await errorOf(one.route(REQUEST, { timeoutMs: 100 }))).toMatchObject({ code: 'UAT_OVERLOADED', retryable: true });
+      expect(Date.now() - before).toBeLessThan(90);
+      controller.abort();
+      await second;
+    });
+
     it('counts a stream until it has ended', async () => {
       const a = await provider((_asked, response) => sendStream(response, ['one', ' two']));
       const one = coordinator(served('peak-ewma', { url: a.url, max_in_flight: 1 }));

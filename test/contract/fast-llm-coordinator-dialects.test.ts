@@ -194,6 +194,9 @@ eachBackend(() => {
       ['a balance that there is not', { endpoints: [endpoint], models: [{ ...model, balance: 'random' }] }, /balance.*round-robin/],
       ['a key of the cache that there is not', { cache: { ttl: 5 } }, /cache.*ttl_s/],
       ['a cache for no time', { cache: { ttl_s: 0 } }, /cache\.ttl_s/],
+      ['a cache for ever', { cache: { ttl_s: 315_360_001 } }, /cache\.ttl_s/],
+      ['a cache of answers beyond all bounds', { cache: { max_entry_kb: 65_537 } }, /cache\.max_entry_kb/],
+      ['a cache by meaning, which there is not', { cache: { semantic: true } }, /cache\.semantic/],
       ['a cache of nothing', { cache: { max_entry_kb: 0 } }, /cache\.max_entry_kb/],
       ['a cache that is neither on nor off', { cache: { exact: 'yes' } }, /cache\.exact/],
     ])('%s', (_, config, message) => {

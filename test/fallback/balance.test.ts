@@ -10,6 +10,7 @@ import { loadConfig } from '../../src/fallback/fast-llm-coordinator/config.js';
 import type { Endpoint } from '../../src/fallback/fast-llm-coordinator/endpoint.js';
 import { Failure, refused } from '../../src/fallback/fast-llm-coordinator/failure.js';
 import { History } from '../../src/fallback/fast-llm-coordinator/history.js';
+import { Places } from '../../src/fallback/fast-llm-coordinator/queue.js';
 import { Wiring } from '../../src/fallback/fast-llm-coordinator/wiring.js';
 import { seeded } from '../support/random.js';
 
@@ -34,7 +35,7 @@ describe('round-robin', () => {
 });
 
 describe('least-in-flight', () => {
-  it.each([[[1, 1, 1], [2, 0, 1], [1]], [[4, 1], [3, 0], [0, 1]], [[1, 1], [1, 1], [0, 1]]])('of weights %j with %j under way takes one of %j', (weights, inFlight, expected) => {
+  it.each([[[1, 1, 1], [2, 0, 1], [1]], [[4, 1], [4, 1], [0, 1]], [[1, 1], [1, 1], [0, 1]]])('of weights %j with %j under way takes one of %j', (weights, inFlight, expected) => {
     const random = seeded(1);
     const seen = new Set(Array.from({ length: 50 }, () => leastInFlight(options(weights, inFlight), () => '', random)));
     expect([...seen].sort()).toEqual(expected);
@@ -86,8 +87,8 @@ describe('an endpoint', () => {
     expect(one.availability(now).kind).toBe('suspect');
     one.begin(now + 2_000).success(now + 2_000);
     expect(one.share(now + 2_000)).toBe(0.1);
-    expect(one.share(now + 7_000)).toBeCloseTo(0.5);
-    expect(one.share(now + 12_000)).toBe(1);
+    expect(one.share(now + 17_000)).toBeCloseTo(0.5);
+    expect(one.share(now + 33_000)).toBe(1);
     expect(one.cost(one.share(now + 2_000), now + 2_000)).toBeGreaterThan(one.cost(1, now + 2_000) * 9);
   });
 
@@ -96,7 +97,7 @@ describe('an endpoint', () => {
     for (let call = 0; call < 5; call += 1) one.begin(now).failure(failing({ kind: 'unhealthy' }), now);
     one.begin(now + 2_000).success(now + 2_000);
     expect(one.health(now + 2_000).history.map(({ from, to, reason }) => [from, to, reason])).toEqual([
-      ['healthy', 'degraded', 'endpoint `a`: status 500'], ['degraded', 'open', 'endpoint `a`: status 500'], ['open', 'half-open', 'its pause is over'], ['half-open', 'healthy', 'it answered'],
+      ['healthy', 'degraded', 'endpoint `a`: status 500'], ['degraded', 'open', 'endpoint `a`: status 500'], ['open', 'half-open', 'the next request is a probe'], ['half-open', 'healthy', 'it answers'],
     ]);
   });
 
@@ -135,7 +136,23 @@ describe('a pause that an endpoint asks for', () => {
   const now = Date.UTC(2026, 0, 1);
   it.each<[string, string | undefined, string, number]>([
     ['in seconds', '5', '', 5_000], ['in parts of a second', '0.5', '', 500], ['until a date', 'Thu, 01 Jan 2026 00:00:07 GMT', '', 7_000], ['until a date that has passed', 'Thu, 01 Jan 2025 00:00:00 GMT', '', 0],
+    ['until a date in an older form', 'Thursday, 01-Jan-26 00:00:07 GMT', '', 7_000], ['until a date in the oldest form', 'Thu Jan  1 00:00:07 2026', '', 7_000],
     ['without a time', undefined, '', 1_000], ['in words', 'soon', '', 1_000], ['by a negative number', '-5', '', 1_000], ['by a date that is none', 'Thu, 99 Jan', '', 1_000],
     ['in Google’s words', undefined, '{"error":{"code":429,"details":[{"@type":"x","retryDelay":"34.5s"}]}}', 34_500],
-  ])('%s', (_, header, body, pauseMs) => expect(refused('a', 429, body, header, now).verdict).toEqual({ kind: 'cool-down', pauseMs }));
+  ])('%s', (_, header, body, pauseMs) => expect(refused('a', 429, body, header === undefined ? {} : { 'retry-after': header }, now).verdict).toEqual({ kind: 'cool-down', pauseMs }));
+
+  it('in milliseconds is finer, and comes first', () => {
+    expect(refused('a', 429, '', { 'retry-after': '2', 'retry-after-ms': '1500' }, now).verdict).toEqual({ kind: 'cool-down', pauseMs: 1_500 });
+  });
+});
+
+describe('the line before an endpoint', () => {
+  it('expects the turn of one who comes by what others took', () => {
+    const line = new Places(2, 10);
+    expect(line.expectedMs).toBeUndefined();
+    line.took(800);
+    expect(line.expectedMs).toBe(400);
+    line.took(1_600);
+    expect(line.expectedMs).toBe(450);
+  });
 });

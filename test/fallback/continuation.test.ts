@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import type { ChatChunk } from '../../src/index.js';
 import { Collector, isStorable, replay } from '../../src/fallback/fast-llm-coordinator/completion.js';
@@ -95,7 +95,7 @@ describe('an answer that several wait for', () => {
   }
 
   it('comes to each whole, also to one who joins late', async () => {
-    const flights = new Flights();
+    const flights = new Flights(1_000);
     const one = source(['a', 'b', 'c']);
     const first = flights.join('k', () => one);
     await first.next(scope());
@@ -107,7 +107,7 @@ describe('an answer that several wait for', () => {
   });
 
   it('is cancelled with the last of them, not with the first', async () => {
-    const flights = new Flights();
+    const flights = new Flights(1_000);
     const one = source(['a', 'b']);
     const [first, second] = [flights.join('k', () => one), flights.join('k', () => one)];
     first.leave();
@@ -117,12 +117,31 @@ describe('an answer that several wait for', () => {
     expect(one.cancelled).toBe(true);
   });
 
-  it('is not kept for one who reads much more slowly than another', async () => {
-    const flights = new Flights();
-    const piece = 'x'.repeat(4 * 1024 * 1024);
-    const one = source(Array.from({ length: 8 }, () => piece));
-    const [slow, fast] = [flights.join('k', () => one), flights.join('k', () => one)];
-    expect((await rest(fast)).length).toBe(8 * piece.length);
-    expect(await errorOf(slow.next(scope()))).toMatchObject({ code: 'UAT_OVERLOADED', retryable: true });
+  describe('that is longer than what is kept', () => {
+    const piece = 'x'.repeat(400);
+    beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }));
+    afterEach(() => void vi.useRealTimers());
+
+    it('waits for the slowest, whom it gives up after five seconds', async () => {
+      const one = source(Array.from({ length: 8 }, () => piece));
+      const flights = new Flights(1_000);
+      const [slow, fast] = [flights.join('k', () => one), flights.join('k', () => one)];
+      const reading = rest(fast);
+      await vi.advanceTimersByTimeAsync(4_000);
+      expect(one.asked).toBe(3);
+      expect(await slow.next(scope())).toBe(piece);
+      await vi.advanceTimersByTimeAsync(0);
+      expect(one.asked).toBe(4);
+      await vi.advanceTimersByTimeAsync(5_001);
+      expect((await reading).length).toBe(8 * piece.length);
+      expect(await errorOf(slow.next(scope()))).toMatchObject({ code: 'UAT_OVERLOADED', retryable: true });
+    });
+
+    it('takes nobody who would miss its beginning', async () => {
+      const flights = new Flights(1_000);
+      const first = flights.join('k', () => source(Array.from({ length: 8 }, () => piece)));
+      for (let read = 0; read < 3; read += 1) await first.next(scope());
+      expect(flights.join('k', () => source(['anew'])).leads).toBe(true);
+    });
   });
 });

@@ -53,6 +53,8 @@ describe('the choice of an endpoint', () => {
     ['but takes it then', [contender('suspect', 1), contender('ready', 9, 'finished')], { kind: 'ask', index: 0 }],
     ['asks again only after all others', [contender('ready', 1, 'briefly'), contender('ready', 9)], { kind: 'ask', index: 1 }],
     ['but asks again then', [contender('ready', 1, 'briefly'), contender('ready', 9, 'finished')], { kind: 'ask-again', index: 0 }],
+    ['waits rather than asks a suspect one', [contender('full', 1), contender('suspect', 1)], { kind: 'wait', indices: [0] }],
+    ['asks a suspect one where nobody has a place', [contender('full', 1, 'turned-away'), contender('suspect', 1)], { kind: 'ask', index: 1 }],
     ['tells the shortest pause', [pausing(5_000), pausing(2_000)], { kind: 'nobody', why: 'cooling-down', pauseMs: 2_000 }],
     ['waits for those at their limit before it asks again or gives up', [contender('full', 1), contender('quarantined', 1), contender('ready', 1, 'briefly'), contender('full', 9)], { kind: 'wait', indices: [0, 3] }],
     ['says when all were tried', [contender('ready', 1, 'finished')], { kind: 'nobody', why: 'all-tried' }],

@@ -165,7 +165,7 @@ class Exchange {
     if (answer.status === 200) return answer;
     // What a broken error body held is not needed to know what the status means.
     const told = await readAll(answer, MAX_ERROR_BYTES).catch(() => '');
-    throw refused(config.name, answer.status, told, answer.headers['retry-after']);
+    throw refused(config.name, answer.status, told, answer.headers);
   }
 
   /** Runs one step that must not take longer than `ms`, nor than what total_timeout_ms leaves. */

@@ -32,6 +32,19 @@ export class PeakEwma {
   }
 }
 
+/** A new value counts an eighth, as in TCP's estimate of the round trip (RFC 6298): about the last ten matter. */
+const NEW = 1 / 8;
+
+/** The mean of recent durations in milliseconds, each newer one counting more than the one before. */
+export class RecentMean {
+  /** `undefined` before the first duration. */
+  value: number | undefined;
+
+  observe(ms: number): void {
+    this.value = this.value === undefined ? ms : this.value + (ms - this.value) * NEW;
+  }
+}
+
 /**
  * The cheaper of two candidates drawn at random (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing").
  *
@@ -70,12 +83,13 @@ export type Strategy = (options: readonly Option[], prefix: () => string, random
 /** The cheaper of two drawn at random. */
 export const peakEwma: Strategy = (options, _, random) => powerOfTwo(options.map(option => option.cost), random) ?? 0;
 
-/** The fewest requests under way, by weight; equal ones are drawn. */
+/** The fewest requests under way by weight; among equals it is drawn by their weights, so that idle ones share as they say. */
 export const leastInFlight: Strategy = (options, _, random) => {
-  const loads = options.map(({ inFlight, weight }) => (inFlight + 1) / weight);
-  const least = Math.min(...loads);
-  const best = [...loads.keys()].filter(index => loads[index] === least);
-  return best[Math.floor(random() * best.length)] ?? 0;
+  const shares = options.map(({ inFlight, weight }) => inFlight / weight);
+  const least = Math.min(...shares);
+  const best = [...shares.keys()].filter(index => shares[index] === least);
+  let drawn = random() * best.reduce((sum, index) => sum + (options[index]?.weight ?? 0), 0);
+  return best.find(index => (drawn -= options[index]?.weight ?? 0) < 0) ?? best[0] ?? 0;
 };
 
 /** The first of the list that can be asked. */

@@ -24,6 +24,8 @@ export const ENGINE_CHOOSES = {
 
 /** An hour: answers at temperature 0 change when the model does, which changes the key. Half a mebibyte: more than any answer of text. */
 const CACHE_DEFAULTS: CacheSettings = { exact: true, ttl_s: 3_600, max_entry_kb: 512 };
+/** Ten years, and more than any answer that a cache should hold. */
+const CACHE_MOST = { ttl_s: 315_360_000, max_entry_kb: 65_536 } as const;
 
 /**
  * Checks a tree of values and turns it into a {@link Config}.
@@ -49,7 +51,11 @@ export function checkConfig(tree: Record<string, unknown>, origin: string, env: 
 
 function readCache(table: unknown, wrong: Wrong): CacheSettings {
   const { semantic, ...cache } = shaped(table, CACHE, 'cache', wrong) as Partial<CacheSettings> & { semantic?: boolean };
-  if (semantic === true) throw wrong('cache.semantic', '`cache.semantic`: expected false, because there is no semantic cache yet, got true');
+  if (semantic === true) throw wrong('cache.semantic', '`cache.semantic`: a cache by meaning is not available; expected false; `cache.exact` is the cache that there is');
+  for (const [key, most] of Object.entries(CACHE_MOST)) {
+    const value = cache[key as keyof typeof CACHE_MOST] ?? 1;
+    if (value > most) throw wrong(`cache.${key}`, `\`cache.${key}\`: expected 1 to ${most}, got ${value}`);
+  }
   return { ...CACHE_DEFAULTS, ...cache };
 }
 

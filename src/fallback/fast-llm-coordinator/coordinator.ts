@@ -135,10 +135,10 @@ export class TypeScriptFastLLMCoordinator implements FastLLMCoordinatorBackend {
     return stored === undefined ? { cache, key } : { stored };
   }
 
-  #replayed(call: Call, { endpoint, completion }: Stored): Completion {
+  #replayed(call: Call, { endpoint, dropped, completion }: Stored): Completion {
     this.#counters.cacheHits += 1;
     call.ended();
-    return { body: completion, routing: { ...call.journal.report('hit'), endpoint } };
+    return { body: completion, routing: { ...call.journal.report('hit'), endpoint, ...(dropped.length > 0 ? { dropped } : {}) } };
   }
 
   /** One question for any number of callers who ask the same meanwhile. */
@@ -153,7 +153,7 @@ export class TypeScriptFastLLMCoordinator implements FastLLMCoordinatorBackend {
           flown = journal;
           try {
             const body = await this.#whole(journal, model, request, dialect => dialect.chat);
-            void cache.put(key, { endpoint: journal.report('miss').endpoint, completion: body });
+            void cache.put(key, stored(journal, body));
             return { body, journal };
           } catch (error) {
             throw journal.told(error);
@@ -211,7 +211,7 @@ export class TypeScriptFastLLMCoordinator implements FastLLMCoordinatorBackend {
             throw journal.told(error);
           }
           const completion = collector.completion();
-          if (completion !== undefined) void cache.put(key, { endpoint: journal.report('miss').endpoint, completion });
+          if (completion !== undefined) void cache.put(key, stored(journal, completion));
           end();
           return null;
         },
@@ -270,4 +270,9 @@ export class TypeScriptFastLLMCoordinator implements FastLLMCoordinatorBackend {
 function reported(call: Call, seat: Seat<unknown>, flown: Journal | undefined): Completion['routing'] {
   const report = (flown ?? call.journal).report(seat.leads ? 'miss' : 'hit');
   return seat.leads ? report : { ...report, requestId: call.journal.id, attempts: [] };
+}
+
+function stored(journal: Journal, completion: Fields): Stored {
+  const { endpoint, dropped = [] } = journal.report('miss');
+  return { endpoint, dropped, completion };
 }

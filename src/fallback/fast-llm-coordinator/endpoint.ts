@@ -23,9 +23,11 @@ const MAX_COOLDOWN_MS = 300_000;
 const QUARANTINE_MS = 60_000;
 /** A tenth of the recent requests: what one flaky request in twenty does not reach. */
 const DEGRADED_RATE = 0.1;
-/** How long an endpoint that came back gets less than its share, and how much it gets at first: its caches are cold. */
-const SLOW_START_MS = 10_000;
+/** How long an endpoint that came back gets less than its share, and how much it gets at first: its caches are cold. Envoy's example of a window, and its default floor. */
+const SLOW_START_MS = 30_000;
 const SLOW_START_SHARE = 0.1;
+/** A pause of this length lets caches go cold, and says that the endpoint was near its limit: it starts slowly after it. */
+const LONG_PAUSE_MS = 10_000;
 
 /** Whether an endpoint may be asked at a moment; `suspect` (its breaker is open) only when nobody else can be. */
 export type Availability = { kind: 'ready' | 'suspect' | 'quarantined' | 'full' } | { kind: 'cooling-down'; untilMs: number };
@@ -49,9 +51,13 @@ export class Endpoint {
   #answered = false;
   #pauseUntilMs = 0;
   #quarantineUntilMs = 0;
+  /** Whether the key has not been used since it was refused. */
+  #keyIsStale = false;
   /** When it came back; long ago for one that never was away. */
   #backSinceMs = -Infinity;
   #lastError: string | undefined;
+  /** Up to when the passing of time is in the history. */
+  #settledMs: number;
 
   constructor(config: EndpointConfig, dialect: Dialect, client: HttpClient, nowMs: number) {
     this.config = config;
@@ -62,6 +68,7 @@ export class Endpoint {
     this.places = new Places(config.max_in_flight ?? Infinity, config.max_queued);
     this.#firstToken = new PeakEwma(ASSUMED_FIRST_TOKEN_MS, EWMA_DECAY_MS, nowMs);
     this.#breaker = new Breaker(nowMs);
+    this.#settledMs = nowMs;
   }
 
   get inFlight(): number {
@@ -98,6 +105,7 @@ export class Endpoint {
 
   /** The share of its weight that it gets: all of it but for a while after it came back. */
   share(nowMs: number): number {
+    if (this.#backSinceMs > nowMs) return SLOW_START_SHARE;
     return Math.min(1, Math.max(SLOW_START_SHARE, (nowMs - this.#backSinceMs) / SLOW_START_MS));
   }
 
@@ -110,7 +118,7 @@ export class Endpoint {
     const id = Symbol();
     if (!hasPlace) this.places.take();
     this.#waiting.set(id, nowMs);
-    this.#note('its pause is over', nowMs);
+    this.#settle(nowMs);
     this.#afterQuarantine(nowMs);
     this.#breaker.onStart(nowMs);
     let over = false;
@@ -118,6 +126,8 @@ export class Endpoint {
       if (over) return;
       over = true;
       this.#waiting.delete(id);
+      this.places.took(now - nowMs);
+      this.#settle(now);
       judge();
       this.#note(reason, now);
       this.places.give();
@@ -128,14 +138,14 @@ export class Endpoint {
         this.#answered = true;
         this.#firstToken.observe(now - nowMs, now);
       },
-      success: now => end('it answered', now, () => this.#healthy(now)),
+      success: now => end('it answers', now, () => this.#healthy(now)),
       failure: (failure, now) => end(failure.summary, now, () => this.#judge(failure, now)),
-      abandon: now => end('its probe was abandoned', now, () => this.#breaker.onAbandoned()),
+      abandon: now => end('nobody waits for its probe', now, () => this.#breaker.onAbandoned()),
     };
   }
 
   health(nowMs: number): EndpointHealth {
-    this.#note('its pause is over', nowMs);
+    this.#settle(nowMs);
     return {
       endpoint: this.config.name,
       state: this.#state(nowMs),
@@ -159,8 +169,15 @@ export class Endpoint {
     this.#history.note(this.#state(nowMs), reason, Math.round(performance.timeOrigin + nowMs));
   }
 
+  /** Notes what has changed by the passing of time alone, at the moments at which it did. */
+  #settle(nowMs: number): void {
+    const ends: [number, string][] = [[this.#breaker.openUntilMs ?? Infinity, 'the next request is a probe'], [this.#pauseUntilMs, 'the pause is over'], [this.#quarantineUntilMs, 'the key is tried again']];
+    for (const [end, reason] of ends.sort(([one], [other]) => one - other)) if (this.#settledMs < end && end <= nowMs) this.#note(reason, end);
+    this.#settledMs = Math.max(this.#settledMs, nowMs);
+  }
+
   #healthy(nowMs: number): void {
-    if (this.#breaker.state(nowMs) !== 'closed') this.#backSinceMs = nowMs;
+    if (this.#breaker.state(nowMs) !== 'closed') this.#startsSlowlyAt(nowMs);
     this.#breaker.onSuccess(nowMs);
   }
 
@@ -170,14 +187,23 @@ export class Endpoint {
     this.#lastError = failure.summary;
     if (verdict.kind === 'unhealthy') return this.#breaker.onFailure(nowMs, Math.random);
     this.#breaker.onAbandoned();
-    if (verdict.kind === 'quarantine') this.#quarantineUntilMs = nowMs + QUARANTINE_MS;
-    else this.#pauseUntilMs = nowMs + Math.min(verdict.pauseMs, MAX_COOLDOWN_MS);
+    if (verdict.kind === 'quarantine') {
+      this.#quarantineUntilMs = nowMs + QUARANTINE_MS;
+      this.#keyIsStale = true;
+      return this.#startsSlowlyAt(this.#quarantineUntilMs);
+    }
+    this.#pauseUntilMs = nowMs + Math.min(verdict.pauseMs, MAX_COOLDOWN_MS);
+    if (verdict.pauseMs >= LONG_PAUSE_MS) this.#startsSlowlyAt(this.#pauseUntilMs);
+  }
+
+  #startsSlowlyAt(ms: number): void {
+    this.#backSinceMs = Math.max(this.#backSinceMs, ms);
   }
 
   /** The file may hold a newer key than the one that was refused. */
   #afterQuarantine(nowMs: number): void {
-    if (this.#quarantineUntilMs === 0 || nowMs < this.#quarantineUntilMs) return;
-    this.#quarantineUntilMs = 0;
+    if (!this.#keyIsStale || nowMs < this.#quarantineUntilMs) return;
+    this.#keyIsStale = false;
     const { api_key_file: file, protocol } = this.config;
     if (file === undefined) return;
     try {

@@ -28,6 +28,8 @@ export class Execution {
   readonly #shared: Shared;
   readonly #tried: Contender['tried'][];
   #last: Failure | undefined;
+  /** Why it did not get a place, or no longer waits for one. */
+  #turnedAway: Failure | undefined;
 
   /** @param tried Whom not to ask, or not at first; absent: everybody may be asked. */
   constructor(model: Model, journal: Journal, shared: Shared, tried: Contender['tried'][] = model.places.map(() => 'not-yet')) {
@@ -50,9 +52,9 @@ export class Execution {
       const now = performance.now();
       const contenders = this.#contenders(now);
       const choice = choose(contenders, now, this.#model.strategy, () => beginning(request(this.#model.places[0] as Place)), Math.random);
-      if (choice.kind === 'nobody') throw journal.failed(this.#last ?? nobody(this.#model, choice));
+      if (choice.kind === 'nobody') throw journal.failed(this.#last ?? this.#turnedAway ?? nobody(this.#model, choice));
       const index = choice.kind === 'wait' ? await this.#queued(choice.indices) : choice.index;
-      // Whoever had been waited for was left alone meanwhile.
+      // There was no place, or whoever had one was left alone meanwhile.
       if (index === undefined) continue;
       if (journal.hasTried) {
         const isRefused = !this.#shared.budget.tryWithdraw(performance.now());
@@ -88,15 +90,29 @@ export class Execution {
   /** Waits for a place at one of these; `undefined`: the choice is to be made anew. */
   async #queued(indices: number[]): Promise<number | undefined> {
     const { scope } = this.#journal;
-    const waiting = indices.map(index => (this.#model.places[index] as Place).endpoint).filter(({ places }) => places.hasQueue);
-    if (waiting.length === 0) throw this.#journal.failed(this.#last ?? full(this.#model, 'at max_in_flight, and as many wait as may'));
+    const lines = indices.map(index => (this.#model.places[index] as Place).endpoint);
+    const expected = lines.map(({ places }) => places.expectedMs);
+    // An unknown time may be none.
+    const soonestMs = Math.min(...expected.map(ms => ms ?? 0));
+    const leftMs = scope.leftMs(performance.now());
+    const waiting = lines.filter(({ places }) => places.hasQueue);
+    if (soonestMs > leftMs) return this.#turnAway(indices, `at max_in_flight; this request's turn is expected in ${Math.ceil(soonestMs)} ms, and it has ${Math.floor(leftMs)} ms left`);
+    if (waiting.length === 0) {
+      const most = lines.reduce((sum, { config }) => sum + config.max_queued, 0);
+      return this.#turnAway(indices, `at max_in_flight, and ${most} requests wait already (max_queued); come back in a moment`);
+    }
     const patienceMs = Math.max(...waiting.map(({ config }) => config.queue_timeout_ms));
     const got = await this.#journal.waiting(() => waitForPlace(waiting.map(({ places }) => places), patienceMs, scope));
-    if (got === undefined) throw this.#journal.failed(this.#last ?? full(this.#model, `at max_in_flight, and no place was free within ${patienceMs} ms (queue_timeout_ms)`));
+    if (got === undefined) return this.#turnAway(indices, `at max_in_flight; no place within ${patienceMs} ms (queue_timeout_ms)`);
     const index = indices.find(at => this.#model.places[at]?.endpoint.places === got) as number;
     if (this.#model.places[index]?.endpoint.mayBeAsked(performance.now()) === true) return index;
     got.give();
     return undefined;
+  }
+
+  #turnAway(indices: number[], why: string): undefined {
+    for (const index of indices) this.#tried[index] = 'turned-away';
+    this.#turnedAway = new Failure({ code: 'UAT_OVERLOADED', message: `endpoint ${names(this.#model)}: ${why}`, retryable: true, verdict: neutral });
   }
 }
 
@@ -119,10 +135,6 @@ const neutral = { kind: 'neutral' } as const;
 
 function names(model: Model): string {
   return model.places.map(place => `\`${place.endpoint.config.name}\``).join(', ');
-}
-
-function full(model: Model, why: string): Failure {
-  return new Failure({ code: 'UAT_OVERLOADED', message: `endpoint ${names(model)}: ${why}; come back in a moment`, retryable: true, verdict: neutral });
 }
 
 /** The failure of a request that nobody could be asked to answer. */

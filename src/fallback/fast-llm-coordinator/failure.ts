@@ -1,3 +1,5 @@
+import type { IncomingHttpHeaders } from 'node:http';
+
 import type { ErrorCode } from '../../errors.js';
 
 /** What a failed attempt says about the endpoint. */
@@ -85,8 +87,8 @@ export function failedInside(endpoint: string, error: unknown): Failure {
 }
 
 /** A status other than 200, with whatever body came along. @param now Milliseconds since 1970. */
-export function refused(endpoint: string, status: number, body: string, retryAfter: string | undefined, now = Date.now()): Failure {
-  return classify(endpoint, status, readError(body), pause(retryAfter, now) ?? retryDelay(body), status);
+export function refused(endpoint: string, status: number, body: string, headers: IncomingHttpHeaders, now = Date.now()): Failure {
+  return classify(endpoint, status, readError(body), pause(headers, now) ?? retryDelay(body), status);
 }
 
 /** The status that would have come with one of our own codes, had it not arrived inside an answer. */
@@ -153,12 +155,18 @@ function errorObject(error: unknown): ToldError {
   };
 }
 
-/** `Retry-After` as milliseconds from now: a number of seconds, or a date (RFC 9110, 10.2.3). */
-function pause(header: string | undefined, now: number): number | undefined {
-  const text = header?.trim() ?? '';
-  if (/^\d+(\.\d+)?$/.test(text)) return Number(text) * 1000;
-  // The one form in which a date is written today; what else `Date.parse` takes is no date of HTTP.
-  const date = /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/.test(text) ? Date.parse(text) : NaN;
+/** The three forms in which a date may stand in a header (RFC 9110, 5.6.7). */
+const DATES = [/^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/, /^[A-Z][a-z]+day, \d{2}-[A-Z][a-z]{2}-\d{2} \d{2}:\d{2}:\d{2} GMT$/, /^[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d{2}:\d{2}:\d{2} \d{4}$/];
+
+/** The pause that an answer's headers ask for, in milliseconds: OpenAI's own header, which is finer, else `Retry-After`, a number of seconds or a date. */
+function pause(headers: IncomingHttpHeaders, now: number): number | undefined {
+  const number = (text: unknown): number | undefined => (typeof text === 'string' && /^\s*\d+(\.\d+)?\s*$/.test(text) ? Number(text) : undefined);
+  const ms = number(headers['retry-after-ms']);
+  const seconds = number(headers['retry-after']);
+  if (ms !== undefined || seconds !== undefined) return ms ?? (seconds as number) * 1000;
+  const said = headers['retry-after']?.trim() ?? '';
+  // The oldest form names no zone: it is that of the others.
+  const date = DATES.some(form => form.test(said)) ? Date.parse(said.endsWith('GMT') ? said : `${said} GMT`) : NaN;
   return Number.isNaN(date) ? undefined : Math.max(0, date - now);
 }
 

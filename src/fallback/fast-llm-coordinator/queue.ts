@@ -1,3 +1,4 @@
+import { RecentMean } from './balance.js';
 import type { CallScope } from './scope.js';
 
 /** One request in the queues of several endpoints. Takes the first place that is offered. */
@@ -11,6 +12,8 @@ export class Places {
   readonly #most: number;
   readonly #mostWaiting: number;
   readonly #waiting = new Set<Waiter>();
+  /** What a request takes from its place to its end, in milliseconds. */
+  readonly #takes = new RecentMean();
   #taken = 0;
 
   /** @param most Requests at the same time. @param mostWaiting Requests that may wait. */
@@ -30,6 +33,16 @@ export class Places {
   /** Whether one more may wait. */
   get hasQueue(): boolean {
     return this.#waiting.size < this.#mostWaiting;
+  }
+
+  /** In how many milliseconds the turn of one who came now would be; `undefined` before any request has ended. */
+  get expectedMs(): number | undefined {
+    return this.#takes.value === undefined ? undefined : (this.#takes.value * (this.#waiting.size + 1)) / this.#most;
+  }
+
+  /** A request ended that had its place for so long. */
+  took(ms: number): void {
+    if (this.#most !== Infinity) this.#takes.observe(ms);
   }
 
   take(): void {

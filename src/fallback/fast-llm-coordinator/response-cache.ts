@@ -13,7 +13,7 @@ import { Flights } from './flight.js';
 import type { Model } from './wiring.js';
 
 /** Raised when the form of the entries changes. The native core keeps its own entries elsewhere. */
-const PREFIX = 'uat:answer:ts1:';
+const PREFIX = 'llm:ts1:';
 /** How long connections to Redis are kept without a use: a process that has nothing more to do ends, also without `close()`. */
 const IDLE_MS = 1_000;
 
@@ -21,6 +21,8 @@ const IDLE_MS = 1_000;
 export interface Stored {
   /** Who gave it. */
   endpoint: string;
+  /** Fields of the question that it was not told. */
+  dropped: string[];
   /** Without `usage` where it came from a stream that did not tell it. */
   completion: Record<string, unknown>;
 }
@@ -28,7 +30,7 @@ export interface Stored {
 /** The exact response cache: the same question gets the same answer, for a while. In this process, or in Redis where it is configured. */
 export class ResponseCache {
   /** Questions that are being answered. */
-  readonly flights = new Flights();
+  readonly flights: Flights;
   readonly #settings: CacheSettings;
   readonly #redis: RedisSettings | undefined;
   #store: Promise<Store> | undefined;
@@ -38,6 +40,7 @@ export class ResponseCache {
 
   constructor(settings: CacheSettings, redis: RedisSettings | undefined) {
     this.#settings = settings;
+    this.flights = new Flights(settings.max_entry_kb * 1024);
     this.#redis = redis;
   }
 

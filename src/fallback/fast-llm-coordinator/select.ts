@@ -4,8 +4,8 @@ import type { Availability } from './endpoint.js';
 /** One endpoint in the eyes of the choice. */
 export interface Contender extends Option {
   availability: Availability;
-  /** How this request fared there so far; `briefly` is a failure that may pass in a moment. */
-  tried: 'not-yet' | 'briefly' | 'finished';
+  /** How this request fared there so far; `briefly` is a failure that may pass in a moment, `turned-away` a line that had no place for it. */
+  tried: 'not-yet' | 'turned-away' | 'briefly' | 'finished';
 }
 
 export type Choice =
@@ -16,21 +16,24 @@ export type Choice =
   | { kind: 'nobody'; why: 'cooling-down'; pauseMs: number };
 
 /**
- * Which endpoint is asked next. Fresh ones first, by the model's strategy; then those with an open breaker, because with
- * nobody else to ask a likely failure is better than a certain one; then one that is at its limit, after a wait; then one
- * that failed briefly, once more.
+ * Which endpoint is asked next. Fresh ones first, by the model's strategy; then one that is at its limit, after a wait; then
+ * those with an open breaker, because with nobody else to ask a likely failure is better than a certain one; then one that
+ * failed briefly, once more.
  */
 export function choose(options: readonly Contender[], nowMs: number, strategy: Strategy, prefix: () => string, random: () => number): Choice {
+  const those = (wanted: (option: Contender) => boolean): number[] => [...options.keys()].filter(index => wanted(options[index] as Contender));
   const pick = (wanted: (option: Contender) => boolean): number | undefined => {
-    const eligible = [...options.keys()].filter(index => wanted(options[index] as Contender));
+    const eligible = those(wanted);
     return eligible.length === 0 ? undefined : eligible[strategy(eligible.map(index => options[index] as Contender), prefix, random)];
   };
   const mayBeAsked = ({ availability }: Contender): boolean => availability.kind === 'ready' || availability.kind === 'suspect';
-  const fresh = pick(option => option.tried === 'not-yet' && option.availability.kind === 'ready') ?? pick(option => option.tried === 'not-yet' && mayBeAsked(option));
-  if (fresh !== undefined) return { kind: 'ask', index: fresh };
-  const full = [...options.keys()].filter(index => options[index]?.tried === 'not-yet' && options[index]?.availability.kind === 'full');
+  const ready = pick(option => option.tried === 'not-yet' && option.availability.kind === 'ready');
+  if (ready !== undefined) return { kind: 'ask', index: ready };
+  const full = those(option => option.tried === 'not-yet' && option.availability.kind === 'full');
   if (full.length > 0) return { kind: 'wait', indices: full };
-  const again = pick(option => option.tried === 'briefly' && mayBeAsked(option));
+  const suspect = pick(option => option.tried === 'not-yet' && mayBeAsked(option));
+  if (suspect !== undefined) return { kind: 'ask', index: suspect };
+  const again = pick(option => option.tried === 'briefly' && (mayBeAsked(option) || option.availability.kind === 'full'));
   return again === undefined ? whyNobody(options, nowMs) : { kind: 'ask-again', index: again };
 }
 
