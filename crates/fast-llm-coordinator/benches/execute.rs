@@ -22,10 +22,13 @@ fn main() {
     divan::main();
 }
 
-fn config(provider: &FakeProvider) -> CoordinatorConfig {
+fn config(provider: &FakeProvider, endpoints: usize) -> CoordinatorConfig {
+    let names: Vec<String> = (0..endpoints).map(|number| format!("local-{number}")).collect();
+    let endpoint =
+        |name: &String| EndpointConfig::new(name.as_str(), Protocol::OpenAi, Some(provider.base_url()));
     CoordinatorConfig {
-        endpoints: vec![EndpointConfig::new("local", Protocol::OpenAi, Some(provider.base_url()))],
-        models: vec![ModelConfig::at("m", ["local"])],
+        endpoints: names.iter().map(endpoint).collect(),
+        models: vec![ModelConfig::at("m", names.iter().map(String::as_str))],
     }
 }
 
@@ -40,9 +43,19 @@ async fn ask(coordinator: &Coordinator, request: &ChatRequest) -> usize {
 /// One answer at a time, whole or in the provider's twenty chunks.
 #[divan::bench(args = [false, true])]
 fn one_request(bencher: Bencher<'_, '_>, stream: bool) {
+    one_of(bencher, 1, stream);
+}
+
+/// The same with a choice among four endpoints, which are all the same provider.
+#[divan::bench(args = [false, true])]
+fn one_request_of_four(bencher: Bencher<'_, '_>, stream: bool) {
+    one_of(bencher, 4, stream);
+}
+
+fn one_of(bencher: Bencher<'_, '_>, endpoints: usize, stream: bool) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let provider = runtime.block_on(FakeProvider::start()).unwrap();
-    let coordinator = Coordinator::new(config(&provider), None).unwrap();
+    let coordinator = Coordinator::new(config(&provider, endpoints), None).unwrap();
     let body = format!(r#"{{"model":"m","stream":{stream},"messages":[{{"role":"user","content":"Hi"}}]}}"#);
     let request = ChatRequest::parse(body.into()).unwrap();
     bencher.bench_local(|| runtime.block_on(ask(&coordinator, &request)));
@@ -69,7 +82,7 @@ fn one_hit(bencher: Bencher<'_, '_>, stream: bool) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let provider = runtime.block_on(FakeProvider::start()).unwrap();
     let cache = ResponseCache { config: CacheConfig::default(), store: Arc::new(Memory::default()) };
-    let coordinator = Coordinator::with_cache(config(&provider), None, Some(cache)).unwrap();
+    let coordinator = Coordinator::with_cache(config(&provider, 1), None, Some(cache)).unwrap();
     let text = "word ".repeat(400);
     let body = Bytes::from(format!(
         r#"{{"model":"m","stream":{stream},"temperature":0,"messages":[{{"role":"user","content":"{text}"}}]}}"#

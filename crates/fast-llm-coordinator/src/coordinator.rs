@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use llm_wire::Spoken;
@@ -19,7 +19,7 @@ use crate::endpoint::Endpoint;
 use crate::error::CoordinatorError;
 use crate::execution::{Answered, Core};
 use crate::journal::Journal;
-use crate::place::{Model, places};
+use crate::place::Model;
 use crate::question::Question;
 use crate::report::{CacheOutcome, RoutingReport};
 use crate::resume::Resumption;
@@ -125,7 +125,7 @@ impl Coordinator {
         let mut endpoints = Vec::with_capacity(config.endpoints.len());
         for endpoint in config.endpoints {
             let name = Arc::clone(&endpoint.name);
-            check_timeouts(&endpoint)?;
+            check_limits(&endpoint)?;
             let dialect = Dialect::new(&endpoint)?;
             let connector = match (endpoint.protocol, &engine) {
                 (Protocol::UatEngine, Some(dialer)) => Connector::Engine { dialer: Arc::clone(dialer) },
@@ -148,11 +148,7 @@ impl Coordinator {
         }
         let mut models = HashMap::with_capacity(config.models.len());
         for model in &config.models {
-            let places = places(model, &by_name)?;
-            if models
-                .insert(Arc::clone(&model.name), Model { max_output_tokens: model.max_output_tokens, places })
-                .is_some()
-            {
+            if models.insert(Arc::clone(&model.name), Model::new(model, &by_name)?).is_some() {
                 return Err(invalid(format!(
                     "two models are called `{}`; each needs a name of its own",
                     model.name
@@ -234,8 +230,8 @@ impl Coordinator {
 
     /// What is known of each endpoint now.
     pub fn health(&self) -> Vec<EndpointHealth> {
-        let now = Instant::now();
-        self.core.endpoints.iter().map(|endpoint| endpoint.health(now)).collect()
+        let (now, wall) = (Instant::now(), SystemTime::now());
+        self.core.endpoints.iter().map(|endpoint| endpoint.health(now, wall)).collect()
     }
 
     /// Counts since the start.
@@ -307,12 +303,19 @@ pub(crate) fn answer(
     }
 }
 
-fn check_timeouts(endpoint: &EndpointConfig) -> Result<(), CoordinatorError> {
+fn check_limits(endpoint: &EndpointConfig) -> Result<(), CoordinatorError> {
+    if endpoint.max_in_flight == Some(0) {
+        return Err(invalid(format!(
+            "endpoint `{}`: max_in_flight must be at least 1, got 0; leave it out for no limit",
+            endpoint.name
+        )));
+    }
     let timeouts = [
         ("connect_timeout_ms", endpoint.connect_timeout_ms),
         ("first_token_timeout_ms", endpoint.first_token_timeout_ms),
         ("idle_timeout_ms", endpoint.idle_timeout_ms),
         ("total_timeout_ms", endpoint.total_timeout_ms),
+        ("queue_timeout_ms", endpoint.queue_timeout_ms),
     ];
     match timeouts.into_iter().find(|(_, ms)| !(1..=LONGEST_TIMEOUT_MS).contains(ms)) {
         None => Ok(()),

@@ -14,7 +14,7 @@ pub(crate) struct Journal {
     /// When the request arrived.
     received: Instant,
     pub(crate) attempts: Vec<Attempt>,
-    /// Spent waiting for endpoints and between attempts, which is not overhead of ours.
+    /// Spent waiting for endpoints, in their lines and between attempts, which is not overhead of ours.
     waited: Duration,
     /// Where others see the attempts that have ended.
     seen: Option<Arc<Mutex<Vec<Attempt>>>>,
@@ -33,6 +33,11 @@ impl Journal {
     /// One that goes on after these attempts.
     pub(crate) fn continued(received: Instant, attempts: Vec<Attempt>) -> Self {
         Self { attempts, ..Self::new(received) }
+    }
+
+    /// So long the request stood in line, or paused before it was sent again.
+    pub(crate) fn waited(&mut self, time: Duration) {
+        self.waited += time;
     }
 
     pub(crate) fn note(

@@ -61,7 +61,7 @@ pub use nearest::{nearest, nearest_few};
 pub use redis::{RedisAnswer, ask_redis, open_redis};
 /// The cache: its options, its values, its errors.
 pub use redis_service;
-pub use route_plan::{EndpointHealth, EndpointState};
+pub use route_plan::{EndpointHealth, EndpointState, StateChange};
 pub use wiring::{ModelFile, ModelInfo};
 
 use request_id::RequestIds;

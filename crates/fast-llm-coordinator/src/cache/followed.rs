@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -62,13 +62,12 @@ impl Followed {
             Poll::Ready(Some(Ok(chunk))) => return Poll::Ready(Some(Ok(chunk))),
             Poll::Ready(Some(Err(error))) => Some(error),
             Poll::Ready(None) => None,
-            Poll::Pending => match &mut self.deadline {
-                Some((sleep, after)) if sleep.as_mut().poll(cx).is_ready() => {
-                    let (after, attempts) = (*after, self.report.attempts.clone());
-                    Some(CoordinatorError::DeadlineExceeded { after, attempts })
-                }
-                _ => return Poll::Pending,
-            },
+            Poll::Pending => {
+                let Some((sleep, after)) = &mut self.deadline else { return Poll::Pending };
+                ready!(sleep.as_mut().poll(cx));
+                let (after, attempts) = (*after, self.report.attempts.clone());
+                Some(CoordinatorError::DeadlineExceeded { after, attempts })
+            }
         };
         let (report, usage) = waiter.outcome();
         if let Some(RoutingReport { endpoint, attempts, dropped, .. }) = report {

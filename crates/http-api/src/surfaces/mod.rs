@@ -31,6 +31,7 @@ const PATHS: &[&str] = &[
     "/",
     openai::CHAT_COMPLETIONS,
     "/v1/embeddings",
+    "/v1/endpoints",
     "/v1/messages",
     "/v1/models",
     "/v1/responses",
@@ -55,6 +56,7 @@ pub(crate) fn router() -> Router<Arc<Gateway>> {
         .route("/", get(operations::about))
         .route(openai::CHAT_COMPLETIONS, post(openai::chat_completions_route))
         .route("/v1/embeddings", post(openai::embeddings))
+        .route("/v1/endpoints", get(operations::endpoints))
         .route("/v1/messages", post(anthropic::messages))
         .route("/v1/models", get(openai::models))
         .route("/v1/models/{*id}", get(openai::model))

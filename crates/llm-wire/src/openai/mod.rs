@@ -3,6 +3,7 @@
 //! Requests stay the bytes that the client sent ([`ChatRequest`], [`EmbeddingsRequest`]); answers are read only as far
 //! as a gateway has to know ([`chunk_facts`], [`response_facts`], [`embeddings_facts`]).
 
+mod beginning;
 mod build;
 mod chunk;
 mod collector;

@@ -306,7 +306,7 @@ async fn reachable(name: &str, base_url: &str) -> Check {
     }
 }
 
-fn host_and_port(uri: &hyper::Uri) -> Option<(String, u16)> {
+pub(super) fn host_and_port(uri: &hyper::Uri) -> Option<(String, u16)> {
     let usual = if uri.scheme_str() == Some("https") { 443 } else { 80 };
     let host = uri.host()?.trim_matches(['[', ']']).to_owned();
     Some((host, uri.port_u16().unwrap_or(usual)))
