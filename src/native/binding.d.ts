@@ -126,8 +126,8 @@ export declare class FastLlmCoordinator {
   health(): Array<EndpointHealth>
   /** Counts since the start. */
   stats(): CoordinatorStats
-  /** Takes over another configuration, or throws and keeps the old one. Without a path and a document as the constructor. */
-  reload(configPath?: string | undefined | null, configJson?: string | undefined | null): void
+  /** Takes over another configuration, or rejects and keeps the old one. Without a path and a document as the constructor. */
+  reload(configPath?: string | undefined | null, configJson?: string | undefined | null): Promise<undefined>
   /** Ends the calls that are under way and lets the engine go. */
   close(): Promise<undefined>
 }

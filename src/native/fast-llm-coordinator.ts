@@ -54,7 +54,11 @@ export class NativeFastLLMCoordinator implements FastLLMCoordinatorBackend {
 
   async reload(config: GatewayConfig | string | undefined): Promise<void> {
     const { configPath, configJson } = configSource(config);
-    attempt(() => this.#native.reload(configPath, configJson));
+    try {
+      await this.#native.reload(configPath, configJson);
+    } catch (error) {
+      throw fromNative(error);
+    }
   }
 
   async close(): Promise<void> {

@@ -132,13 +132,22 @@ impl FastLlmCoordinator {
         self.runtime.stats().into()
     }
 
-    /// Takes over another configuration, or throws and keeps the old one. Without a path and a document as the constructor.
+    /// Takes over another configuration, or rejects and keeps the old one. Without a path and a document as the constructor.
     #[napi(catch_unwind)]
-    pub fn reload(&self, config_path: Option<String>, config_json: Option<String>) -> napi::Result<()> {
-        load(config_path, config_json)
-            .and_then(|config| self.runtime.reload(config))
-            .map_err(Crossing::from)?;
-        Ok(())
+    pub fn reload<'env>(
+        &self,
+        env: &'env Env,
+        config_path: Option<String>,
+        config_json: Option<String>,
+    ) -> napi::Result<PromiseRaw<'env, ()>> {
+        let runtime = Arc::clone(&self.runtime);
+        // Read at once: what the caller changes in the file afterwards is for the next time.
+        let config = load(config_path, config_json);
+        env.spawn_future(async move {
+            let taken_over = async { runtime.reload(config?).await };
+            taken_over.await.map_err(Crossing::from)?;
+            Ok(())
+        })
     }
 
     /// Ends the calls that are under way and lets the engine go.
