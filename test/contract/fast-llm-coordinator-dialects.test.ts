@@ -162,6 +162,12 @@ eachBackend(() => {
       expect(a.asked[1]).toMatchObject({ headers: { 'api-key': 'sk-test-1' }, body: { model: 'm-at-a' } });
     });
 
+    it('and under the id that the report names', async () => {
+      const a = await servers.anthropic();
+      const { routing } = await coordinator(at(a.url, 'anthropic')).route(REQUEST);
+      expect(a.asked[0]?.headers).toMatchObject({ 'x-request-id': routing.requestId, 'accept': 'application/json' });
+    });
+
     it('and the key is read again from its file after it was refused', async () => {
       const file = join(folder(), 'key');
       writeFileSync(file, 'old\n');

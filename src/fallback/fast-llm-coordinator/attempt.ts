@@ -2,6 +2,7 @@ import { performance } from 'node:perf_hooks';
 
 import { onAbort } from '../../abort.js';
 import type { ChatChunk } from '../../services/fast-llm-coordinator-types.js';
+import type { Protocol } from './config-endpoint.js';
 import { type AnswerIds, type ChunkDecoder, ErrorInAnswer, hasContent, NotOfTheDialect, type Operation, parseObject } from './dialect.js';
 import type { Endpoint, Ticket } from './endpoint.js';
 import { EngineError } from './engine-place.js';
@@ -24,6 +25,8 @@ export interface Question {
   /** The longest answer that the configuration says the model gives. */
   mostTokens: number | undefined;
   ids: AnswerIds;
+  /** Told to the endpoint, so that its log and ours name the request alike. */
+  requestId: string;
   /** Until the whole answer, or the first content of a stream, in milliseconds. */
   patienceMs: number;
   /** For how long somebody waits, the rest of a stream included, in milliseconds. */
@@ -149,7 +152,7 @@ class Exchange {
     this.#release = onAbort(outer, () => this.#connection.abort(outer.reason));
   }
 
-  async send({ request, model, stream, mostTokens, leftMs, said }: Question, operation: Operation<unknown>): Promise<HttpAnswer> {
+  async send({ request, model, stream, mostTokens, requestId, leftMs, said }: Question, operation: Operation<unknown>): Promise<HttpAnswer> {
     const { config, client, headers } = this.endpoint;
     let body: string;
     try {
@@ -161,7 +164,7 @@ class Exchange {
     }
     // So that the local engine, or another `uat`, drops what nobody waits for any more.
     const deadline = config.protocol === 'uat-engine' || config.protocol === 'openai' ? { 'x-uat-timeout-ms': String(Math.max(1, Math.floor(leftMs))) } : {};
-    const answer = await client.request('POST', config.base_path + operation.path(model, stream), { ...headers, ...deadline }, body, config.connect_timeout_ms, this.#connection.signal);
+    const answer = await client.request('POST', config.base_path + operation.path(model, stream), { 'accept': accepted(config.protocol, stream), ...headers, ...deadline, 'x-request-id': requestId }, body, config.connect_timeout_ms, this.#connection.signal);
     if (answer.status === 200) return answer;
     // What a broken error body held is not needed to know what the status means.
     const told = await readAll(answer, MAX_ERROR_BYTES).catch(() => '');
@@ -209,6 +212,12 @@ class Exchange {
     if (error instanceof EngineError) return new Failure({ code: 'UAT_ENGINE_UNAVAILABLE', message: `endpoint \`${name}\`: ${error.message}`, retryable: error.retryable, verdict: { kind: 'unhealthy' } });
     return error;
   }
+}
+
+/** Some servers answer as the request says that it can be read. */
+function accepted(protocol: Protocol, stream: boolean): string {
+  if (!stream) return 'application/json';
+  return protocol === 'ollama' ? 'application/x-ndjson' : 'text/event-stream';
 }
 
 async function readAll(answer: HttpAnswer, limit: number): Promise<string> {

@@ -42,7 +42,7 @@ export class Journal {
    *
    * @param well What it is if it succeeds.
    */
-  async attempt<T>(place: Place, asked: Omit<Question, 'model' | 'ids' | 'leftMs' | 'said' | 'signal'>, well: 'ok' | 'resumed', ask: (question: Question) => Promise<T>): Promise<T> {
+  async attempt<T>(place: Place, asked: Omit<Question, 'model' | 'ids' | 'requestId' | 'leftMs' | 'said' | 'signal'>, well: 'ok' | 'resumed', ask: (question: Question) => Promise<T>): Promise<T> {
     const { config } = place.endpoint;
     const attempt: Attempt = { endpoint: config.name, model: place.model, outcome: well, totalMs: 0 };
     this.#attempts.push(attempt);
@@ -53,7 +53,7 @@ export class Journal {
       const leftMs = Math.min(asked.stream ? config.total_timeout_ms : asked.patienceMs, this.scope.leftMs(begunMs));
       // Of an answer in parts, what any of the parts was not told.
       const said = (dropped: string[]): void => void (this.#dropped = well === 'resumed' ? [...new Set([...this.#dropped, ...dropped])] : dropped);
-      const answer = await ask({ ...asked, model: place.model, ids: this.ids, leftMs, said, signal: this.scope.signal });
+      const answer = await ask({ ...asked, model: place.model, ids: this.ids, requestId: this.id, leftMs, said, signal: this.scope.signal });
       attempt.status = 200;
       attempt.firstTokenMs = performance.now() - begunMs;
       this.#waitedMs += attempt.firstTokenMs;
