@@ -148,6 +148,20 @@ eachBackend(() => {
       await second;
     });
 
+    it('has no more than its limit when one that failed is asked again', async () => {
+      let [now, most] = [0, 0];
+      const a = await provider(async (_asked, response, index) => {
+        most = Math.max(most, now += 1);
+        await new Promise(resolve => setTimeout(resolve, 30));
+        now -= 1;
+        sendJson(response, index % 3 === 0 ? {} : completion('x'), index % 3 === 0 ? 503 : 200);
+      });
+      const one = coordinator(served('peak-ewma', { url: a.url, max_in_flight: 2 }));
+      await Promise.allSettled(Array.from({ length: 12 }, () => one.route(REQUEST)));
+      expect(most).toBe(2);
+      expect(one.health()[0]).toMatchObject({ inFlight: 0 });
+    });
+
     it('counts a stream until it has ended', async () => {
       const a = await provider((_asked, response) => sendStream(response, ['one', ' two']));
       const one = coordinator(served('peak-ewma', { url: a.url, max_in_flight: 1 }));

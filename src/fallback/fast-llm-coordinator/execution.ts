@@ -53,21 +53,19 @@ export class Execution {
       const contenders = this.#contenders(now);
       const choice = choose(contenders, now, this.#model.strategy, () => beginning(request(this.#model.places[0] as Place)), Math.random);
       if (choice.kind === 'nobody') throw journal.failed(this.#last ?? this.#turnedAway ?? nobody(this.#model, choice));
-      const index = choice.kind === 'wait' ? await this.#queued(choice.indices) : choice.index;
-      // There was no place, or whoever had one was left alone meanwhile.
-      if (index === undefined) continue;
       if (journal.hasTried) {
-        const isRefused = !this.#shared.budget.tryWithdraw(performance.now());
-        if (isRefused && this.#last !== undefined) {
-          if (choice.kind === 'wait') this.#model.places[index]?.endpoint.places.give();
-          throw journal.failed(this.#last);
-        }
-        this.#shared.counters.failovers += 1;
+        const isRefused = !this.#shared.budget.tryWithdraw(now);
+        if (isRefused && this.#last !== undefined) throw journal.failed(this.#last);
       }
       if (choice.kind === 'ask-again') await journal.waiting(() => journal.scope.sleep(AGAIN_MS * (0.25 + 0.75 * Math.random())));
+      const line = this.#line(choice);
+      const index = line === undefined ? (choice as { index: number }).index : await this.#queued(line);
+      // There was no place, or whoever had one was left alone meanwhile.
+      if (index === undefined) continue;
+      if (journal.hasTried) this.#shared.counters.failovers += 1;
       const place = this.#model.places[index] as Place;
       const others = contenders.some((other, at) => at !== index && other.tried === 'not-yet');
-      const ticket = place.endpoint.begin(performance.now(), choice.kind === 'wait');
+      const ticket = place.endpoint.begin(performance.now(), line !== undefined);
       try {
         const asked = { request: request(place), stream, mostTokens: place.mostTokens, patienceMs: patience(place, stream || others) };
         return { answer: await journal.attempt(place, asked, well, question => ask(place, ticket, question)), place };
@@ -85,6 +83,12 @@ export class Execution {
       const share = weight * endpoint.share(now);
       return { name: endpoint.config.name, availability: endpoint.availability(now), weight: share, cost: endpoint.cost(share, now), inFlight: endpoint.inFlight, tried: this.#tried[index] ?? 'finished' };
     });
+  }
+
+  /** Whose places are to be waited for; `undefined`: the one that was chosen has one. */
+  #line(choice: { kind: 'wait'; indices: number[] } | { kind: 'ask' | 'ask-again'; index: number }): number[] | undefined {
+    if (choice.kind === 'wait') return choice.indices;
+    return this.#model.places[choice.index]?.endpoint.places.full === true ? [choice.index] : undefined;
   }
 
   /** Waits for a place at one of these; `undefined`: the choice is to be made anew. */
