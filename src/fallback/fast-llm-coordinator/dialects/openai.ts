@@ -1,15 +1,16 @@
-import type { ChatChunk } from '../../services/fast-llm-coordinator-types.js';
-import { ChunkDecoder, type Dialect, ErrorInAnswer, isObject, MAX_EVENT_BYTES, NotOfTheDialect, parseObject } from './dialect.js';
+import type { ChatChunk } from '../../../services/fast-llm-coordinator-types.js';
+import { ChunkDecoder, type Dialect, ErrorInAnswer, isObject, MAX_EVENT_BYTES, NotOfTheDialect, parseObject } from '../dialect.js';
 import { openaiEmbeddings } from './embeddings.js';
-import { SseDecoder } from './lines.js';
+import { SseDecoder } from '../lines.js';
 
 /** OpenAI's own dialect, which the local engine speaks too: everything but `model` and `stream` passes as it is. */
 export const openai: Dialect = {
   chat: {
-    path: '/chat/completions',
-    request({ stream_options, ...request }, model, stream) {
+    path: () => '/chat/completions',
+    request(request, model, stream) {
+      const { stream: _, stream_options, ...fields } = request;
       // OpenAI's API refuses stream_options where nothing is streamed.
-      return { ...request, model, ...(stream ? { stream, ...(stream_options === undefined ? {} : { stream_options }) } : {}) };
+      return { body: { ...fields, model, ...(stream ? { stream, ...(stream_options === undefined ? {} : { stream_options }) } : {}) }, dropped: [] };
     },
     answer(json) {
       if (!isObject(json)) throw new NotOfTheDialect('expected a JSON object with `choices`');

@@ -1,11 +1,11 @@
-import type { EmbedResponse } from '../../services/fast-llm-coordinator-types.js';
-import { ErrorInAnswer, isObject, NotOfTheDialect, type Operation } from './dialect.js';
+import type { EmbedResponse } from '../../../services/fast-llm-coordinator-types.js';
+import { ErrorInAnswer, isObject, NotOfTheDialect, type Operation } from '../dialect.js';
 
 /** OpenAI's `POST /v1/embeddings`, which the local engine speaks too. */
 export const openaiEmbeddings: Operation<EmbedResponse> = {
-  path: '/embeddings',
+  path: () => '/embeddings',
   // Base64 is shorter and quicker to read; a server that does not know it sends numbers.
-  request: (request, model) => ({ ...request, model, encoding_format: 'base64' }),
+  request: (request, model) => ({ body: { ...request, model, encoding_format: 'base64' }, dropped: [] }),
   answer(json, _, request) {
     const { data, usage } = answerOf(json);
     const entries = listOf(data, request, 'data');
@@ -23,8 +23,8 @@ export const openaiEmbeddings: Operation<EmbedResponse> = {
 
 /** Ollama's `POST /api/embed`, which is told to cut nothing. */
 export const ollamaEmbeddings: Operation<EmbedResponse> = {
-  path: '/api/embed',
-  request: (request, model) => ({ ...request, model, truncate: false }),
+  path: () => '/api/embed',
+  request: (request, model) => ({ body: { ...request, model, truncate: false }, dropped: [] }),
   answer(json, _, request) {
     const answer = answerOf(json);
     return {
