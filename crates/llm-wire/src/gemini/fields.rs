@@ -77,9 +77,10 @@ impl Fields {
     }
 }
 
-/// Refuses a value by its path.
+/// Refuses a value by its path; null stands for one that is absent.
 pub(super) fn refuse<T>(field: &str, expected: &str, got: &Value) -> Result<T, WireError> {
-    Err(WireError::invalid(field, expected, json::shown_tree(got)))
+    let got = if got.is_null() { "nothing".to_owned() } else { json::shown_tree(got) };
+    Err(WireError::invalid(field, expected, got))
 }
 
 /// The same for a value that may be part of a conversation, of which only the kind is told.
