@@ -340,15 +340,21 @@ mod tests {
         check(&played, 0, 1.0);
         played.goes_down(S(0));
         played.answers(S(40));
-        [(40, 0.1), (55, 0.5), (70, 1.0), (4000, 1.0)].map(|(after, warmth)| check(&played, after, warmth));
+        for (after, warmth) in [(40, 0.1), (55, 0.5), (70, 1.0), (4000, 1.0)] {
+            check(&played, after, warmth);
+        }
         let mut played = board();
         played.fails(S(0), Verdict::Quarantine, "status 401");
-        [(60, 0.1), (75, 0.5), (90, 1.0)].map(|(after, warmth)| check(&played, after, warmth));
+        for (after, warmth) in [(60, 0.1), (75, 0.5), (90, 1.0)] {
+            check(&played, after, warmth);
+        }
         let mut played = board();
         played.fails(S(0), Verdict::CoolDown(S(1)), "status 429");
         check(&played, 1, 1.0);
         played.fails(S(2), Verdict::CoolDown(S(20)), "status 429");
-        [(22, 0.1), (37, 0.5)].map(|(after, warmth)| check(&played, after, warmth));
+        for (after, warmth) in [(22, 0.1), (37, 0.5)] {
+            check(&played, after, warmth);
+        }
     }
 
     #[test]

@@ -193,7 +193,9 @@ async fn the_first_place_at_any_endpoint_is_taken() {
         };
         streams.push(stream);
     }
-    [&a, &b].map(|provider| provider.set_default(Behaviour::default()));
+    for provider in [&a, &b] {
+        provider.set_default(Behaviour::default());
+    }
     let mut waiting = Box::pin(ask(&coordinator, CallOptions::default()));
     assert!(waiting.as_mut().now_or_never().is_none());
     assert_eq!(coordinator.health().iter().map(|health| health.queued).collect::<Vec<_>>(), [1, 1]);
