@@ -31,7 +31,11 @@ for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exi
 /** Starts a program that ends with this one at the latest. */
 export function start(file, args, options) {
   if (!existsSync(file)) throw new Error(`${file} does not exist: leave --no-build away`);
-  const child = spawn(file, args, options);
+  return started(spawn(file, args, options));
+}
+
+/** A child that ends with this program at the latest. */
+export function started(child) {
   running.add(child);
   child.once("exit", () => running.delete(child));
   return child;
