@@ -5,6 +5,7 @@
 // It also answers what routers ask of a worker before they use it. A trailing assistant message is continued, as servers
 // of models do with `continue_final_message`.
 
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import net from "node:net";
 import tls from "node:tls";
@@ -26,14 +27,18 @@ const serve = (socket) => {
   connections += 1;
   socket.setNoDelay?.(true);
   socket.on("error", () => {});
-  socket.on("close", () => open.delete(socket));
+  let current = null;
+  socket.on("close", () => {
+    open.delete(socket);
+    if (current !== null && !current.ended) process.send?.({ gone: performance.timeOrigin + performance.now() });
+  });
   let waiting = Buffer.alloc(0);
   let isBusy = false;
   socket.on("data", async (data) => {
     waiting = Buffer.concat([waiting, data]);
     if (isBusy) return;
     isBusy = true;
-    for (let request = take(); request !== null && !socket.destroyed; request = take()) await answer(socket, request);
+    for (let request = take(); request !== null && !socket.destroyed; request = take()) await answer(socket, request, (exchange) => (current = exchange));
     isBusy = false;
   });
 
@@ -74,7 +79,7 @@ function unchunked(bytes) {
   }
 }
 
-async function answer(socket, { method, path, body }) {
+async function answer(socket, { method, path, body }, under) {
   // A router that tries HTTP/2 first, as one that also speaks gRPC.
   if (method === "PRI" || path === undefined) return socket.end("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
   if (method !== "POST" || !path.includes("/chat/completions")) return socket.write(about(path));
@@ -84,7 +89,7 @@ async function answer(socket, { method, path, body }) {
   const done = [...(request.messages ?? [])].at(-1);
   const begun = done?.role === "assistant" && typeof done.content === "string" && TEXT.startsWith(done.content) ? done.content : "";
   const exchange = new Exchange(socket, request, begun);
-  socket.once("close", () => exchange.ended || process.send?.({ gone: performance.timeOrigin + performance.now() }));
+  under(exchange);
   await BEHAVIOURS[behaviour](exchange);
 }
 
@@ -103,7 +108,10 @@ class Exchange {
   /** Writes, and waits while the client is slow to read. */
   async write(data) {
     if (this.socket.destroyed) return;
-    if (!this.socket.write(data)) await new Promise((resolve) => ["drain", "close"].forEach((one) => this.socket.once(one, resolve)));
+    if (this.socket.write(data)) return;
+    const done = new AbortController();
+    await Promise.race(["drain", "close"].map((one) => once(this.socket, one, { signal: done.signal }).catch(() => {})));
+    done.abort();
   }
 
   /** Ends with a FIN, or with a reset. */
