@@ -11,7 +11,7 @@ const CONNECTIONS = 4;
  * Sends requests until `requests` are answered. After a client has waited in vain, no further ones are sent: each would
  * wait as long. `during(sent)` is called before each.
  */
-export async function put(gateway, { stream, requests, patience_ms, connections = CONNECTIONS, during = async () => {} }) {
+export async function put(gateway, { stream, requests, patience_ms, connections = CONNECTIONS, more, during = async () => {} }) {
   const agent = new http.Agent({ keepAlive: true, maxSockets: connections });
   const answers = [];
   let sent = 0;
@@ -19,10 +19,10 @@ export async function put(gateway, { stream, requests, patience_ms, connections 
     while (sent < requests && !answers.some(({ outcome }) => outcome === "hang")) {
       const number = sent++;
       await during(number);
-      let answer = await ask(gateway, { stream, agent, patience_ms, prompt: `Count, please. ${number}` });
+      let answer = await ask(gateway, { stream, agent, patience_ms, more, prompt: `Count, please. ${number}` });
       // A connection that the gateway closed while it was idle: every client asks again.
       if (answer.outcome === "broken" && answer.status === 0 && answer.why === "ECONNRESET" && answer.ms < 5 && isAlive(gateway)) {
-        answer = await ask(gateway, { stream, agent, patience_ms, prompt: `Count, please. ${number}` });
+        answer = await ask(gateway, { stream, agent, patience_ms, more, prompt: `Count, please. ${number}` });
       }
       answers.push(answer);
     }

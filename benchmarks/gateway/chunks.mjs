@@ -40,6 +40,7 @@ export async function run({ quick, say, gateways, limit, setup }) {
       ]),
     ],
     notes: [
+      ...raw.unfit,
       `${CHUNKS} chunks, one every ${INTERVAL_MS} ms. LiteLLM gets 4 connections instead of 16, which it cannot carry at this pace; CPU per chunk falls with concurrency, so that this favours the others.`,
       "The largest gap of thousands belongs to the scheduler as often as to a gateway: look at the noise line.",
     ],

@@ -34,7 +34,7 @@ export async function run({ quick, say, gateways, limit, setup }) {
         ["p99, us", (name) => column(raw, name, "latency_us_p99")],
       ]),
     ],
-    notes: ["User and system time of the gateway's process and its children, kernel work for its sockets included. Requests differ in nothing, and temperature is 0.7, so that no cache answers."],
+    notes: [...raw.unfit, "User and system time of the gateway's process and its children, kernel work for its sockets included. Requests differ in nothing, and temperature is 0.7, so that no cache answers."],
     raw,
   };
 }

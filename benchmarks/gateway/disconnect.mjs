@@ -29,7 +29,7 @@ export async function run({ quick, say, gateways, setup }) {
           await backend.behave(one.behaviour, { pace: one.pace, fresh: true });
           const times = await leave(running, backend, one, count);
           raw.push(...times.map((ms) => ({ gateway: gateway.name, case: one.name, ms })));
-          say(`  ${gateway.name}, ${one.name}: ${figure(median(times))} ms`);
+          say(`  ${gateway.name}, ${one.name}: ${times.length === 0 ? "no answer to leave" : `${figure(median(times))} ms`}`);
         }
       } finally {
         await running.stop();
@@ -39,15 +39,16 @@ export async function run({ quick, say, gateways, setup }) {
     }
   }
   const of = (gateway, name) => raw.filter((row) => row.gateway === gateway && row.case === name).map((row) => row.ms);
-  const cell = (times) => (times.includes(Infinity) ? `not within ${PATIENCE_MS} ms (${times.filter((ms) => ms === Infinity).length} of ${times.length})` : `${figure(median(times))}, ${figure(quantile(times, 0.99))}, ${figure(Math.max(...times))}`);
+  const slowest = (gateway, name) => (of(gateway, name).length === 0 ? NaN : Math.max(...of(gateway, name)));
+  const cell = (times) => (times.length === 0 ? "no answer to leave" : times.includes(Infinity) ? `not within ${PATIENCE_MS} ms (${times.filter((ms) => ms === Infinity).length} of ${times.length})` : `${figure(median(times))}, ${figure(quantile(times, 0.99))}, ${figure(Math.max(...times))}`);
   return {
     rounds: 1,
     claims: [
-      ...CASES.map(({ name }) => atMost(`${name}: slowest, ms`, 100, [Math.max(...of("uat", name))])),
-      ...gateways.filter(({ name }) => name !== "uat").flatMap((gateway) => CASES.map(({ name }) => shown(`${gateway.name}: ${name}, slowest, ms`, [Math.max(...of(gateway.name, name))]))),
+      ...CASES.map(({ name }) => atMost(`${name}: slowest, ms`, 100, [slowest("uat", name)])),
+      ...gateways.filter(({ name }) => name !== "uat").flatMap((gateway) => CASES.map(({ name }) => shown(`${gateway.name}: ${name}, slowest, ms`, [slowest(gateway.name, name)]))),
     ],
     tables: [markdownTable(["p50, p99, slowest (ms)", ...CASES.map(({ name }) => name)], gateways.map(({ name }) => [name, ...CASES.map((one) => cell(of(name, one.name)))]))],
-    notes: ["From the client's close to the end of the connection as the upstream sees it, two processes and one clock: an upper bound, some tenths of a millisecond too long. A gateway that is not done after two failures in vain is not asked further."],
+    notes: ["From the client's close to the end of the connection as the upstream sees it, two processes and one clock: an upper bound, some tenths of a millisecond too long. After two that the upstream did not learn of, no further ones are tried."],
     raw,
   };
 }
@@ -68,7 +69,9 @@ async function leave(gateway, backend, { stream, untilContent }, count) {
       });
     });
     request.end(body);
-    await (untilContent ? isContent : isAsked);
+    // Without content, or without a request at the upstream, there is nothing to leave.
+    const isBegun = await Promise.race([(untilContent ? isContent : isAsked).then(() => true), delay(PATIENCE_MS, false)]);
+    if (!isBegun) return [];
     await delay(20);
     const gone = new Promise((resolve) => (backend.onGone = resolve));
     const from = performance.timeOrigin + performance.now();

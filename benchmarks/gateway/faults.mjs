@@ -51,7 +51,7 @@ export async function run({ quick, gateways, setup, say }) {
     ],
     notes: [
       "A fresh gateway for each line, so that nothing is learned before. A line in which the faulty backend was never asked proves nothing and says so. After a request that hung, no further ones are sent.",
-      "The backends can continue a trailing assistant message. Ours is told so with `resume = \"prefill\"`; of the peers only LiteLLM continues streams, through its fallbacks.",
+      "The backends can continue a trailing assistant message. Ours is told so with `resume = \"prefill\"`. LiteLLM's fallbacks in the middle of a stream end at the first content in this version; the others have none.",
       ...raw.flatMap(({ gateway, fault, stream, examples }) => (gateway === "uat" ? (examples ?? []).map((example) => `${fault}, ${stream ? "stream" : "whole"}: ${example}`) : [])),
     ],
     raw: raw.map(({ examples, ...row }) => ({ ...row, examples: examples?.join(" | ") })),

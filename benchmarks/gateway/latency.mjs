@@ -26,7 +26,7 @@ export async function run({ quick, say, gateways, limit, setup }) {
         ["p50, us", (name) => column(raw, name, "latency_us_p50")],
       ]),
     ],
-    notes: [`Added is the difference to asking the upstream directly in the same round, whose p50 is ${median(column(raw, "direct", "latency_us_p50"))} us. On an idle machine most of it is waking threads that slept.`],
+    notes: [...raw.unfit, `Added is the difference to asking the upstream directly in the same round, whose p50 is ${median(column(raw, "direct", "latency_us_p50"))} us. On an idle machine most of it is waking threads that slept.`],
     raw,
   };
 }

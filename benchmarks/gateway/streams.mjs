@@ -52,6 +52,7 @@ export async function run({ quick, say, gateways, limit, setup }) {
       ]),
     ],
     notes: [
+      ...raw.unfit,
       `A chunk every ${INTERVAL_MS / 1e3} s in each stream, ${median(Object.values(counts))} streams in most; Portkey and LiteLLM get fewer, as shown, because their CPU would be all that is measured. A gap is then measured against ${INTERVAL_MS} ms.`,
       "Memory of a stream is the most that was resident, less what was before, by the number of streams. Later rounds use again what the first allocated, so the first counts.",
     ],

@@ -42,13 +42,27 @@ export function put(target, { requests, warmup = 0, least = 200, ...job }) {
   return load({ url: `${target.url}/v1/chat/completions`, model: target.model, header: headers, pid: target.pids(), requests: fewer(requests), warmup: fewer(warmup), ...job });
 }
 
-/** So many rounds over the targets, every other one backwards: a drift of the machine then favours nobody. */
+/**
+ * So many rounds over the targets, every other one backwards: a drift of the machine then favours nobody. A peer whose
+ * answers are wrong is left out, and `raw.unfit` says why; ours ends the part.
+ */
 export async function inTurn(targets, rounds, measure) {
   const raw = [];
+  const unfit = new Map();
   for (let round = 1; round <= rounds; round += 1) {
-    for (const target of round % 2 ? targets : [...targets].reverse()) raw.push({ round, gateway: target.name, ...flat(await measure(target)) });
+    for (const target of round % 2 ? targets : [...targets].reverse()) {
+      if (unfit.has(target.name)) continue;
+      try {
+        raw.push({ round, gateway: target.name, ...flat(await measure(target)) });
+      } catch (error) {
+        if (["uat", "bare hyper", "direct", "again"].includes(target.name)) throw error;
+        unfit.set(target.name, error.message.replace(/^load .*?: /, "").slice(0, 300));
+      }
+    }
   }
-  return raw;
+  const fit = raw.filter((row) => !unfit.has(row.gateway));
+  fit.unfit = [...unfit].map(([name, why]) => `${name} is not measured, because its answers were wrong: ${why}`);
+  return fit;
 }
 
 /** One level of names: `latency_us.p50` becomes `latency_us_p50`. */

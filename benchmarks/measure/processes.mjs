@@ -119,10 +119,10 @@ export async function startGateway(file, configFile, url, env = {}) {
   }
 }
 
-/** Runs the load generator and returns what it measured. A wrong answer is an error: its timing means nothing. */
+/** Runs the load generator and returns what it measured; an option with a list is given once for each. A wrong answer is an error: its timing means nothing. */
 export async function load(options) {
   const args = Object.entries(options).flatMap(([name, value]) =>
-    value === true ? [`--${name}`] : value === undefined ? [] : [`--${name}`, String(value)],
+    value === true ? [`--${name}`] : value === undefined ? [] : [value].flat().flatMap((one) => [`--${name}`, String(one)]),
   );
   const child = start(binary("load"), args, { stdio: ["ignore", "pipe", "inherit"] });
   let text = "";
