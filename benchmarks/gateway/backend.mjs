@@ -13,7 +13,7 @@ export class Backend {
   #child;
   #waiting = new Map();
   #next = 1;
-  /** Called with the time, in ms since 1970, at which the client of an unfinished answer went away. */
+  /** Called with the time, in ms of `process.hrtime`, at which the client of an unfinished answer went away. */
   onGone = () => {};
   /** Called with the number of chat requests so far. */
   onAsked = () => {};

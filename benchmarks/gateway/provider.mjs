@@ -22,6 +22,9 @@ let asked = 0;
 let connections = 0;
 const open = new Set();
 
+/** One clock for all processes of a machine, which `performance.timeOrigin` is not. */
+const monotonicMs = () => Number(process.hrtime.bigint()) / 1e6;
+
 const serve = (socket) => {
   open.add(socket);
   connections += 1;
@@ -30,7 +33,7 @@ const serve = (socket) => {
   let current = null;
   socket.on("close", () => {
     open.delete(socket);
-    if (current !== null && !current.ended) process.send?.({ gone: performance.timeOrigin + performance.now() });
+    if (current !== null && !current.ended) process.send?.({ gone: monotonicMs() });
   });
   let waiting = Buffer.alloc(0);
   let isBusy = false;

@@ -2,6 +2,7 @@
 
 import { startServer, stop } from "../measure/processes.mjs";
 import { atLeast, atMost, shown } from "./goals.mjs";
+import { orNull } from "./peers/program.mjs";
 import { column, put, sideBySide } from "./upstream.mjs";
 
 export const title = "One slow replica of four: three of 20 ms, one of 400 ms, 8 connections, 480 requests";
@@ -42,7 +43,8 @@ export async function run({ quick, say, gateways, setup }) {
 async function once(gateway, setup) {
   const replicas = await Promise.all(DELAYS_MS.map((ms) => startServer("mock-upstream", ["--first-ms", String(ms)])));
   try {
-    const running = await gateway.start({ ...setup, backends: replicas.map(({ url }) => url), slowReplica: true });
+    const running = await orNull(gateway.start({ ...setup, backends: replicas.map(({ url }) => url), slowReplica: true }));
+    if (running === null) return null;
     try {
       const { requests_per_s: per_s, latency_us: { p50, p90, p99 } } = await put(running, { connections: 8, requests: 480 });
       const slow = Number(await (await fetch(`${replicas.at(-1).url}/__count`)).text());

@@ -22,13 +22,13 @@ export async function run({ quick, say, gateways, limit, setup }) {
       const before = resident(pids);
       const connections = open(target);
       counts[target.name] = connections;
-      // Looked at while the last streams have begun and none has ended.
       let most = 0;
       const looking = setInterval(() => (most = Math.max(most, resident(pids))), 200);
-      const result = await put({ ...target, share: 1 }, { connections, requests: connections, stream: true, chunks, "spread-ms": (chunks - 1) * INTERVAL_MS });
+      // They begin over half of a stream's time, so that all are open when the last has begun.
+      const result = await put({ ...target, share: 1 }, { connections, requests: connections, stream: true, chunks, "spread-ms": ((chunks - 1) * INTERVAL_MS) / 2 });
       clearInterval(looking);
       const kib_per_stream = pids.length === 0 ? null : ((most - before) * 1024) / connections;
-      say(`  ${target.name}: ${connections} streams, ${kib_per_stream?.toFixed(1)} KiB each, gap p99 ${result.gap_us.p99} us`);
+      say(`  ${target.name}: ${connections} streams, ${kib_per_stream === null ? "" : `${kib_per_stream.toFixed(1)} KiB each, `}gap p99 ${result.gap_us.p99} us`);
       return { ...result, connections, kib_per_stream };
     }),
   );

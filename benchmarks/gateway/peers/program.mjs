@@ -15,7 +15,7 @@ const DESCRIPTORS = 20_000;
  * @param {{ file: string, args: string[], url: string, ready: () => Promise<boolean>, env?: object, wrap?: string[], patience_s?: number }} what
  * `wrap` is a command that runs the program, such as one with files of its own; `env` is added to this process's.
  */
-export async function serve({ file, args, url, ready, env = {}, wrap = [], patience_s = 60, headers = {}, model = "m" }) {
+export async function serve({ file, args, url, ready, env = {}, wrap = [], patience_s = 120, headers = {}, model = "m" }) {
   const log = [];
   const limited = ["-c", `ulimit -n ${DESCRIPTORS} 2>/dev/null; exec "$@"`, "sh", ...wrap, file, ...args];
   const child = start("/bin/sh", limited, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
@@ -44,6 +44,16 @@ export class NotStarted extends Error {
   constructor(what, log) {
     super(`${what}: ${log.join("").trim().slice(-400)}`);
     this.name = "NotStarted";
+  }
+}
+
+/** A gateway as it starts, or null where it does not. */
+export async function orNull(starting) {
+  try {
+    return await starting;
+  } catch (error) {
+    if (error.name !== "NotStarted") throw error;
+    return null;
   }
 }
 
