@@ -77,13 +77,15 @@ export async function run({ quick, gateways, setup, say, only }) {
   };
 }
 
-async function tried(rig, fault, cell) {
+async function tried(rig, fault, cell, isAgain = false) {
   try {
     const { running, answers, asked, remark, note, isEnded, most_mib } = fault.special === undefined ? await rig.put(fault.behaviour, cell) : await SPECIAL[fault.special](cell);
     if (note !== undefined) return { note, sent: 0 };
     return { ...tally(answers), asked, remark, most_mib, died: isEnded !== true && running.hasDied === true };
   } catch (error) {
     if (error.name !== "NotStarted") throw error;
+    // The port that was free a moment ago may have been taken by a gateway beside it.
+    if (!isAgain) return tried(rig, fault, cell, true);
     return { note: "does not start", sent: 0, examples: [error.message] };
   }
 }
@@ -126,7 +128,10 @@ class Rig {
     if (this.#kept === null) {
       const backends = [await Backend.start(), await Backend.start()];
       this.#kept = { backends };
-      this.#kept.running = await this.#gateway.start({ ...this.#setup, backends: backends.map(({ url }) => url), patience_ms: GATEWAY_PATIENCE_MS });
+      this.#kept.running = await this.#gateway.start({ ...this.#setup, backends: backends.map(({ url }) => url), patience_ms: GATEWAY_PATIENCE_MS }).catch(async (error) => {
+        await this.stop();
+        throw error;
+      });
     }
     return this.#kept;
   }
