@@ -1,30 +1,33 @@
-// Draws docs/images/gateway.svg from the newest kept run of benchmarks/gateway.mjs: `node benchmarks/chart.mjs [SUMMARY]`.
+// Draws docs/images/gateway.svg from the newest kept runs of benchmarks/gateway.mjs, parts cpu, latency and chunks:
+// `node benchmarks/chart.mjs [FOLDER]`, which is the folder `gateway` of a run.
 // By hand, because four pairs of bars need no charting library.
 
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 
 import { repository } from "./measure/processes.mjs";
 import { figure } from "./measure/report.mjs";
 
-const summary = process.argv[2] ?? newestSummary();
-const { about, claims, rounds } = JSON.parse(readFileSync(summary, "utf8"));
+const folder = process.argv[2] ?? newest();
+const kept = ["cpu", "latency", "chunks"].map((part) => JSON.parse(readFileSync(path.join(folder, part, "summary.json"), "utf8")));
+const claims = kept.flatMap((part) => part.claims);
+const [{ about, rounds }] = kept;
 const claim = (name) => {
   const found = claims.find((entry) => entry.name === name);
-  if (found === undefined) throw new Error(`${summary} has no figure "${name}"`);
+  if (found === undefined) throw new Error(`${folder} has no figure "${name}"`);
   return found;
 };
 
 const panels = [
-  { title: "CPU per request", note: "16 connections", unit: "µs", claim: claim("CPU per request, c=16") },
-  { title: "Added latency, p50", note: "one connection", unit: "ms", claim: claim("added latency p50, c=1") },
-  { title: "Added until first content", note: "streams", unit: "ms", claim: claim("added first-content latency p50, streams") },
-  { title: "CPU per streamed chunk", note: "streams", unit: "µs", claim: claim("CPU per streamed chunk") },
+  { title: "CPU per request", note: "16 connections", unit: "µs", claim: claim("CPU per request, c=16, us"), goal: 60 },
+  { title: "Added latency, p50", note: "one connection", unit: "ms", claim: claim("added latency p50, c=1, ms"), goal: 0.15 },
+  { title: "Added until first content", note: "streams", unit: "ms", claim: claim("added first-content latency p50, streams, ms"), goal: 0.5 },
+  { title: "CPU per streamed chunk", note: "streams", unit: "µs", claim: claim("CPU per streamed chunk, us"), goal: null },
 ];
 
 const [width, panelHeight, left, barWidth] = [760, 64, 230, 380];
 const height = panels.length * panelHeight + 84;
-const parts = panels.map(({ title, note, unit, claim: { median, bare_median: bare, goal } }, index) => {
+const parts = panels.map(({ title, note, unit, claim: { median, bare_median: bare }, goal }, index) => {
   const top = 52 + index * panelHeight;
   const scale = barWidth / Math.max(median, bare, goal ?? 0);
   const bar = (y, value, colour, who) =>
@@ -48,11 +51,11 @@ ${parts.join("\n")}
 const target = path.join(repository, "docs", "images", "gateway.svg");
 mkdirSync(path.dirname(target), { recursive: true });
 writeFileSync(target, svg);
-console.log(`${path.relative(repository, target)} from ${path.relative(repository, path.resolve(summary))}`);
+console.log(`${path.relative(repository, target)} from ${path.relative(repository, path.resolve(folder))}`);
 
-function newestSummary() {
+function newest() {
   const runs = path.join(repository, "benchmarks", "runs");
-  const newest = readdirSync(runs).filter((name) => readdirSync(path.join(runs, name)).includes("gateway")).sort().at(-1);
-  if (newest === undefined) throw new Error("no run is kept yet; make one with `npm run bench:gateway`");
-  return path.join(runs, newest, "gateway", "summary.json");
+  const found = readdirSync(runs).map((name) => path.join(runs, name, "gateway")).filter((one) => existsSync(path.join(one, "chunks", "summary.json"))).sort().at(-1);
+  if (found === undefined) throw new Error("no run by parts is kept yet; make one with `npm run bench:gateway -- cpu latency chunks`");
+  return found;
 }

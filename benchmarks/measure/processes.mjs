@@ -31,7 +31,11 @@ for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exi
 /** Starts a program that ends with this one at the latest. */
 export function start(file, args, options) {
   if (!existsSync(file)) throw new Error(`${file} does not exist: leave --no-build away`);
-  const child = spawn(file, args, options);
+  return started(spawn(file, args, options));
+}
+
+/** A child that ends with this program at the latest. */
+export function started(child) {
   running.add(child);
   child.once("exit", () => running.delete(child));
   return child;
@@ -115,10 +119,10 @@ export async function startGateway(file, configFile, url, env = {}) {
   }
 }
 
-/** Runs the load generator and returns what it measured. A wrong answer is an error: its timing means nothing. */
+/** Runs the load generator and returns what it measured; an option with a list is given once for each. A wrong answer is an error: its timing means nothing. */
 export async function load(options) {
   const args = Object.entries(options).flatMap(([name, value]) =>
-    value === true ? [`--${name}`] : value === undefined ? [] : [`--${name}`, String(value)],
+    value === true ? [`--${name}`] : value === undefined ? [] : [value].flat().flatMap((one) => [`--${name}`, String(one)]),
   );
   const child = start(binary("load"), args, { stdio: ["ignore", "pipe", "inherit"] });
   let text = "";

@@ -7,7 +7,7 @@ export declare interface Attempt {
   /** The model's name there. */
   model: string
   /** How it ended. */
-  outcome: 'ok' | 'error' | 'timeout' | 'cancelled'
+  outcome: 'ok' | 'error' | 'timeout' | 'cancelled' | 'resumed'
   /** HTTP status. */
   status?: number
   /** Why it failed. */
@@ -102,22 +102,32 @@ export declare interface EndpointHealth {
   errorRate: number
   /** The last reason for which it counted as failed. */
   lastError?: string
+  /** How the state has changed, oldest first. */
+  history: Array<StateChange>
 }
 
 /** The coordinator of the core. */
 export declare class FastLlmCoordinator {
   /** Only validates: starts no process and opens no connection. */
   constructor(options: FastLlmCoordinatorOptions)
-  /** Asks for a whole answer. `request` is a chat-completion request as JSON in UTF-8. */
-  route(request: Uint8Array, cancel?: CancelHandle | undefined | null, timeoutMs?: number | undefined | null): Promise<Completion>
+  /**
+   * Asks for a whole answer. `request` is a chat-completion request as JSON in UTF-8; `cache` what the caller wishes of
+   * the response cache.
+   */
+  route(request: Uint8Array, cancel?: CancelHandle | undefined | null, timeoutMs?: number | undefined | null, cache?: boolean | undefined | null): Promise<Completion>
   /** Asks for one vector for each of the texts. */
   embed(model: string, input: Array<string>, cancel?: CancelHandle | undefined | null, timeoutMs?: number | undefined | null): Promise<Embeddings>
-  /** Asks for a streamed answer; resolves when its first content is there. `request` says `"stream": true`. */
-  stream(request: Uint8Array, cancel: CancelHandle, timeoutMs?: number | undefined | null): Promise<ChatStream>
+  /**
+   * Asks for a streamed answer; resolves when its first content is there. `request` says `"stream": true`; `cache` as in
+   * `route`.
+   */
+  stream(request: Uint8Array, cancel: CancelHandle, timeoutMs?: number | undefined | null, cache?: boolean | undefined | null): Promise<ChatStream>
   /** What is known of each endpoint. */
   health(): Array<EndpointHealth>
   /** Counts since the start. */
   stats(): CoordinatorStats
+  /** Takes over another configuration, or rejects and keeps the old one. Without a path and a document as the constructor. */
+  reload(configPath?: string | undefined | null, configJson?: string | undefined | null): Promise<undefined>
   /** Ends the calls that are under way and lets the engine go. */
   close(): Promise<undefined>
 }
@@ -330,11 +340,25 @@ export declare interface RoutingReport {
   /** Who answered. */
   endpoint: string
   /** Whether the response cache answered. */
-  cache: 'bypass'
+  cache: 'hit' | 'miss' | 'bypass'
   /** Every try, in order. */
   attempts: Array<Attempt>
   /** Microseconds. */
   overheadUs: number
+  /** Fields of the request that the endpoint was not told. */
+  dropped?: Array<string>
+}
+
+/** A change of an endpoint's state. */
+export declare interface StateChange {
+  /** Milliseconds since 1970. */
+  at: number
+  /** The state before. */
+  from: 'healthy' | 'degraded' | 'open' | 'half-open' | 'quarantined'
+  /** The state since. */
+  to: 'healthy' | 'degraded' | 'open' | 'half-open' | 'quarantined'
+  /** Why. */
+  reason: string
 }
 
 /** The version of the addon, which the loader compares with that of the package. */

@@ -19,7 +19,7 @@ export class NativeFastLLMCoordinator implements FastLLMCoordinatorBackend {
   }
 
   async route(request: PreparedRequest, options: CallOptions): Promise<Completion> {
-    const { body, routing } = await this.#whole(options, cancel => this.#native.route(Buffer.from(request.json), cancel, options.timeoutMs));
+    const { body, routing } = await this.#whole(options, cancel => this.#native.route(Buffer.from(request.json), cancel, options.timeoutMs, options.cache));
     return { body: JSON.parse(body.toString('utf8')) as Record<string, unknown>, routing };
   }
 
@@ -52,6 +52,15 @@ export class NativeFastLLMCoordinator implements FastLLMCoordinatorBackend {
     return attempt(() => this.#native.stats());
   }
 
+  async reload(config: GatewayConfig | string | undefined): Promise<void> {
+    const { configPath, configJson } = configSource(config);
+    try {
+      await this.#native.reload(configPath, configJson);
+    } catch (error) {
+      throw fromNative(error);
+    }
+  }
+
   async close(): Promise<void> {
     await this.#native.close().catch(error => {
       throw fromNative(error);
@@ -75,7 +84,7 @@ class NativeStream implements BackendStream {
 
   async next(): Promise<ChatChunk[] | null> {
     try {
-      this.#stream ??= await this.#native.stream(streamed(this.#request), this.#cancelling.handle, this.#options.timeoutMs);
+      this.#stream ??= await this.#native.stream(streamed(this.#request), this.#cancelling.handle, this.#options.timeoutMs, this.#options.cache);
       const batch = await this.#stream.next();
       if (batch !== null) return JSON.parse(batch.toString('utf8')) as ChatChunk[];
       this.#cancelling.release();

@@ -1,4 +1,4 @@
-import type { ChatChunk, CoordinatorStats, EmbedResponse, EndpointHealth, RoutingReport } from './fast-llm-coordinator-types.js';
+import type { ChatChunk, CoordinatorStats, EmbedResponse, EndpointHealth, GatewayConfig, RoutingReport } from './fast-llm-coordinator-types.js';
 
 /** A request that has passed the wrapper's checks, frozen as JSON at the time of the call. */
 export interface PreparedRequest {
@@ -17,6 +17,8 @@ export interface PreparedEmbeddings {
 export interface CallOptions {
   signal?: AbortSignal | undefined;
   timeoutMs?: number | undefined;
+  /** What the caller wishes of the response cache; absent: it answers where it may. Means nothing to embeddings. */
+  cache?: boolean | undefined;
 }
 
 /** A complete answer: OpenAI's completion object, and how it was got. */
@@ -50,6 +52,8 @@ export interface FastLLMCoordinatorBackend {
   embed(request: PreparedEmbeddings, options: CallOptions): Promise<EmbedResponse>;
   health(): EndpointHealth[];
   stats(): CoordinatorStats;
+  /** Takes over another configuration, or rejects with `UAT_CONFIG` and keeps the old one. `undefined` as in the constructor. */
+  reload(config: GatewayConfig | string | undefined): Promise<void>;
   /** Ends the calls under way with `UAT_CLOSED` and frees everything. */
   close(): Promise<void>;
 }

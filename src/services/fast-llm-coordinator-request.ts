@@ -60,7 +60,7 @@ export function prepareOptions(options: unknown): CallOptions {
     throw invalidInput('options.timeoutMs', 'a number of milliseconds above 0', timeoutMs);
   }
   if (cache !== undefined && typeof cache !== 'boolean') throw invalidInput('options.cache', 'a boolean', cache);
-  return { signal, timeoutMs: timeoutMs === undefined ? undefined : Math.min(timeoutMs, LONGEST_TIMEOUT_MS) };
+  return { signal, timeoutMs: timeoutMs === undefined ? undefined : Math.min(timeoutMs, LONGEST_TIMEOUT_MS), cache };
 }
 
 function checkModel(model: unknown): asserts model is string {

@@ -98,12 +98,14 @@ export class FastLLMCoordinator {
   }
 
   /**
-   * A running coordinator keeps its configuration.
+   * Takes over another configuration, as a whole or not at all. Calls that are under way end under the old one; endpoints
+   * whose configuration is the same keep their connections and what was learnt of them; the counters go on.
    *
-   * @throws {UniversalAiError} `UAT_UNSUPPORTED`.
+   * @param config As in the constructor: an object, a path, or nothing for `UAT_CONFIG`, `./uat.toml` or the defaults.
+   * @throws {UniversalAiError} `UAT_CONFIG`: the configuration is wrong, and the old one stays.
    */
-  async reload(_config: GatewayConfig | string): Promise<void> {
-    throw new UniversalAiError('UAT_UNSUPPORTED', `reload: the ${this.backend.kind} backend cannot change a running configuration; make a new FastLLMCoordinator with it, then close() this one`);
+  async reload(config?: GatewayConfig | string): Promise<void> {
+    await this.#open().reload(config);
   }
 
   /** Ends the calls under way with `UAT_CLOSED` and frees connections and the hold on the local engine. Idempotent. */

@@ -29,6 +29,7 @@ export interface Attempt {
   endpoint: string;
   /** The model as the endpoint calls it. */
   model: string;
+  /** `resumed`: it went on with an answer that another attempt had begun. */
   outcome: 'ok' | 'error' | 'timeout' | 'cancelled' | 'resumed';
   /** HTTP status, where one arrived. */
   status?: number;
@@ -43,11 +44,21 @@ export interface RoutingReport {
   requestId: string;
   /** The model as the caller named it. */
   model: string;
-  /** The endpoint that answered. */
+  /** The endpoint that answered; of an answer from the cache, the one that gave it first. */
   endpoint: string;
+  /**
+   * `hit`: the response cache answered, or another call that asked the same at the same time. `miss`: it was asked and had
+   * no answer. `bypass`: it was not asked, because it is switched off, the caller said `cache: false`, or the request may be
+   * answered differently each time (a temperature other than 0 without `cache: true`, or several choices).
+   */
   cache: 'hit' | 'miss' | 'bypass';
-  /** In order; the last one answered. */
+  /** In order; the last one answered. Empty where the cache did. */
   attempts: Attempt[];
+  /**
+   * Fields of the request that the endpoint was not told, because its dialect has no word for them and the answer means the
+   * same without; absent if there are none. A field that does change the meaning is refused instead.
+   */
+  dropped?: string[];
   /** Microseconds spent in this package rather than waiting for the endpoint. */
   overheadUs: number;
 }
@@ -106,6 +117,18 @@ export interface EndpointHealth {
   /** Share of recent attempts that failed, 0 to 1. */
   errorRate: number;
   lastError?: string;
+  /** How the state has changed, oldest first; at most the last 16 changes. */
+  history: StateChange[];
+}
+
+/** A change of an endpoint's state. */
+export interface StateChange {
+  /** Milliseconds since 1970. */
+  at: number;
+  from: EndpointHealth['state'];
+  to: EndpointHealth['state'];
+  /** Why, for people; nothing of a request in it. */
+  reason: string;
 }
 
 /** Counters since the coordinator was made. */
@@ -115,9 +138,13 @@ export interface CoordinatorStats {
   errors: number;
   /** Times another endpoint was asked after one had failed. */
   failovers: number;
+  /** Streams that broke off and were continued, without a word lost or said twice. */
   resumes: number;
+  /** Requests that were sent to a second endpoint because the first took long; none, as long as that is not configured. */
   hedges: number;
+  /** Calls that the response cache answered, or another call that asked the same at the same time. */
   cacheHits: number;
+  /** Calls that the response cache was asked for in vain. */
   cacheMisses: number;
   /** Requests under way. */
   inFlight: number;
@@ -130,14 +157,17 @@ export interface CoordinatorStats {
 export interface RouteCallOptions {
   /** Aborting ends the call with `UAT_CANCELLED` and closes the upstream connection. */
   signal?: AbortSignal;
-  /** Whether the response cache may answer. */
+  /**
+   * `true`: the response cache may answer, whatever the temperature, and keeps the answer. `false`: it is not used. Absent:
+   * it is used where the temperature is 0.
+   */
   cache?: boolean;
   /** Milliseconds until the call ends with `UAT_TIMEOUT`; the endpoints' own timeouts hold besides. */
   timeoutMs?: number;
 }
 
 /** Options of {@link FastLLMCoordinator.stream}. */
-export type StreamCallOptions = Omit<RouteCallOptions, 'cache'>;
+export type StreamCallOptions = RouteCallOptions;
 
 /** Options of {@link FastLLMCoordinator.embed}. */
 export type EmbedCallOptions = Pick<RouteCallOptions, 'signal'>;

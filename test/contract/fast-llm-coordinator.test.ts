@@ -389,9 +389,9 @@ eachBackend(backend => {
       expect(error.message).toContain('llama3.2:3b');
     });
 
-    it('an endpoint at its limit is not asked again', async () => {
+    it('an endpoint at its limit, for which nobody may wait, is not asked again', async () => {
       await a.reset({ behaviour: 'hang' });
-      const one = coordinator(at({ url: a.baseUrl, max_in_flight: 1 }));
+      const one = coordinator(at({ url: a.baseUrl, max_in_flight: 1, max_queued: 0 }));
       const first = errorOf(one.route(REQUEST));
       await a.requests(1);
       expect(await errorOf(one.route(REQUEST))).toMatchObject({ code: 'UAT_OVERLOADED', retryable: true });
@@ -560,7 +560,7 @@ eachBackend(backend => {
   describe('health and stats', () => {
     it('know every configured endpoint before the first call', () => {
       const one = coordinator(at(a.baseUrl, b.baseUrl));
-      expect(one.health()).toEqual(['a', 'b'].map(endpoint => ({ endpoint, state: 'healthy', ewmaFirstTokenMs: 0, inFlight: 0, errorRate: 0 })));
+      expect(one.health()).toEqual(['a', 'b'].map(endpoint => ({ endpoint, state: 'healthy', ewmaFirstTokenMs: 0, inFlight: 0, errorRate: 0, history: [] })));
       expect(one.stats()).toEqual({ requests: 0, errors: 0, failovers: 0, resumes: 0, hedges: 0, cacheHits: 0, cacheMisses: 0, inFlight: 0, p50OverheadUs: 0, p99OverheadUs: 0 });
     });
 

@@ -10,6 +10,7 @@ import { VERSION } from '../../src/version.js';
 import { eachBackend } from '../support/backends.js';
 import { ROOT } from '../support/built.js';
 import { FakeProvider } from '../support/fake-provider.js';
+import { RedisServer } from '../support/redis-server.js';
 
 const INDEX = pathToFileURL(join(ROOT, 'dist', 'index.js')).href;
 
@@ -52,6 +53,17 @@ eachBackend(backend => {
     it('after an answer, whose connection is kept for the next', async () => {
       await provider.reset();
       expect(await script(`console.log((await coordinator.route(request)).content.length > 0);`)).toBe('true\n');
+    });
+
+    it('after the response cache was asked, in the process or in Redis', async () => {
+      await provider.reset();
+      const redis = await RedisServer.start();
+      try {
+        const code = `for (const made of [coordinator, new FastLLMCoordinator({ ...config, redis: { url: '${redis.url}' } })]) console.log((await made.route({ ...request, temperature: 0 })).routing.cache);`;
+        expect(await script(code)).toBe('miss\nmiss\n');
+      } finally {
+        await redis.stop();
+      }
     });
 
     it('after it left a stream', async () => {

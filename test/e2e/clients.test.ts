@@ -81,6 +81,51 @@ describe('openai for Node', () => {
   });
 });
 
+describe('openai for Node on /v1/responses', () => {
+  const client = (): OpenAI => new OpenAI({ baseURL: `${server}/v1`, apiKey: 'none', maxRetries: 0 });
+  const request = { model: MODEL, input: PROMPT, temperature: 0, max_output_tokens: MAX_TOKENS };
+
+  it('answers', async () => {
+    const response = await client().responses.create({ ...request, instructions: 'You are brief.' });
+    expectAnswer(response.output_text);
+    expect(response).toMatchObject({ id: expect.stringMatching(/^resp_/), object: 'response', instructions: 'You are brief.', temperature: 0 });
+    expect(response.usage?.output_tokens).toBeGreaterThan(0);
+  });
+
+  it('streams events that add up to the response', async () => {
+    const stream = client().responses.stream(request);
+    let text = '';
+    const numbers: number[] = [];
+    for await (const event of stream) {
+      if (event.type === 'response.output_text.delta') text += event.delta;
+      numbers.push(event.sequence_number);
+    }
+    expectAnswer(text);
+    expect(numbers).toEqual(numbers.map((_, at) => at));
+    const response = await stream.finalResponse();
+    expect(response.output_text).toBe(text);
+    expect(response.usage?.total_tokens).toBeGreaterThan(0);
+  });
+
+  it('says that an answer was cut', async () => {
+    const response = await client().responses.create({ ...request, max_output_tokens: 2 });
+    expect(response).toMatchObject({ status: 'incomplete', incomplete_details: { reason: 'max_output_tokens' } });
+  });
+
+  it('goes on with a conversation that the client sends again', async () => {
+    const input: OpenAI.Responses.ResponseInput = [{ role: 'user', content: PROMPT }];
+    const first = await client().responses.create({ ...request, input });
+    const second = await client().responses.create({ ...request, input: [...input, ...first.output.filter(item => item.type === 'message'), { role: 'user', content: PROMPT }] });
+    expect(second.output_text).not.toBe('');
+  });
+
+  it('understands that nothing is stored', async () => {
+    await expect(client().responses.create({ ...request, previous_response_id: 'resp_1' })).rejects.toMatchObject({ status: 400, param: 'previous_response_id' });
+    await expect(client().responses.retrieve('resp_1')).rejects.toMatchObject({ status: 404, code: 'not_stored' });
+    await expect(client().responses.delete('resp_1')).rejects.toMatchObject({ status: 404, code: 'not_stored' });
+  });
+});
+
 describe('embeddings', () => {
   const texts = ['The sky is blue.', 'Llamas hum.'];
   /** What the official client of OpenAI makes of the base64 that it asks for by itself. */
@@ -137,6 +182,23 @@ describe('ollama for Node', () => {
     }
     expectAnswer(text);
     expect(done).toBe(true);
+  });
+
+  it('generates', async () => {
+    const { messages: _, ...rest } = request;
+    const answer = await client().generate({ ...rest, prompt: PROMPT, stream: false });
+    expectAnswer(answer.response ?? '');
+    expect(answer).toMatchObject({ done: true, done_reason: expect.any(String), eval_count: expect.any(Number) });
+    let text = '';
+    for await (const part of await client().generate({ ...rest, prompt: PROMPT, stream: true })) text += part.response ?? '';
+    expect(text).toBe(answer.response);
+  });
+
+  it('loads a model with an empty prompt', async () => {
+    const loaded = await client().generate({ model: MODEL, prompt: '', stream: false });
+    expect(loaded).toMatchObject({ done: true, done_reason: 'load', response: '' });
+    expect((await client().ps()).models.map(model => model.name)).toContain(MODEL);
+    await expect(client().generate({ model: MODEL, prompt: 'a', suffix: 'b', stream: false })).rejects.toThrow('suffix');
   });
 
   it('lists the models', async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { PeakEwma, powerOfTwo } from '../../src/fallback/fast-llm-coordinator/balance.js';
+import { PeakEwma, peakEwma, powerOfTwo } from '../../src/fallback/fast-llm-coordinator/balance.js';
 import { Breaker, RetryBudget } from '../../src/fallback/fast-llm-coordinator/breaker.js';
 import { nearestFew } from '../../src/fallback/fast-llm-coordinator/nearest.js';
 import { choose, type Contender } from '../../src/fallback/fast-llm-coordinator/select.js';
@@ -44,8 +44,8 @@ describe('the power of two choices', () => {
 });
 
 describe('the choice of an endpoint', () => {
-  const contender = (kind: 'ready' | 'suspect' | 'quarantined' | 'full', cost: number, tried: Contender['tried'] = 'not-yet'): Contender => ({ availability: { kind }, cost, tried });
-  const pausing = (untilMs: number): Contender => ({ availability: { kind: 'cooling-down', untilMs }, cost: 1, tried: 'not-yet' });
+  const contender = (kind: 'ready' | 'suspect' | 'quarantined' | 'full', cost: number, tried: Contender['tried'] = 'not-yet'): Contender => ({ name: '', weight: 1, inFlight: 0, availability: { kind }, cost, tried });
+  const pausing = (untilMs: number): Contender => ({ name: '', weight: 1, inFlight: 0, availability: { kind: 'cooling-down', untilMs }, cost: 1, tried: 'not-yet' });
 
   it.each<[string, Contender[], object]>([
     ['takes the cheaper of two that are ready', [contender('ready', 2), contender('ready', 1)], { kind: 'ask', index: 1 }],
@@ -53,11 +53,13 @@ describe('the choice of an endpoint', () => {
     ['but takes it then', [contender('suspect', 1), contender('ready', 9, 'finished')], { kind: 'ask', index: 0 }],
     ['asks again only after all others', [contender('ready', 1, 'briefly'), contender('ready', 9)], { kind: 'ask', index: 1 }],
     ['but asks again then', [contender('ready', 1, 'briefly'), contender('ready', 9, 'finished')], { kind: 'ask-again', index: 0 }],
+    ['waits rather than asks a suspect one', [contender('full', 1), contender('suspect', 1)], { kind: 'wait', indices: [0] }],
+    ['asks a suspect one where nobody has a place', [contender('full', 1, 'turned-away'), contender('suspect', 1)], { kind: 'ask', index: 1 }],
     ['tells the shortest pause', [pausing(5_000), pausing(2_000)], { kind: 'nobody', why: 'cooling-down', pauseMs: 2_000 }],
-    ['tells first what waiting mends first', [contender('full', 1), contender('quarantined', 1)], { kind: 'nobody', why: 'full' }],
+    ['waits for those at their limit before it asks again or gives up', [contender('full', 1), contender('quarantined', 1), contender('ready', 1, 'briefly'), contender('full', 9)], { kind: 'wait', indices: [0, 3] }],
     ['says when all were tried', [contender('ready', 1, 'finished')], { kind: 'nobody', why: 'all-tried' }],
   ])('%s', (_, options, expected) => {
-    for (let seed = 0; seed < 20; seed++) expect(choose(options, 0, seeded(seed))).toEqual(expected);
+    for (let seed = 0; seed < 20; seed++) expect(choose(options, 0, peakEwma, () => '', seeded(seed))).toEqual(expected);
   });
 });
 

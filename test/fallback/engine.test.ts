@@ -7,7 +7,7 @@ import { join } from 'node:path';
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { ENGINE_CHOOSES } from '../../src/fallback/fast-llm-coordinator/config.js';
+import { ENGINE_CHOOSES } from '../../src/fallback/fast-llm-coordinator/config-check.js';
 import { Engine } from '../../src/fallback/fast-llm-coordinator/engine.js';
 import { findEngine } from '../../src/fallback/fast-llm-coordinator/engine-place.js';
 

@@ -11,12 +11,14 @@ use llm_wire::Spoken;
 use llm_wire::openai::{self, UpstreamError, Usage};
 use tokio_util::task::TaskTracker;
 
+use crate::board::Verdict;
 use crate::classify::{
     FailedAttempt, broken, classify, error_inside, failure, garbage, neutral, not_sent, unhealthy,
 };
 use crate::dialect::{AnswerNames, Decoder, Piece, Written};
-use crate::endpoint::{Endpoint, InFlight, Verdict};
+use crate::endpoint::{Endpoint, InFlight};
 use crate::error::Failure;
+use crate::pause::asked_pause;
 use crate::question::{Question, WholeAnswer};
 use crate::upstream::Upstream;
 
@@ -256,11 +258,7 @@ async fn read(endpoint: &Endpoint, body: Incoming, limit: usize) -> Result<Bytes
 
 async fn refused(endpoint: &Endpoint, response: Response<Incoming>) -> FailedAttempt {
     let status = response.status();
-    let retry_after = response
-        .headers()
-        .get(header::RETRY_AFTER)
-        .and_then(|value| value.to_str().ok()?.trim().parse::<f64>().ok())
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let retry_after = asked_pause(response.headers(), SystemTime::now());
     match read(endpoint, response.into_body(), MAX_ERROR_BYTES).await {
         Ok(body) => classify(endpoint.name(), status, openai::parse_error(&body), retry_after),
         Err(_) => classify(endpoint.name(), status, UpstreamError::default(), retry_after),

@@ -11,6 +11,7 @@ use llm_wire::Spoken;
 use llm_wire::openai::{Heard, Usage};
 use tokio::time::Sleep;
 
+use crate::cache::{Followed, Replay};
 use crate::config::EndpointConfig;
 use crate::error::{CoordinatorError, Failure};
 use crate::report::{Outcome, RoutingReport};
@@ -22,10 +23,16 @@ use crate::upstream::{Upstream, UpstreamChunk};
 ///
 /// `None` comes only after a finished answer; one that was cut and that nobody could continue ends with an error.
 /// Dropping the stream closes the connection to the endpoint, which stops generating.
-pub struct ChatStream(
-    /// Boxed, so that an answer that is a stream is no larger than one that is whole.
-    Box<Running>,
-);
+pub struct ChatStream(Origin);
+
+/// Who gives the answer. Boxed, so that an answer that is a stream is no larger than one that is whole.
+enum Origin {
+    Endpoint(Box<Running>),
+    /// The response cache.
+    Kept(Box<Replay>),
+    /// An execution that several requests may share.
+    Followed(Box<Followed>),
+}
 
 struct Running {
     /// Chunks that came together with the first content and are still to be given.
@@ -120,7 +127,7 @@ impl ChatStream {
                 let _passed = resumption.chunk(chunk.clone());
             }
         }
-        Self(Box::new(Running {
+        Self(Origin::Endpoint(Box::new(Running {
             ready: preamble.into(),
             usage: upstream.usage,
             source: Source::Upstream(Box::new(upstream)),
@@ -131,23 +138,43 @@ impl ChatStream {
             watchdog,
             spoken,
             resumption: resumption.map(Box::new),
-        }))
+        })))
+    }
+
+    pub(crate) fn replayed(replay: Replay) -> Self {
+        Self(Origin::Kept(Box::new(replay)))
+    }
+
+    pub(crate) fn followed(followed: Followed) -> Self {
+        Self(Origin::Followed(Box::new(followed)))
     }
 
     /// What happened so far; final once the stream has ended.
     pub fn report(&self) -> RoutingReport {
-        self.0.report()
+        match &self.0 {
+            Origin::Endpoint(running) => running.report(),
+            Origin::Kept(replay) => replay.report(),
+            Origin::Followed(followed) => followed.report(),
+        }
     }
 
     /// The dialect of the documents; `None`: OpenAI's chunks without framing. Another one only where the client asked in
     /// it and the endpoint speaks it too: its events then come with their framing, as the endpoint wrote them.
     pub fn spoken(&self) -> Option<Spoken> {
-        self.0.spoken
+        match &self.0 {
+            Origin::Endpoint(running) => running.spoken,
+            Origin::Kept(_) => None,
+            Origin::Followed(followed) => followed.spoken(),
+        }
     }
 
     /// What the endpoint counted, once it said so.
     pub fn usage(&self) -> Option<&Usage> {
-        self.0.usage.as_ref()
+        match &self.0 {
+            Origin::Endpoint(running) => running.usage.as_ref(),
+            Origin::Kept(replay) => replay.usage(),
+            Origin::Followed(followed) => followed.usage(),
+        }
     }
 }
 
@@ -338,7 +365,7 @@ impl Running {
     fn too_late(&mut self, allowed: Duration) -> CoordinatorError {
         let message = format!("the caller's {} ms passed", allowed.as_millis());
         self.end(Some((Outcome::Timeout, message)));
-        self.guard.counters().error();
+        self.guard.error();
         CoordinatorError::DeadlineExceeded { after: allowed, attempts: self.report.attempts.clone() }
     }
 
@@ -352,7 +379,7 @@ impl Running {
 
     fn fail(&mut self, failure: Failure) -> CoordinatorError {
         self.source = Source::Over;
-        self.guard.counters().error();
+        self.guard.error();
         CoordinatorError::Failed { failure: Box::new(failure), attempts: self.report.attempts.clone() }
     }
 
@@ -371,12 +398,16 @@ impl Stream for ChatStream {
     type Item = Result<Bytes, CoordinatorError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_chunk(cx)
+        match &mut self.0 {
+            Origin::Endpoint(running) => running.poll_chunk(cx),
+            Origin::Kept(replay) => Poll::Ready(replay.next_chunk().map(Ok)),
+            Origin::Followed(followed) => followed.poll_chunk(cx),
+        }
     }
 }
 
 impl std::fmt::Debug for ChatStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ChatStream").field("report", &self.0.report).finish_non_exhaustive()
+        f.debug_struct("ChatStream").field("report", &self.report()).finish_non_exhaustive()
     }
 }

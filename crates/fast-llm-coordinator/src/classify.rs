@@ -7,7 +7,7 @@ use http::StatusCode;
 use llm_wire::WireError;
 use llm_wire::openai::UpstreamError;
 
-use crate::endpoint::{DEFAULT_COOLDOWN, Verdict};
+use crate::board::{DEFAULT_COOLDOWN, Verdict};
 use crate::error::Failure;
 use crate::transport::ConnectError;
 
@@ -122,6 +122,15 @@ pub(crate) fn classify(
             Verdict::CoolDown(retry_after.unwrap_or(DEFAULT_COOLDOWN)),
         ),
         408 => (Failure { code: "UAT_TIMEOUT", ..base }, Verdict::Unhealthy),
+        // "Overloaded" in Anthropic's API: well, but with too much to do.
+        529 => (
+            Failure { code: "UAT_OVERLOADED", retry_after: retry_after.or(Some(DEFAULT_COOLDOWN)), ..base },
+            Verdict::CoolDown(retry_after.unwrap_or(DEFAULT_COOLDOWN)),
+        ),
+        // It says itself when it will be back; a zero says nothing.
+        503 if let Some(pause) = retry_after.filter(|pause| !pause.is_zero()) => {
+            (Failure { code: "UAT_OVERLOADED", ..base }, Verdict::CoolDown(pause))
+        }
         // Our own engine knows whether another try would help; a model that it cannot load stays so.
         500..=599 if error.retryable == Some(false) => {
             (own_words(own.unwrap_or("UAT_UPSTREAM"), false), Verdict::Neutral)
@@ -170,9 +179,18 @@ mod tests {
 
     /// The code, whether it is final, whether it may be repeated, and the verdict.
     fn check(status: u16, body: &str, expected: (&str, bool, bool, Verdict)) {
+        check_with(status, body, None, expected);
+    }
+
+    fn check_with(
+        status: u16,
+        body: &str,
+        retry_after: Option<Duration>,
+        expected: (&str, bool, bool, Verdict),
+    ) {
         let status = StatusCode::from_u16(status).unwrap();
         let error = llm_wire::openai::parse_error(body.as_bytes());
-        let FailedAttempt { failure, verdict, .. } = classify(&Arc::from("e"), status, error, None);
+        let FailedAttempt { failure, verdict, .. } = classify(&Arc::from("e"), status, error, retry_after);
         assert_eq!((failure.code, failure.is_final, failure.retryable, verdict), expected, "{status} {body}");
     }
 
@@ -188,6 +206,21 @@ mod tests {
         check(404, "", ("UAT_MODEL_NOT_FOUND", false, false, Neutral));
         check(400, "", ("UAT_INVALID_INPUT", true, false, Neutral));
         check(422, "", ("UAT_INVALID_INPUT", true, false, Neutral));
+    }
+
+    #[test]
+    fn an_overloaded_endpoint_is_left_alone_for_as_long_as_it_says() {
+        use Verdict::{CoolDown, Neutral, Unhealthy};
+        let (pause, overloaded) =
+            (Duration::from_secs(7), r#"{"error":{"type":"overloaded_error","message":""}}"#);
+        check(529, overloaded, ("UAT_OVERLOADED", false, true, CoolDown(DEFAULT_COOLDOWN)));
+        check_with(529, overloaded, Some(pause), ("UAT_OVERLOADED", false, true, CoolDown(pause)));
+        check_with(503, "", Some(pause), ("UAT_OVERLOADED", false, true, CoolDown(pause)));
+        check_with(503, "", Some(Duration::ZERO), ("UAT_UPSTREAM", false, true, Unhealthy));
+        check_with(500, "", Some(pause), ("UAT_UPSTREAM", false, true, Unhealthy));
+        // Another gateway of ours, whose queue is full at this moment.
+        let busy = r#"{"error":{"message":"queue full","uat_code":"UAT_OVERLOADED"}}"#;
+        check_with(503, busy, Some(pause), ("UAT_OVERLOADED", false, true, Neutral));
     }
 
     #[test]

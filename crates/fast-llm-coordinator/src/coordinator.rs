@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use llm_wire::Spoken;
@@ -11,6 +11,7 @@ use route_plan::{EndpointHealth, RoutePlan};
 use tokio_util::task::TaskTracker;
 
 use crate::attempt::{Established, Got};
+use crate::cache::{Cache, Call, ResponseCache};
 use crate::chat_stream::{Beginning, ChatStream, StreamLimits};
 use crate::config::{CoordinatorConfig, EndpointConfig, ModelConfig, Protocol};
 use crate::dialect::Dialect;
@@ -18,7 +19,7 @@ use crate::endpoint::Endpoint;
 use crate::error::CoordinatorError;
 use crate::execution::{Answered, Core};
 use crate::journal::Journal;
-use crate::place::{Model, places};
+use crate::place::Model;
 use crate::question::Question;
 use crate::report::{CacheOutcome, RoutingReport};
 use crate::resume::Resumption;
@@ -35,6 +36,7 @@ const LONGEST_TIMEOUT_MS: u64 = 86_400_000;
 /// Asks language models: see the [crate documentation](crate).
 pub struct Coordinator {
     core: Arc<Core>,
+    cache: Option<Arc<Cache>>,
     /// As configured, for the lists that clients read.
     catalogue: Vec<ModelConfig>,
 }
@@ -105,25 +107,57 @@ impl Coordinator {
         config: CoordinatorConfig,
         engine: Option<Arc<dyn EngineDialer>>,
     ) -> Result<Self, CoordinatorError> {
+        Self::build(config, engine, None, None)
+    }
+
+    /// The same with a response cache.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_cache(
+        config: CoordinatorConfig,
+        engine: Option<Arc<dyn EngineDialer>>,
+        cache: Option<ResponseCache>,
+    ) -> Result<Self, CoordinatorError> {
+        Self::build(config, engine, cache, None)
+    }
+
+    /// A coordinator for another configuration that takes the place of this one: endpoints that stay as they are keep
+    /// what was learnt of them, their connections and their limits, and the counts go on. `same_engine`: `engine` leads
+    /// to the engine of this one.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn successor(
+        &self,
+        config: CoordinatorConfig,
+        engine: Option<Arc<dyn EngineDialer>>,
+        cache: Option<ResponseCache>,
+        same_engine: bool,
+    ) -> Result<Self, CoordinatorError> {
+        Self::build(config, engine, cache, Some((&self.core, same_engine)))
+    }
+
+    fn build(
+        config: CoordinatorConfig,
+        engine: Option<Arc<dyn EngineDialer>>,
+        cache: Option<ResponseCache>,
+        former: Option<(&Core, bool)>,
+    ) -> Result<Self, CoordinatorError> {
+        let cache = cache.and_then(|cache| Cache::new(cache, &config));
         let now = Instant::now();
         let mut by_name: HashMap<Arc<str>, Arc<Endpoint>> = HashMap::new();
         let mut endpoints = Vec::with_capacity(config.endpoints.len());
         for endpoint in config.endpoints {
             let name = Arc::clone(&endpoint.name);
-            check_timeouts(&endpoint)?;
-            let dialect = Dialect::new(&endpoint)?;
-            let connector = match (endpoint.protocol, &engine) {
-                (Protocol::UatEngine, Some(dialer)) => Connector::Engine { dialer: Arc::clone(dialer) },
-                (Protocol::UatEngine, None) => {
-                    return Err(invalid(format!(
-                        "endpoint `{name}`: there is no local engine here; use another protocol"
-                    )));
-                }
-                _ => {
-                    Connector::network(Duration::from_millis(endpoint.connect_timeout_ms), dialect.is_tls())?
-                }
+            let kept = former.and_then(|(core, same_engine)| {
+                let kept = core.endpoints.iter().find(|kept| kept.config == endpoint)?;
+                (same_engine || endpoint.protocol != Protocol::UatEngine).then(|| Arc::clone(kept))
+            });
+            let endpoint = match kept {
+                Some(kept) => kept,
+                None => Arc::new(connected(endpoint, engine.as_ref(), now)?),
             };
-            let endpoint = Arc::new(Endpoint::new(endpoint, dialect, client(connector), now));
             if by_name.insert(Arc::clone(&name), Arc::clone(&endpoint)).is_some() {
                 return Err(invalid(format!(
                     "two endpoints are called `{name}`; each needs a name of its own"
@@ -133,11 +167,7 @@ impl Coordinator {
         }
         let mut models = HashMap::with_capacity(config.models.len());
         for model in &config.models {
-            let places = places(model, &by_name)?;
-            if models
-                .insert(Arc::clone(&model.name), Model { max_output_tokens: model.max_output_tokens, places })
-                .is_some()
-            {
+            if models.insert(Arc::clone(&model.name), Model::new(model, &by_name)?).is_some() {
                 return Err(invalid(format!(
                     "two models are called `{}`; each needs a name of its own",
                     model.name
@@ -148,10 +178,13 @@ impl Coordinator {
             endpoints,
             models,
             budget: Mutex::new(RetryBudget::new(RETRY_RATIO, RETRY_PER_SECOND, now)),
-            counters: Arc::new(Counters::new()),
+            counters: match former {
+                Some((core, _)) => Arc::clone(&core.counters),
+                None => Arc::new(Counters::new()),
+            },
             drains: TaskTracker::new(),
         };
-        Ok(Self { core: Arc::new(core), catalogue: config.models })
+        Ok(Self { core: Arc::new(core), cache, catalogue: config.models })
     }
 
     /// Carries out `plan` for `request`. Dropping the returned future, or the stream in the answer, closes the
@@ -191,6 +224,12 @@ impl Coordinator {
     ) -> Result<Answer, CoordinatorError> {
         let guard = RequestGuard::new(&self.core.counters);
         self.core.budget.lock().deposit(Instant::now());
+        if let (Some(cache), Question::Chat(request)) = (&self.cache, question) {
+            let call = Call { plan, request, options: &options };
+            if let Some(key) = cache.key(&call) {
+                return cache.answer(&self.core, key, call, guard).await;
+            }
+        }
         let mut journal = Journal::new(options.received);
         let executing = self.core.try_all(plan, question, &options, &mut journal);
         let result = match options.deadline() {
@@ -203,7 +242,7 @@ impl Coordinator {
             },
         };
         let answered = result.inspect_err(|_| self.core.counters.error())?;
-        Ok(self.answer(plan, question, answered, journal, guard, &options))
+        Ok(answer(&self.core, plan, question, answered, journal, guard, &options))
     }
 
     /// The models that can be asked for, as configured.
@@ -213,8 +252,8 @@ impl Coordinator {
 
     /// What is known of each endpoint now.
     pub fn health(&self) -> Vec<EndpointHealth> {
-        let now = Instant::now();
-        self.core.endpoints.iter().map(|endpoint| endpoint.health(now)).collect()
+        let (now, wall) = (Instant::now(), SystemTime::now());
+        self.core.endpoints.iter().map(|endpoint| endpoint.health(now, wall)).collect()
     }
 
     /// Counts since the start.
@@ -222,56 +261,14 @@ impl Coordinator {
         self.core.counters.snapshot()
     }
 
-    /// Waits, at most half a second, until the last finished stream has handed its connection back.
+    /// Waits, at most half a second each, until what has been answered is kept, and the last finished stream has handed
+    /// its connection back.
     pub async fn close(&self) {
+        if let Some(cache) = &self.cache {
+            cache.close().await;
+        }
         self.core.drains.close();
         self.core.drains.wait().await;
-    }
-
-    fn answer(
-        &self,
-        plan: &RoutePlan,
-        question: Question<'_>,
-        answered: Answered,
-        journal: Journal,
-        guard: RequestGuard,
-        options: &CallOptions,
-    ) -> Answer {
-        let Established { answer, spoken, mut dropped } = answered.established;
-        if spoken.is_none() {
-            dropped.extend_from_slice(question.dropped());
-        }
-        let overhead = journal.overhead(Instant::now());
-        self.core.counters.overhead(overhead);
-        let report = RoutingReport {
-            request_id: Arc::clone(&plan.request_id),
-            model: answered.model,
-            endpoint: Arc::clone(&answered.endpoint.config.name),
-            cache: CacheOutcome::Bypass,
-            attempts: journal.attempts,
-            overhead_us: u64::try_from(overhead.as_micros()).unwrap_or(u64::MAX),
-            dropped,
-        };
-        match answer {
-            Got::Complete { body, usage, in_flight } => {
-                drop(in_flight);
-                if let Some(usage) = &usage {
-                    self.core.counters.usage(usage);
-                }
-                Answer::Complete { body, spoken, report }
-            }
-            Got::Streaming { preamble, upstream } => {
-                let started = upstream.in_flight().started();
-                let resumption = match spoken {
-                    None => Resumption::new(&self.core, &report.model, &report.request_id, question, options),
-                    // What is passed on in the client's own dialect is not read.
-                    Some(_) => None,
-                };
-                let limits = StreamLimits::new(&answered.endpoint.config, started, options.deadline());
-                let beginning = Beginning { preamble, upstream, spoken, limits, resumption };
-                Answer::Stream(ChatStream::new(beginning, guard, report))
-            }
-        }
     }
 }
 
@@ -281,12 +278,87 @@ impl std::fmt::Debug for Coordinator {
     }
 }
 
-fn check_timeouts(endpoint: &EndpointConfig) -> Result<(), CoordinatorError> {
+/// What an endpoint answered, with its report.
+pub(crate) fn answer(
+    core: &Arc<Core>,
+    plan: &RoutePlan,
+    question: Question<'_>,
+    answered: Answered,
+    journal: Journal,
+    guard: RequestGuard,
+    options: &CallOptions,
+) -> Answer {
+    let Established { answer, spoken, mut dropped } = answered.established;
+    if spoken.is_none() {
+        dropped.extend_from_slice(question.dropped());
+    }
+    let overhead = journal.overhead(Instant::now());
+    core.counters.overhead(overhead);
+    let report = RoutingReport {
+        request_id: Arc::clone(&plan.request_id),
+        model: answered.model,
+        endpoint: Arc::clone(&answered.endpoint.config.name),
+        cache: CacheOutcome::Bypass,
+        attempts: journal.attempts,
+        overhead_us: u64::try_from(overhead.as_micros()).unwrap_or(u64::MAX),
+        dropped,
+    };
+    match answer {
+        Got::Complete { body, usage, in_flight } => {
+            drop(in_flight);
+            if let Some(usage) = &usage {
+                core.counters.usage(usage);
+            }
+            Answer::Complete { body, spoken, report }
+        }
+        Got::Streaming { preamble, upstream } => {
+            let started = upstream.in_flight().started();
+            let resumption = match spoken {
+                None => Resumption::new(core, &report.model, &report.request_id, question, options),
+                // What is passed on in the client's own dialect is not read.
+                Some(_) => None,
+            };
+            let limits = StreamLimits::new(&answered.endpoint.config, started, options.deadline());
+            let beginning = Beginning { preamble, upstream, spoken, limits, resumption };
+            Answer::Stream(ChatStream::new(beginning, guard, report))
+        }
+    }
+}
+
+/// An endpoint and how it is reached.
+fn connected(
+    endpoint: EndpointConfig,
+    engine: Option<&Arc<dyn EngineDialer>>,
+    now: Instant,
+) -> Result<Endpoint, CoordinatorError> {
+    check_limits(&endpoint)?;
+    let dialect = Dialect::new(&endpoint)?;
+    let connector = match (endpoint.protocol, engine) {
+        (Protocol::UatEngine, Some(dialer)) => Connector::Engine { dialer: Arc::clone(dialer) },
+        (Protocol::UatEngine, None) => {
+            return Err(invalid(format!(
+                "endpoint `{}`: there is no local engine here; use another protocol",
+                endpoint.name
+            )));
+        }
+        _ => Connector::network(Duration::from_millis(endpoint.connect_timeout_ms), dialect.is_tls())?,
+    };
+    Ok(Endpoint::new(endpoint, dialect, client(connector), now))
+}
+
+fn check_limits(endpoint: &EndpointConfig) -> Result<(), CoordinatorError> {
+    if endpoint.max_in_flight == Some(0) {
+        return Err(invalid(format!(
+            "endpoint `{}`: max_in_flight must be at least 1, got 0; leave it out for no limit",
+            endpoint.name
+        )));
+    }
     let timeouts = [
         ("connect_timeout_ms", endpoint.connect_timeout_ms),
         ("first_token_timeout_ms", endpoint.first_token_timeout_ms),
         ("idle_timeout_ms", endpoint.idle_timeout_ms),
         ("total_timeout_ms", endpoint.total_timeout_ms),
+        ("queue_timeout_ms", endpoint.queue_timeout_ms),
     ];
     match timeouts.into_iter().find(|(_, ms)| !(1..=LONGEST_TIMEOUT_MS).contains(ms)) {
         None => Ok(()),

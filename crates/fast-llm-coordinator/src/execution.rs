@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::Mutex;
-use resilience::{Backoff, RetryBudget};
+use resilience::RetryBudget;
 use route_plan::RoutePlan;
 use tokio_util::task::TaskTracker;
 
@@ -14,14 +14,11 @@ use crate::coordinator::CallOptions;
 use crate::endpoint::Endpoint;
 use crate::error::{CoordinatorError, Failure};
 use crate::journal::Journal;
-use crate::place::{Model, Place, nobody, patience, time_left};
+use crate::place::{Model, Place, patience, time_left};
 use crate::question::Question;
-use crate::select::{Choice, Contender, Tried, choose};
+use crate::search::{Found, Search};
+use crate::select::Tried;
 use crate::stats::Counters;
-
-/// Before an endpoint that failed a moment ago is asked again by the same request: long enough for a process to be
-/// restarted or a listen queue to drain, short enough not to be noticed.
-const AGAIN: Backoff = Backoff { base: Duration::from_millis(100), max: Duration::from_secs(1) };
 
 /// What requests share: who can be asked, and what has been learnt.
 pub(crate) struct Core {
@@ -79,46 +76,20 @@ impl Core {
     pub(crate) async fn try_model<'a>(
         &self,
         model: &'a Model,
-        mut tried: Vec<Tried>,
+        tried: Vec<Tried>,
         request_id: &Arc<str>,
         question: Question<'_>,
         options: &CallOptions,
         journal: &mut Journal,
     ) -> Result<(&'a Place, Established), Failure> {
         let tokens = question.estimated_tokens();
-        let mut rng = fastrand::Rng::new();
-        let mut last: Option<Failure> = None;
+        let mut search = Search::new(model, tried, question);
         loop {
-            let now = Instant::now();
-            let contenders: Vec<Contender> = model
-                .places
-                .iter()
-                .zip(&tried)
-                .map(|(place, &tried)| Contender {
-                    availability: place.endpoint.availability(now),
-                    cost: place.endpoint.cost(tokens, place.weight, now),
-                    tried,
-                })
-                .collect();
-            let (index, again) = match choose(&contenders, &mut rng, now) {
-                Choice::Ask(index) => (index, false),
-                Choice::AskAgain(index) => (index, true),
-                Choice::Nobody(why) => return Err(last.unwrap_or_else(|| nobody(model, why))),
-            };
+            let Found { index, place, permit, others } = search.next(self, options, journal).await?;
             if !journal.attempts.is_empty() {
-                let refused = !self.budget.lock().try_withdraw(now);
-                if let (true, Some(failure)) = (refused, last.take()) {
-                    tracing::warn!("retry budget used up: the failure is passed on");
-                    return Err(failure);
-                }
                 self.counters.failover();
             }
-            if again {
-                tokio::time::sleep(AGAIN.delay(0, &mut rng)).await;
-            }
-            let place = &model.places[index];
-            let others = contenders.iter().enumerate().any(|(i, c)| i != index && c.tried == Tried::NotYet);
-            let in_flight = place.endpoint.begin(tokens, Instant::now());
+            let in_flight = place.endpoint.begin(permit, tokens, Instant::now());
             let begun = in_flight.started();
             let patience = patience(place, question.stream(), others);
             let asked = Asked {
@@ -134,14 +105,9 @@ impl Core {
             match result {
                 Ok(established) => return Ok((place, established)),
                 Err(failed) => {
-                    tried[index] = match tried[index] {
-                        Tried::NotYet if failed.is_brief() => Tried::FailedBriefly,
-                        _ => Tried::Finished,
-                    };
-                    if failed.failure.is_final {
-                        return Err(failed.failure);
+                    if let Some(failure) = search.failed(index, failed) {
+                        return Err(failure);
                     }
-                    last = Some(failed.failure);
                 }
             }
         }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+
 use crate::attempt::Established;
 use crate::classify::FailedAttempt;
 use crate::error::{CoordinatorError, Failure};
@@ -12,18 +14,30 @@ pub(crate) struct Journal {
     /// When the request arrived.
     received: Instant,
     pub(crate) attempts: Vec<Attempt>,
-    /// Spent waiting for endpoints and between attempts, which is not overhead of ours.
+    /// Spent waiting for endpoints, in their lines and between attempts, which is not overhead of ours.
     waited: Duration,
+    /// Where others see the attempts that have ended.
+    seen: Option<Arc<Mutex<Vec<Attempt>>>>,
 }
 
 impl Journal {
     pub(crate) fn new(received: Instant) -> Self {
-        Self { received, attempts: Vec::with_capacity(1), waited: Duration::ZERO }
+        Self { received, attempts: Vec::with_capacity(1), waited: Duration::ZERO, seen: None }
+    }
+
+    /// One whose attempts others see in `seen`.
+    pub(crate) fn watched(received: Instant, seen: Arc<Mutex<Vec<Attempt>>>) -> Self {
+        Self { seen: Some(seen), ..Self::new(received) }
     }
 
     /// One that goes on after these attempts.
     pub(crate) fn continued(received: Instant, attempts: Vec<Attempt>) -> Self {
         Self { attempts, ..Self::new(received) }
+    }
+
+    /// So long the request stood in line, or paused before it was sent again.
+    pub(crate) fn waited(&mut self, time: Duration) {
+        self.waited += time;
     }
 
     pub(crate) fn note(
@@ -45,7 +59,7 @@ impl Journal {
             first_token_ms: Some(total_ms),
             total_ms,
         };
-        self.attempts.push(match result {
+        let attempt = match result {
             Ok(_) => attempt,
             Err(failed) => Attempt {
                 outcome: if failed.timed_out { Outcome::Timeout } else { Outcome::Error },
@@ -54,7 +68,11 @@ impl Journal {
                 first_token_ms: None,
                 ..attempt
             },
-        });
+        };
+        if let Some(seen) = &self.seen {
+            seen.lock().push(attempt.clone());
+        }
+        self.attempts.push(attempt);
     }
 
     pub(crate) fn overhead(&self, now: Instant) -> Duration {

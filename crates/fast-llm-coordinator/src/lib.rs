@@ -25,14 +25,18 @@
 //!
 //! # How it is laid out
 //! Decisions are pure or plain state with the clock passed in: `select` (whom to ask), `endpoint` (what is known of one),
-//! `classify` (what a failure means), `question` (what is asked), `dialect` (how it is said). `attempt`, `upstream` and `transport` are the
-//! parts that touch a socket; `coordinator` is the loop that joins them.
+//! `board` (its health), `line` (who waits for a place there), `classify` (what a failure means), `question` (what is
+//! asked), `dialect` (how it is said). `attempt`, `upstream` and `transport` are the parts that touch a socket; `search`
+//! finds whom to ask next, `execution` is the loop around it, `coordinator` the face of it. `resume` goes on with streams
+//! that broke off, `cache` gives answers again, and shares those under way.
 //!
 //! # What it deliberately does not know
 //! Which model is better (the router's), who asks and what they may spend (the gateway's), where the engine binary
 //! lies (behind [`EngineDialer`]).
 
 mod attempt;
+mod board;
+mod cache;
 mod chat_stream;
 mod classify;
 mod config;
@@ -42,15 +46,19 @@ mod endpoint;
 mod error;
 mod execution;
 mod journal;
+mod line;
+mod pause;
 mod place;
 mod question;
 mod report;
 mod resume;
+mod search;
 mod select;
 mod stats;
 mod transport;
 mod upstream;
 
+pub use cache::{ResponseCache, ResponseStore, Unavailable};
 pub use chat_stream::ChatStream;
 pub use config::{
     Balance, CacheConfig, CoordinatorConfig, EndpointConfig, ModelConfig, ModelEndpoint, Protocol, Resume,

@@ -1,19 +1,27 @@
 //! Where a model is served, and for how long each place is waited for.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::config::ModelConfig;
+use balance::RoundRobin;
+use parking_lot::Mutex;
+
+use crate::config::{Balance, ModelConfig};
 use crate::endpoint::Endpoint;
 use crate::error::{CoordinatorError, Failure};
-use crate::select::Unavailable;
+use crate::line::{Permit, TurnedAway, first_place};
+use crate::question::Question;
+use crate::select::{Contender, Tried, Unavailable, Way};
 
 /// A public model name.
 pub(crate) struct Model {
     /// The longest answer, in tokens, as configured.
     pub(crate) max_output_tokens: Option<u64>,
     pub(crate) places: Vec<Place>,
+    balance: Balance,
+    turns: Mutex<RoundRobin>,
 }
 
 /// A model at an endpoint.
@@ -21,11 +29,76 @@ pub(crate) struct Place {
     pub(crate) endpoint: Arc<Endpoint>,
     /// Its name there.
     pub(crate) model: Arc<str>,
-    pub(crate) weight: f64,
+    weight: f64,
+    /// Stands for it in hashes: the same in every process that knows it by the same names.
+    id: u64,
+}
+
+impl Model {
+    /// # Errors
+    /// For an unknown endpoint or a bad weight.
+    pub(crate) fn new(
+        config: &ModelConfig,
+        endpoints: &HashMap<Arc<str>, Arc<Endpoint>>,
+    ) -> Result<Self, CoordinatorError> {
+        Ok(Self {
+            places: places(config, endpoints)?,
+            max_output_tokens: config.max_output_tokens,
+            balance: config.balance,
+            turns: Mutex::default(),
+        })
+    }
+
+    /// How one of the places is picked for this question. What is no conversation has no prompt to be kept warm.
+    pub(crate) fn way(&self, question: Question<'_>) -> Way<'_> {
+        match self.balance {
+            Balance::PeakEwma => Way::PeakEwma,
+            Balance::RoundRobin => Way::RoundRobin(&self.turns),
+            Balance::LeastInFlight => Way::LeastInFlight,
+            Balance::PrefixAffinity => match question.beginning() {
+                Some(beginning) => Way::Affinity(hash(beginning)),
+                None => Way::LeastInFlight,
+            },
+            Balance::Priority => Way::Priority,
+        }
+    }
+
+    /// The places as they stand for a request of so many tokens that fared there as `tried` says; `held` has a place of
+    /// its own there already.
+    pub(crate) fn contenders<'a>(
+        &'a self,
+        tried: &'a [Tried],
+        held: Option<usize>,
+        tokens: u64,
+        now: Instant,
+    ) -> impl Iterator<Item = Contender> + 'a {
+        self.places.iter().zip(tried).enumerate().map(move |(index, (place, &tried))| Contender {
+            standing: place.endpoint.standing(tokens, place.weight, held == Some(index), now),
+            id: place.id,
+            tried,
+        })
+    }
+
+    /// Waits in the lines of these places until one has room.
+    pub(crate) async fn wait(
+        &self,
+        indices: impl Iterator<Item = usize> + Clone,
+        left: Option<Duration>,
+    ) -> Result<(usize, Permit), TurnedAway> {
+        let lines = indices.filter_map(|i| self.places.get(i).map(|place| (i, &place.endpoint.line)));
+        first_place(lines, left).await
+    }
+}
+
+fn hash(what: impl Hash) -> u64 {
+    // SipHash with fixed keys: the same in every process of this release.
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The places of a model, checked.
-pub(crate) fn places(
+fn places(
     model: &ModelConfig,
     endpoints: &HashMap<Arc<str>, Arc<Endpoint>>,
 ) -> Result<Vec<Place>, CoordinatorError> {
@@ -45,10 +118,12 @@ pub(crate) fn places(
                 model.name, at.endpoint, at.weight
             )));
         }
+        let there = at.model.as_ref().unwrap_or(&model.name);
         Ok(Place {
             endpoint: Arc::clone(endpoint),
-            model: Arc::clone(at.model.as_ref().unwrap_or(&model.name)),
+            model: Arc::clone(there),
             weight: at.weight,
+            id: hash((&at.endpoint, there)),
         })
     };
     model.endpoints.iter().map(place).collect()
@@ -84,16 +159,10 @@ pub(crate) fn time_left(
 
 /// The failure of a request that nobody could be asked to answer.
 pub(crate) fn nobody(model: &Model, why: Unavailable) -> Failure {
-    let names: Vec<&str> = model.places.iter().map(|place| &*place.endpoint.config.name).collect();
     let (code, retry_after, message) = match why {
         Unavailable::CoolingDown(pause) => {
             ("UAT_RATE_LIMITED", Some(pause), format!("asked for a pause, {} ms are left", pause.as_millis()))
         }
-        Unavailable::Full => (
-            "UAT_OVERLOADED",
-            Some(Duration::from_secs(1)),
-            "at max_in_flight; come back in a moment".to_owned(),
-        ),
         Unavailable::Quarantined => (
             "UAT_UNAUTHORIZED",
             None,
@@ -101,14 +170,46 @@ pub(crate) fn nobody(model: &Model, why: Unavailable) -> Failure {
         ),
         Unavailable::AllTried => ("UAT_UPSTREAM", None, "failed".to_owned()),
     };
+    let retryable = code != "UAT_UNAUTHORIZED";
+    Failure { code, retryable, retry_after, ..of(model.places.iter(), &message) }
+}
+
+/// The failure of a request that was not let into the line at any of these places, or left it.
+pub(crate) fn overloaded<'a>(places: impl Iterator<Item = &'a Place> + Clone, why: TurnedAway) -> Failure {
+    let (retry_after, message) = match why {
+        TurnedAway::LineFull { max_queued, expected } => (
+            expected,
+            format!(
+                "at max_in_flight, and {max_queued} requests wait already (max_queued); come back in a moment"
+            ),
+        ),
+        TurnedAway::TooLate { expected, left } => (
+            Some(expected),
+            format!(
+                "at max_in_flight; this request's turn is expected in {} ms, and it has {} ms left",
+                expected.as_millis(),
+                left.as_millis()
+            ),
+        ),
+        TurnedAway::Waited(patience) => (
+            None,
+            format!("at max_in_flight; no place within {} ms (queue_timeout_ms)", patience.as_millis()),
+        ),
+    };
+    let retry_after = Some(retry_after.unwrap_or_default().max(Duration::from_secs(1)));
+    Failure { code: "UAT_OVERLOADED", retry_after, ..of(places, &message) }
+}
+
+fn of<'a>(places: impl Iterator<Item = &'a Place> + Clone, message: &str) -> Failure {
+    let names: Vec<&str> = places.clone().map(|place| &*place.endpoint.config.name).collect();
     Failure {
-        code,
-        endpoint: model.places.first().map_or_else(|| Arc::from(""), |p| Arc::clone(&p.endpoint.config.name)),
+        code: "UAT_UPSTREAM",
+        endpoint: places.clone().next().map_or_else(|| Arc::from(""), |p| Arc::clone(p.endpoint.name())),
         status: None,
         message: format!("endpoint `{}`: {message}", names.join("`, `")),
-        retryable: code != "UAT_UNAUTHORIZED",
+        retryable: true,
         is_final: false,
-        retry_after,
+        retry_after: None,
         upstream: None,
     }
 }

@@ -55,6 +55,14 @@ impl Question<'_> {
         }
     }
 
+    /// The beginning of the conversation, if it is one: those that begin alike are best asked at the same endpoint.
+    pub(crate) fn beginning(&self) -> Option<&[u8]> {
+        match self {
+            Self::Chat(request) => Some(request.conversation_beginning()),
+            Self::Embeddings(_) => None,
+        }
+    }
+
     /// How much work this is, in tokens.
     pub(crate) fn estimated_tokens(&self) -> u64 {
         let read = |body: &Bytes| body.len() as u64 / BYTES_PER_TOKEN;

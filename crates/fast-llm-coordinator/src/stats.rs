@@ -44,6 +44,8 @@ pub(crate) struct Counters {
     errors: AtomicU64,
     failovers: AtomicU64,
     resumes: AtomicU64,
+    cache_hits: AtomicU64,
+    cache_misses: AtomicU64,
     in_flight: AtomicU64,
     prompt_tokens: AtomicU64,
     completion_tokens: AtomicU64,
@@ -60,6 +62,8 @@ impl Counters {
             errors: AtomicU64::new(0),
             failovers: AtomicU64::new(0),
             resumes: AtomicU64::new(0),
+            cache_hits: AtomicU64::new(0),
+            cache_misses: AtomicU64::new(0),
             in_flight: AtomicU64::new(0),
             prompt_tokens: AtomicU64::new(0),
             completion_tokens: AtomicU64::new(0),
@@ -88,6 +92,14 @@ impl Counters {
         self.resumes.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn cache_hit(&self) {
+        self.cache_hits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn cache_miss(&self) {
+        self.cache_misses.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn usage(&self, usage: &llm_wire::openai::Usage) {
         self.prompt_tokens.fetch_add(usage.prompt_tokens, Ordering::Relaxed);
         self.completion_tokens.fetch_add(usage.completion_tokens, Ordering::Relaxed);
@@ -108,6 +120,8 @@ impl Counters {
             errors: get(&self.errors),
             failovers: get(&self.failovers),
             resumes: get(&self.resumes),
+            cache_hits: get(&self.cache_hits),
+            cache_misses: get(&self.cache_misses),
             in_flight: get(&self.in_flight),
             p50_overhead_us: quantile(0.5),
             p99_overhead_us: quantile(0.99),
@@ -119,21 +133,39 @@ impl Counters {
 }
 
 /// Counts a request in and, when it is dropped, out.
-pub(crate) struct RequestGuard(Arc<Counters>);
+pub(crate) struct RequestGuard {
+    counters: Arc<Counters>,
+    /// Whether it stands for a request.
+    counts: bool,
+}
 
 impl RequestGuard {
     pub(crate) fn new(counters: &Arc<Counters>) -> Self {
         counters.request_started();
-        Self(Arc::clone(counters))
+        Self { counters: Arc::clone(counters), counts: true }
+    }
+
+    /// For an execution that several requests share, each of which has a guard of its own.
+    pub(crate) fn of_nobody(counters: &Arc<Counters>) -> Self {
+        Self { counters: Arc::clone(counters), counts: false }
     }
 
     pub(crate) fn counters(&self) -> &Counters {
-        &self.0
+        &self.counters
+    }
+
+    /// The request has ended in an error.
+    pub(crate) fn error(&self) {
+        if self.counts {
+            self.counters.error();
+        }
     }
 }
 
 impl Drop for RequestGuard {
     fn drop(&mut self) {
-        self.0.request_ended();
+        if self.counts {
+            self.counters.request_ended();
+        }
     }
 }

@@ -23,6 +23,10 @@ pub(crate) enum ApiError {
     BodyCut,
     #[error("there is no {path} here{}", nearest.map(|near| format!("; did you mean {near}?")).unwrap_or_default())]
     NoSuchPath { path: String, nearest: Option<&'static str> },
+    #[error(
+        "there is no response `{id}` here, because none is stored (each is answered with store: false); keep what POST /v1/responses answers"
+    )]
+    NotStored { id: String },
     #[error("{method} is not possible at {path}: the header Allow names what is")]
     MethodNotAllowed { method: String, path: String },
     #[error(
@@ -56,7 +60,7 @@ impl ApiError {
             Self::Runtime(error) => error.code(),
             Self::BodyTooLarge { .. } | Self::BodyCut | Self::MethodNotAllowed { .. } => "UAT_INVALID_INPUT",
             Self::BodyTooSlow { .. } => "UAT_TIMEOUT",
-            Self::NoSuchPath { .. } => "UAT_NOT_FOUND",
+            Self::NoSuchPath { .. } | Self::NotStored { .. } => "UAT_NOT_FOUND",
             Self::ForeignHost { .. } | Self::ForeignOrigin { .. } => "UAT_UNAUTHORIZED",
         }
     }
@@ -69,6 +73,7 @@ impl ApiError {
             Self::BodyTooSlow { .. } => (408, "request_timeout"),
             Self::BodyCut => (400, "incomplete_body"),
             Self::NoSuchPath { .. } => (404, "unknown_url"),
+            Self::NotStored { .. } => (404, "not_stored"),
             Self::MethodNotAllowed { .. } => (405, "method_not_allowed"),
             Self::ForeignHost { .. } => (421, "foreign_host"),
             Self::ForeignOrigin { .. } => (403, "foreign_origin"),

@@ -86,7 +86,8 @@ fn refused(header: &HeaderName, expected: &str, value: &HeaderValue) -> WireErro
 impl Gateway {
     /// `port` is the one that clients connect to.
     pub(crate) fn new(runtime: Arc<Runtime>, port: u16) -> Self {
-        let server = &runtime.config().server;
+        let config = runtime.config();
+        let server = &config.server;
         Self {
             traffic: Traffic::default(),
             max_body: (server.max_body_mb as usize) << 20,

@@ -39,7 +39,8 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let port = listener.local_addr()?.port();
-    let server = &runtime.config().server;
+    let config = runtime.config();
+    let server = &config.server;
     let drain = Duration::from_secs(server.drain_timeout_s);
     let places = Arc::new(Semaphore::new(server.max_connections as usize));
     let gateway = Arc::new(Gateway::new(runtime, port));

@@ -15,13 +15,21 @@ use serde_json::{Value, json};
 mod anthropic;
 #[path = "golden/gemini.rs"]
 mod gemini;
+#[path = "golden/generate.rs"]
+mod generate;
+#[path = "golden/responses.rs"]
+mod responses;
 
 /// A translation under the name of its folder.
 type Translation = (&'static str, fn(&[u8]) -> String);
 
 /// Folder, translations.
-const DIALECTS: [(&str, &[Translation]); 2] =
-    [("anthropic", anthropic::TRANSLATIONS), ("gemini", gemini::TRANSLATIONS)];
+const DIALECTS: [(&str, &[Translation]); 4] = [
+    ("anthropic", anthropic::TRANSLATIONS),
+    ("gemini", gemini::TRANSLATIONS),
+    ("generate", generate::TRANSLATIONS),
+    ("responses", responses::TRANSLATIONS),
+];
 
 #[test]
 fn every_translation_says_what_its_golden_file_says() {

@@ -14,11 +14,31 @@ pub struct EndpointHealth {
     pub ewma_first_token_ms: f64,
     /// Requests that have not ended, streams included.
     pub in_flight: u32,
+    /// Requests that wait for a place there.
+    #[serde(default)]
+    pub queued: u32,
     /// Share of the recent requests that failed for a reason of the endpoint's, 0 to 1.
     pub error_rate: f64,
     /// The last such reason, without anything of the request in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// The last changes of the state, the newest last; at most 16.
+    #[serde(default)]
+    pub history: Vec<StateChange>,
+}
+
+/// One change of an endpoint's state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StateChange {
+    /// When; ms since 1970.
+    pub at_ms: u64,
+    /// What it was before.
+    pub from: EndpointState,
+    /// What it was from then on.
+    pub to: EndpointState,
+    /// Why, without anything of the request in it.
+    pub reason: String,
 }
 
 /// Whether an endpoint is asked.

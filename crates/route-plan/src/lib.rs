@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use health::{EndpointHealth, EndpointState};
+pub use health::{EndpointHealth, EndpointState, StateChange};
 
 /// One decision: the stages are tried in order, the candidates of a stage in order of preference.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

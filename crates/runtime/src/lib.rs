@@ -29,6 +29,7 @@ mod inspect;
 mod nearest;
 mod redis;
 mod request_id;
+mod responses;
 mod wiring;
 
 use std::path::PathBuf;
@@ -60,7 +61,7 @@ pub use nearest::{nearest, nearest_few};
 pub use redis::{RedisAnswer, ask_redis, open_redis};
 /// The cache: its options, its values, its errors.
 pub use redis_service;
-pub use route_plan::{EndpointHealth, EndpointState};
+pub use route_plan::{EndpointHealth, EndpointState, StateChange};
 pub use wiring::{ModelFile, ModelInfo};
 
 use request_id::RequestIds;
@@ -68,11 +69,12 @@ use wiring::Wiring;
 
 /// The product's core: everything behind the HTTP server, the terminal and the Node classes.
 pub struct Runtime {
-    config: UatConfig,
-    engine: Option<Arc<Engine>>,
     neighbours: Neighbours,
+    engine_search: Vec<PathBuf>,
     /// Swapped whole, so that a request sees one configuration from beginning to end.
     wiring: ArcSwap<Wiring>,
+    /// Held while the wiring is exchanged.
+    exchanging: tokio::sync::Mutex<()>,
     discovered: OnceCell<()>,
     request_ids: RequestIds,
     /// Seconds since 1970: what the lists of models give as their creation.
@@ -127,15 +129,13 @@ impl Runtime {
         engine_search: Vec<PathBuf>,
         neighbours: Neighbours,
     ) -> Result<Arc<Self>, RuntimeError> {
-        config.validate()?;
-        let engine = config.engine.enabled.then(|| Arc::new(engine::engine(&config.engine, engine_search)));
-        let wiring = Wiring::new(wiring::configured(&config), engine.as_ref())?;
+        let wiring = Wiring::new(config, &engine_search, &[], None)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Ok(Arc::new(Self {
-            config,
-            engine,
             neighbours,
+            engine_search,
             wiring: ArcSwap::from_pointee(wiring),
+            exchanging: tokio::sync::Mutex::new(()),
             discovered: OnceCell::new(),
             request_ids: RequestIds::new(fastrand::u64(..)),
             started: now.as_secs(),
@@ -156,15 +156,41 @@ impl Runtime {
     }
 
     async fn discover(&self) -> Result<(), RuntimeError> {
-        if !wiring::is_unconfigured(&self.config) {
-            return Ok(());
-        }
-        let found = look_for(&self.neighbours).await;
+        let _exchanging = self.exchanging.lock().await;
+        let wiring = self.wiring.load_full();
+        let found = self.found_beside(&wiring.config).await;
         if !found.is_empty() {
-            let mut config = wiring::configured(&self.config);
-            discovery::add_neighbours(&mut config, &found);
-            self.wiring.store(Arc::new(Wiring::new(config, self.engine.as_ref())?));
+            let next = Wiring::new(wiring.config.clone(), &self.engine_search, &found, Some(&wiring))?;
+            self.wiring.store(Arc::new(next));
         }
+        Ok(())
+    }
+
+    /// The other local servers, where the configuration leaves it to us who answers.
+    async fn found_beside(&self, config: &UatConfig) -> Vec<Neighbour> {
+        match wiring::is_unconfigured(config) {
+            true => look_for(&self.neighbours).await,
+            false => Vec::new(),
+        }
+    }
+
+    /// Goes on with another configuration: whole, or not at all. Requests that are under way end as they began. Endpoints
+    /// that stay as they are keep what was learnt of them, and the counts go on. How a server listens (`[server]`) is
+    /// read when it starts.
+    ///
+    /// # Errors
+    /// `UAT_CONFIG` with the path of the first thing that is wrong, and nothing has changed; `UAT_CLOSED`.
+    pub async fn reload(&self, config: UatConfig) -> Result<(), RuntimeError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(RuntimeError::Closed);
+        }
+        config.validate()?;
+        let _exchanging = self.exchanging.lock().await;
+        let former = self.wiring.load_full();
+        let found = self.found_beside(&config).await;
+        let next = Arc::new(Wiring::new(config, &self.engine_search, &found, Some(&former))?);
+        self.wiring.store(Arc::clone(&next));
+        former.part_from(&next).await;
         Ok(())
     }
 
@@ -244,9 +270,9 @@ impl Runtime {
     /// `UAT_ENGINE_UNAVAILABLE` if it runs and cannot be asked, `UAT_CLOSED`.
     pub async fn in_memory(&self) -> Result<Vec<LoadedModel>, RuntimeError> {
         self.ready().await?;
-        let Some(engine) = &self.engine else { return Ok(Vec::new()) };
-        let entries = inspect::engine_models(engine).await?;
         let wiring = self.wiring.load_full();
+        let Some(engine) = &wiring.engine else { return Ok(Vec::new()) };
+        let entries = inspect::engine_models(engine).await?;
         let infos = wiring.models(self.started);
         let mut models = Vec::with_capacity(entries.len());
         for inspect::Entry { name: source, memory_bytes, context_tokens, expires_ms } in entries {
@@ -277,22 +303,20 @@ impl Runtime {
     }
 
     /// The configuration that counts.
-    pub fn config(&self) -> &UatConfig {
-        &self.config
+    pub fn config(&self) -> Arc<UatConfig> {
+        Arc::clone(&self.wiring.load().config)
     }
 
     /// The local engine, unless the configuration switches it off.
-    pub fn engine(&self) -> Option<&Arc<Engine>> {
-        self.engine.as_ref()
+    pub fn engine(&self) -> Option<Arc<Engine>> {
+        self.wiring.load().engine.clone()
     }
 
     /// Refuses further calls and lets the engine go; it ends by itself when nobody else uses it. Answers that are
-    /// under way go on until their streams are dropped.
+    /// under way go on until their streams are dropped. What has been answered is kept first, for at most a second.
     pub async fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        if let Some(engine) = &self.engine {
-            engine.close().await;
-        }
+        self.wiring.load_full().close().await;
     }
 }
 

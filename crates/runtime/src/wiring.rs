@@ -1,17 +1,21 @@
 //! The services as one configuration wires them.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use child_engine::Engine;
-use fast_llm_coordinator::{Coordinator, CoordinatorConfig, EngineDialer, ModelConfig, Protocol};
+use fast_llm_coordinator::{
+    Coordinator, CoordinatorConfig, EngineDialer, ModelConfig, Protocol, ResponseCache, ResponseStore,
+};
 use model_store::{AddedModel, ModelState, ModelStore, StoreError};
 
 use crate::config::UatConfig;
-use crate::discovery;
-use crate::engine::Dialer;
+use crate::discovery::{self, Neighbour};
+use crate::engine::{Dialer, engine};
 use crate::errors::RuntimeError;
+use crate::responses::Responses;
 
 /// A model that can be asked for.
 #[derive(Debug, Clone)]
@@ -47,8 +51,12 @@ struct EngineModel {
     seen: AtomicBool,
 }
 
+/// See the module documentation.
 pub(crate) struct Wiring {
+    pub(crate) config: Arc<UatConfig>,
+    pub(crate) engine: Option<Arc<Engine>>,
     pub(crate) coordinator: Coordinator,
+    responses: Arc<Responses>,
     models: Vec<ModelConfig>,
     engine_models: HashMap<Arc<str>, EngineModel>,
 }
@@ -67,10 +75,26 @@ pub(crate) fn configured(config: &UatConfig) -> CoordinatorConfig {
 }
 
 impl Wiring {
+    /// `found` are other local servers, for a configuration that leaves it to us who answers. What `former` has and the
+    /// configuration leaves as it is goes on.
     pub(crate) fn new(
-        mut config: CoordinatorConfig,
-        engine: Option<&Arc<Engine>>,
+        config: impl Into<Arc<UatConfig>>,
+        engine_search: &[PathBuf],
+        found: &[Neighbour],
+        former: Option<&Self>,
     ) -> Result<Self, RuntimeError> {
+        let whole = config.into();
+        whole.validate()?;
+        let engine = match former {
+            Some(former) if former.config.engine == whole.engine => former.engine.clone(),
+            _ => whole.engine.enabled.then(|| Arc::new(engine(&whole.engine, engine_search.to_vec()))),
+        };
+        let responses = match former {
+            Some(former) if former.config.redis == whole.redis => Arc::clone(&former.responses),
+            _ => Arc::new(Responses::new(whole.redis.as_ref())),
+        };
+        let mut config = configured(&whole);
+        discovery::add_neighbours(&mut config, found);
         let engines: Vec<Arc<str>> = config
             .endpoints
             .iter()
@@ -90,8 +114,38 @@ impl Wiring {
             })
             .collect();
         let models = config.models.clone();
-        let dialer = engine.map(|engine| Arc::new(Dialer(engine.clone())) as Arc<dyn EngineDialer>);
-        Ok(Self { coordinator: Coordinator::new(config, dialer)?, models, engine_models })
+        let same_engine = former.is_some_and(|former| former.config.engine == whole.engine);
+        let dialer = engine.as_ref().map(|engine| Arc::new(Dialer(engine.clone())) as Arc<dyn EngineDialer>);
+        let cache = ResponseCache {
+            config: whole.cache.clone(),
+            store: Arc::clone(&responses) as Arc<dyn ResponseStore>,
+        };
+        let coordinator = match former {
+            None => Coordinator::with_cache(config, dialer, Some(cache))?,
+            Some(former) => former.coordinator.successor(config, dialer, Some(cache), same_engine)?,
+        };
+        Ok(Self { config: whole, engine, coordinator, responses, models, engine_models })
+    }
+
+    /// Lets go what `next` does not go on with, once what is under way has been answered.
+    pub(crate) async fn part_from(&self, next: &Self) {
+        self.coordinator.close().await;
+        if !Arc::ptr_eq(&self.responses, &next.responses) {
+            self.responses.close().await;
+        }
+        if let Some(engine) = &self.engine
+            && !next.engine.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, engine))
+        {
+            engine.close().await;
+        }
+    }
+
+    pub(crate) async fn close(&self) {
+        self.coordinator.close().await;
+        self.responses.close().await;
+        if let Some(engine) = &self.engine {
+            engine.close().await;
+        }
     }
 
     /// Says how to get a model's file where it is missing, before an engine is started for nothing.

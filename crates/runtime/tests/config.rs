@@ -198,6 +198,25 @@ fn a_setting_that_the_engine_cannot_have_is_refused_by_its_key() {
 }
 
 #[test]
+fn the_response_cache_is_on_and_cannot_be_what_it_is_not() {
+    let cache = load("").unwrap().config.cache;
+    assert_eq!((cache.exact, cache.semantic, cache.ttl_s, cache.max_entry_kb), (true, false, 3600, 512));
+    assert!(!load("[cache]\nexact = false\n").unwrap().config.cache.exact);
+    for (line, says) in [
+        ("semantic = true", "not available"),
+        ("ttl_s = 0", "expected 1 to 315360000, got 0"),
+        ("ttl_s = 315360001", "expected 1 to 315360000"),
+        ("max_entry_kb = 0", "expected 1 to 65536, got 0"),
+        ("max_entry_kb = 65537", "expected 1 to 65536"),
+        ("ttl = 1", "did you mean `ttl_s`?"),
+    ] {
+        let error = load(&format!("[cache]\n{line}\n")).expect_err(line);
+        assert_eq!(error.path, format!("cache.{}", line.split(' ').next().unwrap()));
+        assert!(error.to_string().contains(says), "{error}");
+    }
+}
+
+#[test]
 fn the_cache_has_a_section_of_its_own() {
     assert_eq!(load("").unwrap().config.redis, None);
     let text =

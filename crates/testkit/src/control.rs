@@ -19,6 +19,8 @@ struct Control {
     #[serde(default)]
     enqueue: Vec<Behaviour>,
     listing: Option<Behaviour>,
+    /// Absent: as it is. An empty one: none is required.
+    key: Option<String>,
     #[serde(default)]
     reset: bool,
 }
@@ -69,6 +71,9 @@ fn apply(shared: &Shared, control: Control) {
     }
     if let Some(listing) = control.listing {
         script.listing = listing;
+    }
+    if let Some(key) = control.key {
+        script.key = Some(key).filter(|key| !key.is_empty());
     }
 }
 

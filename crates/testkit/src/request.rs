@@ -22,6 +22,13 @@ pub(crate) struct Head {
     pub(crate) close: bool,
 }
 
+impl Head {
+    /// The first header of this name (lower case).
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
 /// How long the body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Framing {

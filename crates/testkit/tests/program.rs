@@ -80,3 +80,30 @@ fn a_wait_for_a_disconnect_ends_with_it_or_at_its_time() {
     let seen = program.ask("GET", "/__disconnects?count=1", "");
     assert!(seen.contains(r#""count":1"#) && seen.contains(r#""path":"/v1/chat/completions""#), "{seen}");
 }
+
+#[test]
+fn a_script_may_be_given_at_once_and_a_key_by_control() {
+    let script = r#"{"behaviour":"content_type","content_type":"text/html"}"#;
+    let program = Program::start(&["--script", script]);
+    assert!(program.ask("POST", "/v1/chat/completions", CHAT).contains("content-type: text/html"));
+    program.ask("POST", "/__control", r#"{"key":"k"}"#);
+    assert!(program.ask("POST", "/v1/chat/completions", CHAT).starts_with("HTTP/1.1 401"));
+    program.ask("POST", "/__control", r#"{"key":""}"#);
+    assert!(program.ask("POST", "/v1/chat/completions", CHAT).starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn a_tls_endpoint_is_told_with_the_file_of_its_authority() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_uat-fake-provider"))
+        .args(["--tls", "expired"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let second = lines.map(Result::unwrap).nth(1).unwrap();
+    let (url, file) = second.strip_prefix("listening on ").unwrap().split_once(" under ").unwrap();
+    assert!(url.starts_with("https://127.0.0.1:"), "{url}");
+    assert!(std::fs::read_to_string(file).unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

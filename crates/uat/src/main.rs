@@ -42,6 +42,8 @@ enum Command {
     Models(commands::models::Args),
     /// Check that everything needed is there, and say what to do where it is not.
     Doctor(commands::doctor::Args),
+    /// Ask a running server how its endpoints are. Exit code 1 if one is taken out.
+    Health(commands::health::Args),
     /// Measure how fast the local engine is on this machine.
     Bench(commands::bench::Args),
     /// Look into the cache in Redis, change it, and measure it.
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
             Command::Chat(args) => commands::chat::run(&args),
             Command::Models(args) => commands::models::run(&args),
             Command::Doctor(args) => commands::doctor::run(&args),
+            Command::Health(args) => commands::health::run(&args),
             Command::Bench(args) => commands::bench::run(&args),
             Command::Cache(args) => commands::cache::run(&args),
             Command::Config(args) => commands::config::run(&args),

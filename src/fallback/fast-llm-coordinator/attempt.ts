@@ -2,6 +2,7 @@ import { performance } from 'node:perf_hooks';
 
 import { onAbort } from '../../abort.js';
 import type { ChatChunk } from '../../services/fast-llm-coordinator-types.js';
+import type { Protocol } from './config-endpoint.js';
 import { type AnswerIds, type ChunkDecoder, ErrorInAnswer, hasContent, NotOfTheDialect, type Operation, parseObject } from './dialect.js';
 import type { Endpoint, Ticket } from './endpoint.js';
 import { EngineError } from './engine-place.js';
@@ -21,11 +22,17 @@ export interface Question {
   /** As the endpoint calls it. */
   model: string;
   stream: boolean;
+  /** The longest answer that the configuration says the model gives. */
+  mostTokens: number | undefined;
   ids: AnswerIds;
+  /** Told to the endpoint, so that its log and ours name the request alike. */
+  requestId: string;
   /** Until the whole answer, or the first content of a stream, in milliseconds. */
   patienceMs: number;
   /** For how long somebody waits, the rest of a stream included, in milliseconds. */
   leftMs: number;
+  /** Told what of the request the endpoint's dialect could not say. */
+  said: (dropped: string[]) => void;
   /** Ends the attempt from outside; its reason is thrown. */
   signal: AbortSignal;
 }
@@ -112,6 +119,16 @@ export class Upstream {
     });
   }
 
+  /** What it says is wrong by what the caller knows: closes it, and gives the failure. */
+  async wrong(message: string): Promise<Failure> {
+    const failure = unhealthy(this.#exchange.endpoint.config.name, message);
+    return await this.#exchange.guard(() => Promise.reject(failure)).catch((reason: unknown) => reason as Failure);
+  }
+
+  get endpoint(): Endpoint {
+    return this.#exchange.endpoint;
+  }
+
   #whole(): null {
     this.#answer.drain();
     this.#exchange.succeeded();
@@ -135,28 +152,30 @@ class Exchange {
     this.#release = onAbort(outer, () => this.#connection.abort(outer.reason));
   }
 
-  async send({ request, model, stream, leftMs }: Question, operation: Operation<unknown>): Promise<HttpAnswer> {
-    const { config, client } = this.endpoint;
+  async send({ request, model, stream, mostTokens, requestId, leftMs, said }: Question, operation: Operation<unknown>): Promise<HttpAnswer> {
+    const { config, client, headers } = this.endpoint;
     let body: string;
     try {
-      body = JSON.stringify(operation.request(request, model, stream));
+      const { body: document, dropped } = operation.request(request, model, stream, mostTokens);
+      body = JSON.stringify(document);
+      said(dropped);
     } catch (error) {
       throw unsayable(config.name, (error as Error).message);
     }
-    // So that the local engine drops what nobody waits for any more.
-    const deadline = config.protocol === 'uat-engine' ? { 'x-uat-timeout-ms': String(Math.max(1, Math.floor(leftMs))) } : {};
-    const answer = await client.request('POST', config.base_path + operation.path, { ...config.headers, ...deadline }, body, config.connect_timeout_ms, this.#connection.signal);
+    // So that the local engine, or another `uat`, drops what nobody waits for any more.
+    const deadline = config.protocol === 'uat-engine' || config.protocol === 'openai' ? { 'x-uat-timeout-ms': String(Math.max(1, Math.floor(leftMs))) } : {};
+    const answer = await client.request('POST', config.base_path + operation.path(model, stream), { 'accept': accepted(config.protocol, stream), ...headers, ...deadline, 'x-request-id': requestId }, body, config.connect_timeout_ms, this.#connection.signal);
     if (answer.status === 200) return answer;
     // What a broken error body held is not needed to know what the status means.
     const told = await readAll(answer, MAX_ERROR_BYTES).catch(() => '');
-    throw refused(config.name, answer.status, told, answer.headers['retry-after']);
+    throw refused(config.name, answer.status, told, answer.headers);
   }
 
   /** Runs one step that must not take longer than `ms`, nor than what total_timeout_ms leaves. */
   async within<T>(ms: number, late: string, step: () => Promise<T>): Promise<T> {
     const leftMs = this.#endsAt - performance.now();
     const { name, total_timeout_ms: totalMs } = this.endpoint.config;
-    const expire = leftMs < ms ? tooSlow(name, `the answer took longer than ${totalMs} ms (total_timeout_ms)`) : tooSlow(name, late);
+    const expire = leftMs < ms ? tooSlow(name, `the answer took longer than ${totalMs} ms (total_timeout_ms)`, true) : tooSlow(name, late);
     const timer = setTimeout(() => this.#connection.abort(expire), Math.max(0, Math.min(ms, leftMs)));
     try {
       this.#connection.signal.throwIfAborted();
@@ -175,7 +194,7 @@ class Exchange {
       this.#release();
       this.#connection.abort(reason);
       if (reason instanceof Failure) this.#ticket.failure(reason, performance.now());
-      else this.#ticket.abandon();
+      else this.#ticket.abandon(performance.now());
       throw reason;
     }
   }
@@ -193,6 +212,12 @@ class Exchange {
     if (error instanceof EngineError) return new Failure({ code: 'UAT_ENGINE_UNAVAILABLE', message: `endpoint \`${name}\`: ${error.message}`, retryable: error.retryable, verdict: { kind: 'unhealthy' } });
     return error;
   }
+}
+
+/** Some servers answer as the request says that it can be read. */
+function accepted(protocol: Protocol, stream: boolean): string {
+  if (!stream) return 'application/json';
+  return protocol === 'ollama' ? 'application/x-ndjson' : 'text/event-stream';
 }
 
 async function readAll(answer: HttpAnswer, limit: number): Promise<string> {

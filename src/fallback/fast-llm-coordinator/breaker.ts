@@ -30,6 +30,11 @@ export class Breaker {
     return this.#probing ? 'probing' : 'half-open';
   }
 
+  /** When it lets a probe through; `undefined` while it is closed. */
+  get openUntilMs(): number | undefined {
+    return this.#openUntilMs;
+  }
+
   /** A call begins; when half-open it is the probe. */
   onStart(nowMs: number): void {
     if (this.state(nowMs) === 'half-open') this.#probing = true;

@@ -1,13 +1,16 @@
 import { UniversalAiError } from '../../errors.js';
 import { parseRedisUrl } from '../../services/redis-service-url.js';
-import type { Shape } from './config.js';
+import type { Shape } from './config-shape.js';
 
-/** The section `[redis]`, as `redis_service::Options` has it. The coordinator checks it, since one file serves all programs, and uses nothing of it. */
+/** The section `[redis]`, as `redis_service::Options` has it. The coordinator keeps the answers of its cache there. */
 export const REDIS_SHAPE: Shape = {
   url: 'text', url_env: 'text', url_file: 'text', max_connections: 'count', key_prefix: 'text', near_cache: 'flag', near_max_bytes: 'count', enable_compression: 'flag',
   codec: ['lz4', 'zstd'], compress_min_bytes: 'whole', compression_level: 'count', fallback_max_bytes: 'count', replay_writes: 'flag', max_replay: 'count', journal_dir: 'text',
   connect_timeout_ms: 'count', command_timeout_ms: 'count', read_budget_ms: 'count',
 };
+
+/** The section as it was written, checked. */
+export type RedisSettings = Record<string, unknown>;
 
 /** What to do with a secret. */
 export const REDIS_SECRET = 'name the environment variable that holds the whole URL with `url_env`, or a file with `url_file`';

@@ -9,12 +9,22 @@ export interface AnswerIds {
   model: string;
 }
 
+/** A request in an endpoint's dialect. */
+export interface Said {
+  body: Record<string, unknown>;
+  /** Fields of the request that the dialect lacks and that do not change what the answer means. */
+  dropped: string[];
+}
+
 /** How one kind of request is said, and its whole answer understood. */
 export interface Operation<T> {
   /** Below the endpoint's base URL. */
-  readonly path: string;
-  /** @throws {Failure} The request cannot be said in this dialect. */
-  request(request: Record<string, unknown>, model: string, stream: boolean): Record<string, unknown>;
+  path(model: string, stream: boolean): string;
+  /**
+   * @param mostTokens The longest answer that the configuration says the model gives, for a dialect that requires a limit.
+   * @throws {UniversalAiError} `UAT_INVALID_INPUT`: the request cannot be said in this dialect.
+   */
+  request(request: Record<string, unknown>, model: string, stream: boolean, mostTokens: number | undefined): Said;
   /**
    * @param json A complete answer with status 200.
    * @param request What was asked.
@@ -100,12 +110,12 @@ export function parseObject(text: string): Record<string, unknown> {
   return json;
 }
 
-/** Whether a chunk says anything: text, reasoning, a tool call, a refusal or a finish reason. */
+/** Whether a chunk says anything: text, reasoning, a tool call, an image, a refusal or a finish reason. */
 export function hasContent(chunk: ChatChunk): boolean {
   return chunk.choices.some(({ delta, finish_reason }) => {
     if (finish_reason != null) return true;
     if (!isObject(delta)) return false;
-    const { content, reasoning_content, reasoning, refusal, tool_calls } = delta as Record<string, unknown>;
-    return [content, reasoning_content, reasoning, refusal].some(text => typeof text === 'string' && text !== '') || (Array.isArray(tool_calls) && tool_calls.length > 0);
+    const { content, reasoning_content, reasoning, refusal, tool_calls, images } = delta as Record<string, unknown>;
+    return [content, reasoning_content, reasoning, refusal].some(text => typeof text === 'string' && text !== '') || [tool_calls, images].some(list => Array.isArray(list) && list.length > 0);
   });
 }

@@ -1,5 +1,5 @@
 import type { Config, EndpointConfig, EngineSettings, ModelConfig } from './config.js';
-import { plainEndpoint } from './config.js';
+import { plainEndpoint } from './config-endpoint.js';
 import { isObject } from './dialect.js';
 import { HttpClient } from './http-client.js';
 
@@ -38,7 +38,7 @@ export async function discover(engine: EngineSettings): Promise<Wirable | undefi
 }
 
 function servedBy(endpoint: string, model: string): ModelConfig {
-  return { name: model, endpoints: [{ endpoint, model: undefined, weight: 1 }] };
+  return { name: model, endpoints: [{ endpoint, model: undefined, weight: 1 }], balance: 'peak-ewma', max_output_tokens: undefined };
 }
 
 /** Who does not answer in time, or not in its own dialect, is not there. */

@@ -1,3 +1,5 @@
+import type { IncomingHttpHeaders } from 'node:http';
+
 import type { ErrorCode } from '../../errors.js';
 
 /** What a failed attempt says about the endpoint. */
@@ -21,6 +23,8 @@ interface FailureFacts {
   final?: boolean;
   /** Nothing came in time, as opposed to something wrong. */
   timedOut?: boolean;
+  /** The attempt used up all the time that it may take: what is left of the answer is not asked for elsewhere. */
+  usedUp?: boolean;
   status?: number | undefined;
   /** What may be shown to others than the caller, where the message repeats what the endpoint wrote: it may hold a key. */
   summary?: string;
@@ -33,6 +37,7 @@ export class Failure extends Error {
   readonly retryable: boolean;
   readonly final: boolean;
   readonly timedOut: boolean;
+  readonly usedUp: boolean;
   readonly status: number | undefined;
   /** The kind of failure, without a word that the endpoint wrote. */
   readonly summary: string;
@@ -44,6 +49,7 @@ export class Failure extends Error {
     this.retryable = facts.retryable;
     this.final = facts.final ?? false;
     this.timedOut = facts.timedOut ?? false;
+    this.usedUp = facts.usedUp ?? false;
     this.status = facts.status;
     this.summary = facts.summary === undefined ? facts.message : `${facts.summary} (${facts.code})`;
   }
@@ -65,8 +71,8 @@ export function unhealthy(endpoint: string, what: string, status?: number): Fail
 }
 
 /** The endpoint was too slow. */
-export function tooSlow(endpoint: string, what: string): Failure {
-  return new Failure({ code: 'UAT_TIMEOUT', message: `endpoint \`${endpoint}\`: ${what}`, verdict: { kind: 'unhealthy' }, retryable: true, timedOut: true });
+export function tooSlow(endpoint: string, what: string, usedUp = false): Failure {
+  return new Failure({ code: 'UAT_TIMEOUT', message: `endpoint \`${endpoint}\`: ${what}`, verdict: { kind: 'unhealthy' }, retryable: true, timedOut: true, usedUp });
 }
 
 /** The request cannot be said in the endpoint's dialect; another may speak one in which it can. */
@@ -80,9 +86,9 @@ export function failedInside(endpoint: string, error: unknown): Failure {
   return classify(endpoint, STATUS_OF_OWN_CODE[told.uatCode ?? ''] ?? 502, told, undefined, 200);
 }
 
-/** A status other than 200, with whatever body came along. */
-export function refused(endpoint: string, status: number, body: string, retryAfter: string | undefined): Failure {
-  return classify(endpoint, status, readError(body), seconds(retryAfter), status);
+/** A status other than 200, with whatever body came along. @param now Milliseconds since 1970. */
+export function refused(endpoint: string, status: number, body: string, headers: IncomingHttpHeaders, now = Date.now()): Failure {
+  return classify(endpoint, status, readError(body), pause(headers, now) ?? retryDelay(body), status);
 }
 
 /** The status that would have come with one of our own codes, had it not arrived inside an answer. */
@@ -149,8 +155,23 @@ function errorObject(error: unknown): ToldError {
   };
 }
 
-/** `Retry-After` as milliseconds; its date form is rare among model servers and counts as absent. */
-function seconds(header: string | undefined): number | undefined {
-  const value = Number(header?.trim() || NaN);
-  return value >= 0 ? value * 1000 : undefined;
+/** The three forms in which a date may stand in a header (RFC 9110, 5.6.7). */
+const DATES = [/^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/, /^[A-Z][a-z]+day, \d{2}-[A-Z][a-z]{2}-\d{2} \d{2}:\d{2}:\d{2} GMT$/, /^[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d{2}:\d{2}:\d{2} \d{4}$/];
+
+/** The pause that an answer's headers ask for, in milliseconds: OpenAI's own header, which is finer, else `Retry-After`, a number of seconds or a date. */
+function pause(headers: IncomingHttpHeaders, now: number): number | undefined {
+  const number = (text: unknown): number | undefined => (typeof text === 'string' && /^\s*\d+(\.\d+)?\s*$/.test(text) ? Number(text) : undefined);
+  const ms = number(headers['retry-after-ms']);
+  const seconds = number(headers['retry-after']);
+  if (ms !== undefined || seconds !== undefined) return ms ?? (seconds as number) * 1000;
+  const said = headers['retry-after']?.trim() ?? '';
+  // The oldest form names no zone: it is that of the others.
+  const date = DATES.some(form => form.test(said)) ? Date.parse(said.endsWith('GMT') ? said : `${said} GMT`) : NaN;
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
+}
+
+/** The `retryDelay` of a `google.rpc.RetryInfo`, like `"34.07s"`, as milliseconds: Gemini sends no `Retry-After`. */
+function retryDelay(body: string): number | undefined {
+  const written = /"retryDelay"\s*:\s*"(\d+(?:\.\d+)?)s"/.exec(body)?.[1];
+  return written === undefined ? undefined : Number(written) * 1000;
 }

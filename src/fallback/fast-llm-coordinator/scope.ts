@@ -44,9 +44,23 @@ export class CallScope {
     for (const release of this.#releases.splice(0)) release();
   }
 
-  /** Waits, unless the call ends before. */
-  async sleep(ms: number): Promise<void> {
+  /** Waits for something that goes on without this call. @throws The reason, when the call ends before. */
+  async unlessEnded<T>(step: Promise<T>): Promise<T> {
+    let release = (): void => undefined;
+    const ended = new Promise<never>((_, reject) => {
+      release = onAbort(this.signal, () => reject(this.signal.reason as Error));
+    });
+    try {
+      return await Promise.race([step, ended]);
+    } finally {
+      release();
+    }
+  }
+
+  /** Waits, unless the call ends before; `woken` ends the wait early. */
+  async sleep(ms: number, woken?: AbortSignal): Promise<void> {
+    const signal = woken === undefined ? this.signal : AbortSignal.any([this.signal, woken]);
     // Its own AbortError is replaced by the reason, which says why.
-    await setTimeoutAsync(ms, undefined, { signal: this.signal }).catch(() => this.signal.throwIfAborted());
+    await setTimeoutAsync(ms, undefined, { signal }).catch(() => this.signal.throwIfAborted());
   }
 }

@@ -8,6 +8,9 @@ export class Counters {
   requests = 0;
   errors = 0;
   failovers = 0;
+  resumes = 0;
+  cacheHits = 0;
+  cacheMisses = 0;
   inFlight = 0;
   readonly #overheadsUs: number[] = [];
   #next = 0;
@@ -21,7 +24,7 @@ export class Counters {
     const sorted = [...this.#overheadsUs].sort((a, b) => a - b);
     const quantile = (q: number): number => sorted[Math.max(0, Math.ceil(sorted.length * q) - 1)] ?? 0;
     return {
-      requests: this.requests, errors: this.errors, failovers: this.failovers, resumes: 0, hedges: 0, cacheHits: 0, cacheMisses: 0,
+      requests: this.requests, errors: this.errors, failovers: this.failovers, resumes: this.resumes, hedges: 0, cacheHits: this.cacheHits, cacheMisses: this.cacheMisses,
       inFlight: this.inFlight, p50OverheadUs: quantile(0.5), p99OverheadUs: quantile(0.99),
     };
   }

@@ -1,12 +1,17 @@
 import { resolve } from 'node:path';
 import { performance } from 'node:perf_hooks';
 
-import type { EndpointConfig, ModelConfig } from './config.js';
+import { leastInFlight, peakEwma, prefixAffinity, priority, roundRobin, type Strategy } from './balance.js';
+import type { Balance, EndpointConfig, ModelConfig } from './config.js';
+import type { Dialect } from './dialect.js';
+import { anthropic } from './dialects/anthropic/anthropic.js';
+import { azure } from './dialects/azure.js';
+import { gemini } from './dialects/gemini/gemini.js';
+import { ollama } from './dialects/ollama.js';
+import { openai } from './dialects/openai.js';
 import { Endpoint } from './endpoint.js';
 import type { Engine } from './engine.js';
 import { HttpClient } from './http-client.js';
-import { ollama } from './ollama.js';
-import { openai } from './openai.js';
 
 /** A model at an endpoint. */
 export interface Place {
@@ -14,11 +19,14 @@ export interface Place {
   /** The model's name there. */
   model: string;
   weight: number;
+  /** The longest answer, in tokens. */
+  mostTokens: number | undefined;
 }
 
 /** One public model name. */
 export interface Model {
   places: Place[];
+  strategy: Strategy;
 }
 
 /** Endpoints and models as one configuration says them. Opens no connection. */
@@ -26,22 +34,44 @@ export class Wiring {
   readonly endpoints: Endpoint[];
   readonly models: Map<string, Model>;
 
-  constructor({ endpoints, models }: { endpoints: EndpointConfig[]; models: ModelConfig[] }, engine: Engine | undefined) {
-    const byName = new Map(endpoints.map(config => [config.name, endpoint(config, engine)]));
+  /** @param before Its endpoints are kept, with what they have taught, where their configuration is the same. */
+  constructor({ endpoints, models }: { endpoints: EndpointConfig[]; models: ModelConfig[] }, engine: Engine | undefined, before: readonly Endpoint[] = []) {
+    const byName = new Map(endpoints.map(config => [config.name, before.find(known => isSame(known.config, config)) ?? endpoint(config, engine)]));
     this.endpoints = [...byName.values()];
-    this.models = new Map(models.map(model => [model.name, { places: model.endpoints.map(served => place(served, model, byName)) }]));
+    this.models = new Map(models.map(model => [model.name, { places: model.endpoints.map(served => place(served, model, byName)), strategy: strategy(model.balance) }]));
   }
+}
 
-  close(): void {
-    for (const { client } of this.endpoints) client.close();
-  }
+/** By what was written: two `URL`s are never equal by themselves. */
+export function isSame(one: unknown, other: unknown): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
 }
 
 function endpoint(config: EndpointConfig, engine: Engine | undefined): Endpoint {
   const client = config.base_url === undefined
     ? new HttpClient({ socketPath: () => (engine as Engine).socket() })
     : new HttpClient({ baseUrl: config.base_url });
-  return new Endpoint(config, config.protocol === 'ollama' ? ollama : openai, client, performance.now());
+  return new Endpoint(config, dialect(config), client, performance.now());
+}
+
+function dialect({ protocol, api_version }: EndpointConfig): Dialect {
+  switch (protocol) {
+    case 'ollama': return ollama;
+    case 'anthropic': return anthropic;
+    case 'gemini': return gemini;
+    case 'azure': return azure(api_version);
+    default: return openai;
+  }
+}
+
+function strategy(balance: Balance): Strategy {
+  switch (balance) {
+    case 'peak-ewma': return peakEwma;
+    case 'round-robin': return roundRobin();
+    case 'least-in-flight': return leastInFlight;
+    case 'prefix-affinity': return prefixAffinity;
+    case 'priority': return priority;
+  }
 }
 
 function place(served: ModelConfig['endpoints'][number], model: ModelConfig, byName: Map<string, Endpoint>): Place {
@@ -49,5 +79,5 @@ function place(served: ModelConfig['endpoints'][number], model: ModelConfig, byN
   const name = served.model ?? model.name;
   // The engine is shared by processes that were started in different folders: a relative path is meant from here.
   const isFile = endpoint.config.protocol === 'uat-engine' && (name.includes('/') || name.endsWith('.gguf'));
-  return { endpoint, model: isFile ? resolve(name) : name, weight: served.weight };
+  return { endpoint, model: isFile ? resolve(name) : name, weight: served.weight, mostTokens: model.max_output_tokens };
 }

@@ -1,12 +1,14 @@
 //! A model provider that costs next to nothing: every answer is prepared before the first request.
 //!
 //! A request with `"stream":true` gets the role, and then `--chunks` pieces of content, the first at once and the others
-//! every `--interval-ms`; any other gets the same text as one completion at once.
+//! every `--interval-ms`; any other gets the same text as one completion, after `--first-ms`. `GET /__count` tells how many
+//! chats were asked for; any other GET gets an answer with status 200, which is what routers want of a worker.
 
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,7 +17,7 @@ use clap::Parser;
 use http_body_util::{Either, Full};
 use hyper::body::{Body, Frame, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response};
 use memchr::memmem;
 use serde_json::{Value, json};
 use tokio::time::{Instant, Sleep};
@@ -31,6 +33,9 @@ struct Arguments {
     /// Milliseconds from one streamed piece to the next.
     #[arg(long, default_value_t = 10)]
     interval_ms: u64,
+    /// Milliseconds before an answer that is not streamed.
+    #[arg(long, default_value_t = 0)]
+    first_ms: u64,
 }
 
 /// The answers, ready to be sent.
@@ -39,6 +44,9 @@ struct Answers {
     /// Events before which the stream waits for its next tick; the first goes out at once.
     events: Vec<Bytes>,
     interval: Duration,
+    first: Duration,
+    /// Chats that were asked for.
+    count: AtomicU64,
 }
 
 impl Answers {
@@ -66,6 +74,8 @@ impl Answers {
             completion: completion.to_string().into(),
             events: events.into_iter().map(Bytes::from).collect(),
             interval: Duration::from_millis(arguments.interval_ms),
+            first: Duration::from_millis(arguments.first_ms),
+            count: AtomicU64::new(0),
         }
     }
 }
@@ -106,6 +116,10 @@ impl Body for Paced {
 }
 
 async fn answer(request: Request<Incoming>, answers: Arc<Answers>) -> Response<Either<Full<Bytes>, Paced>> {
+    if request.uri().path() == "/__count" {
+        return Response::new(Either::Left(answers.count.load(Ordering::Relaxed).to_string().into()));
+    }
+    let is_chat = request.method() == Method::POST;
     let mut body = request.into_body();
     let mut bytes = BytesMut::new();
     while let Some(Ok(frame)) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
@@ -113,11 +127,17 @@ async fn answer(request: Request<Incoming>, answers: Arc<Answers>) -> Response<E
             bytes.extend_from_slice(&data);
         }
     }
+    if is_chat {
+        answers.count.fetch_add(1, Ordering::Relaxed);
+    }
     let streams =
         [&b"\"stream\":true"[..], b"\"stream\": true"].iter().any(|w| memmem::find(&bytes, w).is_some());
     let (kind, body) = if streams {
         ("text/event-stream", Either::Right(Paced::new(answers)))
     } else {
+        if is_chat && !answers.first.is_zero() {
+            tokio::time::sleep(answers.first).await;
+        }
         ("application/json", Either::Left(Full::new(answers.completion.clone())))
     };
     let mut response = Response::new(body);

@@ -6,6 +6,7 @@ mod inspect;
 mod ollama;
 mod openai;
 mod operations;
+mod responses;
 
 use std::sync::Arc;
 
@@ -30,11 +31,14 @@ const PATHS: &[&str] = &[
     "/",
     openai::CHAT_COMPLETIONS,
     "/v1/embeddings",
+    "/v1/endpoints",
     "/v1/messages",
     "/v1/models",
+    "/v1/responses",
     "/api/chat",
     "/api/embed",
     "/api/embeddings",
+    "/api/generate",
     "/api/ps",
     "/api/show",
     "/api/tags",
@@ -52,12 +56,16 @@ pub(crate) fn router() -> Router<Arc<Gateway>> {
         .route("/", get(operations::about))
         .route(openai::CHAT_COMPLETIONS, post(openai::chat_completions_route))
         .route("/v1/embeddings", post(openai::embeddings))
+        .route("/v1/endpoints", get(operations::endpoints))
         .route("/v1/messages", post(anthropic::messages))
         .route("/v1/models", get(openai::models))
         .route("/v1/models/{*id}", get(openai::model))
+        .route("/v1/responses", post(responses::create))
+        .route("/v1/responses/{*id}", get(responses::not_stored).delete(responses::not_stored))
         .route("/api/chat", post(ollama::chat))
         .route("/api/embed", post(ollama::embed))
         .route("/api/embeddings", post(ollama::embeddings))
+        .route("/api/generate", post(ollama::generate))
         .route("/api/ps", get(ollama::running))
         .route("/api/show", post(ollama::show))
         .route("/api/tags", get(ollama::tags))

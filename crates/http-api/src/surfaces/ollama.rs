@@ -9,15 +9,15 @@ use bytes::{Bytes, BytesMut};
 use http::Response;
 use llm_wire::WireError;
 use llm_wire::ollama::{
-    FromOpenAi, TagEntry, embed_answer, embedding_answer, error_body, parse_chat, parse_embed,
-    parse_embeddings, parse_show,
+    FromOpenAi, Generate, Path, TagEntry, embed_answer, embedding_answer, error_body, loaded, parse_chat,
+    parse_embed, parse_embeddings, parse_generate, parse_show,
 };
-use llm_wire::openai::EmbeddingsRequest;
+use llm_wire::openai::{ChatRequest, EmbeddingsRequest};
 use runtime::ModelInfo;
 
 use super::{
     Begun, Whole, ask, complete_response, embed as ask_embeddings, identified, inspect, stream_response,
-    with_type,
+    whole, with_type,
 };
 use crate::answer_stream::Frames;
 use crate::error::ApiError;
@@ -27,33 +27,56 @@ use crate::request_body;
 
 pub(super) async fn chat(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
     let call = gateway.call(request.headers());
-    match answer(&gateway, &call, request.into_body()).await {
-        Ok(response) => response,
-        Err(error) => identified(&call, error.ollama()),
-    }
+    let answered = async {
+        let body = request_body::collect(request.into_body(), gateway.max_body).await?;
+        answer(&gateway, &call, parse_chat(body)?, Path::Chat).await
+    };
+    answered.await.unwrap_or_else(|error: ApiError| identified(&call, error.ollama()))
 }
 
-async fn answer(gateway: &Gateway, call: &Call, body: Body) -> Result<Response<Body>, ApiError> {
-    let body = request_body::collect(body, gateway.max_body).await?;
-    let request = parse_chat(body)?;
+pub(super) async fn generate(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
+    let call = gateway.call(request.headers());
+    let answered = async {
+        let body = request_body::collect(request.into_body(), gateway.max_body).await?;
+        match parse_generate(body)? {
+            Generate::Answer(request) => answer(&gateway, &call, request, Path::Generate).await,
+            Generate::Load(request) => load(&gateway, &call, request).await,
+        }
+    };
+    answered.await.unwrap_or_else(|error: ApiError| identified(&call, error.ollama()))
+}
+
+async fn answer(
+    gateway: &Gateway,
+    call: &Call,
+    request: ChatRequest,
+    path: Path,
+) -> Result<Response<Body>, ApiError> {
     let model = request.model().to_owned();
-    let lines = ChatLines { translation: FromOpenAi::new(model.clone()), received: call.received };
+    let lines = Lines { translation: FromOpenAi::new(model.clone(), path), received: call.received };
     Ok(match ask(gateway, call, request, Box::new(lines)).await? {
         Begun::Complete(Whole { body, report, .. }) => {
-            let line = FromOpenAi::completion(&body, &model, &now_rfc3339(), call.received.elapsed())?;
+            let line = FromOpenAi::completion(&body, &model, path, &now_rfc3339(), call.received.elapsed())?;
             complete_response(call, line, &report, JSON)
         }
         Begun::Stream(stream, report) => stream_response(call, stream, report.as_ref(), NDJSON),
     })
 }
 
+/// The model is in memory once it has answered.
+async fn load(gateway: &Gateway, call: &Call, request: ChatRequest) -> Result<Response<Body>, ApiError> {
+    let model = request.model().to_owned();
+    let Whole { report, .. } = whole(gateway.runtime.chat(request, call.options()?).await?)?;
+    Ok(complete_response(call, loaded(&model, &now_rfc3339()), &report, JSON))
+}
+
 /// Ollama's lines of JSON.
-struct ChatLines {
+struct Lines {
     translation: FromOpenAi,
     received: Instant,
 }
 
-impl Frames for ChatLines {
+impl Frames for Lines {
     fn chunk(&mut self, out: &mut BytesMut, chunk: &[u8]) -> Result<(), ApiError> {
         if let Some(line) = self.translation.chunk(chunk, &now_rfc3339())? {
             out.extend_from_slice(&line);

@@ -47,6 +47,11 @@ pub(super) async fn ready(State(gateway): State<Arc<Gateway>>) -> Response<Body>
     response
 }
 
+/// What is known of each endpoint, and how it came to that.
+pub(super) async fn endpoints(State(gateway): State<Arc<Gateway>>) -> Response<Body> {
+    with_type(json!({ "endpoints": gateway.runtime.health() }).to_string(), JSON)
+}
+
 pub(super) async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response<Body> {
     let text = exposition(&gateway.runtime.stats(), &gateway.runtime.health(), &gateway.traffic);
     with_type(text, PROMETHEUS)
@@ -68,6 +73,15 @@ fn exposition(stats: &Stats, endpoints: &[EndpointHealth], traffic: &Traffic) ->
     family("uat_requests_total", "counter", "Requests accepted.", one(stats.requests));
     family("uat_errors_total", "counter", "Requests that ended in an error.", one(stats.errors));
     family("uat_failovers_total", "counter", "Attempts beyond the first of a request.", one(stats.failovers));
+    family(
+        "uat_cache_answers_total",
+        "counter",
+        "What the response cache was asked for and had, or another request had under way; and what it had not.",
+        vec![
+            ("{outcome=\"hit\"}".into(), stats.cache_hits as f64),
+            ("{outcome=\"miss\"}".into(), stats.cache_misses as f64),
+        ],
+    );
     family("uat_in_flight", "gauge", "Requests that have not ended.", one(stats.in_flight));
     family(
         "uat_tokens_total",
@@ -115,6 +129,12 @@ fn exposition(stats: &Stats, endpoints: &[EndpointHealth], traffic: &Traffic) ->
         "gauge",
         "Requests at the endpoint that have not ended.",
         endpoints.iter().map(|e| (of(&e.endpoint), f64::from(e.in_flight))).collect(),
+    );
+    family(
+        "uat_endpoint_queued",
+        "gauge",
+        "Requests that wait for a place at the endpoint; one that waits at several counts at each.",
+        endpoints.iter().map(|e| (of(&e.endpoint), f64::from(e.queued))).collect(),
     );
     family(
         "uat_endpoint_first_token_seconds",
@@ -168,8 +188,10 @@ mod tests {
             state: EndpointState::HalfOpen,
             ewma_first_token_ms: 12.5,
             in_flight: 2,
+            queued: 5,
             error_rate: 0.25,
             last_error: None,
+            history: Vec::new(),
         };
         let traffic = Traffic::default();
         traffic.answered(StatusCode::NOT_FOUND);
@@ -179,6 +201,7 @@ mod tests {
             "uat_requests_total 3",
             "uat_overhead_seconds{quantile=\"0.5\"} 0.00008",
             "uat_endpoint_state{endpoint=\"a\\\"b\",state=\"half-open\"} 1",
+            "uat_endpoint_queued{endpoint=\"a\\\"b\"} 5",
             "uat_endpoint_first_token_seconds{endpoint=\"a\\\"b\"} 0.0125",
             "uat_http_responses_total{class=\"4xx\"} 1",
         ] {

@@ -184,3 +184,21 @@ async fn health_and_metrics_follow_what_happens() {
     assert_eq!(gateway.metric("uat_http_responses_total{class=\"5xx\"}").await, 1.0);
     assert!(gateway.metric("uat_overhead_seconds{quantile=\"0.5\"}").await > 0.0);
 }
+
+#[tokio::test]
+async fn the_endpoints_are_told_with_their_history() {
+    let gateway = Gateway::start().await;
+    let endpoints = async || gateway.get("/v1/endpoints").await.json()["endpoints"].clone();
+    let fake = endpoints().await[0].clone();
+    assert_eq!((&fake["endpoint"], &fake["state"]), (&json!("fake"), &json!("healthy")));
+    assert_eq!((&fake["inFlight"], &fake["queued"], &fake["history"]), (&json!(0), &json!(0), &json!([])));
+
+    gateway.provider.set_default(Behaviour::status(401));
+    gateway.post("/v1/chat/completions", chat(false)).await;
+    let fake = endpoints().await[0].clone();
+    assert_eq!(fake["state"], "quarantined");
+    let change = &fake["history"][0];
+    assert_eq!((&change["from"], &change["to"]), (&json!("healthy"), &json!("quarantined")));
+    assert_eq!(change["reason"], "status 401 (UAT_UNAUTHORIZED)");
+    assert!(change["atMs"].as_u64().is_some_and(|ms| ms > 1_600_000_000_000), "{change}");
+}

@@ -7,12 +7,15 @@
 )]
 
 mod bad_input;
+mod cache;
 mod dialects;
 mod disconnects;
 mod embeddings;
 mod gate;
 mod gemini;
+mod generate;
 mod inspect;
 mod limits;
+mod responses;
 mod shutdown;
 mod support;

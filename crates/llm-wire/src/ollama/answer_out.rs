@@ -14,9 +14,19 @@ use crate::{WireError, json};
 #[derive(Debug)]
 pub struct FromOpenAi {
     model: String,
+    path: Path,
     calls: BTreeMap<u64, PendingCall>,
     finish_reason: Option<String>,
     usage: Counts,
+}
+
+/// What was asked, which decides where a line has its text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Path {
+    /// `/api/chat`: in a message.
+    Chat,
+    /// `/api/generate`: in `response`.
+    Generate,
 }
 
 /// A tool call whose arguments arrive in pieces; Ollama's clients get it whole.
@@ -94,10 +104,39 @@ struct FunctionDelta {
 struct LineOut<'a> {
     model: &'a str,
     created_at: &'a str,
-    message: MessageOut<'a>,
+    #[serde(flatten)]
+    says: Says<'a>,
     done: bool,
     #[serde(flatten)]
     end: Option<End<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Says<'a> {
+    Chat { message: MessageOut<'a> },
+    Generate(GeneratedOut<'a>),
+}
+
+impl<'a> Says<'a> {
+    fn new(path: Path, content: &'a str, thinking: &'a str, tool_calls: &'a [Value]) -> Self {
+        match path {
+            Path::Chat => {
+                Self::Chat { message: MessageOut { role: "assistant", content, thinking, tool_calls } }
+            }
+            Path::Generate => Self::Generate(GeneratedOut { response: content, thinking, tool_calls }),
+        }
+    }
+}
+
+/// Without `context`, the tokens of a conversation: nobody who answers here tells them.
+#[derive(Serialize)]
+struct GeneratedOut<'a> {
+    response: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    thinking: &'a str,
+    #[serde(skip_serializing_if = "<[Value]>::is_empty")]
+    tool_calls: &'a [Value],
 }
 
 #[derive(Serialize)]
@@ -143,9 +182,9 @@ impl<'a> End<'a> {
 }
 
 impl FromOpenAi {
-    /// A translation whose lines name this model.
-    pub fn new(model: String) -> Self {
-        Self { model, calls: BTreeMap::new(), finish_reason: None, usage: Counts::default() }
+    /// A translation whose lines name this model, for those who asked at this path.
+    pub fn new(model: String, path: Path) -> Self {
+        Self { model, path, calls: BTreeMap::new(), finish_reason: None, usage: Counts::default() }
     }
 
     /// The line, with its newline, that one chunk becomes, if it says anything to an Ollama client. Tool calls come
@@ -182,9 +221,8 @@ impl FromOpenAi {
         if text.is_empty() && thinking.is_empty() && calls.is_empty() {
             return Ok(None);
         }
-        let message =
-            MessageOut { role: "assistant", content: &text, thinking: &thinking, tool_calls: &calls };
-        let line = LineOut { model: &self.model, created_at, message, done: false, end: None };
+        let says = Says::new(self.path, &text, &thinking, &calls);
+        let line = LineOut { model: &self.model, created_at, says, done: false, end: None };
         Ok(Some(with_newline(&json::encode(&line))))
     }
 
@@ -205,9 +243,9 @@ impl FromOpenAi {
     /// [`chunk`](Self::chunk). To be asked for only after a stream that ended well: a tool call without a finish
     /// reason after it is not in it.
     pub fn done(&mut self, created_at: &str, total: Duration) -> Bytes {
-        let message = MessageOut { role: "assistant", content: "", thinking: "", tool_calls: &[] };
+        let says = Says::new(self.path, "", "", &[]);
         let end = End::new(self.finish_reason.as_deref(), self.usage, total);
-        let line = LineOut { model: &self.model, created_at, message, done: true, end: Some(end) };
+        let line = LineOut { model: &self.model, created_at, says, done: true, end: Some(end) };
         with_newline(&json::encode(&line))
     }
 
@@ -219,6 +257,7 @@ impl FromOpenAi {
     pub fn completion(
         body: &[u8],
         model: &str,
+        path: Path,
         created_at: &str,
         total: Duration,
     ) -> Result<Bytes, WireError> {
@@ -232,24 +271,17 @@ impl FromOpenAi {
         let message = choice.message.unwrap_or_default();
         let mut calls = Vec::new();
         for (index, call) in message.tool_calls.unwrap_or_default().into_iter().enumerate() {
-            let mut translation = Self::new(String::new());
+            let mut translation = Self::new(String::new(), path);
             translation.collect(index, call);
             for call in translation.calls.into_values() {
                 calls.push(call.translate(&format!("choices[0].message.tool_calls[{index}]"))?);
             }
         }
-        let line = LineOut {
-            model,
-            created_at,
-            message: MessageOut {
-                role: "assistant",
-                content: &message.content.or(message.refusal).unwrap_or_default(),
-                thinking: &message.reasoning_content.or(message.reasoning).unwrap_or_default(),
-                tool_calls: &calls,
-            },
-            done: true,
-            end: Some(End::new(choice.finish_reason.as_deref(), completion.usage.unwrap_or_default(), total)),
-        };
+        let text = message.content.or(message.refusal).unwrap_or_default();
+        let thinking = message.reasoning_content.or(message.reasoning).unwrap_or_default();
+        let says = Says::new(path, &text, &thinking, &calls);
+        let end = End::new(choice.finish_reason.as_deref(), completion.usage.unwrap_or_default(), total);
+        let line = LineOut { model, created_at, says, done: true, end: Some(end) };
         Ok(json::encode(&line))
     }
 }

@@ -31,10 +31,15 @@ pub(super) const PLACEMENT: [&str; 13] = [
 pub(super) const SAME_NAME: [&str; 6] =
     ["temperature", "top_p", "seed", "stop", "frequency_penalty", "presence_penalty"];
 
+/// Fields that say how long a model stays loaded, and what happens to a context that is too long: it is never cut
+/// silently here.
+const KEEPING: [&str; 3] = ["keep_alive", "truncate", "shift"];
+
 /// Reads the body of `POST /api/chat`. A stream is wanted unless the client says otherwise.
 ///
 /// Tool calls get identifiers by position, and the answers to them are matched by name, then by order, because
-/// Ollama's clients send neither. `keep_alive` and the options that only place a model are left out.
+/// Ollama's clients send neither. `keep_alive`, `truncate`, `shift` and the options that only place a model are left out
+/// and named in [`ChatRequest::dropped`].
 ///
 /// # Errors
 /// As [`ChatRequest::parse`], with Ollama's names of the fields.
@@ -46,12 +51,21 @@ pub fn parse_chat(body: Bytes) -> Result<ChatRequest, WireError> {
         #[serde(flatten)]
         fields: Map<String, Value>,
     }
-    let Request { messages, mut fields } = json::decode(&body)?;
+    let Request { messages, fields } = json::decode(&body)?;
+    translate(translate_messages(messages)?, fields, "/api/chat")
+}
 
+/// A request of these messages and the fields that both paths have.
+pub(super) fn translate(
+    messages: Vec<Value>,
+    mut fields: Map<String, Value>,
+    path: &str,
+) -> Result<ChatRequest, WireError> {
     let mut out = Map::new();
-    out.insert("model".to_owned(), fields.remove("model").unwrap_or(Value::Null));
-    out.insert("messages".to_owned(), Value::Array(translate_messages(messages)?));
-    let stream = fields.remove("stream").filter(|stream| !stream.is_null()).unwrap_or(json!(true));
+    let mut dropped = Vec::new();
+    out.insert("model".to_owned(), fields.shift_remove("model").unwrap_or(Value::Null));
+    out.insert("messages".to_owned(), Value::Array(messages));
+    let stream = fields.shift_remove("stream").filter(|stream| !stream.is_null()).unwrap_or(json!(true));
     if stream == json!(true) {
         // The last line of an Ollama answer has the counts.
         out.insert("stream_options".to_owned(), json!({ "include_usage": true }));
@@ -60,8 +74,7 @@ pub fn parse_chat(body: Bytes) -> Result<ChatRequest, WireError> {
     for (name, value) in fields {
         match name.as_str() {
             _ if value.is_null() => {}
-            // How long the model stays loaded, and what happens to a context that is too long: never cut silently here.
-            "keep_alive" | "truncate" | "shift" => {}
+            field if KEEPING.contains(&field) => dropped.push(name),
             "tools" if value == json!([]) => {}
             "tools" => _ = out.insert(name, value),
             "logprobs" if value == json!(false) => {}
@@ -73,16 +86,20 @@ pub fn parse_chat(body: Bytes) -> Result<ChatRequest, WireError> {
             }
             "think" => _ = out.insert("reasoning_effort".to_owned(), reasoning_effort(&value)?),
             "options" => match value {
-                Value::Object(options) => translate_options(options, &mut out)?,
+                Value::Object(options) => translate_options(options, &mut out, &mut dropped)?,
                 other => return refuse("options", "an object", &other),
             },
-            _ => return refuse(&name, "a field of Ollama's /api/chat that has a counterpart here", &value),
+            _ => {
+                let expected = format!("a field of Ollama's {path} that has a counterpart here");
+                return refuse(&name, &expected, &value);
+            }
         }
     }
-    ChatRequest::parse(json::encode(&out)).map_err(in_ollamas_words)
+    let request = ChatRequest::parse(json::encode(&out)).map_err(in_ollamas_words)?;
+    Ok(if dropped.is_empty() { request } else { request.translated_from(None, dropped) })
 }
 
-fn refuse<T>(field: &str, expected: &str, got: &Value) -> Result<T, WireError> {
+pub(super) fn refuse<T>(field: &str, expected: &str, got: &Value) -> Result<T, WireError> {
     Err(WireError::invalid(field, expected, json::shown_tree(got)))
 }
 
@@ -103,10 +120,15 @@ fn in_ollamas_words(error: WireError) -> WireError {
     WireError::Invalid { field, expected, got }
 }
 
-fn translate_options(options: Map<String, Value>, out: &mut Map<String, Value>) -> Result<(), WireError> {
+fn translate_options(
+    options: Map<String, Value>,
+    out: &mut Map<String, Value>,
+    dropped: &mut Vec<String>,
+) -> Result<(), WireError> {
     for (name, value) in options {
         match name.as_str() {
-            _ if value.is_null() || PLACEMENT.contains(&name.as_str()) => {}
+            _ if value.is_null() => {}
+            field if PLACEMENT.contains(&field) => dropped.push(format!("options.{field}")),
             // Ollama's way to say "without a limit" and "until the context is full".
             "num_predict" if value == json!(-1) || value == json!(-2) => {}
             "num_predict" => _ = out.insert("max_tokens".to_owned(), value),
@@ -178,7 +200,7 @@ fn translate_message(
             ("thinking", value) => _ = out.insert("reasoning_content".to_owned(), value),
             ("images", Value::Array(images)) if images.is_empty() => {}
             ("images", images) => {
-                out.insert("content".to_owned(), with_images(&text, images, &at)?);
+                out.insert("content".to_owned(), with_images(&text, images, &format!("{at}.images"))?);
             }
             ("tool_calls", calls) => {
                 let calls = translate_calls(calls, index, &at, open)?;
@@ -238,8 +260,9 @@ fn translate_calls(calls: Value, message: usize, at: &str, open: &mut OpenCalls)
     Ok(Value::Array(translated.collect()))
 }
 
-fn with_images(text: &str, images: Value, at: &str) -> Result<Value, WireError> {
-    let images: Vec<String> = json::decode_tree(images, &format!("{at}.images"))?;
+/// A text with images, which stand `at` this field.
+pub(super) fn with_images(text: &str, images: Value, at: &str) -> Result<Value, WireError> {
+    let images: Vec<String> = json::decode_tree(images, at)?;
     let mut parts = Vec::with_capacity(images.len() + 1);
     if !text.is_empty() {
         parts.push(json!({ "type": "text", "text": text }));
@@ -248,7 +271,7 @@ fn with_images(text: &str, images: Value, at: &str) -> Result<Value, WireError> 
         let Some(media) = media_type(&image) else {
             let got = format!("a string of {} bytes", image.len());
             let expected = "base64 of a PNG, JPEG, GIF or WebP image";
-            return Err(WireError::invalid(format!("{at}.images[{index}]"), expected, got));
+            return Err(WireError::invalid(format!("{at}[{index}]"), expected, got));
         };
         let url = format!("data:{media};base64,{image}");
         parts.push(json!({ "type": "image_url", "image_url": { "url": url } }));

@@ -1,28 +1,31 @@
-//! Ollama's `/api/chat`, `/api/embed` and `/api/tags`, translated to and from OpenAI's dialect in both directions.
+//! Ollama's `/api/chat`, `/api/generate`, `/api/embed` and `/api/tags`, translated to and from OpenAI's dialect in both directions.
 //!
 //! * A gateway asks an Ollama server: [`chat_request`] out, [`ToOpenAi`] back; [`embed_request`] out,
 //!   [`embed_to_openai`] back; [`parse_tags`] for what it serves.
-//! * An Ollama client asks the gateway: [`parse_chat`] in, [`FromOpenAi`] back; [`parse_embed`] in, [`embed_answer`]
+//! * An Ollama client asks the gateway: [`parse_chat`] or [`parse_generate`] in, [`FromOpenAi`] back; [`parse_embed`] in, [`embed_answer`]
 //!   back; [`tags`] for what there is.
 //!
-//! What one dialect cannot say in the other is refused by the name of its field, never dropped. The exceptions do not
-//! change an answer, only where and how fast it is computed; they are listed as constants beside their use.
+//! What one dialect cannot say in the other is refused by the name of its field. The exceptions do not change an
+//! answer, only where and how fast it is computed; they are listed as constants beside their use, and what a client
+//! said of them is named in [`ChatRequest::dropped`](crate::openai::ChatRequest::dropped).
 //!
 //! The format: <https://github.com/ollama/ollama/blob/main/docs/api.md>.
 
 mod answer_in;
 mod answer_out;
 mod embed;
+mod generate;
 mod inbound;
 mod inspect;
 mod outbound;
 mod tags;
 
 pub use answer_in::ToOpenAi;
-pub use answer_out::FromOpenAi;
+pub use answer_out::{FromOpenAi, Path};
 pub use embed::{
     embed_answer, embed_request, embed_to_openai, embedding_answer, parse_embed, parse_embeddings,
 };
+pub use generate::{Generate, loaded, parse_generate};
 pub use inbound::parse_chat;
 pub use inspect::{Details, RunningEntry, ShowEntry, parse_show, running, show};
 pub use outbound::chat_request;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{FromOpenAi, TagEntry, ToOpenAi, chat_request, error_body, parse_chat, parse_tags, tags};
+use super::{FromOpenAi, Path, TagEntry, ToOpenAi, chat_request, error_body, parse_chat, parse_tags, tags};
 use crate::WireError;
 use crate::openai::{ChatRequest, chunk_facts, response_facts};
 
@@ -230,6 +230,7 @@ fn an_ollama_request_becomes_openais() {
         "format":{"type":"object"},"options":{"num_predict":9,"temperature":0.5,"top_k":40,"num_ctx":4096,"stop":["END"],"repeat_penalty":1.1,"num_gpu":1}}))
     .unwrap();
     assert!(request.stream() && request.include_usage());
+    assert_eq!(request.dropped(), ["keep_alive", "options.num_ctx", "options.num_gpu"]);
     assert_eq!(
         tree(request.body()),
         json!({"model":"m","messages":[{"role":"user","content":"Hi"}],"stream":true,"stream_options":{"include_usage":true},
@@ -296,7 +297,7 @@ fn an_ollama_request_is_refused_in_ollamas_words() {
 
 #[test]
 fn our_chunks_become_ollamas_lines() {
-    let mut translation = FromOpenAi::new("m".into());
+    let mut translation = FromOpenAi::new("m".into(), Path::Chat);
     let mut line = |chunk: Value| {
         let line = translation.chunk(chunk.to_string().as_bytes(), "t").unwrap();
         line.map(|line| {
@@ -336,7 +337,7 @@ fn our_chunks_become_ollamas_lines() {
 #[test]
 fn a_call_whose_arguments_are_not_json_is_an_error() {
     let body = json!({"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"name":"f","arguments":"{"}}]},"finish_reason":"tool_calls"}]});
-    let field = field_of(FromOpenAi::new("m".into()).chunk(body.to_string().as_bytes(), "t"));
+    let field = field_of(FromOpenAi::new("m".into(), Path::Chat).chunk(body.to_string().as_bytes(), "t"));
     assert_eq!(field, "choices[0].delta.tool_calls[0].function.arguments");
 }
 
@@ -346,7 +347,8 @@ fn our_completion_becomes_ollamas_answer() {
         {"id":"a","function":{"name":"f","arguments":"{}"}},{"id":"b","function":{"name":"g","arguments":"{\"x\":1}"}}]},
         "finish_reason":"length"}],"usage":{"prompt_tokens":3,"completion_tokens":4}});
     let answer =
-        FromOpenAi::completion(body.to_string().as_bytes(), "m", "t", Duration::from_nanos(7)).unwrap();
+        FromOpenAi::completion(body.to_string().as_bytes(), "m", Path::Chat, "t", Duration::from_nanos(7))
+            .unwrap();
     assert_eq!(
         tree(&answer),
         json!({"model":"m","created_at":"t","message":{"role":"assistant","content":"Hello","tool_calls":[
@@ -354,8 +356,10 @@ fn our_completion_becomes_ollamas_answer() {
             "done":true,"done_reason":"length","total_duration":7,"load_duration":0,"prompt_eval_count":3,
             "prompt_eval_duration":0,"eval_count":4,"eval_duration":7})
     );
-    assert_eq!(field_of(FromOpenAi::completion(b"{}", "m", "t", Duration::ZERO)), "choices");
-    let error = FromOpenAi::completion(br#"{"error":{"message":"busy"}}"#, "m", "t", Duration::ZERO).unwrap();
+    assert_eq!(field_of(FromOpenAi::completion(b"{}", "m", Path::Chat, "t", Duration::ZERO)), "choices");
+    let error =
+        FromOpenAi::completion(br#"{"error":{"message":"busy"}}"#, "m", Path::Chat, "t", Duration::ZERO)
+            .unwrap();
     assert_eq!(error, error_body("busy"));
 }
 
@@ -399,7 +403,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_answered_and_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
-        let _ = (parse_chat(bytes.clone().into()), parse_tags(&bytes), FromOpenAi::new(String::new()).chunk(&bytes, "t"));
+        let _ = (parse_chat(bytes.clone().into()), parse_tags(&bytes), FromOpenAi::new(String::new(), Path::Chat).chunk(&bytes, "t"));
         let _ = ToOpenAi::new(String::new(), String::new(), 0, true).line(&bytes);
     }
 }

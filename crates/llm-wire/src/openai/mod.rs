@@ -3,6 +3,7 @@
 //! Requests stay the bytes that the client sent ([`ChatRequest`], [`EmbeddingsRequest`]); answers are read only as far
 //! as a gateway has to know ([`chunk_facts`], [`response_facts`], [`embeddings_facts`]).
 
+mod beginning;
 mod build;
 mod chunk;
 mod collector;
@@ -11,8 +12,10 @@ mod embeddings;
 mod error;
 mod message;
 mod options;
+mod plain_answer;
 mod request;
 mod response;
+pub mod responses;
 mod scan;
 pub(crate) mod splice;
 
@@ -30,6 +33,7 @@ pub use embeddings::{
 pub use error::{ErrorBody, UpstreamError, parse_error};
 pub use message::{Content, Message, Part, Role};
 pub use options::SamplingOptions;
+pub use plain_answer::PlainAnswer;
 pub use request::ChatRequest;
 pub(crate) use request::Members;
 pub use response::{ResponseFacts, response_facts};

@@ -89,7 +89,30 @@ pub(super) fn first_finding(config: &UatConfig) -> Option<Finding> {
         .or_else(|| engine(config))
         .or_else(|| endpoints(&config.endpoints, config.engine.enabled))
         .or_else(|| models(&config.models, &config.endpoints))
+        .or_else(|| cache(config))
         .or_else(|| redis(config))
+}
+
+fn cache(config: &UatConfig) -> Option<Finding> {
+    /// Ten years.
+    const LONGEST_TTL_S: u64 = 315_360_000;
+    /// The longest whole answer that is read from an endpoint, 64 MiB.
+    const LARGEST_ENTRY_KB: u64 = 65_536;
+    let cache = &config.cache;
+    if cache.semantic {
+        let message = "`cache.semantic`: a cache by meaning is not available; expected false";
+        return Some(
+            Finding::new("cache.semantic", message).hint("`cache.exact` is the cache that there is"),
+        );
+    }
+    let numbers = [
+        ("cache.ttl_s", cache.ttl_s, LONGEST_TTL_S),
+        ("cache.max_entry_kb", cache.max_entry_kb.into(), LARGEST_ENTRY_KB),
+    ];
+    numbers.into_iter().find_map(|(path, value, most)| {
+        (!(1..=most).contains(&value))
+            .then(|| Finding::new(path, format!("`{path}`: expected 1 to {most}, got {value}")))
+    })
 }
 
 /// The service knows what it cannot do; it names its options as JavaScript writes them.

@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use testkit::{Answer, Behaviour, FakeProvider};
+use testkit::{Answer, Behaviour, Certificate, FakeProvider};
 
 /// A model provider on 127.0.0.1 that misbehaves as told.
 ///
-/// Speaks `/v1/chat/completions`, `/v1/embeddings`, `/v1/models` (OpenAI), `/api/chat`, `/api/embed`, `/api/tags`
-/// (Ollama). The behaviour can be
+/// Speaks the dialects of OpenAI (`/v1/chat/completions`), Azure (`/openai/...`), Anthropic (`/v1/messages`), Gemini
+/// (`/v1beta/models/...`) and Ollama (`/api/chat`), with their embeddings, counts and lists. The behaviour can be
 /// changed while it runs with `POST /__control`; `GET /__requests` and `GET /__disconnects` tell what was seen.
 #[derive(Debug, Parser)]
 #[command(version)]
@@ -21,6 +21,12 @@ struct Arguments {
     /// What every chat request gets.
     #[arg(long, value_enum, default_value = "answer")]
     behaviour: Kind,
+    /// What every chat request gets, as JSON in place of all the flags: `{"behaviour": "delayed", "by_ms": 50}`.
+    #[arg(long, value_name = "JSON", conflicts_with = "behaviour")]
+    script: Option<String>,
+    /// Also listens with TLS, under a certificate like this; a second line says where, and where its authority lies.
+    #[arg(long, value_enum)]
+    tls: Option<Tls>,
     /// Text of the answer; without it, numbered words.
     #[arg(long)]
     text: Option<String>,
@@ -66,7 +72,30 @@ enum Kind {
     SlowDrip,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Tls {
+    Trusted,
+    Expired,
+    WrongName,
+    SelfSigned,
+}
+
+impl From<Tls> for Certificate {
+    fn from(tls: Tls) -> Self {
+        match tls {
+            Tls::Trusted => Self::Trusted,
+            Tls::Expired => Self::Expired,
+            Tls::WrongName => Self::WrongName,
+            Tls::SelfSigned => Self::SelfSigned,
+        }
+    }
+}
+
 impl Arguments {
+    fn first(&self) -> serde_json::Result<Behaviour> {
+        self.script.as_deref().map_or_else(|| Ok(self.behaviour()), serde_json::from_str)
+    }
+
     fn behaviour(&self) -> Behaviour {
         let pace = Duration::from_millis(self.chunk_delay_ms);
         let first = Duration::from_millis(self.first_token_delay_ms);
@@ -110,9 +139,18 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments) -> std::io::Result<()> {
+    let first = arguments.first().map_err(std::io::Error::other)?;
     let provider = FakeProvider::start_on(arguments.port).await?;
-    provider.set_default(arguments.behaviour());
+    provider.set_default(first);
     writeln!(std::io::stdout(), "listening on {}", provider.base_url())?;
+    // The folder of the authority's certificate lasts as long as the program.
+    let folder = tempfile::tempdir()?;
+    if let Some(tls) = arguments.tls {
+        let endpoint = provider.also_on_tls(tls.into()).await?;
+        let ca = folder.path().join("ca.pem");
+        std::fs::write(&ca, &endpoint.ca_pem)?;
+        writeln!(std::io::stdout(), "listening on {} under {}", endpoint.base_url(), ca.display())?;
+    }
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         interrupted = tokio::signal::ctrl_c() => interrupted?,

@@ -21,7 +21,6 @@
 //! some 2 s. Dropping ends the processes by their ids and removes the folders. A server also ends, within milliseconds, with
 //! the process that started it, however that ends.
 
-mod certificates;
 mod cluster;
 mod guarded;
 mod resp;

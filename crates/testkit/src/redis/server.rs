@@ -10,10 +10,10 @@ use parking_lot::Mutex;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tempfile::TempDir;
 
-use super::certificates::Certificates;
 use super::guarded::{Guarded, HeldPort};
 use super::resp::{Connection, Reply};
 use super::waiting::until;
+use crate::certificates::CertificateFiles;
 
 /// A start takes some 20 ms; the rest is for a machine that compiles beside it.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -100,7 +100,7 @@ impl RedisServerBuilder {
         let folder = tempfile::Builder::new().prefix("redis-").tempdir()?;
         let port = HeldPort::any()?;
         let bus = if self.role == Role::ClusterNode { Some(HeldPort::any()?) } else { None };
-        let certificates = if self.tls { Some(Certificates::make(folder.path())?) } else { None };
+        let certificates = if self.tls { Some(CertificateFiles::make(folder.path())?) } else { None };
         let server =
             RedisServer { builder: self, port, bus, certificates, folder, process: Mutex::default() };
         std::fs::write(server.folder.path().join("redis.conf"), server.configuration())?;
@@ -116,7 +116,7 @@ pub struct RedisServer {
     port: HeldPort,
     /// Over which the nodes of a cluster speak to each other.
     bus: Option<HeldPort>,
-    certificates: Option<Certificates>,
+    certificates: Option<CertificateFiles>,
     /// Before `folder`, so that the process ends before its folder goes.
     process: Mutex<Option<Guarded>>,
     folder: TempDir,
@@ -297,7 +297,7 @@ impl RedisServer {
         text += &format!("unixsocket {socket}\nuser {CONTROL} on nopass ~* &* +@all\n");
         text += &match &self.certificates {
             None => format!("port {port}\n"),
-            Some(Certificates { ca, certificate, key }) => {
+            Some(CertificateFiles { ca, certificate, key }) => {
                 let [ca, certificate, key] =
                     [ca, certificate, key].map(|path| quoted(&path.to_string_lossy()));
                 format!(

@@ -128,7 +128,7 @@ impl Bench<'_> {
         })?;
         self.say("loading the model");
         let words = self.words_for(args.prompt_tokens).await?;
-        let threads = threads_of(engine, args.threads).await?;
+        let threads = threads_of(&engine, args.threads).await?;
 
         let (mut cold, mut cached) = (Vec::new(), Vec::new());
         for round in 1..=ROUNDS {

@@ -106,7 +106,7 @@ async fn examine(args: &Args) -> Result<Vec<Check>, Failure> {
     let runtime = Runtime::with_neighbours(config.clone(), Vec::new(), Neighbours::none())?;
     match runtime.engine() {
         None => checks.push(Check::new(Verdict::Note, "engine", "switched off by engine.enabled = false")),
-        Some(engine) => checks.extend(examine_engine(engine, needed).await),
+        Some(engine) => checks.extend(examine_engine(&engine, needed).await),
     }
     checks.extend(models(&config, needed));
     if unconfigured {
@@ -306,7 +306,7 @@ async fn reachable(name: &str, base_url: &str) -> Check {
     }
 }
 
-fn host_and_port(uri: &hyper::Uri) -> Option<(String, u16)> {
+pub(super) fn host_and_port(uri: &hyper::Uri) -> Option<(String, u16)> {
     let usual = if uri.scheme_str() == Some("https") { 443 } else { 80 };
     let host = uri.host()?.trim_matches(['[', ']']).to_owned();
     Some((host, uri.port_u16().unwrap_or(usual)))

@@ -5,6 +5,7 @@ pub(crate) mod cache;
 pub(crate) mod chat;
 pub(crate) mod config;
 pub(crate) mod doctor;
+pub(crate) mod health;
 pub(crate) mod models;
 pub(crate) mod serve;
 

@@ -11,6 +11,7 @@ mod cache;
 mod chat;
 mod config;
 mod doctor;
+mod health;
 mod models;
 mod serve;
 mod support;

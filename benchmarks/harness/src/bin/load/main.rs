@@ -21,7 +21,7 @@ use hdrhistogram::Histogram;
 use http_body_util::Full;
 use hyper::body::Body;
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
@@ -58,9 +58,21 @@ struct Arguments {
     /// Milliseconds over which the connections begin, evenly: paced streams that all start at once tick at once.
     #[arg(long, default_value_t = 0)]
     spread_ms: u64,
-    /// The process whose CPU time and memory are reported.
-    #[arg(long)]
-    pid: Option<u32>,
+    /// Sampling temperature in the requests. At 0 a gateway may answer from its cache.
+    #[arg(long, default_value_t = 0.7)]
+    temperature: f64,
+    /// An additional request header, as `NAME: VALUE`.
+    #[arg(long = "header", value_parser = header)]
+    headers: Vec<(HeaderName, HeaderValue)>,
+    /// A process whose CPU time and memory are reported; of several, their sum.
+    #[arg(long = "pid")]
+    pids: Vec<u32>,
+}
+
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, value) = text.split_once(": ").ok_or("a header is written NAME: VALUE")?;
+    let name = name.parse().map_err(|error| format!("{error}"))?;
+    Ok((name, value.parse().map_err(|error| format!("{error}"))?))
 }
 
 /// Three figures: finer than the noise of any machine.
@@ -140,7 +152,7 @@ impl Job {
     fn new(arguments: Arguments) -> Self {
         let words = "What is the answer to this question? ".repeat(arguments.prompt_bytes / 37 + 1);
         let prompt = &words[..arguments.prompt_bytes];
-        let body = json!({"model": arguments.model, "stream": arguments.stream, "temperature": 0.7, "max_tokens": 256,
+        let body = json!({"model": arguments.model, "stream": arguments.stream, "temperature": arguments.temperature, "max_tokens": 256,
             "messages": [{"role": "system", "content": "You are a helpful assistant."},
                 {"role": "user", "content": prompt}]});
         let expected = bench_harness::pieces(arguments.chunks).concat();
@@ -181,12 +193,13 @@ impl Connection {
         };
         sender.ready().await?;
         let url = &self.job.arguments.url;
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(Method::POST)
             .uri(url.path())
             .header(HOST, url.authority().map_or("", |authority| authority.as_str()))
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(self.job.body.clone()))?;
+        request.headers_mut().extend(self.job.arguments.headers.iter().cloned());
         let start = Instant::now();
         let response = sender.send_request(request).await?;
         let status = response.status();
@@ -266,12 +279,12 @@ async fn load(arguments: Arguments) -> Result<serde_json::Value, BoxError> {
     let count = arguments.connections.max(1);
     let connections = (0..count).map(|_| Connection { job: Rc::clone(&job), sender: None }).collect();
     let (warm, connections) = run(connections, arguments.warmup).await?;
-    let before = arguments.pid.map(process::cpu_time).transpose()?;
+    let before = process::cpu_time(&arguments.pids)?;
     let start = Instant::now();
     let (measured, _) = run(connections, arguments.requests).await?;
     let seconds = start.elapsed().as_secs_f64();
-    let after = arguments.pid.map(process::cpu_time).transpose()?;
-    let cpu = before.zip(after).map(|(before, after)| after.saturating_sub(before).as_secs_f64() * 1e6);
+    let after = process::cpu_time(&arguments.pids)?;
+    let cpu = (!arguments.pids.is_empty()).then(|| after.saturating_sub(before).as_secs_f64() * 1e6);
     // The gateway is charged for the requests that failed too: it worked on them.
     let per = |count: usize| cpu.filter(|_| count > 0).map(|micros| micros / count as f64);
     Ok(json!({
@@ -287,7 +300,7 @@ async fn load(arguments: Arguments) -> Result<serde_json::Value, BoxError> {
         "gap_us": measured.gaps.summary(),
         "cpu_us_per_request": per(measured.requests),
         "cpu_us_per_chunk": per(measured.chunks),
-        "memory": arguments.pid.map(process::memory).transpose()?,
+        "memory": process::memory(&arguments.pids)?,
     }))
 }
 

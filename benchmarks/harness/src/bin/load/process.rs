@@ -9,12 +9,17 @@ use serde::Serialize;
 /// The kernel's `USER_HZ`: 100 on every architecture that this runs on.
 const TICK: Duration = Duration::from_millis(10);
 
-/// CPU time of a process so far, user and system.
+/// CPU time of these processes so far, user and system, together.
+pub(crate) fn cpu_time(pids: &[u32]) -> io::Result<Duration> {
+    pids.iter().map(|pid| cpu_time_of(*pid)).sum()
+}
+
+/// CPU time of one process.
 ///
 /// Summed over its threads from `schedstat`, which counts nanoseconds. Where the kernel lacks it, from `stat`, which
 /// counts ticks of 10 ms: enough for runs of seconds. A thread that ends takes its `schedstat` along, so that the
 /// process must not end threads meanwhile; of the servers measured here none does under load.
-pub(crate) fn cpu_time(pid: u32) -> io::Result<Duration> {
+fn cpu_time_of(pid: u32) -> io::Result<Duration> {
     match threads_cpu_time(pid) {
         Ok(time) if !time.is_zero() => Ok(time),
         _ => ticks_cpu_time(pid),
@@ -43,8 +48,8 @@ fn ticks_cpu_time(pid: u32) -> io::Result<Duration> {
     }
 }
 
-/// Memory of a process, in KiB.
-#[derive(Debug, Clone, Copy, Serialize)]
+/// Memory of processes, in KiB.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
 pub(crate) struct Memory {
     /// Resident now.
     pub(crate) rss_kib: u64,
@@ -52,8 +57,17 @@ pub(crate) struct Memory {
     pub(crate) peak_rss_kib: u64,
 }
 
+/// The resident memory of these processes, together.
+pub(crate) fn memory(pids: &[u32]) -> io::Result<Memory> {
+    pids.iter().try_fold(Memory::default(), |sum, pid| {
+        let one = memory_of(*pid)?;
+        let (rss_kib, peak_rss_kib) = (sum.rss_kib + one.rss_kib, sum.peak_rss_kib + one.peak_rss_kib);
+        Ok(Memory { rss_kib, peak_rss_kib })
+    })
+}
+
 /// The resident memory of a process, from `status`.
-pub(crate) fn memory(pid: u32) -> io::Result<Memory> {
+fn memory_of(pid: u32) -> io::Result<Memory> {
     let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let field = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name));
@@ -86,7 +100,7 @@ mod tests {
 
     #[test]
     fn the_peak_is_not_below_what_is_resident() {
-        let memory = memory(std::process::id()).unwrap();
+        let memory = memory_of(std::process::id()).unwrap();
         assert!(memory.rss_kib > 0 && memory.peak_rss_kib >= memory.rss_kib);
     }
 }

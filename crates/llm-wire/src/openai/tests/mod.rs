@@ -4,6 +4,7 @@ mod answers;
 mod collector;
 mod continuation;
 mod embeddings;
+mod plain_answer;
 mod request;
 
 use std::fmt::Debug;

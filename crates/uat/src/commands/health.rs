@@ -1,0 +1,238 @@
+//! `uat health`
+
+use std::io::{self, Write};
+use std::time::{Duration, SystemTime};
+
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Bytes;
+use hyper::{Request, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use runtime::{EndpointHealth, EndpointState};
+use serde::Deserialize;
+
+use super::block_on;
+use super::doctor::host_and_port;
+use crate::failure::Failure;
+
+/// A server on this machine answers in milliseconds, one across an ocean in less than a second.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A thousand endpoints with all of their histories are about 2 MB.
+const LONGEST: usize = 8 << 20;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The server.
+    #[arg(long, default_value = "http://127.0.0.1:8642")]
+    url: String,
+    /// Print the server's JSON for programs.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Board {
+    endpoints: Vec<EndpointHealth>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let uri = address(&args.url)?;
+    let asking = async { tokio::time::timeout(PATIENCE, ask(&uri)).await };
+    let body = match block_on(async { Ok(asking.await) })? {
+        Ok(Ok(body)) => body,
+        Ok(Err(reason)) => return Err(no_server(&args.url, &reason)),
+        Err(_) => return Err(no_server(&args.url, &format!("no answer within {} s", PATIENCE.as_secs()))),
+    };
+    let board: Board = serde_json::from_slice(&body)
+        .map_err(|error| no_server(&args.url, &format!("the answer is not a list of endpoints ({error})")))?;
+    let mut out = io::stdout().lock();
+    if args.json {
+        out.write_all(&body)?;
+        writeln!(out)?;
+    } else {
+        print(&mut out, &board.endpoints, SystemTime::now())?;
+    }
+    let is_out =
+        |health: &EndpointHealth| matches!(health.state, EndpointState::Open | EndpointState::Quarantined);
+    if board.endpoints.iter().any(is_out) { Err(Failure::Shown) } else { Ok(()) }
+}
+
+/// Where the endpoints are told, at a server given by its address.
+fn address(url: &str) -> Result<Uri, Failure> {
+    let path = format!("{}/v1/endpoints", url.trim_end_matches('/').trim_end_matches("/v1"));
+    match path.parse::<Uri>() {
+        Ok(uri) if uri.scheme_str() == Some("http") && uri.host().is_some() => Ok(uri),
+        _ => Err(Failure::usage(format!(
+            "--url: expected an address like http://127.0.0.1:8642, got `{url}`; `uat serve` speaks http"
+        ))),
+    }
+}
+
+fn no_server(url: &str, reason: &str) -> Failure {
+    Failure::new("UAT_UPSTREAM", format!("no `uat serve` answers at {url}: {reason}"))
+        .hint("uat serve, or --url with the address it printed")
+}
+
+async fn ask(uri: &Uri) -> Result<Bytes, String> {
+    let (host, port) = host_and_port(uri).ok_or("the address names no host")?;
+    let stream = tokio::net::TcpStream::connect((host.as_str(), port)).await.map_err(|e| e.to_string())?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
+    let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
+    let request = Request::get(uri.path())
+        .header("host", authority)
+        .body(Empty::<Bytes>::new())
+        .map_err(|e| e.to_string())?;
+    let exchange = async {
+        let response = sender.send_request(request).await.map_err(|e| e.to_string())?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), LONGEST).collect().await.map_err(|e| e.to_string())?;
+        match status {
+            StatusCode::OK => Ok(body.to_bytes()),
+            status => Err(format!("status {}", status.as_u16())),
+        }
+    };
+    tokio::pin!(exchange);
+    tokio::select! {
+        result = &mut exchange => result,
+        ended = connection => match ended {
+            // The answer may have come with the end.
+            Ok(()) => exchange.await,
+            Err(error) => Err(error.to_string()),
+        },
+    }
+}
+
+fn print(out: &mut impl Write, endpoints: &[EndpointHealth], now: SystemTime) -> io::Result<()> {
+    if endpoints.is_empty() {
+        return writeln!(out, "There are no endpoints: uat config show");
+    }
+    let mut rows = vec![
+        ["ENDPOINT", "STATE", "FIRST TOKEN", "IN FLIGHT", "QUEUED", "ERRORS", "LAST CHANGE", "LAST ERROR"]
+            .map(str::to_owned),
+    ];
+    for health in endpoints {
+        let change = health.history.last().map_or_else(
+            || "-".to_owned(),
+            |change| format!("{} ago: {}", age(change.at_ms, now), change.reason),
+        );
+        let first_token = match health.ewma_first_token_ms {
+            0.0 => "-".to_owned(),
+            ms => format!("{ms:.0} ms"),
+        };
+        rows.push([
+            health.endpoint.to_string(),
+            state_name(health.state).to_owned(),
+            first_token,
+            health.in_flight.to_string(),
+            health.queued.to_string(),
+            format!("{:.0} %", health.error_rate * 100.0),
+            change,
+            health.last_error.clone().unwrap_or_else(|| "-".to_owned()),
+        ]);
+    }
+    let mut widths = [0; 8];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    for row in &rows {
+        let cells: Vec<String> =
+            row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        writeln!(out, "{}", cells.join("  ").trim_end())?;
+    }
+    Ok(())
+}
+
+fn state_name(state: EndpointState) -> &'static str {
+    match state {
+        EndpointState::Healthy => "healthy",
+        EndpointState::Degraded => "degraded",
+        EndpointState::Open => "open",
+        EndpointState::HalfOpen => "half-open",
+        EndpointState::Quarantined => "quarantined",
+    }
+}
+
+/// How long ago that was, in its largest unit.
+fn age(at_ms: u64, now: SystemTime) -> String {
+    let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let seconds = now.saturating_sub(Duration::from_millis(at_ms)).as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..86_400 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use runtime::StateChange;
+
+    use super::*;
+
+    #[test]
+    fn the_table_says_how_each_endpoint_is_and_why() {
+        let healthy = EndpointHealth {
+            endpoint: "near".into(),
+            state: EndpointState::Healthy,
+            ewma_first_token_ms: 12.4,
+            in_flight: 2,
+            queued: 0,
+            error_rate: 0.0,
+            last_error: None,
+            history: Vec::new(),
+        };
+        let change = StateChange {
+            at_ms: 40_000,
+            from: EndpointState::Healthy,
+            to: EndpointState::Open,
+            reason: "status 503 (UAT_UPSTREAM)".to_owned(),
+        };
+        let open = EndpointHealth {
+            endpoint: "far-away".into(),
+            state: EndpointState::Open,
+            ewma_first_token_ms: 0.0,
+            queued: 7,
+            error_rate: 0.5,
+            last_error: Some("status 503 (UAT_UPSTREAM)".to_owned()),
+            history: vec![change],
+            ..healthy.clone()
+        };
+        let mut out = Vec::new();
+        print(&mut out, &[healthy, open], SystemTime::UNIX_EPOCH + Duration::from_secs(165)).unwrap();
+        let expected = "\
+ENDPOINT  STATE    FIRST TOKEN  IN FLIGHT  QUEUED  ERRORS  LAST CHANGE                       LAST ERROR
+near      healthy  12 ms        2          0       0 %     -                                 -
+far-away  open     -            2          7       50 %    2 min ago: status 503 (UAT_UPSTREAM)  status 503 (UAT_UPSTREAM)
+";
+        let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let table = String::from_utf8(out).unwrap();
+        assert_eq!(squeezed(&table), squeezed(expected));
+        let column = |line: &str, word: &str| line.find(word);
+        let lines: Vec<&str> = table.lines().collect();
+        assert_eq!(column(lines[0], "LAST CHANGE"), column(lines[2], "2 min ago"));
+    }
+
+    #[test]
+    fn an_age_is_told_in_its_largest_unit() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(200_000);
+        let before = |seconds: u64| age(200_000_000 - seconds * 1000, now);
+        assert_eq!(
+            [0, 59, 60, 3_599, 3_600, 90_000].map(before),
+            ["0 s", "59 s", "1 min", "59 min", "1 h", "1 d"]
+        );
+        assert_eq!(age(u64::MAX, now), "0 s", "a clock that runs behind");
+    }
+
+    #[test]
+    fn a_server_is_named_with_or_without_its_path() {
+        for url in ["http://127.0.0.1:8642", "http://127.0.0.1:8642/", "http://127.0.0.1:8642/v1"] {
+            assert_eq!(address(url).unwrap().to_string(), "http://127.0.0.1:8642/v1/endpoints");
+        }
+        for url in ["", "127.0.0.1:8642", "https://gateway.example", "ftp://x"] {
+            assert!(matches!(address(url), Err(Failure::Usage(_))), "{url}");
+        }
+    }
+}

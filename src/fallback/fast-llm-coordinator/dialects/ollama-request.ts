@@ -1,0 +1,122 @@
+import { isObject, type Said } from '../dialect.js';
+import { refuse, refuseText } from './refusal.js';
+import { readCalls } from './tool-calls.js';
+
+type Fields = Record<string, unknown>;
+
+/** Fields that say who asks, how it is billed or where it is cached: the answer is the same without them. */
+const WITHOUT_EFFECT = ['user', 'safety_identifier', 'metadata', 'store', 'service_tier', 'prompt_cache_key', 'prompt_cache_retention', 'stream_options', 'model', 'stream'];
+/** OpenAI's fields, and llama.cpp's, that are options of Ollama under the same name. */
+const OPTIONS = [
+  'temperature', 'top_p', 'seed', 'frequency_penalty', 'presence_penalty', 'num_ctx',
+  'top_k', 'min_p', 'typical_p', 'tfs_z', 'repeat_penalty', 'repeat_last_n', 'mirostat', 'mirostat_tau', 'mirostat_eta', 'penalize_newline',
+];
+
+/** The body of `POST /api/chat` that asks the same of an Ollama server. The same translation as `llm_wire::ollama`. */
+export function chatRequest({ messages, tools, ...fields }: Fields, model: string, stream: boolean): Said {
+  const body: Fields = { model, messages: translateMessages(messages as Fields[]), stream };
+  const options: Fields = {};
+  for (const [name, value] of Object.entries(fields)) {
+    if (value == null || WITHOUT_EFFECT.includes(name)) continue;
+    if (OPTIONS.includes(name)) options[name] = value;
+    else translateField(name, value, fields, body, options);
+  }
+  if (Array.isArray(tools) && tools.length > 0 && fields['tool_choice'] !== 'none') body['tools'] = tools;
+  if (Object.keys(options).length > 0) body['options'] = options;
+  return { body, dropped: [] };
+}
+
+function translateField(name: string, value: unknown, fields: Fields, body: Fields, options: Fields): void {
+  const only = (allowed: boolean, expected: string): void => {
+    if (!allowed) throw refuse(name, expected, value);
+  };
+  switch (name) {
+    // The newer name of the two wins.
+    case 'max_completion_tokens': options['num_predict'] = value; return;
+    case 'max_tokens': options['num_predict'] = fields['max_completion_tokens'] ?? value; return;
+    case 'stop': options['stop'] = Array.isArray(value) ? value : [value]; return;
+    case 'keep_alive': body[name] = value; return;
+    case 'tool_choice': return only(value === 'auto' || value === 'none', 'auto or none');
+    case 'response_format': {
+      const format = responseFormat(value);
+      if (format !== undefined) body['format'] = format;
+      return;
+    }
+    case 'reasoning_effort': body['think'] = think(value); return;
+    case 'n': return only(value === 1, '1, because Ollama gives one choice');
+    case 'parallel_tool_calls': return only(value === true, 'true, because Ollama cannot limit it');
+    case 'logprobs': return only(value === false, 'it absent, because Ollama has no such field');
+    case 'top_logprobs': return only(value === 0, 'it absent, because Ollama has no such field');
+    case 'logit_bias': return only(Object.keys(value as object).length === 0, 'it absent, because Ollama has no such field');
+    default: throw refuse(name, 'it absent, because Ollama has no such field', value);
+  }
+}
+
+function responseFormat(format: unknown): unknown {
+  const { type, json_schema: described } = isObject(format) ? format : {};
+  if (type === 'text') return undefined;
+  if (type === 'json_object') return 'json';
+  if (type !== 'json_schema') throw refuse('response_format.type', 'text, json_object or json_schema', type ?? null);
+  const schema = isObject(described) ? described['schema'] : undefined;
+  if (!isObject(schema)) throw refuse('response_format.json_schema.schema', 'a JSON schema', schema ?? null);
+  return schema;
+}
+
+function think(effort: unknown): unknown {
+  if (effort === 'none') return false;
+  if (effort === 'minimal') return 'low';
+  if (effort === 'low' || effort === 'medium' || effort === 'high') return effort;
+  throw refuse('reasoning_effort', 'none, minimal, low, medium or high', effort);
+}
+
+function translateMessages(messages: Fields[]): Fields[] {
+  // Ollama's templates want the name of the tool that answers; OpenAI's messages have only the call's identifier.
+  const calls = new Map<string, string>();
+  return messages.map((message, index) => translateMessage(message, `messages[${index}]`, calls));
+}
+
+function translateMessage({ role: said, content, name, tool_call_id: id, tool_calls: made, ...extra }: Fields, at: string, calls: Map<string, string>): Fields {
+  const role = said === 'developer' ? 'system' : said === 'function' ? 'tool' : said;
+  const { text, images } = translateContent(content, at);
+  if (name != null && role !== 'tool') throw refuse(`${at}.name`, "it absent, because Ollama's messages have no name", name);
+  const tool = role === 'tool' ? name ?? calls.get(String(id)) : undefined;
+  const translated = readCalls(made, at).map(({ id: made, name: called, args }) => {
+    if (made !== undefined) calls.set(made, called);
+    return { ...(made === undefined ? {} : { id: made }), function: { name: called, arguments: args } };
+  });
+  return {
+    role, content: text,
+    ...(images.length > 0 ? { images } : {}),
+    ...(tool === undefined ? {} : { tool_name: tool }),
+    ...(id == null ? {} : { tool_call_id: id }),
+    ...(made == null ? {} : { tool_calls: translated }),
+    ...leftover(extra, at),
+  };
+}
+
+function leftover(extra: Fields, at: string): Fields {
+  const out: Fields = {};
+  for (const [name, value] of Object.entries(extra)) {
+    if ((name === 'reasoning_content' || name === 'reasoning') && typeof value === 'string') out['thinking'] = value;
+    // Answers are sent back with the fields that they came with, empty where they say nothing.
+    else if (value != null && !(Array.isArray(value) && value.length === 0)) throw refuse(`${at}.${name}`, "it absent, because Ollama's messages have no such field", value);
+  }
+  return out;
+}
+
+function translateContent(content: unknown, at: string): { text: string; images: string[] } {
+  if (content == null || typeof content === 'string') return { text: content ?? '', images: [] };
+  let text = '';
+  const images: string[] = [];
+  (content as Fields[]).forEach((part, index) => {
+    const { type, text: piece, image_url: image } = part;
+    if (type === 'text' && typeof piece === 'string') text += piece;
+    else if (type === 'image_url') {
+      const url = isObject(image) ? image['url'] : image;
+      const data = typeof url === 'string' ? /^data:image\/[^,]*;base64,(.*)$/s.exec(url)?.[1] : undefined;
+      if (data === undefined) throw refuseText(`${at}.content[${index}].image_url.url`, 'the image itself as data:image/...;base64,..., because Ollama fetches none', String(url));
+      images.push(data);
+    } else throw refuse(`${at}.content[${index}].type`, 'text or image_url, which are what Ollama takes', type);
+  });
+  return { text, images };
+}
