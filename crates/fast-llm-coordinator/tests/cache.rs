@@ -534,8 +534,9 @@ async fn when_the_last_one_has_gone_the_endpoint_is_left_at_once() {
     place.provider.set_default(Behaviour::Hang);
     let before = place.provider.disconnects().len();
     let asked = place.asked() as u64 + 1;
+    let request = question(json!({}));
     tokio::select! {
-        _ = execute(&place.coordinator, &question(json!({})), CallOptions::default()) => panic!("it hangs"),
+        _ = execute(&place.coordinator, &request, CallOptions::default()) => panic!("it hangs"),
         seen = place.provider.wait_for_requests(asked) => { seen.unwrap(); }
     }
     place.provider.wait_for_disconnect(NEVER).await.unwrap();
