@@ -419,6 +419,7 @@ async fn a_store_that_is_away_or_hangs_is_gone_around() {
 #[tokio::test]
 async fn a_store_that_hangs_when_it_is_to_keep_delays_nobody() {
     let place = Place::new().await;
+    place.provider.set_default(Behaviour::Answer(Text::default().paced(Duration::from_millis(5))));
     let answer = execute(&place.coordinator, &streamed(), CallOptions::default()).await.unwrap();
     *place.store.mood.lock() = Mood::Hanging;
     let began = Instant::now();
@@ -534,9 +535,9 @@ async fn when_the_last_one_has_gone_the_endpoint_is_left_at_once() {
     place.provider.set_default(Behaviour::Hang);
     let before = place.provider.disconnects().len();
     let asked = place.asked() as u64 + 1;
-    let hanging = question(json!({}));
+    let request = question(json!({}));
     tokio::select! {
-        _ = execute(&place.coordinator, &hanging, CallOptions::default()) => panic!("it hangs"),
+        _ = execute(&place.coordinator, &request, CallOptions::default()) => panic!("it hangs"),
         seen = place.provider.wait_for_requests(asked) => { seen.unwrap(); }
     }
     place.provider.wait_for_disconnect(NEVER).await.unwrap();
@@ -586,6 +587,8 @@ async fn each_keeps_its_own_deadline() {
         let (hurried, patient) = tokio::join!(ask(hurried()), ask(CallOptions::default()));
         assert!(matches!(hurried, Err(CoordinatorError::DeadlineExceeded { .. })), "{hurried:?}");
         assert_eq!(text(&patient.unwrap().0), answer.full_text());
+        place.coordinator.close().await;
+        place.store.values.lock().clear();
     }
     assert_eq!(place.asked(), 2);
 }
@@ -631,11 +634,14 @@ async fn beyond_max_entry_kb_nobody_joins_and_those_who_read_get_the_rest() {
     let late = stream(&place.coordinator, CallOptions::default()).await;
     assert_eq!(late.report().cache, CacheOutcome::Miss, "too late to join");
     drop(late);
-    for (mut stream, mut heard) in [first, second].into_iter().zip(heard) {
+    let rest = [first, second].into_iter().zip(heard).map(|(mut stream, mut heard)| async move {
         while let Some(chunk) = stream.next().await {
             let chunk: Value = serde_json::from_slice(&chunk.unwrap()).unwrap();
             heard.push_str(chunk["choices"][0]["delta"]["content"].as_str().unwrap_or_default());
         }
+        heard
+    });
+    for heard in futures_util::future::join_all(rest).await {
         assert_eq!(heard, answer.full_text());
     }
 }
