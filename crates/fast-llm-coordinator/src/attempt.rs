@@ -98,6 +98,7 @@ pub(crate) async fn attempt(
             ),
             verdict: Verdict::Unhealthy,
             timed_out: true,
+            is_ours: false,
         },
     };
     in_flight.failure(failed.verdict, &failed.failure, Instant::now());
@@ -126,9 +127,10 @@ enum Answer {
 async fn ask(endpoint: &Endpoint, asked: Asked<'_>) -> Result<Answered, FailedAttempt> {
     let question = asked.question;
     let (http_request, dropped) = endpoint.dialect.request(asked).map_err(|e| {
+        let upstream = UpstreamError { param: e.param().map(str::to_owned), ..UpstreamError::default() };
         neutral(Failure {
-            is_final: false,
             retryable: false,
+            upstream: Some(upstream),
             ..failure(endpoint.name(), "UAT_INVALID_INPUT", e.to_string())
         })
     })?;
@@ -176,6 +178,13 @@ async fn first_content(
         // Everything that came with the first content goes out with it.
         while let Some(piece) = decoder.next_piece() {
             match piece.map_err(|e| garbage(endpoint.name(), &e))? {
+                Piece::Done if has_content && !finished => {
+                    return Err(unhealthy(failure(
+                        endpoint.name(),
+                        "UAT_UPSTREAM",
+                        "the stream ended without a finish reason".to_owned(),
+                    )));
+                }
                 Piece::Done => {
                     done = true;
                     break;
@@ -260,7 +269,11 @@ async fn refused(endpoint: &Endpoint, response: Response<Incoming>) -> FailedAtt
     let status = response.status();
     let retry_after = asked_pause(response.headers(), SystemTime::now());
     match read(endpoint, response.into_body(), MAX_ERROR_BYTES).await {
-        Ok(body) => classify(endpoint.name(), status, openai::parse_error(&body), retry_after),
+        Ok(body) => {
+            // Gemini says in the body what others say in a header.
+            let retry_after = retry_after.or_else(|| endpoint.dialect.pause_asked_for(&body));
+            classify(endpoint.name(), status, openai::parse_error(&body), retry_after)
+        }
         Err(_) => classify(endpoint.name(), status, UpstreamError::default(), retry_after),
     }
 }

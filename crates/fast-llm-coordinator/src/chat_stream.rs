@@ -270,8 +270,10 @@ impl Running {
         match resumption.chunk(data) {
             Ok(Heard::New(data)) => Ok(Some(data)),
             Ok(Heard::Nothing) => Ok(None),
-            Ok(Heard::Another) => {
-                resumption.is_another();
+            Ok(Heard::Another { anew }) => {
+                if let Source::Upstream(upstream) = &self.source {
+                    resumption.is_another(anew, upstream.in_flight().endpoint());
+                }
                 let message = "went on with other words than the answer had begun with".to_owned();
                 let failure = self.failure(message);
                 self.broken(failure, Outcome::Error).map(|()| None)

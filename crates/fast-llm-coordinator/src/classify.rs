@@ -16,12 +16,15 @@ pub(crate) struct FailedAttempt {
     pub(crate) failure: Failure,
     pub(crate) verdict: Verdict,
     pub(crate) timed_out: bool,
+    /// It is this process that is at fault, and may not be in a moment.
+    pub(crate) is_ours: bool,
 }
 
 impl FailedAttempt {
     /// Whether the same endpoint may do better in a moment.
     pub(crate) fn is_brief(&self) -> bool {
-        self.verdict == Verdict::Unhealthy && self.failure.retryable && !self.timed_out
+        let may_pass = self.verdict == Verdict::Unhealthy || self.is_ours;
+        may_pass && self.failure.retryable && !self.timed_out
     }
 }
 
@@ -39,11 +42,12 @@ pub(crate) fn failure(endpoint: &Arc<str>, code: &'static str, message: String) 
 }
 
 pub(crate) fn unhealthy(failure: Failure) -> FailedAttempt {
-    FailedAttempt { timed_out: failure.code == "UAT_TIMEOUT", failure, verdict: Verdict::Unhealthy }
+    let timed_out = failure.code == "UAT_TIMEOUT";
+    FailedAttempt { failure, verdict: Verdict::Unhealthy, timed_out, is_ours: false }
 }
 
 pub(crate) fn neutral(failure: Failure) -> FailedAttempt {
-    FailedAttempt { failure, verdict: Verdict::Neutral, timed_out: false }
+    FailedAttempt { failure, verdict: Verdict::Neutral, timed_out: false, is_ours: false }
 }
 
 pub(crate) fn not_sent(endpoint: &Arc<str>, error: &hyper_util::client::legacy::Error) -> FailedAttempt {
@@ -55,6 +59,13 @@ pub(crate) fn not_sent(endpoint: &Arc<str>, error: &hyper_util::client::legacy::
         Some(timeout @ ConnectError::TimedOut(_)) => {
             unhealthy(failure(endpoint, "UAT_TIMEOUT", timeout.to_string()))
         }
+        Some(ours @ ConnectError::NoDescriptors) => FailedAttempt {
+            is_ours: true,
+            ..neutral(Failure {
+                retry_after: Some(DEFAULT_COOLDOWN),
+                ..failure(endpoint, "UAT_OVERLOADED", ours.to_string())
+            })
+        },
         Some(other) => unhealthy(failure(endpoint, "UAT_UPSTREAM", other.to_string())),
         None => broken(endpoint, error, "before an answer"),
     }
@@ -138,7 +149,12 @@ pub(crate) fn classify(
         400..=499 => (own_words(own.unwrap_or("UAT_INVALID_INPUT"), true), Verdict::Neutral),
         _ => (base, Verdict::Unhealthy),
     };
-    FailedAttempt { failure: Failure { upstream: Some(error), ..failure }, verdict, timed_out: false }
+    FailedAttempt {
+        failure: Failure { upstream: Some(error), ..failure },
+        verdict,
+        timed_out: false,
+        is_ours: false,
+    }
 }
 
 /// The codes that our own engine sends, as constants.

@@ -23,6 +23,7 @@ use crate::place::Model;
 use crate::question::Question;
 use crate::report::{CacheOutcome, RoutingReport};
 use crate::resume::Resumption;
+use crate::select::Tried;
 use crate::stats::{Counters, RequestGuard, Stats};
 use crate::transport::{Connector, EngineDialer, client};
 
@@ -214,6 +215,50 @@ impl Coordinator {
         options: CallOptions,
     ) -> Result<Answer, CoordinatorError> {
         self.answered(plan, Question::Embeddings(request), options).await
+    }
+
+    /// How many tokens the conversation has, by an endpoint of the model that counts them; `None`: it has none that does
+    /// (those with Anthropic's protocol do).
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub async fn count_tokens(
+        &self,
+        request_id: &Arc<str>,
+        request: &ChatRequest,
+        options: CallOptions,
+    ) -> Result<Option<u64>, CoordinatorError> {
+        let model = self.core.model(request.model())?;
+        let tried: Vec<Tried> = model
+            .places
+            .iter()
+            .map(|place| match place.endpoint.config.protocol {
+                Protocol::Anthropic => Tried::NotYet,
+                _ => Tried::Finished,
+            })
+            .collect();
+        if tried.iter().all(|tried| *tried == Tried::Finished) {
+            return Ok(None);
+        }
+        let mut journal = Journal::new(options.received);
+        let asked =
+            self.core.try_model(model, tried, request_id, Question::Count(request), &options, &mut journal);
+        let answered = match options.deadline() {
+            None => asked.await,
+            Some((at, after)) => match tokio::time::timeout_at(at.into(), asked).await {
+                Ok(answered) => answered,
+                Err(_) => {
+                    return Err(CoordinatorError::DeadlineExceeded { after, attempts: journal.attempts });
+                }
+            },
+        };
+        match answered {
+            Ok((_, Established { answer: Got::Complete { body, .. }, .. })) => {
+                Ok(Some(llm_wire::anthropic::counted_tokens(&body)?))
+            }
+            Ok(_) => Ok(None),
+            Err(failure) => Err(journal.failed(failure)),
+        }
     }
 
     async fn answered(

@@ -85,6 +85,8 @@ impl CoordinatorError {
             Self::Config { .. } => "UAT_CONFIG",
             Self::ModelNotFound { .. } => "UAT_MODEL_NOT_FOUND",
             Self::InvalidInput(_) => "UAT_INVALID_INPUT",
+            // No dialect of theirs can say it: the request is at fault.
+            Self::Failed { failure, .. } if failure.code == "UAT_INVALID_INPUT" => failure.code,
             Self::Failed { failure, attempts } if several_endpoints(attempts) && !failure.is_final => {
                 "UAT_ALL_ENDPOINTS_FAILED"
             }

@@ -48,8 +48,7 @@ impl Core {
     ) -> Result<Answered, CoordinatorError> {
         let mut last = None;
         for candidate in plan.stages.iter().flat_map(|stage| &stage.candidates) {
-            let model =
-                self.models.get(&candidate.model).ok_or_else(|| self.unknown_model(&candidate.model))?;
+            let model = self.model(&candidate.model)?;
             let tried = vec![Tried::NotYet; model.places.len()];
             match self.try_model(model, tried, &plan.request_id, question, options, journal).await {
                 Ok((place, established)) => {
@@ -111,6 +110,11 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// The model of this public name.
+    pub(crate) fn model(&self, name: &str) -> Result<&Model, CoordinatorError> {
+        self.models.get(name).ok_or_else(|| self.unknown_model(name))
     }
 
     fn unknown_model(&self, asked: &str) -> CoordinatorError {

@@ -142,7 +142,7 @@ pub(crate) async fn first_place(
     {
         return Err(TurnedAway::TooLate { expected, left });
     }
-    let max_queued = lines.clone().map(|(_, line)| line.max_queued).sum();
+    let max_queued = lines.clone().fold(0_u32, |sum, (_, line)| sum.saturating_add(line.max_queued));
     let waits: Vec<_> = lines
         .filter_map(|(index, line)| {
             let waiting = line.join()?;

@@ -9,11 +9,13 @@ const BYTES_PER_TOKEN: u64 = 4;
 /// Assumed length of an answer that the request does not limit, in tokens.
 const ASSUMED_ANSWER_TOKENS: u64 = 256;
 
-/// A request of either kind.
+/// A request of one of the kinds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Question<'a> {
     Chat(&'a ChatRequest),
     Embeddings(&'a EmbeddingsRequest),
+    /// How many tokens the conversation has.
+    Count(&'a ChatRequest),
 }
 
 /// A whole answer in OpenAI's shape, and what it says.
@@ -23,11 +25,19 @@ pub(crate) struct WholeAnswer {
     pub(crate) error: Option<UpstreamError>,
 }
 
-impl Question<'_> {
+impl<'a> Question<'a> {
+    /// The conversation, if it is about one.
+    pub(crate) fn chat(&self) -> Option<&'a ChatRequest> {
+        match self {
+            Self::Chat(request) | Self::Count(request) => Some(request),
+            Self::Embeddings(_) => None,
+        }
+    }
+
     /// The public name of the model that was asked for.
     pub(crate) fn model(&self) -> &str {
         match self {
-            Self::Chat(request) => request.model(),
+            Self::Chat(request) | Self::Count(request) => request.model(),
             Self::Embeddings(request) => request.model(),
         }
     }
@@ -35,7 +45,7 @@ impl Question<'_> {
     pub(crate) fn stream(&self) -> bool {
         match self {
             Self::Chat(request) => request.stream(),
-            Self::Embeddings(_) => false,
+            Self::Embeddings(_) | Self::Count(_) => false,
         }
     }
 
@@ -43,24 +53,18 @@ impl Question<'_> {
     pub(crate) fn include_usage(&self) -> bool {
         match self {
             Self::Chat(request) => request.include_usage(),
-            Self::Embeddings(_) => false,
+            Self::Embeddings(_) | Self::Count(_) => false,
         }
     }
 
     /// Fields of the client's document that the question does not say.
-    pub(crate) fn dropped(&self) -> &[String] {
-        match self {
-            Self::Chat(request) => request.dropped(),
-            Self::Embeddings(_) => &[],
-        }
+    pub(crate) fn dropped(&self) -> &'a [String] {
+        self.chat().map_or(&[], ChatRequest::dropped)
     }
 
     /// The beginning of the conversation, if it is one: those that begin alike are best asked at the same endpoint.
-    pub(crate) fn beginning(&self) -> Option<&[u8]> {
-        match self {
-            Self::Chat(request) => Some(request.conversation_beginning()),
-            Self::Embeddings(_) => None,
-        }
+    pub(crate) fn beginning(&self) -> Option<&'a [u8]> {
+        self.chat().map(ChatRequest::conversation_beginning)
     }
 
     /// How much work this is, in tokens.
@@ -71,6 +75,7 @@ impl Question<'_> {
                 read(request.body()) + request.max_tokens().unwrap_or(ASSUMED_ANSWER_TOKENS)
             }
             Self::Embeddings(request) => read(request.body()),
+            Self::Count(request) => read(request.body()),
         }
     }
 
@@ -78,6 +83,8 @@ impl Question<'_> {
     /// many servers know no `encoding_format`, and OpenAI's own clients read nothing but what they asked for.
     pub(crate) fn read(&self, body: Bytes) -> Result<WholeAnswer, WireError> {
         match self {
+            // Whoever asked reads the number.
+            Self::Count(_) => Ok(WholeAnswer { body, usage: None, error: None }),
             Self::Chat(_) => {
                 let facts = openai::response_facts(&body)?;
                 Ok(WholeAnswer { body, usage: facts.usage, error: facts.error })

@@ -45,6 +45,8 @@ pub(crate) struct Resumption {
     /// The text's length at the last continuation, and how often it has been the same.
     last_length: usize,
     without_progress: u32,
+    /// Endpoints that began anew when they were asked to go on.
+    unable: Vec<Arc<Endpoint>>,
 }
 
 /// The rest of an answer, begun.
@@ -91,6 +93,7 @@ impl Resumption {
             repeats: request.temperature() == Some(0.0),
             last_length: 0,
             without_progress: 0,
+            unable: Vec::new(),
         })
     }
 
@@ -114,9 +117,13 @@ impl Resumption {
         self.seam.as_ref().map_or(usage, |seam| seam.cut().summed(usage))
     }
 
-    /// The backend said other words than before the cut: from now on the rest is asked for where the text ends.
-    pub(crate) fn is_another(&mut self) {
-        self.repeats = false;
+    /// The backend said other words than before the cut. One that began anew is not asked again, for it does not continue
+    /// messages; else the rest is asked for where the text ends from now on.
+    pub(crate) fn is_another(&mut self, anew: bool, endpoint: &Arc<Endpoint>) {
+        match anew {
+            true => self.unable.push(Arc::clone(endpoint)),
+            false => self.repeats = false,
+        }
     }
 
     /// How to go on after `failed` at `endpoint`, with the attempts so far; `None`: not at all.
@@ -194,7 +201,8 @@ impl Resumption {
         let has_format = self.request.has_format();
         let tried = model.places.iter().map(|place| {
             let config = &place.endpoint.config;
-            if !continues(config) || (has_format && config.protocol != Protocol::UatEngine) {
+            let unable = self.unable.iter().any(|unable| Arc::ptr_eq(unable, &place.endpoint));
+            if unable || !continues(config) || (has_format && config.protocol != Protocol::UatEngine) {
                 Tried::Finished
             } else if Arc::ptr_eq(&place.endpoint, broke_off) {
                 Tried::FailedBriefly

@@ -162,7 +162,11 @@ impl<'a> Search<'a> {
         if failed.failure.is_final {
             return Some(failed.failure);
         }
-        self.last = Some(failed.failure);
+        // That one endpoint's dialect has no word for something is not why the others failed.
+        let is_refusal = failed.failure.code == "UAT_INVALID_INPUT";
+        if !is_refusal || self.last.is_none() {
+            self.last = Some(failed.failure);
+        }
         None
     }
 }

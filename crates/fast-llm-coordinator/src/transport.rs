@@ -128,6 +128,10 @@ impl tower::Service<Uri> for Connector {
 pub(crate) enum ConnectError {
     #[error("cannot connect: {0}")]
     Network(String),
+    #[error(
+        "this process has no file descriptors left; raise its limit (ulimit -n), or lower server.max_connections"
+    )]
+    NoDescriptors,
     #[error("no connection within {} ms", .0.as_millis())]
     TimedOut(Duration),
     #[error(transparent)]
@@ -140,6 +144,11 @@ impl ConnectError {
         let mut innermost = error;
         while let Some(source) = innermost.source() {
             innermost = source;
+        }
+        // EMFILE and ENFILE: <https://man7.org/linux/man-pages/man2/socket.2.html>.
+        let errno = innermost.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+        if matches!(errno, Some(23 | 24)) {
+            return Self::NoDescriptors;
         }
         Self::Network(innermost.to_string())
     }

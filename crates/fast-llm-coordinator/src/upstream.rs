@@ -59,9 +59,14 @@ impl Upstream {
                 return Poll::Ready(None);
             }
             match self.decoder.next_piece() {
-                Some(Ok(Piece::Done)) => {
+                Some(Ok(Piece::Done)) if self.finished => {
                     self.done = true;
                     continue;
+                }
+                // Whoever writes `[DONE]` after an answer says why it ended; without that it was cut.
+                Some(Ok(Piece::Done)) => {
+                    let message = "the stream ended without a finish reason".to_owned();
+                    return Poll::Ready(Some(Err(self.wrong(message))));
                 }
                 Some(Ok(Piece::Chunk { data, facts })) => {
                     return Poll::Ready(Some(match facts.error {

@@ -19,8 +19,11 @@ const UAT_OVERHEAD_US: HeaderName = HeaderName::from_static("x-uat-overhead-us")
 
 /// What a web page of an allowed origin may read besides the usual headers.
 pub(crate) const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "x-request-id, x-uat-code, x-uat-model, x-uat-endpoint, x-uat-attempts, x-uat-cache, x-uat-overhead-us, x-uat-dropped, retry-after",
+    "x-request-id, x-uat-code, x-uat-model, x-uat-endpoint, x-uat-attempts, x-uat-cache, x-uat-overhead-us, x-uat-dropped, x-uat-estimate, retry-after",
 );
+
+/// `upper`: nobody counted the tokens, and there are not more.
+pub(crate) const ESTIMATE: HeaderName = HeaderName::from_static("x-uat-estimate");
 
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub(crate) const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");

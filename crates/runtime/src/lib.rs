@@ -109,6 +109,15 @@ impl Default for ChatOptions {
     }
 }
 
+/// The length of a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenCount {
+    /// Tokens of the prompt.
+    pub tokens: u64,
+    /// Nobody counted: there are not more than this.
+    pub is_estimate: bool,
+}
+
 impl Runtime {
     /// Checks the configuration and wires the services. Starts nothing and touches no network; reads key files.
     ///
@@ -217,6 +226,33 @@ impl Runtime {
     ) -> Result<Answer, RuntimeError> {
         let (wiring, plan, call) = self.begin(request.model(), options).await?;
         Ok(wiring.coordinator.embed(&plan, &request, call).await?)
+    }
+
+    /// How many tokens a conversation has: counted by an Anthropic endpoint of the model, or by the local engine, which
+    /// reads it and keeps what it has read for the question that follows; an upper estimate where neither serves it.
+    ///
+    /// # Errors
+    /// As [`chat`](Self::chat).
+    pub async fn count_tokens(
+        &self,
+        request: &ChatRequest,
+        options: ChatOptions,
+    ) -> Result<TokenCount, RuntimeError> {
+        let (wiring, plan, call) = self.begin(request.model(), options).await?;
+        let counted = wiring.coordinator.count_tokens(&plan.request_id, request, call.clone()).await?;
+        if let Some(tokens) = counted {
+            return Ok(TokenCount { tokens, is_estimate: false });
+        }
+        if wiring.engine_source(request.model()).is_some() {
+            let read = request.asking_for_one_token()?;
+            let call = CallOptions { cache: CachePreference::Off, ..call };
+            if let Answer::Complete { body, .. } = wiring.coordinator.execute(&plan, &read, call).await?
+                && let Some(usage) = llm_wire::openai::response_facts(&body)?.usage
+            {
+                return Ok(TokenCount { tokens: usage.prompt_tokens, is_estimate: false });
+            }
+        }
+        Ok(TokenCount { tokens: request.most_prompt_tokens(), is_estimate: true })
     }
 
     /// What every request needs: the services as they are wired now, and what is to be carried out.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::{HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, HeaderValue, Uri};
 use llm_wire::openai::{Usage, chunk_facts};
 use llm_wire::{Spoken, Translated, WireError, anthropic, sse};
 
@@ -22,6 +22,7 @@ const VERSION: &str = "2023-06-01";
 
 pub(super) struct Anthropic {
     messages: Uri,
+    count: Uri,
     version: HeaderValue,
 }
 
@@ -30,6 +31,7 @@ impl Anthropic {
         let version = config.api_version.as_deref().unwrap_or(VERSION);
         Ok(Self {
             messages: base.versioned(config, "/v1", "/messages")?,
+            count: base.versioned(config, "/v1", "/messages/count_tokens")?,
             version: HeaderValue::from_str(version).map_err(|_| CoordinatorError::Config {
                 message: format!("endpoint `{}`: api_version is none", config.name),
             })?,
@@ -45,6 +47,7 @@ impl Speaks for Anthropic {
     fn uri(&self, question: Question<'_>, _model: &str) -> Result<Uri, WireError> {
         match question {
             Question::Chat(_) => Ok(self.messages.clone()),
+            Question::Count(_) => Ok(self.count.clone()),
             Question::Embeddings(_) => Err(no_embeddings()),
         }
     }
@@ -57,12 +60,21 @@ impl Speaks for Anthropic {
                 request.stream(),
                 asked.max_output_tokens.unwrap_or(DEFAULT_MAX_TOKENS),
             ),
+            Question::Count(request) => anthropic::count_request(request, asked.model),
             Question::Embeddings(_) => Err(no_embeddings()),
         }
     }
 
-    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
-        Some((HeaderName::from_static("anthropic-version"), self.version.clone()))
+    fn headers(&self, question: Question<'_>, headers: &mut HeaderMap) {
+        headers.insert("anthropic-version", self.version.clone());
+        // A client's own document may say what only a beta of the interface knows.
+        let beta = match is_spoken(question, Spoken::Anthropic) {
+            true => question.chat().and_then(|request| request.beta()),
+            false => None,
+        };
+        if let Some(Ok(beta)) = beta.map(HeaderValue::from_str) {
+            headers.insert("anthropic-beta", beta);
+        }
     }
 
     fn whole_answer(
@@ -71,6 +83,9 @@ impl Speaks for Anthropic {
         body: Bytes,
         names: AnswerNames<'_>,
     ) -> Result<Written, WireError> {
+        if matches!(question, Question::Count(_)) {
+            return Ok(translated(body));
+        }
         if is_spoken(question, Spoken::Anthropic) {
             let facts = Some(anthropic::message_facts(&body)?);
             return Ok(Written { body, spoken: Some(Spoken::Anthropic), facts });

@@ -5,7 +5,7 @@ use http::Uri;
 use llm_wire::{Translated, WireError};
 
 use super::address::Base;
-use super::{AnswerNames, Decoder, Speaks, Written, openai, translated};
+use super::{AnswerNames, Decoder, Speaks, Written, no_count, openai, translated};
 use crate::attempt::Asked;
 use crate::config::EndpointConfig;
 use crate::error::CoordinatorError;
@@ -42,6 +42,7 @@ impl Speaks for Azure {
         let what = match question {
             Question::Chat(_) => "chat/completions",
             Question::Embeddings(_) => "embeddings",
+            Question::Count(_) => return Err(no_count()),
         };
         let deployment = super::address::escaped(model);
         format!("{root}/{deployment}/{what}?api-version={version}").parse().map_err(|_| WireError::Invalid {

@@ -1,6 +1,7 @@
 //! Gemini's `generateContent` and embeddings. A client that asked in this dialect gets the endpoint's own documents.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Uri;
@@ -8,7 +9,7 @@ use llm_wire::openai::chunk_facts;
 use llm_wire::{Spoken, Translated, WireError, gemini, sse};
 
 use super::address::{Base, escaped};
-use super::{AnswerNames, Decoder, MAX_EVENT_BYTES, Piece, Speaks, Written, is_spoken, translated};
+use super::{AnswerNames, Decoder, MAX_EVENT_BYTES, Piece, Speaks, Written, is_spoken, no_count, translated};
 use crate::attempt::Asked;
 use crate::config::EndpointConfig;
 use crate::error::CoordinatorError;
@@ -35,6 +36,7 @@ impl Speaks for Gemini {
             Question::Chat(request) if request.stream() => "streamGenerateContent?alt=sse",
             Question::Chat(_) => "generateContent",
             Question::Embeddings(_) => "batchEmbedContents",
+            Question::Count(_) => return Err(no_count()),
         };
         let name = escaped(model.strip_prefix("models/").unwrap_or(model));
         format!("{}/{name}:{what}", self.models).parse().map_err(|_| WireError::Invalid {
@@ -50,7 +52,12 @@ impl Speaks for Gemini {
             Question::Embeddings(request) => {
                 gemini::embed_request(request, asked.model).map(Translated::whole)
             }
+            Question::Count(_) => Err(no_count()),
         }
+    }
+
+    fn pause(&self, body: &[u8]) -> Option<Duration> {
+        gemini::retry_delay(body)
     }
 
     fn whole_answer(
@@ -71,6 +78,7 @@ impl Speaks for Gemini {
             Question::Embeddings(request) => {
                 gemini::embed_to_openai(&body, names.model, request.encoding()).map(translated)
             }
+            Question::Count(_) => Err(no_count()),
         }
     }
 

@@ -8,9 +8,11 @@ mod gemini;
 mod ollama;
 mod openai;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderName, HeaderValue, Method, Request, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
 use llm_wire::openai::{ChunkFacts, ResponseFacts};
 use llm_wire::{Spoken, Translated, WireError};
@@ -45,8 +47,11 @@ trait Speaks: Send + Sync + 'static {
         HeaderValue::from_static("text/event-stream")
     }
 
-    /// A header that every request carries.
-    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+    /// Headers that a request carries besides the usual ones.
+    fn headers(&self, _question: Question<'_>, _headers: &mut HeaderMap) {}
+
+    /// The pause that the body of an error asks for.
+    fn pause(&self, _body: &[u8]) -> Option<Duration> {
         None
     }
 
@@ -164,9 +169,7 @@ impl Dialect {
         };
         headers.insert(ACCEPT, accept);
         self.key.insert_into(headers);
-        if let Some((name, value)) = self.speaks.header() {
-            headers.insert(name, value);
-        }
+        self.speaks.headers(question, headers);
         if let Ok(id) = HeaderValue::from_str(request_id) {
             headers.insert("x-request-id", id);
         }
@@ -177,9 +180,14 @@ impl Dialect {
         Ok((http, dropped))
     }
 
+    /// The pause that the body of an error asks for.
+    pub(crate) fn pause_asked_for(&self, body: &[u8]) -> Option<Duration> {
+        self.speaks.pause(body)
+    }
+
     /// What only the client's own dialect can say is refused by an endpoint of another one.
     fn check_translatable(&self, question: Question<'_>) -> Result<(), WireError> {
-        let Question::Chat(request) = question else { return Ok(()) };
+        let Some(request) = question.chat() else { return Ok(()) };
         let same = request.original().is_some_and(|original| Some(original.dialect) == self.speaks.spoken());
         match request.untranslatable() {
             Some(error) if !same => Err(error.clone()),
@@ -205,9 +213,15 @@ impl Dialect {
 
 /// Whether the client asked in this dialect, so that its documents pass as they are.
 fn is_spoken(question: Question<'_>, dialect: Spoken) -> bool {
-    match question {
-        Question::Chat(request) => request.original().is_some_and(|original| original.dialect == dialect),
-        Question::Embeddings(_) => false,
+    question.chat().and_then(|request| request.original()).is_some_and(|original| original.dialect == dialect)
+}
+
+/// A count is asked of endpoints alone that can count.
+fn no_count() -> WireError {
+    WireError::Invalid {
+        field: "model".to_owned(),
+        expected: "an endpoint that counts tokens".to_owned(),
+        got: "one that does not".to_owned(),
     }
 }
 

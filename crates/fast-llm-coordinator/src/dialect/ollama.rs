@@ -8,7 +8,7 @@ use llm_wire::openai::chunk_facts;
 use llm_wire::{Translated, WireError, ndjson, ollama};
 
 use super::address::Base;
-use super::{AnswerNames, Decoder, MAX_EVENT_BYTES, Piece, Speaks, Written, translated};
+use super::{AnswerNames, Decoder, MAX_EVENT_BYTES, Piece, Speaks, Written, no_count, translated};
 use crate::attempt::Asked;
 use crate::config::EndpointConfig;
 use crate::error::CoordinatorError;
@@ -30,6 +30,7 @@ impl Speaks for Ollama {
         Ok(match question {
             Question::Chat(_) => self.chat.clone(),
             Question::Embeddings(_) => self.embeddings.clone(),
+            Question::Count(_) => return Err(no_count()),
         })
     }
 
@@ -37,6 +38,7 @@ impl Speaks for Ollama {
         match asked.question {
             Question::Chat(request) => ollama::chat_request(request, asked.model, request.stream()),
             Question::Embeddings(request) => ollama::embed_request(request, asked.model),
+            Question::Count(_) => Err(no_count()),
         }
         .map(Translated::whole)
     }
@@ -56,6 +58,7 @@ impl Speaks for Ollama {
                 ollama::ToOpenAi::completion(&body, &names.chat_id(), names.model, names.created)
             }
             Question::Embeddings(request) => ollama::embed_to_openai(&body, names.model, request.encoding()),
+            Question::Count(_) => Err(no_count()),
         }
         .map(translated)
     }

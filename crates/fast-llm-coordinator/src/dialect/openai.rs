@@ -6,7 +6,7 @@ use llm_wire::openai::chunk_facts;
 use llm_wire::{Translated, WireError, sse};
 
 use super::address::Base;
-use super::{AnswerNames, Decoder, MAX_EVENT_BYTES, Piece, Speaks, Written, translated};
+use super::{AnswerNames, Decoder, MAX_EVENT_BYTES, Piece, Speaks, Written, no_count, translated};
 use crate::attempt::Asked;
 use crate::config::{EndpointConfig, Protocol};
 use crate::error::CoordinatorError;
@@ -39,6 +39,7 @@ impl Speaks for OpenAi {
         Ok(match question {
             Question::Chat(_) => self.chat.clone(),
             Question::Embeddings(_) => self.embeddings.clone(),
+            Question::Count(_) => return Err(no_count()),
         })
     }
 
@@ -68,7 +69,7 @@ impl Speaks for OpenAi {
 /// The question in OpenAI's dialect.
 pub(super) fn body(question: Question<'_>, model: &str) -> Bytes {
     match question {
-        Question::Chat(request) => request.to_body(model, request.stream()),
+        Question::Chat(request) | Question::Count(request) => request.to_body(model, request.stream()),
         Question::Embeddings(request) => request.to_body(model),
     }
 }

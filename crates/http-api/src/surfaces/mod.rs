@@ -33,6 +33,7 @@ const PATHS: &[&str] = &[
     "/v1/embeddings",
     "/v1/endpoints",
     "/v1/messages",
+    "/v1/messages/count_tokens",
     "/v1/models",
     "/v1/responses",
     "/api/chat",
@@ -58,6 +59,7 @@ pub(crate) fn router() -> Router<Arc<Gateway>> {
         .route("/v1/embeddings", post(openai::embeddings))
         .route("/v1/endpoints", get(operations::endpoints))
         .route("/v1/messages", post(anthropic::messages))
+        .route("/v1/messages/count_tokens", post(anthropic::count_tokens))
         .route("/v1/models", get(openai::models))
         .route("/v1/models/{*id}", get(openai::model))
         .route("/v1/responses", post(responses::create))

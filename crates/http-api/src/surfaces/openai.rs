@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use http::Response;
+use http::{HeaderMap, Response};
 use llm_wire::openai::{ChatRequest, EmbeddingsRequest, ModelEntry, model_list};
 use runtime::{CoordinatorError, ModelInfo, RuntimeError, nearest_few};
 
-use super::{Begun, ask, complete_response, embed, identified, stream_response, with_type};
+use super::{Begun, anthropic, ask, complete_response, embed, identified, stream_response, with_type};
 use crate::answer_stream::OpenAiEvents;
 use crate::error::ApiError;
 use crate::gateway::{Call, Gateway};
@@ -63,19 +63,28 @@ async fn embedded(gateway: &Gateway, call: &Call, body: Body) -> Result<Response
     Ok(complete_response(call, answered.body, &answered.report, JSON))
 }
 
-pub(super) async fn models(State(gateway): State<Arc<Gateway>>) -> Response<Body> {
+pub(super) async fn models(State(gateway): State<Arc<Gateway>>, headers: HeaderMap) -> Response<Body> {
     match listed(&gateway).await {
+        Ok(models) if anthropic::is_client(&headers) => anthropic::model_list(&models),
         Ok(models) => with_type(model_list(&models.iter().map(entry).collect::<Vec<_>>()), JSON),
+        Err(error) if anthropic::is_client(&headers) => error.anthropic(),
         Err(error) => error.openai(),
     }
 }
 
-pub(super) async fn model(State(gateway): State<Arc<Gateway>>, Path(id): Path<String>) -> Response<Body> {
+pub(super) async fn model(
+    State(gateway): State<Arc<Gateway>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response<Body> {
     let models = match listed(&gateway).await {
         Ok(models) => models,
         Err(error) => return error.openai(),
     };
     match models.iter().find(|model| *model.name == *id) {
+        Some(model) if anthropic::is_client(&headers) => {
+            with_type(anthropic::model_entry(model).to_string(), JSON)
+        }
         Some(model) => {
             let ModelEntry { id, created, owned_by } = entry(model);
             let document =
@@ -86,7 +95,8 @@ pub(super) async fn model(State(gateway): State<Arc<Gateway>>, Path(id): Path<St
             let nearest = nearest_few(&id, models.iter().map(|model| &*model.name), 3);
             let nearest = nearest.into_iter().map(Arc::from).collect();
             let error = CoordinatorError::ModelNotFound { model: id, nearest };
-            ApiError::from(RuntimeError::from(error)).openai()
+            let error = ApiError::from(RuntimeError::from(error));
+            if anthropic::is_client(&headers) { error.anthropic() } else { error.openai() }
         }
     }
 }

@@ -74,6 +74,12 @@ fn exposition(stats: &Stats, endpoints: &[EndpointHealth], traffic: &Traffic) ->
     family("uat_errors_total", "counter", "Requests that ended in an error.", one(stats.errors));
     family("uat_failovers_total", "counter", "Attempts beyond the first of a request.", one(stats.failovers));
     family(
+        "uat_resumes_total",
+        "counter",
+        "Continuations of streams that had broken off.",
+        one(stats.resumes),
+    );
+    family(
         "uat_cache_answers_total",
         "counter",
         "What the response cache was asked for and had, or another request had under way; and what it had not.",

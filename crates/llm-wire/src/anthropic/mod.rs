@@ -41,6 +41,7 @@ mod block_order;
 mod chunk_in;
 mod completion_in;
 mod completion_out;
+mod count;
 mod dropped;
 mod error;
 mod event_in;
@@ -53,6 +54,7 @@ mod usage;
 
 pub use answer_in::ToOpenAi;
 pub use answer_out::FromOpenAi;
+pub use count::{count_request, counted_tokens};
 pub use error::{error_body, error_kind};
 pub use facts::{ends_stream, event_facts, message_facts};
 pub use inbound::{parse_count_tokens, parse_messages, token_count};

@@ -257,8 +257,12 @@ pub enum Heard<T> {
     Nothing,
     /// This is new.
     New(T),
-    /// The backend gives another answer than the one that was begun.
-    Another,
+    /// The backend gives another answer than the one that was begun; `anew`: from its beginning, as one does that does
+    /// not continue messages.
+    Another {
+        /// It began like the whole answer.
+        anew: bool,
+    },
 }
 
 impl Seam {
@@ -282,18 +286,18 @@ impl Seam {
         let text =
             choice.and_then(|choice| choice.get("delta")?.get("content")?.as_str()).unwrap_or_default();
         let ends = choice.is_some_and(|choice| choice.get("finish_reason").is_some_and(|why| !why.is_null()));
-        let text = match self.hear(text) {
-            Heard::Another => return Ok(Heard::Another),
+        let text = match self.hear(text, partial.text()) {
+            Heard::Another { anew } => return Ok(Heard::Another { anew }),
             Heard::New(text) => text,
             Heard::Nothing => String::new(),
         };
         if ends && !self.end() {
-            return Ok(Heard::Another);
+            return Ok(Heard::Another { anew: false });
         }
         Ok(partial.adopt(chunk, &text, &self.cut).map_or(Heard::Nothing, Heard::New))
     }
 
-    fn hear(&mut self, text: &str) -> Heard<String> {
+    fn hear(&mut self, text: &str, given: &str) -> Heard<String> {
         if self.closed {
             return if text.is_empty() { Heard::Nothing } else { Heard::New(text.to_owned()) };
         }
@@ -308,7 +312,10 @@ impl Seam {
             return if rest.is_empty() { Heard::Nothing } else { Heard::New(rest.to_owned()) };
         }
         if self.cut.strict {
-            return Heard::Another;
+            let heard = heard.trim_start();
+            let anew =
+                !heard.is_empty() && !self.cut.prefill.is_empty() && given.trim_start().starts_with(heard);
+            return Heard::Another { anew };
         }
         // White space only: what of it was said again goes, what was not is not missed.
         let same = heard.char_indices().zip(expected.chars()).take_while(|((_, a), b)| a == b);
@@ -347,6 +354,25 @@ impl ChatRequest {
         }
         let format = json::decode::<View>(self.body()).ok().and_then(|view| view.response_format);
         format.is_some_and(|format| format.get("type").is_some_and(|kind| kind != "text"))
+    }
+
+    /// The same request for one token and no stream: what it says of the prompt is what counts.
+    ///
+    /// # Errors
+    /// [`WireError::Json`] where the body is none; it was parsed before.
+    pub fn asking_for_one_token(&self) -> Result<Self, WireError> {
+        let mut body: Map<String, Value> = json::decode(self.body())?;
+        for name in ["max_completion_tokens", "stream", "stream_options", "n"] {
+            body.remove(name);
+        }
+        body.insert("max_tokens".to_owned(), 1.into());
+        Self::parse(Value::Object(body).to_string().into())
+    }
+
+    /// Tokens that the prompt has at most, about: where nobody counts. Texts in which a token has fewer than three bytes
+    /// are rare, and the JSON around them counts, too.
+    pub fn most_prompt_tokens(&self) -> u64 {
+        self.body().len() as u64 / 3 + 8
     }
 
     /// The request for the rest of the answer: the conversation ends with the prefill, and as many tokens fewer are asked

@@ -47,6 +47,7 @@ struct Source {
     original: Option<Original>,
     dropped: Vec<String>,
     untranslatable: Option<WireError>,
+    beta: Option<String>,
 }
 
 /// Where `stream_options` lies, and what it says.
@@ -165,6 +166,17 @@ impl ChatRequest {
     #[must_use]
     pub fn with_untranslatable(self, missing: WireError) -> Self {
         self.with_source(|source| Source { untranslatable: Some(missing), ..source })
+    }
+
+    /// The same request of a client that named beta features of its dialect, as the header `anthropic-beta` does.
+    #[must_use]
+    pub fn with_beta(self, beta: String) -> Self {
+        self.with_source(|source| Source { beta: Some(beta), ..source })
+    }
+
+    /// The beta features that the client named, for endpoints of its own dialect.
+    pub fn beta(&self) -> Option<&str> {
+        self.source.as_ref()?.beta.as_deref()
     }
 
     fn with_source(self, change: impl FnOnce(Source) -> Source) -> Self {

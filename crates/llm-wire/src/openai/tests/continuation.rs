@@ -60,7 +60,7 @@ fn rest_after(partial: &PartialAnswer, cut: Cut, pieces: &[String]) -> Option<St
                 let new: Value = serde_json::from_slice(&new).unwrap();
                 text.push_str(new["choices"][0]["delta"]["content"].as_str().unwrap_or_default());
             }
-            Heard::Another => return None,
+            Heard::Another { .. } => return None,
         }
     }
     Some(text)
