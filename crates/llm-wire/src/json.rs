@@ -63,8 +63,13 @@ pub(crate) fn malformed(document: &[u8], error: &serde_json::Error) -> WireError
     located(error, path, foreign_literal(document, error))
 }
 
-/// The error of a document that is not UTF-8, which JSON has to be.
-pub(crate) fn not_utf8(document: &[u8], valid_up_to: usize) -> WireError {
+/// The document as text. Checked as a whole it need not be checked string by string, and strings that nobody reads are
+/// checked, too.
+pub(crate) fn text(document: &[u8]) -> Result<&str, WireError> {
+    std::str::from_utf8(document).map_err(|error| not_utf8(document, error.valid_up_to()))
+}
+
+fn not_utf8(document: &[u8], valid_up_to: usize) -> WireError {
     let before = document.get(..valid_up_to).unwrap_or_default();
     let line_start = memchr::memrchr(b'\n', before).map_or(0, |newline| newline + 1);
     WireError::Json {

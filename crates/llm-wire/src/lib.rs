@@ -32,6 +32,7 @@
 //! ```
 
 pub mod anthropic;
+mod dropped;
 mod error;
 mod framing;
 pub mod gemini;

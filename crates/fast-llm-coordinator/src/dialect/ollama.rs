@@ -37,10 +37,11 @@ impl Speaks for Ollama {
     fn body(&self, asked: Asked<'_>) -> Result<Translated, WireError> {
         match asked.question {
             Question::Chat(request) => ollama::chat_request(request, asked.model, request.stream()),
-            Question::Embeddings(request) => ollama::embed_request(request, asked.model),
+            Question::Embeddings(request) => {
+                ollama::embed_request(request, asked.model).map(Translated::whole)
+            }
             Question::Count(_) => Err(no_count()),
         }
-        .map(Translated::whole)
     }
 
     fn stream_type(&self) -> HeaderValue {

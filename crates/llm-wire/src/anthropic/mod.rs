@@ -23,15 +23,17 @@
 //!
 //! * Thinking is `reasoning_content`. Its signature, and thinking that is redacted, stand in `reasoning_details` in the
 //!   format `anthropic-claude-v1`, as OpenRouter has them; only details in that format, or in none, go to Anthropic.
-//! * `cache_control` stands on the part, message or tool of OpenAI's that its block became, as OpenRouter and LiteLLM
-//!   have it.
+//! * `cache_control` on a part, message or tool of an OpenAI client's, where OpenRouter and LiteLLM have it, goes to
+//!   Anthropic's block. Coming in it is left out and named, because OpenAI's own API refuses fields that it does not know;
+//!   an Anthropic endpoint gets it in the original.
 //! * Images and documents in a tool's result follow the results in a message of the user, because OpenAI's tools answer
 //!   in text; a line says of which call they are.
 //! * `reasoning_effort` is adaptive thinking with `output_config.effort`, which models since Claude Opus 4.6 take; a
 //!   client that means an older one sends `thinking` itself, which passes. Coming in, a budget below 4,096 tokens is
 //!   `low`, below 16,384 `medium`, else `high`.
 //! * Instructions that come later than the first message are moved to `system`, because only newer models take them in
-//!   their place, and named as `messages[].role`.
+//!   their place, and named as `messages[].role`. Of instructions alone the last are said by the user, as
+//!   `messages[N].role`.
 //!
 //! The format: <https://platform.claude.com/docs/en/api/messages>, and the types of Anthropic's SDKs.
 
@@ -42,7 +44,6 @@ mod chunk_in;
 mod completion_in;
 mod completion_out;
 mod count;
-mod dropped;
 mod error;
 mod event_in;
 mod facts;

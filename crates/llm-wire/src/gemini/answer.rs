@@ -128,6 +128,8 @@ fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::E
 /// Reads an answer or a chunk of one. An error also comes alone in an array, from a stream that was not asked for as
 /// SSE.
 pub(super) fn read(document: &[u8]) -> Result<Answer, WireError> {
+    // Strings that are skipped here reach a Gemini client as they are.
+    json::text(document)?;
     match document.trim_ascii_start().first() {
         Some(b'{') => json::decode(document),
         Some(b'[') => {

@@ -40,19 +40,24 @@ struct Detail {
     data: Option<String>,
 }
 
-/// The parts of the system instruction, and the contents.
+/// The parts of the system instruction, and the contents. Of instructions alone the last are said by the user, because
+/// Gemini answers none without contents.
 pub(super) fn translate_messages(
     messages: Vec<Message>,
     dropped: &mut Vec<String>,
 ) -> Result<(Vec<Value>, Vec<Value>), WireError> {
-    let mut system = Vec::new();
+    let only_instructions = messages.iter().all(|message| message.role.instructs());
+    let mut system: Vec<(usize, Vec<Value>)> = Vec::new();
     let mut turns: Vec<Turn> = Vec::new();
     let mut calls = HashMap::new();
     for (index, message) in messages.into_iter().enumerate() {
         let at = format!("messages[{index}]");
         let (kind, mut parts) = match message.role {
             Role::System | Role::Developer => {
-                system.append(&mut system_parts(message, &at, dropped)?);
+                let parts = system_parts(message, &at, dropped)?;
+                if !parts.is_empty() {
+                    system.push((index, parts));
+                }
                 continue;
             }
             Role::User => (Kind::User, user(message, &at, dropped)?),
@@ -68,6 +73,10 @@ pub(super) fn translate_messages(
             _ => turns.push(Turn { kind, parts }),
         }
     }
+    if only_instructions && let Some((index, parts)) = system.pop() {
+        dropped.push(format!("messages[{index}].role"));
+        turns.push(Turn { kind: Kind::User, parts });
+    }
     turns.retain(|turn| !turn.parts.is_empty());
     if turns.is_empty() {
         let expected = "a message of a user, because Gemini answers no system instruction alone";
@@ -77,6 +86,7 @@ pub(super) fn translate_messages(
         let role = if turn.kind == Kind::Model { "model" } else { "user" };
         json!({ "role": role, "parts": turn.parts })
     };
+    let system = system.into_iter().flat_map(|(_, parts)| parts).collect();
     Ok((system, turns.into_iter().map(content).collect()))
 }
 

@@ -18,13 +18,14 @@ const RENAMED: [(&str, &str); 4] = [
 ];
 /// Fields that say who asks, how it is billed or cached, or how sampling is refined: the answer means the same without
 /// them. The last come from llama.cpp, Ollama and vLLM.
-const DROPPED: [&str; 18] = [
+const DROPPED: [&str; 19] = [
     "user",
     "safety_identifier",
     "metadata",
     "store",
     "service_tier",
     "prompt_cache_key",
+    "prompt_cache_options",
     "prompt_cache_retention",
     "prediction",
     "verbosity",
@@ -126,7 +127,12 @@ fn generation_config(
             }
             "modalities" => config.append(&mut modalities(&value)?),
             "parallel_tool_calls" if value == json!(true) => {}
-            "parallel_tool_calls" => return refuse(&name, "true, because Gemini cannot limit it", &value),
+            "parallel_tool_calls" => {
+                // Named in both dialects that say it.
+                let expected = "true, because Gemini cannot limit it (Anthropic's tool_choice.disable_parallel_tool_use: \
+                                false)";
+                return refuse(&name, expected, &value);
+            }
             "logit_bias" if value == json!({}) => {}
             known if DROPPED.contains(&known) => dropped.push(name),
             _ => return refuse(&name, "it absent, because Gemini has no such field", &value),

@@ -1,26 +1,29 @@
 //! An OpenAI request, asked of an Ollama server.
 
-use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::SAMPLING_EXTENSIONS;
+use crate::dropped::Dropped;
 use crate::openai::{ChatRequest, Content, Message, Part, Role};
-use crate::{WireError, json};
+use crate::{Translated, WireError, json};
 
-/// Fields that say who asks, how it is billed or where it is cached: the answer is the same without them.
-const WITHOUT_EFFECT: [&str; 10] = [
+/// Fields that say who asks, how it is billed or where it is cached, or hint at the answer: it means the same without
+/// them.
+const DROPPED: [&str; 10] = [
     "user",
     "safety_identifier",
     "metadata",
     "store",
     "service_tier",
     "prompt_cache_key",
+    "prompt_cache_options",
     "prompt_cache_retention",
-    "stream_options",
-    "model",
-    "stream",
+    "prediction",
+    "verbosity",
 ];
+/// The same of a message: hints, and what another provider's model needs to believe its thinking.
+const DROPPED_OF_MESSAGES: [&str; 3] = ["annotations", "cache_control", "reasoning_details"];
 /// OpenAI's fields that are options of Ollama under the same name.
 const SAME_NAME: [&str; 5] = ["temperature", "top_p", "seed", "frequency_penalty", "presence_penalty"];
 
@@ -29,7 +32,7 @@ const SAME_NAME: [&str; 5] = ["temperature", "top_p", "seed", "frequency_penalty
 /// # Errors
 /// [`WireError::Invalid`] names what Ollama cannot be asked: several choices, log probabilities, a forced tool, an image
 /// that would have to be fetched, and any field that this translation does not know.
-pub fn chat_request(request: &ChatRequest, model: &str, stream: bool) -> Result<Bytes, WireError> {
+pub fn chat_request(request: &ChatRequest, model: &str, stream: bool) -> Result<Translated, WireError> {
     #[derive(Deserialize)]
     struct Request {
         messages: Vec<Message>,
@@ -37,17 +40,21 @@ pub fn chat_request(request: &ChatRequest, model: &str, stream: bool) -> Result<
         fields: Map<String, Value>,
     }
     let Request { messages, fields } = request.decode()?;
+    let mut dropped = Dropped::default();
 
     let mut body = Map::new();
     body.insert("model".to_owned(), json!(model));
-    body.insert("messages".to_owned(), Value::Array(translate_messages(messages)?));
+    body.insert("messages".to_owned(), Value::Array(translate_messages(messages, &mut dropped)?));
     body.insert("stream".to_owned(), json!(stream));
     let mut options = Map::new();
     let mut tools = None;
     let mut offer_tools = true;
     for (name, value) in fields {
         match name.as_str() {
-            _ if value.is_null() || WITHOUT_EFFECT.contains(&name.as_str()) => {}
+            _ if value.is_null() => {}
+            // What is set already, or concerns only the way of the answer.
+            "model" | "stream" | "stream_options" => {}
+            field if DROPPED.contains(&field) => dropped.name_unless_empty(name, &value),
             field
                 if SAME_NAME.contains(&field)
                     || SAMPLING_EXTENSIONS.contains(&field)
@@ -76,12 +83,18 @@ pub fn chat_request(request: &ChatRequest, model: &str, stream: bool) -> Result<
             }
             "reasoning_effort" => _ = body.insert("think".to_owned(), think(&value)?),
             "n" if value == json!(1) => {}
+            "modalities" if value == json!(["text"]) => {}
             "parallel_tool_calls" if value == json!(true) => {}
             "logprobs" if value == json!(false) => {}
             "top_logprobs" if value == json!(0) => {}
             "logit_bias" if value == json!({}) => {}
             "n" => return refuse(&name, "1, because Ollama gives one choice", &value),
-            "parallel_tool_calls" => return refuse(&name, "true, because Ollama cannot limit it", &value),
+            "parallel_tool_calls" => {
+                // Named in both dialects that say it.
+                let expected = "true, because Ollama cannot limit it (Anthropic's tool_choice.disable_parallel_tool_use: \
+                                false)";
+                return refuse(&name, expected, &value);
+            }
             _ => return refuse(&name, "it absent, because Ollama has no such field", &value),
         }
     }
@@ -91,7 +104,7 @@ pub fn chat_request(request: &ChatRequest, model: &str, stream: bool) -> Result<
     if !options.is_empty() {
         body.insert("options".to_owned(), Value::Object(options));
     }
-    Ok(json::encode(&body))
+    Ok(Translated { body: json::encode(&body), dropped: dropped.into_names() })
 }
 
 fn refuse<T>(field: &str, expected: &str, got: &Value) -> Result<T, WireError> {
@@ -126,13 +139,15 @@ fn think(effort: &Value) -> Result<Value, WireError> {
     }
 }
 
-fn translate_messages(messages: Vec<Message>) -> Result<Vec<Value>, WireError> {
+fn translate_messages(messages: Vec<Message>, dropped: &mut Dropped) -> Result<Vec<Value>, WireError> {
     // Ollama's templates want the name of the tool that answers; OpenAI's messages have only the call's identifier.
     let mut calls: Vec<(String, String)> = Vec::new();
     messages
         .into_iter()
         .enumerate()
-        .map(|(index, message)| translate_message(message, &format!("messages[{index}]"), &mut calls))
+        .map(|(index, message)| {
+            translate_message(message, &format!("messages[{index}]"), &mut calls, dropped)
+        })
         .collect()
 }
 
@@ -140,6 +155,7 @@ fn translate_message(
     message: Message,
     at: &str,
     calls: &mut Vec<(String, String)>,
+    dropped: &mut Dropped,
 ) -> Result<Value, WireError> {
     let mut out = Map::new();
     let role = match message.role {
@@ -150,7 +166,7 @@ fn translate_message(
     };
     out.insert("role".to_owned(), json!(role));
 
-    let (text, images) = translate_content(message.content, at)?;
+    let (text, images) = translate_content(message.content, at, dropped)?;
     out.insert("content".to_owned(), json!(text));
     if !images.is_empty() {
         out.insert("images".to_owned(), json!(images));
@@ -159,10 +175,7 @@ fn translate_message(
     let is_tool = role == "tool";
     match message.name {
         Some(name) if is_tool => _ = out.insert("tool_name".to_owned(), json!(name)),
-        Some(name) => {
-            let expected = "it absent, because Ollama's messages have no name";
-            return refuse(&format!("{at}.name"), expected, &json!(name));
-        }
+        Some(_) => dropped.name("messages[].name"),
         None => {}
     }
     if let Some(id) = message.tool_call_id {
@@ -184,6 +197,9 @@ fn translate_message(
             (_, Value::Null) => {}
             // Answers are sent back with the fields that they came with, empty where they say nothing.
             (_, Value::Array(list)) if list.is_empty() => {}
+            (name, value) if DROPPED_OF_MESSAGES.contains(&name) => {
+                dropped.name_unless_empty(format!("messages[].{name}"), value);
+            }
             (_, value) => {
                 let expected = "it absent, because Ollama's messages have no such field";
                 return refuse(&format!("{at}.{name}"), expected, value);
@@ -193,7 +209,11 @@ fn translate_message(
     Ok(Value::Object(out))
 }
 
-fn translate_content(content: Option<Content>, at: &str) -> Result<(String, Vec<String>), WireError> {
+fn translate_content(
+    content: Option<Content>,
+    at: &str,
+    dropped: &mut Dropped,
+) -> Result<(String, Vec<String>), WireError> {
     let parts = match content {
         None => return Ok((String::new(), Vec::new())),
         Some(Content::Text(text)) => return Ok((text, Vec::new())),
@@ -215,6 +235,15 @@ fn translate_content(content: Option<Content>, at: &str) -> Result<(String, Vec<
                 }
             },
             _ => return unknown_part(part, at, index),
+        }
+        for (name, value) in &part.0 {
+            match (name.as_str(), value.get("detail")) {
+                ("image_url", Some(detail)) if detail != "auto" => {
+                    dropped.name_unless_empty("messages[].content[].image_url.detail", detail);
+                }
+                ("type" | "text" | "image_url", _) => {}
+                _ => dropped.name_unless_empty(format!("messages[].content[].{name}"), value),
+            }
         }
     }
     Ok((text, images))

@@ -24,10 +24,16 @@ fn request(fields: Value) -> ChatRequest {
 
 #[track_caller]
 fn outbound(fields: Value, expected: Value) {
-    let body = chat_request(&request(fields), "llama3.2:3b", false).unwrap();
+    outbound_without(fields, expected, &[]);
+}
+
+#[track_caller]
+fn outbound_without(fields: Value, expected: Value, dropped: &[&str]) {
+    let translated = chat_request(&request(fields), "llama3.2:3b", false).unwrap();
+    assert_eq!(translated.dropped, dropped);
     let mut whole = json!({"model":"llama3.2:3b","messages":[{"role":"user","content":"Hi"}],"stream":false});
     whole.as_object_mut().unwrap().extend(expected.as_object().unwrap().clone());
-    assert_eq!(tree(&body), whole);
+    assert_eq!(tree(&translated.body), whole);
 }
 
 #[track_caller]
@@ -42,7 +48,7 @@ fn field_of<T: std::fmt::Debug>(result: Result<T, WireError>) -> String {
 fn sampling_options_get_ollamas_names() {
     outbound(
         json!({"temperature":0.5,"top_p":0.9,"top_k":40,"min_p":0.1,"seed":7,"stop":"END","max_tokens":9,
-            "frequency_penalty":1,"presence_penalty":-1,"repeat_penalty":1.1,"num_ctx":8192,"keep_alive":"5m","user":"u","n":1}),
+            "frequency_penalty":1,"presence_penalty":-1,"repeat_penalty":1.1,"num_ctx":8192,"keep_alive":"5m","n":1}),
         json!({"options":{"temperature":0.5,"top_p":0.9,"top_k":40,"min_p":0.1,"seed":7,"stop":["END"],"num_predict":9,
             "frequency_penalty":1,"presence_penalty":-1,"repeat_penalty":1.1,"num_ctx":8192},"keep_alive":"5m"}),
     );
@@ -51,7 +57,7 @@ fn sampling_options_get_ollamas_names() {
     {
         let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"Hi"}}],{order}}}"#);
         let request = ChatRequest::parse(body.into()).unwrap();
-        assert_eq!(tree(&chat_request(&request, "m", true).unwrap())["options"]["num_predict"], 5);
+        assert_eq!(tree(&chat_request(&request, "m", true).unwrap().body)["options"]["num_predict"], 5);
     }
 }
 
@@ -78,11 +84,13 @@ fn tools_are_offered_unless_none_is_chosen() {
 fn a_conversation_with_tools_and_images_is_translated() {
     let request = request(json!({"messages":[
         {"role":"developer","content":"Be brief."},
-        {"role":"user","content":[{"type":"text","text":"What "},{"type":"image_url","image_url":{"url":format!("data:image/png;base64,{PNG}"),"detail":"low"}},{"type":"text","text":"is it?"}]},
+        {"role":"user","content":[{"type":"text","text":"What "},{"type":"image_url","image_url":{"url":format!("data:image/png;base64,{PNG}"),"detail":"auto"}},{"type":"text","text":"is it?"}]},
         {"role":"assistant","content":null,"refusal":null,"annotations":[],"reasoning_content":"Hm.","tool_calls":[{"id":"c1","type":"function","function":{"name":"look","arguments":"{\"at\":1}"}}]},
         {"role":"tool","content":"a cat","tool_call_id":"c1"}]}));
+    let translated = chat_request(&request, "m", true).unwrap();
+    assert!(translated.dropped.is_empty());
     assert_eq!(
-        tree(&chat_request(&request, "m", true).unwrap()),
+        tree(&translated.body),
         json!({"model":"m","stream":true,"messages":[
             {"role":"system","content":"Be brief."},
             {"role":"user","content":"What is it?","images":[PNG]},
@@ -104,20 +112,60 @@ fn what_ollama_cannot_say_is_refused_by_name() {
         (json!({"reasoning_effort":"xhigh"}), "reasoning_effort"),
         (json!({"response_format":{"type":"grammar"}}), "response_format.type"),
         (json!({"response_format":{"type":"json_schema"}}), "response_format.json_schema.schema"),
-        (json!({"modalities":["audio"]}), "modalities"),
+        (json!({"modalities":["text","audio"]}), "modalities"),
     ] {
         assert_eq!(field_of(chat_request(&request(fields), "m", true)), field);
     }
     outbound(
-        json!({"n":1,"logprobs":false,"top_logprobs":null,"logit_bias":{},"parallel_tool_calls":true}),
+        json!({"n":1,"logprobs":false,"top_logprobs":null,"logit_bias":{},"parallel_tool_calls":true,"modalities":["text"],
+            "stream_options":{"include_usage":true},"store":false}),
         json!({}),
+    );
+}
+
+#[test]
+fn hints_are_left_out_by_name() {
+    outbound_without(
+        json!({"prediction":{"type":"content","content":"x"},"prompt_cache_options":{"mode":"explicit"},
+            "prompt_cache_key":"k","prompt_cache_retention":"24h","store":true,"metadata":{"a":"b"},
+            "service_tier":"flex","safety_identifier":"s","user":"u","verbosity":"low"}),
+        json!({}),
+        &[
+            "prediction",
+            "prompt_cache_options",
+            "prompt_cache_key",
+            "prompt_cache_retention",
+            "store",
+            "metadata",
+            "service_tier",
+            "safety_identifier",
+            "user",
+            "verbosity",
+        ],
+    );
+    let image = json!({"url":format!("data:image/png;base64,{PNG}"),"detail":"low"});
+    let details = json!([{"type":"reasoning.encrypted","data":"d"}]);
+    outbound_without(
+        json!({"messages":[
+            {"role":"user","name":"Ann","content":[
+                {"type":"text","text":"Hi","cache_control":{"type":"ephemeral"}},
+                {"type":"image_url","image_url":image}]},
+            {"role":"assistant","content":"Well","reasoning_details":details}]}),
+        json!({"messages":[
+            {"role":"user","content":"Hi","images":[PNG]},
+            {"role":"assistant","content":"Well"}]}),
+        &[
+            "messages[].content[].cache_control",
+            "messages[].content[].image_url.detail",
+            "messages[].name",
+            "messages[].reasoning_details",
+        ],
     );
 }
 
 #[test]
 fn what_ollamas_messages_cannot_say_is_refused_where_it_stands() {
     for (message, field) in [
-        (json!({"role":"user","content":"","name":"Ann"}), "messages[0].name"),
         (json!({"role":"assistant","content":"","audio":{"id":"a"}}), "messages[0].audio"),
         (json!({"role":"user","content":[{"type":"input_audio"}]}), "messages[0].content[0].type"),
         (
@@ -398,7 +446,7 @@ proptest! {
         let body = json!({"model":"m","messages":messages,"stream":stream,
             "options":{"temperature":temperature,"num_predict":limit,"min_p":0.25},"format":"json"});
         let request = parse_chat(body.to_string().into()).unwrap();
-        prop_assert_eq!(tree(&chat_request(&request, "m", stream).unwrap()), body);
+        prop_assert_eq!(tree(&chat_request(&request, "m", stream).unwrap().body), body);
     }
 
     #[test]

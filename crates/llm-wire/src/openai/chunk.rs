@@ -57,8 +57,10 @@ pub fn chunk_facts(data: &[u8]) -> Result<ChunkFacts, WireError> {
     })
 }
 
-/// Decodes a document that has to be an object; a derived reader alone would take an array for one.
+/// Decodes a document that has to be an object; a derived reader alone would take an array for one, and
+/// never look at the bytes of strings that it skips.
 pub(crate) fn decode_object<'a, T: Deserialize<'a>>(data: &'a [u8]) -> Result<T, WireError> {
+    json::text(data)?;
     if let Some(first @ (b'[' | b'"' | b'0'..=b'9' | b'-' | b't' | b'f' | b'n')) =
         data.trim_ascii_start().first()
     {

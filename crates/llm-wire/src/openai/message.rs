@@ -40,6 +40,11 @@ impl Role {
         }
     }
 
+    /// Whether it instructs the model, instead of talking with it.
+    pub(crate) fn instructs(self) -> bool {
+        matches!(self, Self::System | Self::Developer)
+    }
+
     /// The role that this JSON value names.
     pub(super) fn from_json(written: &str) -> Option<Self> {
         // Only a string: serde would take {"user": null} for the name of a variant, too.

@@ -86,9 +86,7 @@ impl<'a> Scan<'a> {
 
 /// Reads a request once. What is wrong is found here; the caller checks the values of scalars.
 pub(super) fn scan(document: &[u8]) -> Result<Scan<'_>, WireError> {
-    // JSON is UTF-8; checked as a whole it need not be checked string by string.
-    let text =
-        std::str::from_utf8(document).map_err(|error| json::not_utf8(document, error.valid_up_to()))?;
+    let text = json::text(document)?;
     let mut reader = serde_json::Deserializer::from_str(text);
     let found = reader.deserialize_map(RequestVisitor).and_then(|found| reader.end().map(|()| found));
     let mut found = found.map_err(|error| match error.classify() {

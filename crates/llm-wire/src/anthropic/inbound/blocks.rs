@@ -33,22 +33,22 @@ fn string<'a>(from: &'a Map<String, Value>, key: &str, at: &str, what: &str) -> 
     }
 }
 
-/// The part with the mark of its block; what else stands there is named.
-fn finished(mut part: Value, rest: Map<String, Value>, known: &[&str], notes: &mut Notes) -> Value {
+/// Names what of a block its part does not say. `cache_control` is among it, because OpenAI's own API refuses fields that
+/// it does not know.
+fn name_rest(rest: Map<String, Value>, known: &[&str], at: &str, notes: &mut Notes) {
+    let block = if at.starts_with("system") { "system[]" } else { "messages[].content[]" };
     for (name, value) in rest {
-        match (name.as_str(), &mut part) {
-            ("cache_control", Value::Object(part)) if !value.is_null() => _ = part.insert(name, value),
-            (name, _) if name == "type" || known.contains(&name) => {}
-            (name, _) => notes.dropped.name_unless_empty(format!("messages[].content[].{name}"), &value),
+        if name != "type" && !known.contains(&name.as_str()) {
+            notes.dropped.name_unless_empty(format!("{block}.{name}"), &value);
         }
     }
-    part
 }
 
 pub(super) fn text(block: Map<String, Value>, at: &str, notes: &mut Notes) -> Result<Value, WireError> {
     let text = string(&block, "text", at, "a string")?;
     let part = json!({ "type": "text", "text": text });
-    Ok(finished(part, block, &["text"], notes))
+    name_rest(block, &["text"], at, notes);
+    Ok(part)
 }
 
 /// The source of an image or a document, and its kind.
@@ -85,7 +85,8 @@ fn image(block: Map<String, Value>, at: &str, notes: &mut Notes) -> Result<Optio
         }
     };
     let part = json!({ "type": "image_url", "image_url": { "url": url } });
-    Ok(Some(finished(part, block, &["source"], notes)))
+    name_rest(block, &["source"], at, notes);
+    Ok(Some(part))
 }
 
 /// A PDF is a file of OpenAI's; a text is text.
@@ -124,9 +125,7 @@ fn document(block: Map<String, Value>, at: &str, notes: &mut Notes) -> Result<Ve
                     }
                 }
             }
-            if let Some(last) = parts.pop() {
-                parts.push(finished(last, block, &["source"], notes));
-            }
+            name_rest(block, &["source"], at, notes);
             return Ok(parts);
         }
         "url" => {
@@ -142,7 +141,8 @@ fn document(block: Map<String, Value>, at: &str, notes: &mut Notes) -> Result<Ve
         }
     };
     let known: &[&str] = if kind == "base64" { &["source", "title"] } else { &["source"] };
-    Ok(vec![finished(part, block, known, notes)])
+    name_rest(block, known, at, notes);
+    Ok(vec![part])
 }
 
 /// A call of a tool.

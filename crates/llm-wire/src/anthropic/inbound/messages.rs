@@ -148,7 +148,6 @@ fn tool_result(
             "is_error" if !value.is_boolean() && !value.is_null() => {
                 return refuse(format!("{at}.is_error"), "true or false", &value);
             }
-            "cache_control" if !value.is_null() => _ = message.insert(name, value),
             _ => notes.dropped.name_unless_empty(format!("messages[].content[].{name}"), &value),
         }
     }

@@ -8,7 +8,7 @@ mod tools;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::dropped::Dropped;
+use crate::dropped::Dropped;
 use crate::openai::{ChatRequest, Members};
 use crate::{Original, Spoken, WireError, json};
 

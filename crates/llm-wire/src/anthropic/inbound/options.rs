@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Notes, refuse, tools};
 use crate::WireError;
-use crate::anthropic::dropped::says_nothing;
+use crate::dropped::says_nothing;
 
 /// Below this budget in tokens thinking is `low`; 4,096 is what OpenAI's own low effort seldom exceeds.
 const LOW_BELOW: u64 = 4_096;
@@ -43,7 +43,7 @@ pub(super) fn translate(
             // The name of its time as a beta.
             "output_format" => output_format(&value, "output_format", out)?,
             "metadata" => metadata(value, out, notes)?,
-            "mcp_servers" | "container" if !says_nothing(&value) => {
+            "mcp_servers" | "container" | "inference_geo" | "thread" if !says_nothing(&value) => {
                 notes.cannot(
                     name,
                     "it absent: only Anthropic's API has such a thing",

@@ -37,7 +37,6 @@ pub(super) fn translate(
 
 fn translate_tool(tool: Map<String, Value>, at: &str, notes: &mut Notes) -> Result<Value, WireError> {
     let mut function = Map::new();
-    let mut mark = None;
     for (name, value) in tool {
         match (name.as_str(), &value) {
             ("type", _) | (_, Value::Null) => {}
@@ -52,7 +51,6 @@ fn translate_tool(tool: Map<String, Value>, at: &str, notes: &mut Notes) -> Resu
             ("input_schema", _) => {
                 return refuse(format!("{at}.input_schema"), "a JSON schema of an object", &value);
             }
-            ("cache_control", _) => mark = Some(value),
             _ => notes.dropped.name_unless_empty(format!("tools[].{name}"), &value),
         }
     }
@@ -61,11 +59,7 @@ fn translate_tool(tool: Map<String, Value>, at: &str, notes: &mut Notes) -> Resu
             return refuse(format!("{at}.{required}"), "it, because Anthropic requires it", &Value::Null);
         }
     }
-    let mut translated = json!({ "type": "function", "function": function });
-    if let (Some(mark), Value::Object(tool)) = (mark, &mut translated) {
-        tool.insert("cache_control".to_owned(), mark);
-    }
-    Ok(translated)
+    Ok(json!({ "type": "function", "function": function }))
 }
 
 /// Which tools are to be called, and whether several at once.

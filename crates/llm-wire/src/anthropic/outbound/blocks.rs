@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::messages::shown_kind;
 use super::refuse;
 use crate::WireError;
-use crate::anthropic::dropped::Dropped;
+use crate::dropped::Dropped;
 use crate::openai::{Content, Part};
 
 /// The formats of images that Anthropic reads.

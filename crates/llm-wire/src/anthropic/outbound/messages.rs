@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{blocks, refuse};
 use crate::anthropic::REASONING_FORMAT;
-use crate::anthropic::dropped::{Dropped, says_nothing};
+use crate::dropped::{Dropped, says_nothing};
 use crate::openai::{Content, Message, Part, Role};
 use crate::{WireError, json};
 
@@ -18,9 +18,11 @@ pub(super) struct Conversation {
 }
 
 /// Neighbours that speak for the same side become one turn; results of tools are said by the user. A message that says
-/// nothing is left out, because Anthropic refuses empty ones.
+/// nothing is left out, because Anthropic refuses empty ones. Of instructions alone the last are said by the user, because
+/// Anthropic requires one.
 pub(super) fn translate(messages: Vec<Message>, dropped: &mut Dropped) -> Result<Conversation, WireError> {
-    let mut system = Vec::new();
+    let only_instructions = messages.iter().all(|message| message.role.instructs());
+    let mut system: Vec<(usize, Vec<Value>)> = Vec::new();
     let mut turns: Vec<(&str, Vec<Value>)> = Vec::new();
     for (index, message) in messages.into_iter().enumerate() {
         let at = format!("messages[{index}]");
@@ -29,7 +31,10 @@ pub(super) fn translate(messages: Vec<Message>, dropped: &mut Dropped) -> Result
                 if !turns.is_empty() {
                     dropped.name("messages[].role");
                 }
-                system.append(&mut instructions(message, &at, dropped)?);
+                let said = instructions(message, &at, dropped)?;
+                if !said.is_empty() {
+                    system.push((index, said));
+                }
                 continue;
             }
             Role::User => ("user", user(message, &at, dropped)?),
@@ -45,13 +50,17 @@ pub(super) fn translate(messages: Vec<Message>, dropped: &mut Dropped) -> Result
             _ => turns.push((side, blocks)),
         }
     }
+    if only_instructions && let Some((index, said)) = system.pop() {
+        dropped.name(format!("messages[{index}].role"));
+        turns.push(("user", said));
+    }
     if turns.is_empty() {
         let expected = "a message of the user that says something, which Anthropic requires";
         return refuse("messages", expected, &json!("none"));
     }
     let turns =
         turns.into_iter().map(|(role, content)| json!({ "role": role, "content": content })).collect();
-    Ok(Conversation { system, turns })
+    Ok(Conversation { system: system.into_iter().flat_map(|(_, said)| said).collect(), turns })
 }
 
 /// What a message has besides its content, in either dialect's words.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::dropped::{Dropped, says_nothing};
+use crate::dropped::{Dropped, says_nothing};
 use crate::openai::splice::{Edit, With, span, splice};
 use crate::openai::{ChatRequest, Members, Message};
 use crate::{Spoken, Translated, WireError, json};
@@ -152,7 +152,11 @@ fn translate_fields(
             }
             "reasoning_effort" => effort = Some(value),
             "thinking" if value.is_object() => thinking = Some(value),
-            "user" => user = Some(value),
+            "user" => {
+                if user.replace(value).is_some() {
+                    dropped.name("safety_identifier");
+                }
+            }
             "safety_identifier" if user.is_none() => user = Some(value),
             "n" if value == json!(1) => {}
             "n" => return refuse(&name, "1, because Anthropic gives one choice", &value),

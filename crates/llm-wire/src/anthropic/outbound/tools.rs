@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::refuse;
 use crate::WireError;
-use crate::anthropic::dropped::Dropped;
+use crate::dropped::Dropped;
 
 /// What a client says of its tools, gathered from three fields.
 #[derive(Default)]

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use super::{field_of, tree};
 use crate::anthropic::{messages_request, parse_count_tokens, parse_messages, token_count};
 use crate::openai::ChatRequest;
-use crate::{Spoken, ollama};
+use crate::{Spoken, Translated, WireError, gemini, ollama};
 
 fn openai(fields: Value) -> ChatRequest {
     let mut body = json!({"model":"m","messages":[{"role":"user","content":"Hi"}]});
@@ -89,7 +89,7 @@ fn what_anthropic_cannot_be_asked_is_refused_by_name() {
     refused_out(json!({"tools":tools,"tool_choice":{"type":"allowed_tools"}}), "tool_choice.type");
     refused_out(json!({"tool_choice":"required"}), "tools");
     refused_out(said("user", json!("")), "messages");
-    refused_out(said("system", json!("Be brief.")), "messages");
+    refused_out(said("system", json!("")), "messages");
     let part = |part: Value| said("user", json!([{"type":"text","text":"Hi"}, part]));
     refused_out(part(json!({"type":"input_audio"})), "messages[0].content[1].type");
     let image = |url: &str| part(json!({"type":"image_url","image_url":{"url":url}}));
@@ -161,6 +161,8 @@ fn what_only_the_translation_lacks_stops_no_anthropic_endpoint() {
     untranslatable(json!({"tools":[{"type":"bash_20250124","name":"bash"}]}), "tools[0].type");
     untranslatable(json!({"mcp_servers":[{"url":"u"}]}), "mcp_servers");
     untranslatable(json!({"container":"c"}), "container");
+    untranslatable(json!({"inference_geo":"us"}), "inference_geo");
+    untranslatable(json!({"thread":{"id":"t"}}), "thread");
     untranslatable(said("user", json!([{"type":"search_result"}])), "messages[0].content[0].type");
     untranslatable(said("assistant", json!([{"type":"server_tool_use"}])), "messages[0].content[0].type");
     let image = json!([{"type":"image","source":{"type":"file","file_id":"f"}}]);
@@ -177,6 +179,92 @@ fn what_only_the_translation_lacks_stops_no_anthropic_endpoint() {
     untranslatable(said("user", document), "messages[0].content[0].source.url");
     // OpenAI's dialect has a bound that Anthropic's has not.
     untranslatable(json!({"stop_sequences":vec!["x"; 17]}), "stop_sequences");
+}
+
+#[test]
+fn marks_for_anthropics_cache_reach_only_anthropic() {
+    let mark = json!({"type":"ephemeral"});
+    let schema = json!({"type":"object"});
+    let fields = json!({
+        "system":[{"type":"text","text":"Be brief.","cache_control":mark}],
+        "tools":[{"name":"f","input_schema":schema,"cache_control":mark}],
+        "messages":[
+            {"role":"user","content":[{"type":"text","text":"Hi","cache_control":mark}]},
+            {"role":"assistant","content":[{"type":"tool_use","id":"1","name":"f","input":{},"cache_control":mark}]},
+            {"role":"user","content":[{"type":"tool_result","tool_use_id":"1","content":"x","cache_control":mark}]},
+        ],
+    });
+    let request = parse_messages(anthropic(fields.clone())).unwrap();
+    assert!(!std::str::from_utf8(request.body()).unwrap().contains("cache_control"));
+    let names = ["system[].cache_control", "messages[].content[].cache_control", "tools[].cache_control"];
+    assert_eq!(request.dropped(), names);
+    let passed_on = messages_request(&request, "m", false, 1).unwrap();
+    assert_eq!(tree(&passed_on.body), tree(&anthropic(fields)));
+}
+
+#[test]
+fn a_client_that_wants_one_call_at_a_time_reads_its_own_word_where_that_is_refused() {
+    let request = parse_messages(anthropic(json!({
+        "tools":[{"name":"f","input_schema":{"type":"object"}}],
+        "tool_choice":{"type":"auto","disable_parallel_tool_use":true},
+    })))
+    .unwrap();
+    let check = |refused: Result<Translated, WireError>| {
+        let error = refused.unwrap_err();
+        assert_eq!(error.param(), Some("parallel_tool_calls"));
+        assert!(error.to_string().contains("tool_choice.disable_parallel_tool_use"), "{error}");
+    };
+    check(ollama::chat_request(&request, "m", false));
+    check(gemini::generate_request(&request, "m"));
+}
+
+#[test]
+fn the_last_of_nothing_but_instructions_is_said_by_the_user() {
+    let check = |messages: Value, system: Value, said: &str, dropped: &str| {
+        let asked = messages_request(&openai(json!({ "messages": messages })), "claude", false, 1).unwrap();
+        let body = tree(&asked.body);
+        assert_eq!(body["system"], system);
+        assert_eq!(body["messages"], json!([{"role":"user","content":[{"type":"text","text":said}]}]));
+        assert_eq!(asked.dropped, [dropped]);
+    };
+    let one = json!({"role":"system","content":"Be brief."});
+    let other = json!({"role":"developer","content":"Tell a joke."});
+    let empty = json!({"role":"system","content":""});
+    check(json!([one]), Value::Null, "Be brief.", "messages[0].role");
+    let first = json!([{"type":"text","text":"Be brief."}]);
+    check(json!([one, other]), first.clone(), "Tell a joke.", "messages[1].role");
+    check(json!([one, other, empty]), first, "Tell a joke.", "messages[1].role");
+    refused_out(json!({"messages":[one, {"role":"user","content":""}]}), "messages");
+}
+
+#[test]
+fn hints_are_left_out_by_name_and_text_is_the_answer_anyway() {
+    let hints = json!({
+        "prediction":{"type":"content","content":"x"},"prompt_cache_options":{"mode":"explicit"},
+        "prompt_cache_key":"k","prompt_cache_retention":"24h","store":true,"metadata":{"a":"b"},
+        "service_tier":"flex","verbosity":"low","safety_identifier":"s","user":"u",
+    });
+    let asked = messages_request(&openai(hints), "claude", false, 1).unwrap();
+    let mut named = asked.dropped;
+    named.sort();
+    let expected = [
+        "metadata",
+        "prediction",
+        "prompt_cache_key",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "safety_identifier",
+        "service_tier",
+        "store",
+        "verbosity",
+    ];
+    assert_eq!(named, expected);
+    assert_eq!(tree(&asked.body)["metadata"], json!({"user_id":"u"}));
+    let text = messages_request(&openai(json!({"modalities":["text"]})), "claude", false, 1).unwrap();
+    assert!(text.dropped.is_empty());
+    let named = json!({"messages":[{"role":"user","content":"Hi","name":"Ann"}]});
+    let asked = messages_request(&openai(named), "claude", false, 1).unwrap();
+    assert_eq!(asked.dropped, ["messages[].name"]);
 }
 
 #[test]

@@ -38,6 +38,29 @@ fn with(mut value: Value, key: &str, member: Option<impl Into<Value>>) -> Value 
     value
 }
 
+fn marks(value: &Value) -> usize {
+    // No text here is long enough to hold the word.
+    value.to_string().matches("cache_control").count()
+}
+
+/// What comes back through OpenAI's words, where no mark for Anthropic's cache stands. Contents of objects with `key`
+/// are a string where one is enough.
+fn unmarked(value: Value, key: &str) -> Value {
+    match value {
+        Value::Array(list) => Value::Array(list.into_iter().map(|value| unmarked(value, key)).collect()),
+        Value::Object(mut members) => {
+            members.shift_remove("cache_control");
+            let short = members.contains_key(key);
+            let members = members.into_iter().map(|(name, value)| match unmarked(value, key) {
+                Value::Array(parts) if short && name == "content" => (name, said(parts)),
+                value => (name, value),
+            });
+            Value::Object(members.collect())
+        }
+        scalar => scalar,
+    }
+}
+
 /// A string, or parts that no string says.
 fn said(parts: Vec<Value>) -> Value {
     match parts.as_slice() {
@@ -187,13 +210,17 @@ fn outward(request: &Value) -> Value {
     let request = ChatRequest::parse(request.to_string().into()).unwrap();
     let translated = messages_request(&request, "m", request.stream(), 1).unwrap();
     assert!(translated.dropped.is_empty(), "{:?}", translated.dropped);
-    tree(&translated.body)
+    let body = tree(&translated.body);
+    assert_eq!(marks(&body), marks(&tree(request.body())));
+    body
 }
 
-/// Anthropic's request in OpenAI's words, of which nothing is missing.
-fn inward(request: &Value) -> Value {
-    let request = parse_messages(request.to_string().into()).unwrap();
-    assert!(request.dropped().is_empty(), "{:?}", request.dropped());
+/// Anthropic's request in OpenAI's words, of which nothing but the marks for its cache is missing.
+fn inward(asked: &Value) -> Value {
+    let request = parse_messages(asked.to_string().into()).unwrap();
+    let dropped = request.dropped();
+    assert!(dropped.iter().all(|name| name.ends_with("[].cache_control")), "{dropped:?}");
+    assert_eq!(dropped.is_empty(), marks(asked) == 0);
     assert_eq!(request.untranslatable(), None);
     tree(request.body())
 }
@@ -328,12 +355,12 @@ prop_compose! {
 proptest! {
     #[test]
     fn openais_request_comes_back_from_anthropics_words(request in openai_request()) {
-        prop_assert_eq!(inward(&outward(&request)), request);
+        prop_assert_eq!(inward(&outward(&request)), unmarked(request, "role"));
     }
 
     #[test]
     fn anthropics_request_comes_back_from_openais_words(request in anthropic_request()) {
-        prop_assert_eq!(outward(&inward(&request)), request);
+        prop_assert_eq!(outward(&inward(&request)), unmarked(request, "tool_use_id"));
     }
 
     #[test]

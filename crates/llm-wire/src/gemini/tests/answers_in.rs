@@ -243,3 +243,12 @@ fn a_stream_may_be_cut_at_any_byte() {
         assert_eq!(chunks, expected, "cut at {cut}");
     }
 }
+
+#[test]
+fn bytes_that_are_not_utf8_are_an_error_even_where_nobody_reads_them() {
+    let before =
+        br#"{"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"STOP"}],"responseId":""#;
+    let answer = [before.as_slice(), b"\xE9", br#""}"#].concat();
+    assert!(matches!(response_facts(&answer), Err(WireError::Json { .. })));
+    assert!(matches!(chunk_facts(&answer), Err(WireError::Json { .. })));
+}

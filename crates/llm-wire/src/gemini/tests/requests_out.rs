@@ -76,6 +76,40 @@ fn what_changes_no_meaning_is_left_out_and_named() {
 }
 
 #[test]
+fn hints_of_every_kind_are_left_out_by_name() {
+    outbound(
+        json!({"prediction":{"type":"content","content":"x"},"prompt_cache_options":{"mode":"explicit"},
+            "prompt_cache_key":"k","prompt_cache_retention":"24h","store":true,"safety_identifier":"s","verbosity":"low",
+            "modalities":["text"]}),
+        json!({}),
+        &[
+            "prediction",
+            "prompt_cache_options",
+            "prompt_cache_key",
+            "prompt_cache_retention",
+            "store",
+            "safety_identifier",
+            "verbosity",
+        ],
+    );
+}
+
+#[test]
+fn the_last_of_nothing_but_instructions_is_said_by_the_user() {
+    let check = |messages: Value, system: Value, said: &str, dropped: &str| {
+        let translated = generate_request(&request(json!({ "messages": messages })), "m").unwrap();
+        let body = tree(&translated.body);
+        assert_eq!(body["systemInstruction"]["parts"], system);
+        assert_eq!(body["contents"], json!([{"role":"user","parts":[{"text":said}]}]));
+        assert_eq!(translated.dropped, [dropped]);
+    };
+    let one = json!({"role":"system","content":"Be brief."});
+    let other = json!({"role":"developer","content":"Tell a joke."});
+    check(json!([one]), Value::Null, "Be brief.", "messages[0].role");
+    check(json!([one, other]), json!([{"text":"Be brief."}]), "Tell a joke.", "messages[1].role");
+}
+
+#[test]
 fn schemas_pass_unchanged() {
     let schema = json!({"type":"object","properties":{"z":{"$ref":"#/$defs/z"}},"$defs":{"z":{"type":["string","null"]}},
         "additionalProperties":false});
@@ -225,7 +259,7 @@ fn what_gemini_cannot_say_is_refused_by_name() {
 fn what_geminis_contents_cannot_say_is_refused_where_it_stands() {
     let call = json!({"id":"a","function":{"name":"f","arguments":"{"}});
     for (message, field) in [
-        (json!({"role":"system","content":"Be brief."}), "messages"),
+        (json!({"role":"system","content":[]}), "messages"),
         (json!({"role":"assistant","content":"","audio":{"id":"a"}}), "messages[0].audio"),
         (
             json!({"role":"assistant","content":"","tool_calls":[call]}),

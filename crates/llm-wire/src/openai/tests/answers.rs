@@ -39,6 +39,16 @@ fn a_chunk_has_content_once_it_carries_part_of_the_answer() {
 }
 
 #[test]
+fn bytes_that_are_not_utf8_are_an_error_even_where_nobody_reads_them() {
+    let with = |before: &str, after: &str| [before.as_bytes(), b"caf\xE9", after.as_bytes()].concat();
+    let whole = with(r#"{"choices":[{"message":{"content":""#, r#""},"finish_reason":"stop"}]}"#);
+    let error = response_facts(&whole).unwrap_err();
+    assert!(matches!(error, WireError::Json { line: 1, column: 39, .. }), "{error:?}");
+    let streamed = with(r#"{"choices":[{"delta":{"content":"a"}}],"obfuscation":""#, r#""}"#);
+    assert!(matches!(chunk_facts(&streamed), Err(WireError::Json { .. })));
+}
+
+#[test]
 fn a_finish_reason_is_content_and_ends_the_choice() {
     let facts = chunk_facts(br#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#).unwrap();
     assert!(facts.has_content && facts.finished);

@@ -165,6 +165,13 @@ fn an_answer_that_is_none_is_refused() {
 }
 
 #[test]
+fn an_answer_that_is_not_utf8_is_refused_wherever_that_is() {
+    let body = [br#"{"data":[{"embedding":[1]}],"model":""#.as_slice(), b"\xE9", br#""}"#].concat();
+    assert!(matches!(embeddings_facts(&body), Err(WireError::Json { .. })));
+    assert!(matches!(embeddings_vectors(&body), Err(WireError::Json { .. })));
+}
+
+#[test]
 fn vectors_come_in_the_order_of_their_index() {
     let body = json!({"data":[{"index":1,"embedding":[1]},{"index":0,"embedding":[0]}]});
     let embedded = embeddings_vectors(body.to_string().as_bytes()).unwrap();

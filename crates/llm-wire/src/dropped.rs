@@ -4,10 +4,10 @@ use serde_json::Value;
 
 /// Names in the order in which they were met, each once.
 #[derive(Debug, Default)]
-pub(super) struct Dropped(Vec<String>);
+pub(crate) struct Dropped(Vec<String>);
 
 impl Dropped {
-    pub(super) fn name(&mut self, field: impl Into<String>) {
+    pub(crate) fn name(&mut self, field: impl Into<String>) {
         let field = field.into();
         if !self.0.contains(&field) {
             self.0.push(field);
@@ -15,19 +15,19 @@ impl Dropped {
     }
 
     /// Names the field unless its value says nothing: null, false, or an empty string, array or object.
-    pub(super) fn name_unless_empty(&mut self, field: impl Into<String>, value: &Value) {
+    pub(crate) fn name_unless_empty(&mut self, field: impl Into<String>, value: &Value) {
         if !says_nothing(value) {
             self.name(field);
         }
     }
 
-    pub(super) fn into_names(self) -> Vec<String> {
+    pub(crate) fn into_names(self) -> Vec<String> {
         self.0
     }
 }
 
 /// Null, false, or an empty string, array or object: what clients write where they want nothing.
-pub(super) fn says_nothing(value: &Value) -> bool {
+pub(crate) fn says_nothing(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
         Value::String(text) => text.is_empty(),
