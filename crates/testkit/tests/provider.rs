@@ -288,8 +288,9 @@ async fn a_refused_address_refuses() {
 #[tokio::test]
 async fn an_answer_may_be_decided_by_what_is_asked() {
     let provider = provider_that(Behaviour::status(500)).await;
-    provider.decide_by(|body| match String::from_utf8_lossy(body).contains(r#""stream":true"#) {
-        true => Behaviour::status(503),
+    provider.decide_by(|path, body| match String::from_utf8_lossy(body).contains(r#""stream":true"#) {
+        true if path == CHAT => Behaviour::status(503),
+        true => Behaviour::status(404),
         false => Behaviour::Answer(Answer::text("Four.")),
     });
     provider.enqueue(Behaviour::status(429));

@@ -40,6 +40,14 @@ impl Connection {
         });
         Self { sender, _driver: driver }
     }
+
+    /// This one if it can take another request, or a new one.
+    async fn or_anew(mut self, addr: SocketAddr) -> Self {
+        match self.sender.ready().await {
+            Ok(()) => self,
+            Err(_) => Self::open(addr).await,
+        }
+    }
 }
 
 impl Client {
@@ -48,10 +56,9 @@ impl Client {
     }
 
     pub(crate) async fn ask(&mut self, asked: &Asked) -> Outcome {
-        let kept = self.connection.take();
-        let mut connection = match kept {
-            Some(kept) if !kept.sender.is_closed() => kept,
-            _ => Connection::open(self.addr).await,
+        let mut connection = match self.connection.take() {
+            Some(kept) => kept.or_anew(self.addr).await,
+            None => Connection::open(self.addr).await,
         };
         let exchange = exchange(&mut connection, self.addr, asked);
         let outcome = match asked.leaves {

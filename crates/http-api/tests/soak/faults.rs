@@ -39,8 +39,8 @@ impl Mood {
         Self { model, rng: Mutex::new(fastrand::Rng::with_seed(seed)), pauses }
     }
 
-    /// What a request with this body gets.
-    pub(crate) fn decide(&self, body: &[u8]) -> Behaviour {
+    /// What a request gets.
+    pub(crate) fn decide(&self, path: &str, body: &[u8]) -> Behaviour {
         let body = String::from_utf8_lossy(body);
         let mut rng = self.rng.lock().unwrap();
         let answer = answer(self.model, &body);
@@ -52,7 +52,15 @@ impl Mood {
         if rng.u32(..10) > 0 {
             return Behaviour::Answer(answer);
         }
-        fault(answer, body.contains(r#""stream":true"#), &mut rng, &self.pauses)
+        fault(answer, is_stream(path, &body), &mut rng, &self.pauses)
+    }
+}
+
+/// Ollama streams unless told otherwise, Gemini's path says whether, the others do not unless told.
+fn is_stream(path: &str, body: &str) -> bool {
+    match path {
+        "/api/chat" => !body.contains(r#""stream":false"#),
+        _ => path.contains(":streamGenerateContent") || body.contains(r#""stream":true"#),
     }
 }
 

@@ -186,7 +186,7 @@ async fn all_is_well_again(service: &Service) {
     }
     let open = service.upstream_connections();
     eprintln!(
-        "all endpoints were healthy after {:.1} s; {open} connections to them are kept",
+        "all endpoints could be asked after {:.1} s; {open} connections to them are kept",
         took.as_secs_f64()
     );
 }

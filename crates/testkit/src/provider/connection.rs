@@ -71,7 +71,7 @@ impl<S: Socket> Connection<S> {
                 self.send(&reply, None).await
             } else {
                 let path = head.path.clone();
-                let (index, reply) = self.route(head, body);
+                let (index, reply) = self.route(head, &path, body);
                 self.send(&reply, Some((index, path))).await
             };
             if !keep_alive || last {
@@ -110,7 +110,7 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Records the request and decides on its answer.
-    fn route(&self, head: Head, body: Bytes) -> (u64, Reply) {
+    fn route(&self, head: Head, path: &str, body: Bytes) -> (u64, Reply) {
         let route = Route::of(&head);
         let refusal = self.refusal(&head, &route);
         let index = self.shared.log.request(|index| Request {
@@ -129,16 +129,17 @@ impl<S: Socket> Connection<S> {
             (Some(refusal), _) => refusal,
             (None, Route::Unknown(dialect)) => refused(dialect, 404, "no such path"),
             (None, Route::Chat(route)) => {
-                let behaviour = self.next_behaviour(&body);
+                let behaviour = self.next_behaviour(path, &body);
                 let asked = Asked::read(&route, &body, index);
                 asked.and_then(|asked| to_chat(&behaviour, asked)).unwrap_or_else(sentence)
             }
             (None, Route::Embeddings(dialect, model)) => {
-                let reply = to_embeddings(&self.next_behaviour(&body), dialect, model.as_deref(), &body);
+                let reply =
+                    to_embeddings(&self.next_behaviour(path, &body), dialect, model.as_deref(), &body);
                 reply.unwrap_or_else(sentence)
             }
             (None, Route::Count(dialect)) => {
-                to_document(&self.next_behaviour(&body), dialect, &count(dialect))
+                to_document(&self.next_behaviour(path, &body), dialect, &count(dialect))
             }
             (None, Route::Models(dialect)) => {
                 to_document(&self.shared.script.lock().listing, dialect, &listing(dialect))
@@ -167,7 +168,7 @@ impl<S: Socket> Connection<S> {
         None
     }
 
-    fn next_behaviour(&self, body: &[u8]) -> Behaviour {
+    fn next_behaviour(&self, path: &str, body: &[u8]) -> Behaviour {
         let mut script = self.shared.script.lock();
         let behaviour = match (script.queue.pop_front(), script.decide.clone()) {
             (Some(queued), _) => queued,
@@ -175,7 +176,7 @@ impl<S: Socket> Connection<S> {
             (None, Some(decide)) => {
                 // It is the test's own code, and may ask this provider.
                 drop(script);
-                (decide.0)(body)
+                (decide.0)(path, body)
             }
         };
         behaviour.at(SystemTime::now())

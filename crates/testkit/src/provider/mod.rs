@@ -62,9 +62,9 @@ pub(crate) struct Script {
     pub(crate) key: Option<String>,
 }
 
-/// What decides on the answer to a request, from its body.
+/// What decides on the answer to a request, from its path and its body.
 #[derive(Clone)]
-pub(crate) struct Decide(pub(crate) Arc<dyn Fn(&[u8]) -> Behaviour + Send + Sync>);
+pub(crate) struct Decide(pub(crate) Arc<dyn Fn(&str, &[u8]) -> Behaviour + Send + Sync>);
 
 impl std::fmt::Debug for Decide {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -157,8 +157,8 @@ impl FakeProvider {
         (script.default, script.decide) = (behaviour, None);
     }
 
-    /// The same, decided for each request by its body: for answers that say what they answer, and faults at random.
-    pub fn decide_by(&self, decide: impl Fn(&[u8]) -> Behaviour + Send + Sync + 'static) {
+    /// The same, decided for each request by its path and body: for answers that say what they answer, and faults at random.
+    pub fn decide_by(&self, decide: impl Fn(&str, &[u8]) -> Behaviour + Send + Sync + 'static) {
         self.shared.script.lock().decide = Some(Decide(Arc::new(decide)));
     }
 
