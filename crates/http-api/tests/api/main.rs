@@ -6,6 +6,7 @@
     reason = "a panic is how a test fails, in its helpers too"
 )]
 
+mod anthropic;
 mod bad_input;
 mod cache;
 mod dialects;

@@ -4,6 +4,9 @@ use serde_json::Value;
 
 use crate::asked::{Asked, Surface};
 
+/// Bytes of a wrong answer that are shown, its last.
+const SHOWN: usize = 700;
+
 /// What became of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -53,7 +56,9 @@ impl Read {
 
 /// Judges an answer. `code` is its header `x-uat-code`.
 pub(crate) fn judge(asked: &Asked, status: u16, code: Option<&str>, body: &str) -> Outcome {
-    let wrong = |why: &str| Outcome::Wrong(format!("{why}: status {status}, {asked:?}, {body:?}"));
+    // The ends say most, and a list of whole ones could not be read.
+    let shown = &body[body.ceil_char_boundary(body.len().saturating_sub(SHOWN))..];
+    let wrong = |why: &str| Outcome::Wrong(format!("{why}: status {status}, {asked:?}, ... {shown:?}"));
     if status >= 400 {
         let has_error = serde_json::from_str(body).is_ok_and(|body: Value| !body["error"].is_null());
         return match code {
