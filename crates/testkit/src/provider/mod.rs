@@ -64,7 +64,9 @@ pub(crate) struct Script {
 
 /// What decides on the answer to a request, from its path and its body.
 #[derive(Clone)]
-pub(crate) struct Decide(pub(crate) Arc<dyn Fn(&str, &[u8]) -> Behaviour + Send + Sync>);
+pub(crate) struct Decide(pub(crate) Arc<Deciding>);
+
+type Deciding = dyn Fn(&str, &[u8]) -> Behaviour + Send + Sync;
 
 impl std::fmt::Debug for Decide {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
