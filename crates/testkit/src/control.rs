@@ -67,7 +67,7 @@ fn apply(shared: &Shared, control: Control) {
     let mut script = shared.script.lock();
     script.queue.extend(control.enqueue);
     if let Some(default) = control.default {
-        script.default = default;
+        (script.default, script.decide) = (default, None);
     }
     if let Some(listing) = control.listing {
         script.listing = listing;

@@ -284,3 +284,19 @@ async fn a_refused_address_refuses() {
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
     assert!(FakeProvider::start_on(refused.port()).await.is_err(), "the port is nobody else's either");
 }
+
+#[tokio::test]
+async fn an_answer_may_be_decided_by_what_is_asked() {
+    let provider = provider_that(Behaviour::status(500)).await;
+    provider.decide_by(|path, body| match String::from_utf8_lossy(body).contains(r#""stream":true"#) {
+        true if path == CHAT => Behaviour::status(503),
+        true => Behaviour::status(404),
+        false => Behaviour::Answer(Answer::text("Four.")),
+    });
+    provider.enqueue(Behaviour::status(429));
+    assert!(ask(&provider, CHAT, true).await.starts_with("HTTP/1.1 429"), "what is queued comes first");
+    assert!(ask(&provider, CHAT, true).await.starts_with("HTTP/1.1 503"));
+    assert!(ask(&provider, CHAT, false).await.contains("Four."));
+    provider.set_default(Behaviour::status(500));
+    assert!(ask(&provider, CHAT, false).await.starts_with("HTTP/1.1 500"));
+}

@@ -37,13 +37,23 @@ impl Gateway {
         .await
     }
 
+    /// One model, `m`, at the fake provider, which is asked in this protocol.
+    pub(crate) async fn speaking(protocol: &str) -> Self {
+        let models = json!([{ "name": "m", "endpoints": [{ "endpoint": "fake", "model": "upstream-m" }] }]);
+        Self::with_protocol(protocol, json!({}), models).await
+    }
+
     /// These models, at the endpoints `fake`, a fake provider, and `engine`, the local engine.
     pub(crate) async fn with_models(server: Value, models: Value) -> Self {
+        Self::with_protocol("openai", server, models).await
+    }
+
+    async fn with_protocol(protocol: &str, server: Value, models: Value) -> Self {
         let provider = FakeProvider::start().await.unwrap();
         let config = json!({
             "server": server,
             "endpoints": [
-                { "name": "fake", "protocol": "openai", "base_url": provider.base_url() },
+                { "name": "fake", "protocol": protocol, "base_url": provider.base_url() },
                 { "name": "engine", "protocol": "uat-engine" },
             ],
             "models": models,

@@ -71,7 +71,7 @@ impl<S: Socket> Connection<S> {
                 self.send(&reply, None).await
             } else {
                 let path = head.path.clone();
-                let (index, reply) = self.route(head, body);
+                let (index, reply) = self.route(head, &path, body);
                 self.send(&reply, Some((index, path))).await
             };
             if !keep_alive || last {
@@ -110,7 +110,7 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Records the request and decides on its answer.
-    fn route(&self, head: Head, body: Bytes) -> (u64, Reply) {
+    fn route(&self, head: Head, path: &str, body: Bytes) -> (u64, Reply) {
         let route = Route::of(&head);
         let refusal = self.refusal(&head, &route);
         let index = self.shared.log.request(|index| Request {
@@ -129,15 +129,18 @@ impl<S: Socket> Connection<S> {
             (Some(refusal), _) => refusal,
             (None, Route::Unknown(dialect)) => refused(dialect, 404, "no such path"),
             (None, Route::Chat(route)) => {
-                let behaviour = self.next_behaviour();
+                let behaviour = self.next_behaviour(path, &body);
                 let asked = Asked::read(&route, &body, index);
                 asked.and_then(|asked| to_chat(&behaviour, asked)).unwrap_or_else(sentence)
             }
             (None, Route::Embeddings(dialect, model)) => {
-                let reply = to_embeddings(&self.next_behaviour(), dialect, model.as_deref(), &body);
+                let reply =
+                    to_embeddings(&self.next_behaviour(path, &body), dialect, model.as_deref(), &body);
                 reply.unwrap_or_else(sentence)
             }
-            (None, Route::Count(dialect)) => to_document(&self.next_behaviour(), dialect, &count(dialect)),
+            (None, Route::Count(dialect)) => {
+                to_document(&self.next_behaviour(path, &body), dialect, &count(dialect))
+            }
             (None, Route::Models(dialect)) => {
                 to_document(&self.shared.script.lock().listing, dialect, &listing(dialect))
             }
@@ -165,9 +168,18 @@ impl<S: Socket> Connection<S> {
         None
     }
 
-    fn next_behaviour(&self) -> Behaviour {
+    fn next_behaviour(&self, path: &str, body: &[u8]) -> Behaviour {
         let mut script = self.shared.script.lock();
-        script.queue.pop_front().unwrap_or_else(|| script.default.clone()).at(SystemTime::now())
+        let behaviour = match (script.queue.pop_front(), script.decide.clone()) {
+            (Some(queued), _) => queued,
+            (None, None) => script.default.clone(),
+            (None, Some(decide)) => {
+                // It is the test's own code, and may ask this provider.
+                drop(script);
+                (decide.0)(path, body)
+            }
+        };
+        behaviour.at(SystemTime::now())
     }
 
     /// Carries a reply out while watching whether the client goes. True: the connection can take a further request.

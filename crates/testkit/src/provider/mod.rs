@@ -56,8 +56,22 @@ pub(crate) struct Shared {
 pub(crate) struct Script {
     pub(crate) queue: VecDeque<Behaviour>,
     pub(crate) default: Behaviour,
+    /// In the place of `default`, if there is one.
+    pub(crate) decide: Option<Decide>,
     pub(crate) listing: Behaviour,
     pub(crate) key: Option<String>,
+}
+
+/// What decides on the answer to a request, from its path and its body.
+#[derive(Clone)]
+pub(crate) struct Decide(pub(crate) Arc<Deciding>);
+
+type Deciding = dyn Fn(&str, &[u8]) -> Behaviour + Send + Sync;
+
+impl std::fmt::Debug for Decide {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Decide")
+    }
 }
 
 /// Where a provider also listens with TLS.
@@ -141,7 +155,13 @@ impl FakeProvider {
 
     /// What requests get while the queue is empty.
     pub fn set_default(&self, behaviour: Behaviour) {
-        self.shared.script.lock().default = behaviour;
+        let mut script = self.shared.script.lock();
+        (script.default, script.decide) = (behaviour, None);
+    }
+
+    /// The same, decided for each request by its path and body: for answers that say what they answer, and faults at random.
+    pub fn decide_by(&self, decide: impl Fn(&str, &[u8]) -> Behaviour + Send + Sync + 'static) {
+        self.shared.script.lock().decide = Some(Decide(Arc::new(decide)));
     }
 
     /// What listings of models get. Behaviours that only make sense inside a chat answer send the list.
