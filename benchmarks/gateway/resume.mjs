@@ -68,7 +68,7 @@ export async function run({ quick, say, setup }) {
       ],
       tables: [markdownTable(["fault", "met", "complete", "temperature 0: same text"], rows)],
       notes: [
-        `Two \`uat serve\` with an engine each, ${MODEL}, ${MAX_TOKENS} tokens at most; in front of each a proxy that ends the body properly, closes, resets or falls silent after so many events; idle_timeout_ms ${IDLE_MS}.`,
+        `Two \`uat serve\` with an engine each (kv_type = "f32", which makes greedy answers depend less on what else an engine was asked), ${MODEL}, ${MAX_TOKENS} tokens at most; in front of each a proxy that ends the body properly, closes, resets or falls silent after so many events; idle_timeout_ms ${IDLE_MS}.`,
         "No peer has a mid-stream continuation that could be measured so; what they do when a stream is cut is in the parts faults and matrix.",
       ],
     };
@@ -98,7 +98,7 @@ async function engine(uat, folder, started) {
   const file = path.join(folder, "uat.toml");
   writeFileSync(
     file,
-    `[server]\nbind = "127.0.0.1:${port}"\n[cache]\nexact = false\n[[endpoints]]\nname = "engine"\nprotocol = "uat-engine"\n[[models]]\nname = "${MODEL}"\nendpoints = [{ endpoint = "engine" }]\n[engine]\nthreads = 1\n`,
+    `[server]\nbind = "127.0.0.1:${port}"\n[cache]\nexact = false\n[[endpoints]]\nname = "engine"\nprotocol = "uat-engine"\n[[models]]\nname = "${MODEL}"\nendpoints = [{ endpoint = "engine" }]\n[engine]\nthreads = 1\nkv_type = "f32"\n`,
   );
   const url = `http://127.0.0.1:${port}`;
   const { child } = await startGateway(uat, file, url, { XDG_RUNTIME_DIR: folder });

@@ -267,6 +267,7 @@ impl Model {
             cells: self.context_tokens,
         };
         let kv_type = match options.kv_type {
+            KvType::F32 => sys::GGML_TYPE_F32,
             KvType::F16 => sys::GGML_TYPE_F16,
             KvType::Q8_0 => sys::GGML_TYPE_Q8_0,
             KvType::Q4_0 => sys::GGML_TYPE_Q4_0,

@@ -6,7 +6,7 @@ import { meant, named, refuse, secretKey, type Shape, shaped, type Wrong } from 
 
 const ROOT: Shape = { server: 'table', engine: 'table', endpoints: 'tables', models: 'tables', cache: 'table', redis: 'table' };
 const SERVER: Shape = { bind: 'text', allowed_origins: 'texts', max_body_mb: 'count', hold_ms: 'whole', drain_timeout_s: 'whole', max_connections: 'count' };
-const KV_TYPES = ['f16', 'q8_0', 'q4_0'] as const;
+const KV_TYPES = ['f32', 'f16', 'q8_0', 'q4_0'] as const;
 const ENGINE: Shape = { enabled: 'flag', model: 'text', idle_exit_s: 'whole', threads: 'count', context_tokens: 'count', slots: 'count', queue: 'whole', kv_type: KV_TYPES, gpu_layers: 'whole', unload_after_s: 'whole', memory_mb: 'count' };
 const BALANCES = ['peak-ewma', 'round-robin', 'least-in-flight', 'prefix-affinity', 'priority'] as const satisfies readonly Balance[];
 const MODEL: Shape = { name: 'text', capabilities: 'texts', context_tokens: 'whole', max_output_tokens: 'whole', endpoints: 'tables', balance: BALANCES };

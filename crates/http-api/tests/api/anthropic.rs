@@ -20,7 +20,7 @@ async fn a_message_is_answered_by_a_provider_of_another_dialect() {
     assert_eq!(reply.status, 200, "{}", reply.body);
     let message = reply.json();
     assert_eq!(message["content"], json!([{ "type": "text", "text": "Four." }]));
-    assert_eq!((&message["stop_reason"], &message["model"]), (&json!("end_turn"), &json!("m")));
+    assert_eq!((&message["stop_reason"], &message["model"]), (&json!("end_turn"), &json!("upstream-m")));
 }
 
 #[tokio::test]

@@ -112,6 +112,8 @@ pub struct EngineConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KvType {
+    /// 32 bits each: greedy answers depend least on what else the engine does.
+    F32,
     /// 16 bits each.
     F16,
     /// 8.5 bits each.
@@ -124,6 +126,7 @@ impl KvType {
     /// As the configuration and the engine write it.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::F32 => "f32",
             Self::F16 => "f16",
             Self::Q8_0 => "q8_0",
             Self::Q4_0 => "q4_0",
