@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import type { ChatRequest, ChatResponse } from '../../src/index.js';
+import type { ChatRequest, ChatResponse, FastLLMCoordinator } from '../../src/index.js';
 import { eachBackend } from '../support/backends.js';
 import { chunk, collect, completion, coordinators, providers, REQUEST, sendEvents, sendJson, sendStream, served, textOf } from '../support/chat.js';
 import { errorOf } from '../support/errors.js';
@@ -8,6 +8,12 @@ import { RedisServer } from '../support/redis-server.js';
 import { until } from '../support/redis-services.js';
 
 const FIXED: ChatRequest = { ...REQUEST, temperature: 0 };
+
+/** Whether so many calls share the answer of the one that was first. The core counts them when they are answered. */
+function joined(one: FastLLMCoordinator, followers: number): boolean {
+  const { inFlight, cacheHits } = one.stats();
+  return inFlight === followers + 1 && (one.backend.kind === 'native' || cacheHits === followers);
+}
 
 eachBackend(() => {
   const coordinator = coordinators();
@@ -142,10 +148,10 @@ eachBackend(() => {
       expect((await collect(one.stream(FIXED))).at(-1)?.routing?.cache).toBe('miss');
     });
 
-    it('that says more than text is not kept', async () => {
+    it('that says more than text says it again', async () => {
       const a = await provider((_asked, response) => sendEvents(response, [chunk({ content: 'x', annotations: [{ url: 'y' }] }), chunk({}, 'stop'), '[DONE]']));
       const one = coordinator(served('peak-ewma', a.url));
-      for (let call = 0; call < 2; call += 1) expect((await collect(one.stream(FIXED))).at(-1)?.routing?.cache).toBe('miss');
+      for (let call = 0; call < 2; call += 1) expect(JSON.stringify(await collect(one.stream(FIXED)))).toContain('"annotations":[{"url":"y"}]');
     });
   });
 
@@ -168,7 +174,7 @@ eachBackend(() => {
         return { text: textOf(chunks), cache: chunks.at(-1)?.routing?.cache };
       };
       const asking = Array.from({ length: 5 }, ask);
-      await until(() => a.asked.length > 0 && one.stats().cacheMisses + one.stats().cacheHits === 5);
+      await until(() => a.asked.length > 0 && joined(one, 4));
       release();
       const answers = await Promise.all(asking);
       expect(answers.map(({ text }) => text)).toEqual(Array(5).fill('an answer'));
@@ -193,7 +199,7 @@ eachBackend(() => {
       const leader = errorOf(ask(controller.signal));
       await until(() => a.asked.length === 1);
       const followers = [ask(), ask()];
-      await until(() => one.stats().cacheHits === 2);
+      await until(() => joined(one, 2));
       controller.abort();
       expect(await leader).toMatchObject({ code: 'UAT_CANCELLED' });
       release();
@@ -208,7 +214,7 @@ eachBackend(() => {
       const one = coordinator(served('peak-ewma', a.url));
       const controller = new AbortController();
       const asking = [errorOf(one.route(FIXED, { signal: controller.signal })), errorOf(one.route(FIXED, { signal: controller.signal }))];
-      await until(() => a.asked.length === 1 && one.stats().cacheHits === 1);
+      await until(() => a.asked.length === 1 && joined(one, 1));
       controller.abort();
       expect((await Promise.all(asking)).map(({ code }) => code)).toEqual(['UAT_CANCELLED', 'UAT_CANCELLED']);
       await until(() => closed, 1_000);
@@ -224,7 +230,7 @@ eachBackend(() => {
       });
       const one = coordinator(served('peak-ewma', a.url));
       const asking = [errorOf(one.route(FIXED)), errorOf(one.route(FIXED))];
-      await until(() => a.asked.length === 1 && one.stats().cacheHits === 1);
+      await until(() => a.asked.length === 1 && joined(one, 1));
       release();
       const errors = await Promise.all(asking);
       expect(errors.map(({ code, message }) => [code, message])).toEqual(Array(2).fill(['UAT_INVALID_INPUT', 'not this']));

@@ -84,8 +84,10 @@ eachBackend(() => {
       const one = coordinator(served('peak-ewma', { url: a.url, max_in_flight: 1 }));
       const asking = [one.route({ ...REQUEST, user: '0' })];
       await until(() => a.asked.length === 1);
-      for (let call = 1; call < 4; call += 1) asking.push(one.route({ ...REQUEST, user: String(call) }));
-      await until(() => one.stats().inFlight === 4);
+      for (let call = 1; call < 4; call += 1) {
+        asking.push(one.route({ ...REQUEST, user: String(call) }));
+        await until(() => one.stats().inFlight === call + 1);
+      }
       expect(a.asked).toHaveLength(1);
       release();
       await Promise.all(asking);
