@@ -124,7 +124,8 @@ describe.each(UPSTREAMS)('@anthropic-ai/sdk over %s', upstream => {
   });
 
   it('understands that the upstream has too much to do', async () => {
-    await fake.reset({ behaviour: 'status', code: 429, headers: [['retry-after', '7']] });
+    // Long enough for a pause, and over before the next test asks.
+    await fake.reset({ behaviour: 'status', code: 429, headers: [['retry-after', '0.02']] });
     const error = await client.messages.create(request(upstream)).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(RateLimitError);
     expect(error).toMatchObject({ status: 429, error: { type: 'error', error: { type: 'rate_limit_error', message: expect.any(String) } } });
