@@ -19,7 +19,7 @@ await door('demo', async () => {
     { title: 'And in the terminal: uat chat', run: () => run(built('uat'), ['chat', '--model', MODEL, '--temperature', '0', '--max-tokens', '32', QUESTION], { cwd: ROOT }) },
   ]);
   console.log(`
-Next:  npm start                    the server on http://127.0.0.1:8642, for any OpenAI or Ollama client
+Next:  npm start                    the server on http://127.0.0.1:8642, for any OpenAI, Anthropic, Gemini or Ollama client
        target/release/uat chat      a conversation in the terminal
        target/release/uat cache     the cache in a Redis of yours
        target/release/uat doctor    what was found on this machine`);

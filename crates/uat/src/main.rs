@@ -14,7 +14,7 @@ use clap::{Parser, Subcommand};
 
 use log::LogFormat;
 
-/// A local-first AI runtime: a gateway for OpenAI and Ollama clients, with a model of its own.
+/// A local-first AI runtime: a gateway for OpenAI, Anthropic, Gemini and Ollama clients, with a model of its own.
 #[derive(Debug, Parser)]
 #[command(name = "uat", version, max_term_width = 110)]
 #[command(
@@ -34,7 +34,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve OpenAI and Ollama clients over HTTP.
+    /// Serve OpenAI, Anthropic, Gemini and Ollama clients over HTTP.
     Serve(commands::serve::Args),
     /// Ask a model from the terminal; no server needed.
     Chat(commands::chat::Args),

@@ -18,7 +18,7 @@ pub(super) async fn about() -> Response<Body> {
     let text = concat!(
         "universal-ai-tools ",
         env!("CARGO_PKG_VERSION"),
-        " is running.\n\nOpenAI clients: base URL http://<this address>/v1\nOllama clients: host http://<this address>\n",
+        " is running.\n\nOpenAI clients: base URL http://<this address>/v1\nAnthropic clients, Gemini clients, Ollama clients: base URL http://<this address>\n",
         "Models: /v1/models   Health: /health/ready   Metrics: /metrics\n"
     );
     with_type(text, TEXT)
