@@ -16,13 +16,14 @@ import * as faults from "./gateway/faults.mjs";
 import * as latency from "./gateway/latency.mjs";
 import * as matrix from "./gateway/fault-matrix.mjs";
 import * as memory from "./gateway/memory.mjs";
+import * as resume from "./gateway/resume.mjs";
 import * as slowReplica from "./gateway/slow-replica.mjs";
 import * as streams from "./gateway/streams.mjs";
 import { bare, install, PEERS, uat } from "./gateway/peers/index.mjs";
 import { binary, build } from "./measure/processes.mjs";
 import { circumstances, csv, keep } from "./measure/report.mjs";
 
-const PARTS = { cpu, latency, chunks, streams, cache, memory, "slow-replica": slowReplica, faults, disconnect, matrix };
+const PARTS = { cpu, latency, chunks, streams, cache, memory, "slow-replica": slowReplica, faults, disconnect, resume, matrix };
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,

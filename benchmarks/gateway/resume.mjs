@@ -20,7 +20,7 @@ const SUBJECTS = ["the sea", "bread", "a clock", "winter", "bees", "a railway", 
 const FORMS = ["Write three sentences about", "Explain to a child what is special about", "List four facts about", "Tell a short story about", "Why do people care about"];
 
 export async function run({ quick, say, setup }) {
-  const count = quick ? 60 : 200;
+  const count = quick ? 16 : 200;
   const folder = mkdtempSync(path.join(setup.folder, "resume-"));
   const uat = setup.uat ?? binary("uat");
   const started = [];
