@@ -111,11 +111,12 @@ eachBackend(() => {
     it('end at their absolute time however they roll', async () => {
       const { sessions } = await make();
       const session = await sessions.create({}, { ttl: 10, rolling: true, absoluteTtl: 0.4 });
-      expect(session.expiresAt - session.createdAt).toBeLessThanOrEqual(400);
+      expect(session.expiresAt - session.createdAt).toBeLessThanOrEqual(402);
       await until(async () => await sessions.get(session.id) === null, 2_000);
       const other = await sessions.create({}, { ttl: 10, absoluteTtl: 0.4 });
       const next = await sessions.regenerate(other.id);
-      expect(next.expiresAt, 'a new id is no new time').toBeLessThanOrEqual(other.expiresAt);
+      // Both are what Redis has left, rounded to its milliseconds, by this process' clock.
+      expect(next.expiresAt, 'a new id is no new time').toBeLessThanOrEqual(other.expiresAt + 2);
     });
 
     it('get a new id and lose the old one by regenerate', async () => {
