@@ -7,7 +7,6 @@ import os from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
 
-import { goalsTable, met } from "./gateway/goals.mjs";
 import * as cache from "./gateway/cache.mjs";
 import * as chunks from "./gateway/chunks.mjs";
 import * as cpu from "./gateway/cpu.mjs";
@@ -20,8 +19,8 @@ import * as resume from "./gateway/resume.mjs";
 import * as slowReplica from "./gateway/slow-replica.mjs";
 import * as streams from "./gateway/streams.mjs";
 import { bare, install, PEERS, uat } from "./gateway/peers/index.mjs";
+import { runParts } from "./measure/parts.mjs";
 import { binary, build } from "./measure/processes.mjs";
-import { circumstances, csv, keep } from "./measure/report.mjs";
 
 const PARTS = { cpu, latency, chunks, streams, cache, memory, "slow-replica": slowReplica, faults, disconnect, resume, matrix };
 
@@ -49,7 +48,6 @@ if (options.help || unknown !== undefined) {
   process.exit(options.help ? 0 : 2);
 }
 const asked = positionals.length === 0 ? Object.keys(PARTS) : positionals;
-const { quick } = options;
 // What is for people goes to standard error where standard output is for programs.
 const say = options.json ? console.error : console.log;
 
@@ -61,48 +59,8 @@ const { ready, versions } = await install([uat, bare, ...wanted.map((name) => PE
 const limit = ready.filter((gateway) => gateway === bare);
 const gateways = ready.filter((gateway) => gateway !== bare);
 
-const results = [];
-for (const name of asked) {
-  say(`\n${PARTS[name].title} (${name})`);
-  // Taken for each part: the machine may become busy during a run of all.
-  const about = { ...circumstances(), ...versions };
-  const from = performance.now();
-  const result = await measured(PARTS[name]);
-  const seconds = (performance.now() - from) / 1e3;
-  results.push({ name, about, seconds, ...result });
-  if (result.failed !== undefined) {
-    say(`Not measured: ${result.failed}`);
-    continue;
-  }
-  const policies = gateways.map(({ name: gateway, policy }) => `- ${gateway}: ${policy}\n`).join("");
-  const body = [goalsTable(result.claims), ...result.tables, result.notes.map((note) => `- ${note}\n`).join("")].join("\n");
-  say(`\n${body}\n${seconds.toFixed(0)} s`);
-  if (quick) continue;
-  const facts = Object.entries(about).map(([key, value]) => `- ${key}: ${value}\n`).join("");
-  const kept = keep(`gateway/${name}`, {
-    "raw.csv": csv(result.raw),
-    "summary.json": `${JSON.stringify({ about, rounds: result.rounds, claims: result.claims }, null, 2)}\n`,
-    "summary.md": `# ${PARTS[name].title}, ${about.date.slice(0, 10)}\n\nReproduce with \`npm run bench:gateway -- ${name}\`.\n\n${body}\nHow each chooses a backend:\n\n${policies}\n${facts}`,
-  });
-  say(`Kept in ${kept}`);
-}
-if (options.json) console.log(JSON.stringify(results, null, 2));
-if (quick) say("A quick look: nothing was kept, and nothing here may be quoted.");
-const short = results.flatMap(({ name, claims, failed, skipped }) => {
-  if (skipped !== undefined) return [`${name}: skipped: ${skipped}`];
-  return failed !== undefined ? [`${name}: not measured`] : claims.filter((claim) => !met(claim)).map((claim) => `${name}: ${claim.name}`);
-});
-if (short.length > 0) {
-  say(`Missed, or not measured:\n${short.map((line) => `  ${line}\n`).join("")}`);
-  process.exitCode = 1;
-}
+const policies = gateways.map(({ name: gateway, policy }) => `- ${gateway}: ${policy}\n`).join("");
+const context = { setup, gateways, limit, only: options.fault };
+const footnote = `How each chooses a backend:\n\n${policies}\n`;
+await runParts({ bench: "gateway", parts: PARTS, asked, quick: options.quick, json: options.json, say, context, versions, footnote });
 process.exit();
-
-/** What a part found; a part that fails does not take the others with it. */
-async function measured(part) {
-  try {
-    return await part.run({ quick, say, setup, gateways, limit, only: options.fault });
-  } catch (error) {
-    return { failed: error.stack ?? String(error), claims: [], raw: [] };
-  }
-}

@@ -1,7 +1,7 @@
 //! One try at one endpoint: from sending the request to the first content, or to a [`Failure`] that is understood.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
@@ -11,15 +11,14 @@ use llm_wire::Spoken;
 use llm_wire::openai::{self, UpstreamError, Usage};
 use tokio_util::task::TaskTracker;
 
-use crate::board::Verdict;
 use crate::classify::{
-    FailedAttempt, broken, classify, error_inside, failure, garbage, neutral, not_sent, unhealthy,
+    FailedAttempt, Verdict, broken, classify, error_inside, failure, garbage, neutral, not_sent, unhealthy,
 };
 use crate::dialect::{AnswerNames, Decoder, Piece, Written};
 use crate::endpoint::{Endpoint, InFlight};
 use crate::error::Failure;
 use crate::pause::asked_pause;
-use crate::question::{Question, WholeAnswer};
+use crate::question::{Asked, WholeAnswer};
 use crate::upstream::Upstream;
 
 /// The longest whole answer, in bytes. Longer ones are an endpoint gone wrong, not an answer.
@@ -28,21 +27,6 @@ const MAX_ANSWER_BYTES: usize = 64 << 20;
 const MAX_ERROR_BYTES: usize = 64 << 10;
 /// How much may come before the first content: role chunks and the like, not a flood of them.
 const MAX_PREAMBLE_BYTES: usize = 1 << 20;
-
-/// What an endpoint is asked, under which names and until when.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Asked<'a> {
-    pub(crate) question: Question<'a>,
-    /// The model's name there.
-    pub(crate) model: &'a str,
-    /// The longest answer of the model, in tokens, as configured.
-    pub(crate) max_output_tokens: Option<u64>,
-    pub(crate) request_id: &'a str,
-    /// Until the answer is whole or its first content is there.
-    pub(crate) patience: Duration,
-    /// For how long somebody waits, the rest of a stream included.
-    pub(crate) time_left: Duration,
-}
 
 /// An answer that is whole, or whose first content is there.
 pub(crate) enum Got {

@@ -8,10 +8,8 @@ use balance::SlowStart;
 use resilience::{Breaker, BreakerPolicy, BreakerState};
 use route_plan::{EndpointState, StateChange};
 
-use crate::endpoint::Availability;
+use crate::classify::Verdict;
 
-/// An endpoint that says "too many requests" without saying for how long gets this pause.
-pub(crate) const DEFAULT_COOLDOWN: Duration = Duration::from_secs(1);
 /// The longest pause that is believed: a `Retry-After` of a day would take the endpoint out until a restart.
 const MAX_COOLDOWN: Duration = Duration::from_secs(300);
 /// How long a refused key is left alone; a file that holds the key may be replaced meanwhile.
@@ -25,17 +23,20 @@ const DEGRADED_ERROR_RATE: f64 = 0.1;
 /// So many changes are remembered: the story of one outage, not of a week.
 const HISTORY: usize = 16;
 
-/// What an attempt says about the endpoint.
+/// Whether an endpoint may be asked at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// It is at fault.
-    Unhealthy,
-    /// It is well but asked for a pause.
-    CoolDown(Duration),
-    /// It refused our key.
-    Quarantine,
-    /// It answered; the request, or what it holds, is at fault.
-    Neutral,
+pub(crate) enum Availability {
+    Ready,
+    /// Its breaker is open: asked only when nobody else can be.
+    Suspect,
+    /// Asked for a pause.
+    CoolingDown {
+        until: Instant,
+    },
+    /// Refused our key.
+    Quarantined,
+    /// At its `max_in_flight`.
+    Full,
 }
 
 pub(crate) struct Board {

@@ -7,9 +7,24 @@ use http::StatusCode;
 use llm_wire::WireError;
 use llm_wire::openai::UpstreamError;
 
-use crate::board::{DEFAULT_COOLDOWN, Verdict};
 use crate::error::Failure;
 use crate::transport::ConnectError;
+
+/// An endpoint that says "too many requests" without saying for how long gets this pause.
+pub(crate) const DEFAULT_COOLDOWN: Duration = Duration::from_secs(1);
+
+/// What an attempt says about the endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is at fault.
+    Unhealthy,
+    /// It is well but asked for a pause.
+    CoolDown(Duration),
+    /// It refused our key.
+    Quarantine,
+    /// It answered; the request, or what it holds, is at fault.
+    Neutral,
+}
 
 /// How an attempt failed: the failure for the caller, what it says of the endpoint, and whether to try there again.
 pub(crate) struct FailedAttempt {

@@ -2,27 +2,24 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::Bytes;
-use llm_wire::Spoken;
 use llm_wire::openai::{ChatRequest, EmbeddingsRequest};
 use parking_lot::Mutex;
 use resilience::RetryBudget;
 use route_plan::{EndpointHealth, RoutePlan};
 use tokio_util::task::TaskTracker;
 
+use crate::answer::{Answer, answer};
 use crate::attempt::{Established, Got};
 use crate::cache::{Cache, Call, ResponseCache};
-use crate::chat_stream::{Beginning, ChatStream, StreamLimits};
+use crate::call::CallOptions;
 use crate::config::{CoordinatorConfig, EndpointConfig, ModelConfig, Protocol};
 use crate::dialect::Dialect;
 use crate::endpoint::Endpoint;
 use crate::error::CoordinatorError;
-use crate::execution::{Answered, Core};
+use crate::execution::Core;
 use crate::journal::Journal;
 use crate::place::Model;
 use crate::question::Question;
-use crate::report::{CacheOutcome, RoutingReport};
-use crate::resume::Resumption;
 use crate::select::Tried;
 use crate::stats::{Counters, RequestGuard, Stats};
 use crate::transport::{Connector, EngineDialer, client};
@@ -40,62 +37,6 @@ pub struct Coordinator {
     cache: Option<Arc<Cache>>,
     /// As configured, for the lists that clients read.
     catalogue: Vec<ModelConfig>,
-}
-
-/// What a caller may say about one execution.
-#[derive(Debug, Clone)]
-pub struct CallOptions {
-    /// For the whole request, all attempts and the stream included. `None`: only the endpoints' own limits.
-    pub timeout: Option<Duration>,
-    /// When the request arrived, so that the time before this call counts as overhead too.
-    pub received: Instant,
-    /// Whether the response cache may answer.
-    pub cache: CachePreference,
-    /// Who asks, where several share this coordinator: answers in the cache are for the same tenant only.
-    pub tenant: Option<Arc<str>>,
-}
-
-/// Whether the response cache may answer a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum CachePreference {
-    /// If the same question has the same answer: at temperature 0.
-    #[default]
-    Default,
-    /// Whatever the temperature.
-    On,
-    /// No, and its answer is not kept.
-    Off,
-}
-
-impl Default for CallOptions {
-    fn default() -> Self {
-        Self { timeout: None, received: Instant::now(), cache: CachePreference::default(), tenant: None }
-    }
-}
-
-impl CallOptions {
-    /// When the request ends, and the time allowed until then; a time beyond the clock's range is no limit.
-    pub(crate) fn deadline(&self) -> Option<(Instant, Duration)> {
-        let after = self.timeout?;
-        self.received.checked_add(after).map(|at| (at, after))
-    }
-}
-
-/// A whole answer, or one that has begun; the request's `stream` decides which.
-#[derive(Debug)]
-pub enum Answer {
-    /// OpenAI's `chat.completion` document, or its list of embeddings.
-    Complete {
-        /// The document's bytes, the endpoint's own where it speaks this dialect.
-        body: Bytes,
-        /// The dialect of the document; `None`: OpenAI's. Another one only where the client asked in it and so does the
-        /// endpoint.
-        spoken: Option<Spoken>,
-        /// What happened.
-        report: RoutingReport,
-    },
-    /// The first content is there.
-    Stream(ChatStream),
 }
 
 impl Coordinator {
@@ -320,53 +261,6 @@ impl Coordinator {
 impl std::fmt::Debug for Coordinator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Coordinator").field("models", &self.catalogue).finish_non_exhaustive()
-    }
-}
-
-/// What an endpoint answered, with its report.
-pub(crate) fn answer(
-    core: &Arc<Core>,
-    plan: &RoutePlan,
-    question: Question<'_>,
-    answered: Answered,
-    journal: Journal,
-    guard: RequestGuard,
-    options: &CallOptions,
-) -> Answer {
-    let Established { answer, spoken, mut dropped } = answered.established;
-    if spoken.is_none() {
-        dropped.extend_from_slice(question.dropped());
-    }
-    let overhead = journal.overhead(Instant::now());
-    core.counters.overhead(overhead);
-    let report = RoutingReport {
-        request_id: Arc::clone(&plan.request_id),
-        model: answered.model,
-        endpoint: Arc::clone(&answered.endpoint.config.name),
-        cache: CacheOutcome::Bypass,
-        attempts: journal.attempts,
-        overhead_us: u64::try_from(overhead.as_micros()).unwrap_or(u64::MAX),
-        dropped,
-    };
-    match answer {
-        Got::Complete { body, usage, in_flight } => {
-            drop(in_flight);
-            if let Some(usage) = &usage {
-                core.counters.usage(usage);
-            }
-            Answer::Complete { body, spoken, report }
-        }
-        Got::Streaming { preamble, upstream } => {
-            let started = upstream.in_flight().started();
-            let resumption = match spoken {
-                None => Resumption::new(core, &report.model, &report.request_id, question, options),
-                // What is passed on in the client's own dialect is not read.
-                Some(_) => None,
-            };
-            let limits = StreamLimits::new(&answered.endpoint.config, started, options.deadline());
-            let beginning = Beginning { preamble, upstream, spoken, limits, resumption };
-            Answer::Stream(ChatStream::new(beginning, guard, report))
-        }
     }
 }
 

@@ -7,7 +7,8 @@ use balance::PeakEwma;
 use parking_lot::Mutex;
 use route_plan::EndpointHealth;
 
-use crate::board::{Board, Verdict};
+use crate::board::{Availability, Board};
+use crate::classify::Verdict;
 use crate::config::EndpointConfig;
 use crate::dialect::Dialect;
 use crate::error::Failure;
@@ -39,22 +40,6 @@ struct State {
     next_id: u64,
     /// Whether a first content was ever seen, so that the estimate is more than an assumption.
     answered: bool,
-}
-
-/// Whether an endpoint may be asked at a moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Availability {
-    Ready,
-    /// Its breaker is open: asked only when nobody else can be.
-    Suspect,
-    /// Asked for a pause.
-    CoolingDown {
-        until: Instant,
-    },
-    /// Refused our key.
-    Quarantined,
-    /// At its `max_in_flight`.
-    Full,
 }
 
 /// What speaks for and against an endpoint at a moment.

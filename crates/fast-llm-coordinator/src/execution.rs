@@ -9,13 +9,13 @@ use resilience::RetryBudget;
 use route_plan::RoutePlan;
 use tokio_util::task::TaskTracker;
 
-use crate::attempt::{Asked, Established, attempt};
-use crate::coordinator::CallOptions;
+use crate::attempt::{Established, attempt};
+use crate::call::CallOptions;
 use crate::endpoint::Endpoint;
 use crate::error::{CoordinatorError, Failure};
 use crate::journal::Journal;
 use crate::place::{Model, Place, patience, time_left};
-use crate::question::Question;
+use crate::question::{Asked, Question};
 use crate::search::{Found, Search};
 use crate::select::Tried;
 use crate::stats::Counters;

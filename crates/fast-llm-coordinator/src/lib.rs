@@ -34,9 +34,11 @@
 //! Which model is better (the router's), who asks and what they may spend (the gateway's), where the engine binary
 //! lies (behind [`EngineDialer`]).
 
+mod answer;
 mod attempt;
 mod board;
 mod cache;
+mod call;
 mod chat_stream;
 mod classify;
 mod config;
@@ -58,12 +60,14 @@ mod stats;
 mod transport;
 mod upstream;
 
+pub use answer::Answer;
 pub use cache::{ResponseCache, ResponseStore, Unavailable};
+pub use call::{CachePreference, CallOptions};
 pub use chat_stream::ChatStream;
 pub use config::{
     Balance, CacheConfig, CoordinatorConfig, EndpointConfig, ModelConfig, ModelEndpoint, Protocol, Resume,
 };
-pub use coordinator::{Answer, CachePreference, CallOptions, Coordinator};
+pub use coordinator::Coordinator;
 pub use error::{CoordinatorError, Failure};
 pub use report::{Attempt, CacheOutcome, Outcome, RoutingReport};
 pub use stats::Stats;

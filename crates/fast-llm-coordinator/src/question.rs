@@ -1,5 +1,7 @@
 //! What is asked of a model, as far as the loop and an attempt have to know.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use llm_wire::WireError;
 use llm_wire::openai::{self, ChatRequest, EmbeddingsRequest, Encoding, UpstreamError, Usage};
@@ -16,6 +18,21 @@ pub(crate) enum Question<'a> {
     Embeddings(&'a EmbeddingsRequest),
     /// How many tokens the conversation has.
     Count(&'a ChatRequest),
+}
+
+/// What an endpoint is asked, under which names and until when.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) question: Question<'a>,
+    /// The model's name there.
+    pub(crate) model: &'a str,
+    /// The longest answer of the model, in tokens, as configured.
+    pub(crate) max_output_tokens: Option<u64>,
+    pub(crate) request_id: &'a str,
+    /// Until the answer is whole or its first content is there.
+    pub(crate) patience: Duration,
+    /// For how long somebody waits, the rest of a stream included.
+    pub(crate) time_left: Duration,
 }
 
 /// A whole answer in OpenAI's shape, and what it says.

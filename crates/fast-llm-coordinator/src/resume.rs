@@ -14,8 +14,8 @@ use llm_wire::WireError;
 use llm_wire::openai::{ChatRequest, Cut, Heard, PartialAnswer, Seam, Usage};
 
 use crate::attempt::{Established, Got};
+use crate::call::CallOptions;
 use crate::config::{EndpointConfig, Protocol};
-use crate::coordinator::CallOptions;
 use crate::endpoint::Endpoint;
 use crate::error::Failure;
 use crate::execution::Core;

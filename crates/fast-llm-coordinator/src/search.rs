@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use resilience::Backoff;
 
+use crate::board::Availability;
+use crate::call::CallOptions;
 use crate::classify::FailedAttempt;
-use crate::coordinator::CallOptions;
-use crate::endpoint::Availability;
 use crate::error::Failure;
 use crate::execution::Core;
 use crate::journal::Journal;

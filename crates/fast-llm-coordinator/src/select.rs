@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use balance::{Home, Load, RoundRobin};
 use parking_lot::Mutex;
 
-use crate::endpoint::{Availability, Standing};
+use crate::board::Availability;
+use crate::endpoint::Standing;
 
 /// How much more than its share of the load an endpoint takes before conversations that belong there go elsewhere. The
 /// paper's authors found a quarter to be the balance between moved keys and uneven loads; Google's load balancer and

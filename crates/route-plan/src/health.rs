@@ -56,3 +56,16 @@ pub enum EndpointState {
     /// Refused our key (401 or 403): not asked until the pause is over.
     Quarantined,
 }
+
+impl EndpointState {
+    /// The name as it is serialized.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::Open => "open",
+            Self::HalfOpen => "half-open",
+            Self::Quarantined => "quarantined",
+        }
+    }
+}

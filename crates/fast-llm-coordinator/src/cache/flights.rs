@@ -11,8 +11,9 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::flight::{Flight, Head, Waiter};
 use super::{Cache, Call, FlightKey};
+use crate::answer::{Answer, answer};
+use crate::call::CallOptions;
 use crate::chat_stream::ChatStream;
-use crate::coordinator::{Answer, CallOptions, answer};
 use crate::execution::Core;
 use crate::journal::Journal;
 use crate::question::Question;

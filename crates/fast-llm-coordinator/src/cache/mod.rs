@@ -27,9 +27,10 @@ use parking_lot::Mutex;
 use route_plan::RoutePlan;
 use tokio_util::task::TaskTracker;
 
+use crate::answer::Answer;
+use crate::call::{CachePreference, CallOptions};
 use crate::chat_stream::ChatStream;
 use crate::config::{CacheConfig, CoordinatorConfig, Protocol};
-use crate::coordinator::{Answer, CachePreference, CallOptions};
 use crate::error::CoordinatorError;
 use crate::execution::Core;
 use crate::report::{CacheOutcome, RoutingReport};

@@ -1,18 +1,16 @@
 //! Anthropic's messages. A client that asked in this dialect gets the endpoint's own events.
 
-use std::collections::VecDeque;
-
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Uri};
-use llm_wire::openai::{Usage, chunk_facts};
+use llm_wire::openai::Usage;
 use llm_wire::{Spoken, Translated, WireError, anthropic, sse};
 
 use super::address::Base;
+use super::translation::{self, Translation};
 use super::{AnswerNames, Decoder, MAX_EVENT_BYTES, Piece, Speaks, Written, is_spoken, translated};
-use crate::attempt::Asked;
 use crate::config::EndpointConfig;
 use crate::error::CoordinatorError;
-use crate::question::Question;
+use crate::question::{Asked, Question};
 
 /// What Anthropic is told where neither the client nor the configuration sets a limit: every model of theirs gives as
 /// much.
@@ -98,16 +96,13 @@ impl Speaks for Anthropic {
         if is_spoken(question, Spoken::Anthropic) {
             return Box::new(Events { events, usage: Usage::default(), done: false });
         }
-        Box::new(Translation {
-            events,
-            to_openai: anthropic::ToOpenAi::new(
-                names.chat_id(),
-                names.model.to_owned(),
-                names.created,
-                question.include_usage(),
-            ),
-            ready: VecDeque::new(),
-        })
+        let to_openai = anthropic::ToOpenAi::new(
+            names.chat_id(),
+            names.model.to_owned(),
+            names.created,
+            question.include_usage(),
+        );
+        Translation::of(ToChunks { events, to_openai })
     }
 }
 
@@ -120,34 +115,23 @@ fn no_embeddings() -> WireError {
 }
 
 /// Events that become OpenAI's chunks.
-struct Translation {
+struct ToChunks {
     events: sse::Decoder,
     to_openai: anthropic::ToOpenAi,
-    ready: VecDeque<Bytes>,
 }
 
-impl Decoder for Translation {
+impl translation::ToChunks for ToChunks {
     fn push(&mut self, bytes: Bytes) {
         self.events.push(bytes);
     }
 
-    fn next_piece(&mut self) -> Option<Result<Piece, WireError>> {
-        loop {
-            if let Some(data) = self.ready.pop_front() {
-                return Some(chunk_facts(&data).map(|facts| Piece::Chunk { data, facts }));
-            }
-            if self.to_openai.is_done() {
-                return Some(Ok(Piece::Done));
-            }
-            let event = match self.events.next_event()? {
-                Ok(event) => event,
-                Err(error) => return Some(Err(error)),
-            };
-            match self.to_openai.event(name(&event), &event.data) {
-                Ok(chunks) => self.ready.extend(chunks),
-                Err(error) => return Some(Err(error)),
-            }
-        }
+    fn next_chunks(&mut self) -> Option<Result<Vec<Bytes>, WireError>> {
+        let event = self.events.next_event()?;
+        Some(event.and_then(|event| self.to_openai.event(name(&event), &event.data)))
+    }
+
+    fn is_done(&self) -> bool {
+        self.to_openai.is_done()
     }
 }
 

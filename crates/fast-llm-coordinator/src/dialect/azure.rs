@@ -6,10 +6,9 @@ use llm_wire::{Translated, WireError};
 
 use super::address::Base;
 use super::{AnswerNames, Decoder, Speaks, Written, no_count, openai, translated};
-use crate::attempt::Asked;
 use crate::config::EndpointConfig;
 use crate::error::CoordinatorError;
-use crate::question::Question;
+use crate::question::{Asked, Question};
 
 /// Where a question goes.
 pub(super) enum Azure {

@@ -1,19 +1,17 @@
 //! Gemini's `generateContent` and embeddings. A client that asked in this dialect gets the endpoint's own documents.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Uri;
-use llm_wire::openai::chunk_facts;
 use llm_wire::{Spoken, Translated, WireError, gemini, sse};
 
 use super::address::{Base, escaped};
+use super::translation::{self, Translation};
 use super::{AnswerNames, Decoder, MAX_EVENT_BYTES, Piece, Speaks, Written, is_spoken, no_count, translated};
-use crate::attempt::Asked;
 use crate::config::EndpointConfig;
 use crate::error::CoordinatorError;
-use crate::question::Question;
+use crate::question::{Asked, Question};
 
 pub(super) struct Gemini {
     /// Below which models lie.
@@ -87,55 +85,40 @@ impl Speaks for Gemini {
         if is_spoken(question, Spoken::Gemini) {
             return Box::new(Documents { events });
         }
-        Box::new(Translation {
-            events,
-            to_openai: gemini::ToOpenAi::new(
-                names.chat_id(),
-                names.model.to_owned(),
-                names.created,
-                question.include_usage(),
-            ),
-            ready: VecDeque::new(),
-            done: false,
-        })
+        let to_openai = gemini::ToOpenAi::new(
+            names.chat_id(),
+            names.model.to_owned(),
+            names.created,
+            question.include_usage(),
+        );
+        Translation::of(ToChunks { events, to_openai, done: false })
     }
 }
 
 /// Documents that become OpenAI's chunks.
-struct Translation {
+struct ToChunks {
     events: sse::Decoder,
     to_openai: gemini::ToOpenAi,
-    ready: VecDeque<Bytes>,
     done: bool,
 }
 
-impl Decoder for Translation {
+impl translation::ToChunks for ToChunks {
     fn push(&mut self, bytes: Bytes) {
         self.events.push(bytes);
     }
 
-    fn next_piece(&mut self) -> Option<Result<Piece, WireError>> {
-        loop {
-            if let Some(data) = self.ready.pop_front() {
-                return Some(chunk_facts(&data).map(|facts| Piece::Chunk { data, facts }));
-            }
-            if self.done {
-                return Some(Ok(Piece::Done));
-            }
-            let event = match self.events.next_event()? {
-                Ok(event) => event,
-                Err(error) => return Some(Err(error)),
-            };
-            match self.to_openai.chunk(&event.data) {
-                Ok(chunks) => self.ready.extend(chunks),
-                Err(error) => return Some(Err(error)),
-            }
-        }
+    fn next_chunks(&mut self) -> Option<Result<Vec<Bytes>, WireError>> {
+        let event = self.events.next_event()?;
+        Some(event.and_then(|event| self.to_openai.chunk(&event.data)))
     }
 
-    fn end(&mut self) {
+    fn is_done(&self) -> bool {
+        self.done
+    }
+
+    fn end(&mut self) -> Vec<Bytes> {
         self.done = self.to_openai.is_finished();
-        self.ready.extend(self.to_openai.finish());
+        self.to_openai.finish()
     }
 }
 

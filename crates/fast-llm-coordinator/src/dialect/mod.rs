@@ -7,6 +7,7 @@ mod azure;
 mod gemini;
 mod ollama;
 mod openai;
+mod translation;
 
 use std::time::Duration;
 
@@ -17,10 +18,9 @@ use http_body_util::Full;
 use llm_wire::openai::{ChunkFacts, ResponseFacts};
 use llm_wire::{Spoken, Translated, WireError};
 
-use crate::attempt::Asked;
 use crate::config::{EndpointConfig, Protocol};
 use crate::error::CoordinatorError;
-use crate::question::Question;
+use crate::question::{Asked, Question};
 use address::Key;
 
 /// The longest single event or line of a stream, in bytes: room for a chunk that carries base64 audio.

@@ -1,18 +1,15 @@
 //! Ollama's dialect: lines of JSON, each of which becomes any number of chunks.
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 use http::{HeaderValue, Uri};
-use llm_wire::openai::chunk_facts;
 use llm_wire::{Translated, WireError, ndjson, ollama};
 
 use super::address::Base;
-use super::{AnswerNames, Decoder, MAX_EVENT_BYTES, Piece, Speaks, Written, no_count, translated};
-use crate::attempt::Asked;
+use super::translation::{self, Translation};
+use super::{AnswerNames, Decoder, MAX_EVENT_BYTES, Speaks, Written, no_count, translated};
 use crate::config::EndpointConfig;
 use crate::error::CoordinatorError;
-use crate::question::Question;
+use crate::question::{Asked, Question};
 
 pub(super) struct Ollama {
     chat: Uri,
@@ -65,7 +62,7 @@ impl Speaks for Ollama {
     }
 
     fn decoder(&self, question: Question<'_>, names: AnswerNames<'_>) -> Box<dyn Decoder> {
-        Box::new(Lines {
+        Translation::of(ToChunks {
             lines: ndjson::Decoder::new(MAX_EVENT_BYTES),
             to_openai: ollama::ToOpenAi::new(
                 names.chat_id(),
@@ -73,31 +70,23 @@ impl Speaks for Ollama {
                 names.created,
                 question.include_usage(),
             ),
-            ready: VecDeque::new(),
         })
     }
 }
 
-struct Lines {
+/// Lines that become OpenAI's chunks.
+struct ToChunks {
     lines: ndjson::Decoder,
     to_openai: ollama::ToOpenAi,
-    ready: VecDeque<Bytes>,
 }
 
-impl Decoder for Lines {
+impl translation::ToChunks for ToChunks {
     fn push(&mut self, bytes: Bytes) {
         self.lines.push(bytes);
     }
 
-    fn next_piece(&mut self) -> Option<Result<Piece, WireError>> {
-        loop {
-            if let Some(data) = self.ready.pop_front() {
-                return Some(chunk_facts(&data).map(|facts| Piece::Chunk { data, facts }));
-            }
-            match self.lines.next_line()?.and_then(|line| self.to_openai.line(&line)) {
-                Ok(chunks) => self.ready.extend(chunks),
-                Err(error) => return Some(Err(error)),
-            }
-        }
+    fn next_chunks(&mut self) -> Option<Result<Vec<Bytes>, WireError>> {
+        let line = self.lines.next_line()?;
+        Some(line.and_then(|line| self.to_openai.line(&line)))
     }
 }

@@ -7,10 +7,9 @@ use llm_wire::{Translated, WireError, sse};
 
 use super::address::Base;
 use super::{AnswerNames, Decoder, MAX_EVENT_BYTES, Piece, Speaks, Written, no_count, translated};
-use crate::attempt::Asked;
 use crate::config::{EndpointConfig, Protocol};
 use crate::error::CoordinatorError;
-use crate::question::Question;
+use crate::question::{Asked, Question};
 
 pub(super) struct OpenAi {
     chat: Uri,

@@ -126,7 +126,7 @@ fn exposition(stats: &Stats, endpoints: &[EndpointHealth], traffic: &Traffic) ->
         endpoints
             .iter()
             .map(|e| {
-                (format!("{{endpoint=\"{}\",state=\"{}\"}}", escape(&e.endpoint), state_name(e.state)), 1.0)
+                (format!("{{endpoint=\"{}\",state=\"{}\"}}", escape(&e.endpoint), e.state.as_str()), 1.0)
             })
             .collect(),
     );
@@ -166,16 +166,6 @@ fn exposition(stats: &Stats, endpoints: &[EndpointHealth], traffic: &Traffic) ->
     family("uat_http_connections", "gauge", "Open connections.", one(traffic.connections()));
     family("uat_http_connections_total", "counter", "Connections accepted.", one(traffic.accepted()));
     out
-}
-
-fn state_name(state: EndpointState) -> &'static str {
-    match state {
-        EndpointState::Healthy => "healthy",
-        EndpointState::Degraded => "degraded",
-        EndpointState::Open => "open",
-        EndpointState::HalfOpen => "half-open",
-        EndpointState::Quarantined => "quarantined",
-    }
 }
 
 fn escape(label: &str) -> String {

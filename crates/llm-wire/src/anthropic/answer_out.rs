@@ -9,7 +9,7 @@ use super::frames::{self, Event, MessageStart, Stop};
 use super::usage::{Counts, Written};
 use super::{REASONING_FORMAT, error, stop};
 use crate::WireError;
-use crate::openai::{UpstreamError, decode_object, parse_error};
+use crate::openai::{CallDelta, UpstreamError, decode_object, parse_error};
 
 /// Most calls of one answer: far above any seen.
 const MAX_CALLS: usize = 1_024;
@@ -100,24 +100,6 @@ impl Detail {
     pub(super) fn is_anthropics(&self) -> bool {
         self.format.as_deref().is_none_or(|format| format == REASONING_FORMAT)
     }
-}
-
-#[derive(Debug, Deserialize)]
-struct CallDelta {
-    #[serde(default)]
-    index: Option<u64>,
-    #[serde(default)]
-    id: Option<String>,
-    #[serde(default)]
-    function: Option<FunctionDelta>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct FunctionDelta {
-    #[serde(default)]
-    name: Option<String>,
-    #[serde(default)]
-    arguments: Option<String>,
 }
 
 impl FromOpenAi {

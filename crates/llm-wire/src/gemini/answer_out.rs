@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::{Map, Value, json};
 
-use super::document::{CallDelta, Choice, Chunk, Counts, Detail};
+use super::document::{Choice, Chunk, Counts, Detail};
 use super::fields::Fields;
 use super::{SIGNATURE_FORMAT, SIGNED_CONTENT, SIGNED_IMAGE, error_body, logprobs, status_name};
-use crate::openai::{ChatRequest, parse_error};
+use crate::openai::{CallDelta, ChatRequest, parse_error};
 use crate::{Spoken, WireError, json};
 
 /// Translates the chunks of one streamed answer into the documents of a Gemini stream.

@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::openai::CallDelta;
+
 #[derive(Deserialize)]
 pub(super) struct Chunk {
     #[serde(default)]
@@ -97,22 +99,4 @@ pub(super) struct Detail {
     pub(super) signature: Option<String>,
     #[serde(default)]
     pub(super) data: Option<String>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct CallDelta {
-    #[serde(default)]
-    pub(super) index: Option<u64>,
-    #[serde(default)]
-    pub(super) id: Option<String>,
-    #[serde(default)]
-    pub(super) function: Option<FunctionDelta>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct FunctionDelta {
-    #[serde(default)]
-    pub(super) name: Option<String>,
-    #[serde(default)]
-    pub(super) arguments: Option<String>,
 }

@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::openai::{UpstreamError, parse_error};
+use crate::openai::{CallDelta, UpstreamError, parse_error};
 use crate::{WireError, json};
 
 /// Translates the chunks of one streamed answer into lines.
@@ -80,24 +80,6 @@ struct ChunkDelta {
     reasoning: Option<String>,
     #[serde(default)]
     tool_calls: Option<Vec<CallDelta>>,
-}
-
-#[derive(Debug, Deserialize)]
-struct CallDelta {
-    #[serde(default)]
-    index: Option<u64>,
-    #[serde(default)]
-    id: Option<String>,
-    #[serde(default)]
-    function: Option<FunctionDelta>,
-}
-
-#[derive(Debug, Deserialize)]
-struct FunctionDelta {
-    #[serde(default)]
-    name: Option<String>,
-    #[serde(default)]
-    arguments: Option<String>,
 }
 
 #[derive(Serialize)]

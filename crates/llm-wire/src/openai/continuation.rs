@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::chunk::Usage;
@@ -53,26 +54,27 @@ struct Head {
     created: Value,
 }
 
+/// This is read for every chunk, so that only the text is copied.
 #[derive(Deserialize)]
-struct ChunkView {
-    #[serde(default)]
-    id: Value,
-    #[serde(default)]
-    model: Value,
-    #[serde(default)]
-    created: Value,
-    #[serde(default)]
-    choices: Vec<ChoiceView>,
+struct ChunkView<'a> {
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    model: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    created: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    choices: Vec<ChoiceView<'a>>,
 }
 
 #[derive(Deserialize)]
-struct ChoiceView {
+struct ChoiceView<'a> {
     #[serde(default)]
     index: u64,
     #[serde(default)]
     delta: Option<DeltaView>,
-    #[serde(default)]
-    logprobs: Option<Value>,
+    #[serde(borrow, default)]
+    logprobs: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize, Default)]
@@ -94,17 +96,21 @@ struct DeltaView {
 impl PartialAnswer {
     /// Takes a chunk that the client has been given. One that cannot be read makes the answer one that is not continued.
     pub fn push(&mut self, chunk: &[u8]) {
-        let Ok(chunk) = serde_json::from_slice::<ChunkView>(chunk) else {
+        let Ok(chunk) = serde_json::from_slice::<ChunkView<'_>>(chunk) else {
             self.begun = Begun::Other;
             return;
         };
-        if self.head.is_none() && !chunk.id.is_null() {
-            self.head = Some(Head { id: chunk.id, model: chunk.model, created: chunk.created });
+        if self.head.is_none() && chunk.id.is_some() {
+            let value = |raw: Option<&RawValue>| {
+                raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+            };
+            let (id, model, created) = (value(chunk.id), value(chunk.model), value(chunk.created));
+            self.head = Some(Head { id, model, created });
         }
         for choice in chunk.choices {
             let delta = choice.delta.unwrap_or_default();
             let other = choice.index != 0
-                || choice.logprobs.is_some_and(|value| !value.is_null())
+                || choice.logprobs.is_some()
                 || delta.tool_calls.is_some_and(|calls| !calls.is_empty())
                 || delta.function_call.is_some()
                 || delta.refusal.is_some_and(|text| !text.is_empty());

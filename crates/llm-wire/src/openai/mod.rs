@@ -5,11 +5,13 @@
 
 mod beginning;
 mod build;
+mod call_delta;
 mod chunk;
 mod collector;
 mod continuation;
 mod embeddings;
 mod error;
+mod members;
 mod message;
 mod options;
 mod plain_answer;
@@ -22,6 +24,7 @@ pub(crate) mod splice;
 pub use build::{
     Answer, Delta, ModelEntry, TokenLogprob, answer, choice_chunk, chunk, model_list, usage_chunk,
 };
+pub(crate) use call_delta::CallDelta;
 pub(crate) use chunk::decode_object;
 pub use chunk::{ChunkFacts, PromptDetails, Usage, chunk_facts};
 pub use collector::ChunkCollector;
@@ -31,11 +34,11 @@ pub use embeddings::{
     embeddings_facts, embeddings_vectors,
 };
 pub use error::{ErrorBody, UpstreamError, parse_error};
+pub(crate) use members::Members;
 pub use message::{Content, Message, Part, Role};
 pub use options::SamplingOptions;
 pub use plain_answer::PlainAnswer;
 pub use request::ChatRequest;
-pub(crate) use request::Members;
 pub use response::{ResponseFacts, response_facts};
 
 #[cfg(test)]

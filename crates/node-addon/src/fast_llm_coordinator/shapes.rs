@@ -2,7 +2,7 @@
 
 use napi::bindgen_prelude::{Buffer, Float32Array};
 use napi_derive::napi;
-use runtime::{EndpointState, Outcome};
+use runtime::Outcome;
 
 /// A whole answer.
 #[napi(object, object_from_js = false)]
@@ -171,7 +171,7 @@ impl From<runtime::EndpointHealth> for EndpointHealth {
     fn from(health: runtime::EndpointHealth) -> Self {
         Self {
             endpoint: health.endpoint.to_string(),
-            state: state_name(health.state),
+            state: health.state.as_str(),
             ewma_first_token_ms: health.ewma_first_token_ms,
             in_flight: health.in_flight,
             error_rate: health.error_rate,
@@ -185,20 +185,10 @@ impl From<runtime::StateChange> for StateChange {
     fn from(change: runtime::StateChange) -> Self {
         Self {
             at: number(change.at_ms),
-            from: state_name(change.from),
-            to: state_name(change.to),
+            from: change.from.as_str(),
+            to: change.to.as_str(),
             reason: change.reason,
         }
-    }
-}
-
-fn state_name(state: EndpointState) -> &'static str {
-    match state {
-        EndpointState::Healthy => "healthy",
-        EndpointState::Degraded => "degraded",
-        EndpointState::Open => "open",
-        EndpointState::HalfOpen => "half-open",
-        EndpointState::Quarantined => "quarantined",
     }
 }
 

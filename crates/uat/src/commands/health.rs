@@ -121,7 +121,7 @@ fn print(out: &mut impl Write, endpoints: &[EndpointHealth], now: SystemTime) ->
         };
         rows.push([
             health.endpoint.to_string(),
-            state_name(health.state).to_owned(),
+            health.state.as_str().to_owned(),
             first_token,
             health.in_flight.to_string(),
             health.queued.to_string(),
@@ -142,16 +142,6 @@ fn print(out: &mut impl Write, endpoints: &[EndpointHealth], now: SystemTime) ->
         writeln!(out, "{}", cells.join("  ").trim_end())?;
     }
     Ok(())
-}
-
-fn state_name(state: EndpointState) -> &'static str {
-    match state {
-        EndpointState::Healthy => "healthy",
-        EndpointState::Degraded => "degraded",
-        EndpointState::Open => "open",
-        EndpointState::HalfOpen => "half-open",
-        EndpointState::Quarantined => "quarantined",
-    }
 }
 
 /// How long ago that was, in its largest unit.

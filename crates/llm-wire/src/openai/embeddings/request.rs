@@ -11,7 +11,8 @@ use serde_json::value::RawValue;
 
 use super::Encoding;
 use crate::openai::chunk::decode_object;
-use crate::openai::request::{Members, integer, model};
+use crate::openai::members::Members;
+use crate::openai::request::{integer, model};
 use crate::openai::scan::twice;
 use crate::openai::splice::{Edit, With, span, splice};
 use crate::{WireError, json};

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::openai::CallDelta;
+
 #[derive(Debug, Deserialize)]
 pub(super) struct Chunk {
     #[serde(default)]
@@ -46,24 +48,6 @@ pub(super) struct Delta {
     pub(super) annotations: Option<Vec<Value>>,
     #[serde(default)]
     pub(super) tool_calls: Option<Vec<CallDelta>>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct CallDelta {
-    #[serde(default)]
-    pub(super) index: Option<u64>,
-    #[serde(default)]
-    pub(super) id: Option<String>,
-    #[serde(default)]
-    pub(super) function: Option<FunctionDelta>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct FunctionDelta {
-    #[serde(default)]
-    pub(super) name: Option<String>,
-    #[serde(default)]
-    pub(super) arguments: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

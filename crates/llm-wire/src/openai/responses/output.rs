@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::chunk::{CallDelta, Delta};
+use super::chunk::Delta;
 use super::events::{Events, TextDelta, TextDone, With};
 use super::item::{Item, Part, Says, State, annotation};
 use super::sealed;
+use crate::openai::CallDelta;
 
 /// All items. Those of reasoning and messages come one after the other: the next one ends the one before. Calls of
 /// functions may grow at the same time, and end with the answer.
