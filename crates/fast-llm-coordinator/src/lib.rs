@@ -26,8 +26,8 @@
 //! # How it is laid out
 //! Decisions are pure or plain state with the clock passed in: `select` (whom to ask), `endpoint` (what is known of one),
 //! `board` (its health), `line` (who waits for a place there), `classify` (what a failure means), `question` (what is
-//! asked), `dialect` (how it is said). `attempt`, `upstream` and `transport` are the parts that touch a socket; `search`
-//! finds whom to ask next, `execution` is the loop around it, `coordinator` the face of it. `resume` goes on with streams
+//! asked), `call` (what a caller may add), `dialect` (how it is said). `attempt`, `upstream` and `transport` are the parts that touch a socket; `search`
+//! finds whom to ask next, `execution` is the loop around it, `coordinator` the face of it, `answer` what comes back. `resume` goes on with streams
 //! that broke off, `cache` gives answers again, and shares those under way.
 //!
 //! # What it deliberately does not know
