@@ -22,7 +22,11 @@ const DISCARDED: usize = 64 << 20;
 /// And how long that may take.
 const DISCARD_TIME: Duration = Duration::from_secs(5);
 
-/// The whole body, in one piece: no copy where it came in one frame.
+/// A body in one frame is a slice of the connection's read buffer, and keeps all of that buffer for as long as the
+/// request lives: the connection then allocates another. Up to this many bytes are copied out instead.
+const COPIED: usize = 4 << 10;
+
+/// The whole body, in one piece: no copy where a large one came in one frame.
 pub(crate) async fn collect(body: Body, limit: usize) -> Result<Bytes, ApiError> {
     let mut body = pin!(body);
     if body.size_hint().lower() > limit as u64 {
@@ -61,7 +65,11 @@ pub(crate) async fn collect(body: Body, limit: usize) -> Result<Bytes, ApiError>
     if rest.is_empty() && first.len() > limit {
         return Err(ApiError::BodyTooLarge { limit });
     }
-    Ok(if rest.is_empty() { first } else { rest.freeze() })
+    Ok(match rest.is_empty() {
+        true if first.len() <= COPIED => Bytes::copy_from_slice(&first),
+        true => first,
+        false => rest.freeze(),
+    })
 }
 
 fn is_too_slow(elapsed: Duration, received: u64) -> bool {
@@ -102,10 +110,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_in_one_piece_is_not_copied() {
-        let whole = Bytes::from(vec![b'x'; 64]);
-        let collected = collect(Body::from(whole.clone()), 64).await.unwrap();
-        assert_eq!(collected.as_ptr(), whole.as_ptr());
+    async fn a_large_body_in_one_piece_is_not_copied_and_a_small_one_does_not_keep_the_read_buffer() {
+        for (length, is_copied) in [(COPIED, true), (COPIED + 1, false)] {
+            let whole = Bytes::from(vec![b'x'; length]);
+            let collected = collect(Body::from(whole.clone()), length).await.unwrap();
+            assert_eq!(collected, whole);
+            assert_eq!(collected.as_ptr() != whole.as_ptr(), is_copied, "{length} bytes");
+        }
     }
 
     #[tokio::test]

@@ -140,11 +140,13 @@ impl Connection {
         let activity = Arc::new(Activity::default());
         let service = service_fn(|request| {
             let (gateway, activity, mut router) = (gateway.clone(), activity.clone(), router.clone());
-            async move {
+            // Boxed: hyper keeps the room of this future for as long as the connection lives, and it is large. A box is
+            // freed when a streamed answer has begun.
+            Box::pin(async move {
                 activity.request_started();
                 let response = gateway.answer(&mut router, request).await;
                 Ok::<_, Infallible>(response.map(|body| Watched::new(body, activity)))
-            }
+            })
         });
         let io = TokioIo::new(Counted::new(socket, activity.clone()));
         let mut connection = pin!(
