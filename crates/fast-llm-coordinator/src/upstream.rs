@@ -15,13 +15,14 @@ use crate::classify::{FailedAttempt, broken, error_inside, failure, garbage, unh
 use crate::dialect::{Decoder, Piece};
 use crate::endpoint::InFlight;
 use crate::error::Failure;
+use crate::meter::{Bill, Ending};
 
 /// How long the end of a finished stream is waited for before its connection is closed rather than used again.
 const DRAIN_FOR: Duration = Duration::from_millis(500);
 
 /// One piece of a streamed answer.
 pub(crate) struct UpstreamChunk {
-    /// The chunk document in OpenAI's shape.
+    /// The chunk document in OpenAI's shape; empty where the client does not get it.
     pub(crate) data: Bytes,
     /// What the endpoint counted, if it says so here.
     pub(crate) usage: Option<Usage>,
@@ -40,6 +41,10 @@ pub(crate) struct Upstream {
     pub(crate) ended: bool,
     /// What the endpoint counted up to the first content.
     pub(crate) usage: Option<Usage>,
+    /// What the execution takes.
+    pub(crate) bill: Bill,
+    /// The client did not ask for the usage, which is there all the same.
+    pub(crate) hides_usage: bool,
 }
 
 impl Upstream {
@@ -55,6 +60,7 @@ impl Upstream {
         loop {
             if self.done {
                 self.in_flight.success(Instant::now());
+                self.bill.end(Ending::Finished);
                 self.hand_back_connection(cx);
                 return Poll::Ready(None);
             }
@@ -72,6 +78,9 @@ impl Upstream {
                     return Poll::Ready(Some(match facts.error {
                         None => {
                             self.finished |= facts.finished;
+                            self.bill.chunk(&facts);
+                            let hidden = self.hides_usage && facts.only_usage;
+                            let data = if hidden { Bytes::new() } else { data };
                             Ok(UpstreamChunk { data, usage: facts.usage })
                         }
                         Some(error) => {
@@ -145,6 +154,7 @@ impl Upstream {
 
     fn fail(&mut self, failed: FailedAttempt) -> Failure {
         self.in_flight.failure(failed.verdict, &failed.failure, Instant::now());
+        self.bill.end(Ending::Broken);
         failed.failure
     }
 }

@@ -35,8 +35,12 @@ pub struct PromptDetails {
 pub struct ChunkFacts {
     /// It carries part of the answer: text, reasoning, a tool call or a refusal that is not empty, or a finish reason.
     pub has_content: bool,
+    /// Bytes of the part of the answer that it carries; no tokenizer makes more tokens of them.
+    pub content_bytes: u64,
     /// It carries the finish reason of a choice.
     pub finished: bool,
+    /// It is only there for the usage: it has no choice, which a client that did not ask for the usage never sees.
+    pub only_usage: bool,
     /// The usage, which the last chunk carries where it was asked for.
     pub usage: Option<Usage>,
     /// The upstream reports an error inside the stream.
@@ -49,10 +53,14 @@ pub struct ChunkFacts {
 /// [`WireError::Json`] where it is not a JSON object, or its choices are not those of a chunk.
 pub fn chunk_facts(data: &[u8]) -> Result<ChunkFacts, WireError> {
     let chunk: ChunkView<'_> = decode_object(data)?;
+    let choices = chunk.choices.unwrap_or_default();
+    let usage = chunk.usage.and_then(UsageView::usage);
     Ok(ChunkFacts {
-        has_content: chunk.choices.as_ref().is_some_and(|choices| choices.has_content),
-        finished: chunk.choices.as_ref().is_some_and(|choices| choices.finished),
-        usage: chunk.usage.and_then(UsageView::usage),
+        has_content: choices.has_content,
+        content_bytes: choices.content_bytes,
+        finished: choices.finished,
+        only_usage: usage.is_some() && choices.count == 0,
+        usage,
         error: upstream_error(chunk.error, chunk.object.as_deref(), data)?,
     })
 }
@@ -114,6 +122,17 @@ pub(super) struct UsageView {
     completion_tokens: Option<u64>,
     #[serde(default)]
     total_tokens: Option<u64>,
+    #[serde(default)]
+    prompt_tokens_details: Option<PromptDetailsView>,
+    /// DeepSeek's word for the tokens that its cache had.
+    #[serde(default)]
+    prompt_cache_hit_tokens: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct PromptDetailsView {
+    #[serde(default)]
+    cached_tokens: Option<u64>,
 }
 
 impl UsageView {
@@ -125,14 +144,19 @@ impl UsageView {
         let prompt_tokens = self.prompt_tokens.unwrap_or(0);
         let completion_tokens = self.completion_tokens.unwrap_or(0);
         let total_tokens = self.total_tokens.unwrap_or(prompt_tokens.saturating_add(completion_tokens));
-        Some(Usage { prompt_tokens, completion_tokens, total_tokens, prompt_tokens_details: None })
+        let cached = self.prompt_tokens_details.and_then(|details| details.cached_tokens);
+        let cached = cached.or(self.prompt_cache_hit_tokens);
+        let prompt_tokens_details = cached.map(|cached_tokens| PromptDetails { cached_tokens });
+        Some(Usage { prompt_tokens, completion_tokens, total_tokens, prompt_tokens_details })
     }
 }
 
 /// All choices of a chunk, folded while they are read.
 #[derive(Default)]
 struct ChoicesView {
+    count: u32,
     has_content: bool,
+    content_bytes: u64,
     finished: bool,
 }
 
@@ -149,9 +173,12 @@ impl<'de> Deserialize<'de> for ChoicesView {
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<ChoicesView, A::Error> {
                 let mut all = ChoicesView::default();
                 while let Some(choice) = seq.next_element::<ChoiceView>()? {
-                    let finished = choice.finish_reason.0;
+                    let finished = choice.finish_reason.0 > 0;
+                    let bytes = choice.delta.map_or(0, |delta| delta.content_bytes());
+                    all.count += 1;
                     all.finished |= finished;
-                    all.has_content |= finished || choice.delta.is_some_and(DeltaView::has_content);
+                    all.has_content |= finished || bytes > 0;
+                    all.content_bytes = all.content_bytes.saturating_add(bytes);
                 }
                 Ok(all)
             }
@@ -187,19 +214,22 @@ struct DeltaView {
 }
 
 impl DeltaView {
-    fn has_content(self) -> bool {
-        self.content.0
-            || self.reasoning_content.0
-            || self.reasoning.0
-            || self.tool_calls.0
-            || self.function_call.0
-            || self.refusal.0
+    fn content_bytes(&self) -> u64 {
+        let parts = [
+            &self.content,
+            &self.reasoning_content,
+            &self.reasoning,
+            &self.tool_calls,
+            &self.function_call,
+            &self.refusal,
+        ];
+        parts.into_iter().fold(0, |sum, part| sum.saturating_add(part.0))
     }
 }
 
-/// Whether a value says anything: a string, array or object that is not empty.
+/// How much a value says, in bytes: those of its strings, and at least one for an array or object that is not empty.
 #[derive(Default)]
-struct Present(bool);
+struct Present(u64);
 
 impl<'de> Deserialize<'de> for Present {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -217,42 +247,42 @@ impl<'de> Visitor<'de> for PresentVisitor {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Present, E> {
-        Ok(Present(!text.is_empty()))
+        Ok(Present(text.len() as u64))
     }
 
     fn visit_unit<E>(self) -> Result<Present, E> {
-        Ok(Present(false))
+        Ok(Present(0))
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<Present, E> {
-        Ok(Present(value))
+        Ok(Present(value.into()))
     }
 
     fn visit_u64<E>(self, _: u64) -> Result<Present, E> {
-        Ok(Present(true))
+        Ok(Present(1))
     }
 
     fn visit_i64<E>(self, _: i64) -> Result<Present, E> {
-        Ok(Present(true))
+        Ok(Present(1))
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<Present, E> {
-        Ok(Present(true))
+        Ok(Present(1))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Present, A::Error> {
-        let mut any = false;
-        while seq.next_element::<IgnoredAny>()?.is_some() {
-            any = true;
+        let mut bytes: u64 = 0;
+        while let Some(Present(more)) = seq.next_element()? {
+            bytes = bytes.saturating_add(more.max(1));
         }
-        Ok(Present(any))
+        Ok(Present(bytes))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Present, A::Error> {
-        let mut any = false;
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
-            any = true;
+        let mut bytes: u64 = 0;
+        while let Some((IgnoredAny, Present(more))) = map.next_entry()? {
+            bytes = bytes.saturating_add(more.max(1));
         }
-        Ok(Present(any))
+        Ok(Present(bytes))
     }
 }

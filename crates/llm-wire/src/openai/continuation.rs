@@ -409,6 +409,7 @@ impl ChatRequest {
         }
         let mut continued = Self::parse(Value::Object(body).to_string().into())?;
         continued.continues = !cut.prefill.is_empty();
+        continued.counted = self.counted;
         Ok(Some(continued))
     }
 }
