@@ -1,0 +1,5 @@
+//! What limits cost a request.
+
+fn main() {
+    divan::main();
+}
