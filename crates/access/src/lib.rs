@@ -53,6 +53,9 @@ mod refused;
 mod reservation;
 mod usage;
 
+/// When: a key expires, or something was used.
+pub use jiff::Timestamp;
+
 pub use account::{Account, Period, What};
 pub use allowances::{Allowances, Ledgers, OnOutage, Settings};
 pub use file_ledger::FileLedger;

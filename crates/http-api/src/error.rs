@@ -63,7 +63,9 @@ impl ApiError {
             Self::BodyTooLarge { .. } | Self::BodyCut | Self::MethodNotAllowed { .. } => "UAT_INVALID_INPUT",
             Self::BodyTooSlow { .. } => "UAT_TIMEOUT",
             Self::NoSuchPath { .. } | Self::NotStored { .. } => "UAT_NOT_FOUND",
-            Self::NotAdmin { .. } | Self::ForeignHost { .. } | Self::ForeignOrigin { .. } => "UAT_UNAUTHORIZED",
+            Self::NotAdmin { .. } | Self::ForeignHost { .. } | Self::ForeignOrigin { .. } => {
+                "UAT_UNAUTHORIZED"
+            }
         }
     }
 

@@ -19,7 +19,9 @@ use tower::Service;
 use crate::door::{Door, Needs, needs, presented};
 use crate::error::ApiError;
 use crate::gate::Gate;
-use crate::headers::{EXPOSED, REQUEST_ID, UAT_CACHE, UAT_TIMEOUT_MS, client_request_id, insert_request_id, insert_standing};
+use crate::headers::{
+    EXPOSED, REQUEST_ID, UAT_CACHE, UAT_TIMEOUT_MS, client_request_id, insert_request_id, insert_standing,
+};
 use crate::surfaces;
 use crate::traffic::Traffic;
 
@@ -228,7 +230,9 @@ impl Gateway {
         self.gate.check(host.map(HeaderValue::as_bytes), origin)?;
         // `GET http://name/path HTTP/1.1` says the host a second time.
         match request.uri().authority() {
-            Some(authority) if host.is_some() => Ok(self.gate.check(Some(authority.as_str().as_bytes()), None)?),
+            Some(authority) if host.is_some() => {
+                Ok(self.gate.check(Some(authority.as_str().as_bytes()), None)?)
+            }
             _ => Ok(()),
         }
     }

@@ -58,7 +58,8 @@ impl Shared {
         let key = self.service.prefixed(name.as_bytes());
         let window = window.map(|window| window.to_string()).unwrap_or_default();
         let mut command = Command::new("EVAL").arg(CLAIM).int(1).key(&key);
-        command = command.arg(instance.to_string()).arg(number.to_string()).arg(limit.to_string()).arg(window);
+        command =
+            command.arg(instance.to_string()).arg(number.to_string()).arg(limit.to_string()).arg(window);
         for amount in [held, total, spent, fresh] {
             command = command.arg(amount.to_string());
         }

@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use access::{KeyConfig, OnOutage};
+use access::{KeyConfig, KeyringError, OnOutage};
 use fast_llm_coordinator::{EndpointConfig, ModelConfig, Protocol};
 use route_plan::{LongPrompt, Price};
 use serde::{Deserialize, Serialize};
 
 use super::UatConfig;
 use super::check::Finding;
+use super::error::{ConfigError, Location};
 
 /// `[limits]`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -24,6 +25,15 @@ impl UatConfig {
     /// Whether callers need a key: some are configured, or a file is named in which they stand.
     pub fn asks_for_keys(&self) -> bool {
         !self.keys.is_empty() || self.server.keys_file.is_some()
+    }
+
+    /// The first model, with its place in the list, that a key with a budget may use although nobody knows what it costs.
+    pub fn unpriced(&self, key: &KeyConfig) -> Option<(usize, &str)> {
+        key.budget_usd_per_day?;
+        let mut models = self.models.iter().enumerate();
+        let found = models
+            .find(|(_, model)| key.may_use(&model.name) && price_of(model, &self.endpoints).is_none())?;
+        Some((found.0, &found.1.name))
     }
 
     /// Where spend and usage are written: `server.state_dir`, else a folder of the user's for such things.
@@ -125,21 +135,21 @@ fn server(config: &UatConfig, found: &mut Vec<Finding>) {
 
 /// What a model of unknown price costs cannot be kept below a budget.
 fn unknown_prices(config: &UatConfig, key: &KeyConfig, path: &str, found: &mut Vec<Finding>) {
-    if key.budget_usd_per_day.is_none() {
-        return;
-    }
-    let unknown = config.models.iter().enumerate().find(|(_, model)| {
-        key.may_use(&model.name) && price_of(model, &config.endpoints).is_none()
-    });
-    if let Some((index, model)) = unknown {
-        let message = format!(
-            "key `{}` has a budget and may use the model `{}`, whose price is unknown",
-            key.name, model.name
-        );
-        let hint = format!(
-            "add price = {{ input = ..., output = ... }} (USD per million tokens) to models[{index}], or leave the model \
-             out of the key's `models`"
-        );
-        found.push(Finding::new(format!("{path}.budget_usd_per_day"), message).hint(hint));
-    }
+    let Some((index, model)) = config.unpriced(key) else { return };
+    let message =
+        format!("key `{}` has a budget and may use the model `{model}`, whose price is unknown", key.name);
+    let hint = format!(
+        "add price = {{ input = ..., output = ... }} (USD per million tokens) to models[{index}], or leave the model out \
+         of the key's `models`"
+    );
+    found.push(Finding::new(format!("{path}.budget_usd_per_day"), message).hint(hint));
+}
+
+/// Rows of keys that make no keyring; every one of them is among [`findings`] too.
+pub(crate) fn wrong_keys(error: &KeyringError) -> ConfigError {
+    let (at, field) = match error {
+        KeyringError::Value { at, field, .. } | KeyringError::Twice { at, field, .. } => (*at, *field),
+        _ => (0, "name"),
+    };
+    Finding::new(format!("keys[{at}].{field}"), error.to_string()).at(Location::Object)
 }

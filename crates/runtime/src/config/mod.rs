@@ -16,7 +16,7 @@ use document::Document;
 pub use effective::Setting;
 pub use error::{ConfigError, Location};
 pub use keys::LimitsConfig;
-pub(crate) use keys::price_of;
+pub(crate) use keys::{price_of, wrong_keys};
 
 /// The whole configuration. Every section has defaults: an empty one is the embedded engine, and whatever Ollama or
 /// LM Studio answers on its usual port.
