@@ -18,8 +18,6 @@ use crate::table;
 pub(crate) struct Args {
     #[command(subcommand)]
     action: Action,
-    #[command(flatten)]
-    file: FileArgs,
 }
 
 /// Which keys.
@@ -28,7 +26,7 @@ struct FileArgs {
     #[command(flatten)]
     config: ConfigArgs,
     /// The file of keys instead of server.keys_file.
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE")]
     keys_file: Option<PathBuf>,
 }
 
@@ -38,6 +36,8 @@ enum Action {
     New(NewArgs),
     /// The keys of the file and of the configuration, without their texts, which nobody has.
     List {
+        #[command(flatten)]
+        file: FileArgs,
         /// Print JSON for programs.
         #[arg(long)]
         json: bool,
@@ -46,6 +46,8 @@ enum Action {
     Revoke {
         /// Its name or id, as `uat keys list` shows them.
         key: String,
+        #[command(flatten)]
+        file: FileArgs,
         /// Print JSON for programs.
         #[arg(long)]
         json: bool,
@@ -74,19 +76,24 @@ struct NewArgs {
     /// When it ends: after so long (30d, 12h), or at a time like 2027-01-01T00:00:00Z.
     #[arg(long, value_name = "WHEN", value_parser = expiry)]
     expires: Option<Timestamp>,
+    #[command(flatten)]
+    file: FileArgs,
     /// Print JSON for programs.
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let config = args.file.config.load()?.config;
-    let file = || file(&args.file, &config);
     match &args.action {
-        Action::New(new) => create(&file()?, new, &config),
-        Action::List { json } => list(&args.file, &config, *json),
-        Action::Revoke { key, json } => {
-            let revoked = keys_file::revoke(&file()?, key).map_err(|error| refused(error, &config))?;
+        Action::New(new) => {
+            let config = new.file.config.load()?.config;
+            create(&file(&new.file, &config)?, new, &config)
+        }
+        Action::List { file, json } => list(file, &file.config.load()?.config, *json),
+        Action::Revoke { key, file: named, json } => {
+            let config = named.config.load()?.config;
+            let revoked =
+                keys_file::revoke(&file(named, &config)?, key).map_err(|error| refused(error, &config))?;
             let mut out = io::stdout().lock();
             match json {
                 true => writeln!(out, "{}", json!({ "revoked": row(&revoked) }))?,

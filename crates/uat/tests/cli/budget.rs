@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use runtime::access::KeyHash;
-use testkit::{Answer, Behaviour, FakeProvider, RedisServer};
+use testkit::redis::RedisServer;
+use testkit::{Answer, Behaviour, FakeProvider};
 
 use crate::support::{Place, Server};
 
