@@ -42,10 +42,14 @@ pub(super) async fn ready(State(gateway): State<Arc<Gateway>>) -> Response<Body>
     } else {
         "no endpoint can be asked"
     };
-    let document = match gateway.asks_for_keys() {
+    let mut document = match gateway.asks_for_keys() {
         true => json!({ "status": status }),
         false => json!({ "status": status, "endpoints": endpoints }),
     };
+    // It still answers: whoever has no limits, and the others from what was claimed before.
+    if gateway.runtime.limits_outage().is_some() {
+        document["limits"] = json!("cannot be counted at present");
+    }
     let mut response = with_type(document.to_string(), JSON);
     if status != "ok" {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;

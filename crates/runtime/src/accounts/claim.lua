@@ -29,6 +29,7 @@ end
 if number > last then
   if claimed ~= window then held, total, spent = 0, fresh, 0 end
   granted = math.max(held, math.min(total, math.max(limit - others, 0)))
+  spent = math.min(spent, granted)
   redis.call('HSET', KEYS[1], instance, string.format('%.0f %.0f %.0f', number, granted, spent))
   redis.call('PEXPIRE', KEYS[1], 2 * period)
 end
