@@ -1,8 +1,9 @@
 //! Who owns the accounts: the trait that this crate implements in memory and on disk, and its users elsewhere.
 
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_core::future::BoxFuture;
 
@@ -16,14 +17,16 @@ pub const CLAIM_TIME: Duration = Duration::from_millis(50);
 pub struct InstanceId(pub u64);
 
 impl InstanceId {
-    /// A fresh one.
-    ///
-    /// # Errors
-    /// [`LedgerError::Storage`] where the operating system gives no random bytes.
-    pub fn new() -> Result<Self, LedgerError> {
-        getrandom::u64().map(Self).map_err(|error| LedgerError::Storage {
-            reason: format!("the operating system gives no random bytes: {error}"),
-        })
+    /// A fresh one. It has to be another than all others, not a secret.
+    pub fn new() -> Self {
+        // The random state comes from the operating system once in a thread, and differs each time.
+        Self(RandomState::new().hash_one((std::process::id(), SystemTime::now())))
+    }
+}
+
+impl Default for InstanceId {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

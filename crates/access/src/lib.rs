@@ -41,17 +41,23 @@
 
 mod account;
 mod allowances;
+mod book;
 mod file_ledger;
+mod journal;
 mod key;
 mod keyring;
 pub mod keys_file;
 mod ledger;
 mod limits;
 mod memory_ledger;
+mod meters;
 mod money;
+mod purse;
 mod refused;
 mod reservation;
+mod syncing;
 mod usage;
+mod window;
 
 /// When: a key expires, or something was used.
 pub use jiff::Timestamp;
@@ -66,4 +72,4 @@ pub use memory_ledger::MemoryLedger;
 pub use money::NanoUsd;
 pub use refused::Refused;
 pub use reservation::{Ask, Reservation, Used};
-pub use usage::{FileUsage, MemoryUsage, UsageBy, UsageLog, UsageQuery, UsageRow, summarise};
+pub use usage::{FileUsage, KEPT_DAYS, MemoryUsage, UsageBy, UsageLog, UsageQuery, UsageRow, summarise};

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// USD per million tokens, as providers write it.
+/// USD per million tokens, as providers write it. What some charge for writing their cache is not in it: an operator who relies on
+/// that enters a higher `input`.
 ///
 /// ```
 /// let price = route_plan::Price::new(0.15, 0.60).cached(0.075);
@@ -108,7 +109,7 @@ impl Price {
 
 /// In pico-USD (1e-12 USD): a price of USD per million tokens is that many millions of them per token. Fractions are rounded up.
 fn of(tokens: u64, usd_per_million: f64) -> u128 {
-    // Rounded to a nano first: 0.075 is not quite that in binary. What is cast is not negative; NaN and less become 0.
+    // Whole femto-USD per token: 0.075 is not quite that in binary. What is cast is not negative; NaN and less become 0.
     let femto = (usd_per_million * 1e9).round();
     (u128::from(tokens) * (femto as u128)).div_ceil(1000)
 }

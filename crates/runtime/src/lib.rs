@@ -28,6 +28,8 @@ mod discovery;
 mod engine;
 mod errors;
 mod inspect;
+mod late_redis;
+mod ledger;
 mod nearest;
 mod redis;
 mod request_id;
@@ -64,6 +66,7 @@ pub use fast_llm_coordinator::{
 /// What a model's file says, as [`FileDescription`] has it.
 pub use gguf;
 pub use inspect::{FileDescription, LoadedModel, ModelDescription};
+pub use ledger::RedisLedger;
 pub use nearest::{nearest, nearest_few};
 pub use redis::{RedisAnswer, ask_redis, open_redis};
 /// The cache: its options, its values, its errors.
