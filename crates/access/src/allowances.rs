@@ -49,6 +49,17 @@ pub struct Settings {
     pub on_outage: OnOutage,
 }
 
+/// How a key stands in a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// What a window allows: requests, tokens, or nano-USD.
+    pub limit: u64,
+    /// What is neither spent nor reserved nor claimed by other processes.
+    pub left: u64,
+    /// When the window begins anew.
+    pub resets_in: Duration,
+}
+
 /// Who owns which accounts, and where usage is kept.
 #[derive(Clone)]
 pub struct Ledgers {
@@ -135,12 +146,23 @@ impl Allowances {
         let inner = &self.inner;
         let most = inner.judge(key, &ask)?;
         let meters = inner.meters_of(key);
-        let needs = [1, ask.prompt_tokens.saturating_add(ask.completion_tokens), most];
+        let tokens = ask.expected_tokens.unwrap_or_else(|| ask.prompt_tokens.saturating_add(ask.completion_tokens));
+        let needs = [1, tokens, most];
         let holding = match inner.reserve(&meters, &needs, now()) {
             Some(holding) => holding,
             None => inner.wait_for(key, &meters, &needs).await?,
         };
         Ok(Reservation::new(Arc::clone(inner), meters, holding, Arc::clone(key), ask, most))
+    }
+
+    /// How a key stands in one of its limits, as far as this process knows; `None` where it has no such limit, or has not asked
+    /// for anything yet.
+    pub fn standing(&self, key: &Key, what: What) -> Option<Standing> {
+        let meters = self.inner.meters.read().get(key.name()).cloned()?;
+        let mut limiting = meters.limiting().map(|(_, meter)| meter);
+        let meter = limiting.find(|meter| meter.purse.lock().account.what == what)?;
+        let standing = meter.purse.lock().standing(now());
+        Some(standing)
     }
 
     /// What was used, this process's last seconds included.

@@ -15,7 +15,7 @@
 //! let allowances = Allowances::new(Ledgers::in_memory(), Default::default());
 //!
 //! let key = keyring.authenticate(text.expose().as_bytes()).unwrap();
-//! let ask = Ask { model: "smollm2-135m".into(), prompt_tokens: 20, completion_tokens: 100, price: None };
+//! let ask = Ask { model: "smollm2-135m".into(), prompt_tokens: 20, completion_tokens: 100, expected_tokens: None, price: None };
 //! let reservation = allowances.admit(&key, ask.clone()).await.unwrap();
 //! reservation.settle(Used { prompt_tokens: 12, completion_tokens: 40, ..Used::default() });
 //! allowances.admit(&key, ask.clone()).await.unwrap().settle(Used::default());
@@ -63,7 +63,7 @@ mod window;
 pub use jiff::Timestamp;
 
 pub use account::{Account, Period, What};
-pub use allowances::{Allowances, Ledgers, OnOutage, Settings};
+pub use allowances::{Allowances, Ledgers, OnOutage, Settings, Standing};
 pub use file_ledger::FileLedger;
 pub use key::{Key, KeyConfig, KeyHash, KeyText};
 pub use keyring::{Denied, Keyring, KeyringError};

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::account::Account;
+use crate::allowances::Standing;
 use crate::ledger::{Claim, Granted, InstanceId};
 use crate::limits::chunk;
 
@@ -299,6 +300,11 @@ impl Purse {
             is_away: may_yet_fit && self.is_away(now),
             retry_after: if may_yet_fit { PAUSE } else { until_end.max(PAUSE) },
         }
+    }
+
+    pub(crate) fn standing(&self, now: Instant) -> Standing {
+        let resets_in = self.ends.map_or(Duration::ZERO, |ends| ends.saturating_duration_since(now));
+        Standing { limit: self.limit, left: self.shortage(0, now).left, resets_in }
     }
 
     /// What has been granted, reserved or spent, and spent, in the current window.

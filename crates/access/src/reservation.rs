@@ -20,6 +20,9 @@ pub struct Ask {
     pub prompt_tokens: u64,
     /// Tokens of the answer, at most, those of thinking included.
     pub completion_tokens: u64,
+    /// Tokens that it will take in all probability: by which a rate is reserved, which begins anew in a minute, so that a guess that
+    /// is too low hurts nobody and one that is far too high would keep out what fits. `None`: the two above.
+    pub expected_tokens: Option<u64>,
     /// What the model costs, if that is known.
     pub price: Option<Price>,
 }

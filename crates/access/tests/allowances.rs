@@ -58,7 +58,7 @@ fn alone() -> Allowances {
 const DEAR: Price = Price::new(0.0, 1000.0);
 
 fn ask(completion_tokens: u64) -> Ask {
-    Ask { model: "m".into(), prompt_tokens: 0, completion_tokens, price: Some(DEAR) }
+    Ask { model: "m".into(), prompt_tokens: 0, completion_tokens, expected_tokens: None, price: Some(DEAR) }
 }
 
 fn used(completion_tokens: u64) -> Used {

@@ -20,7 +20,7 @@ use crate::door::{Door, Needs, needs, presented};
 use crate::error::ApiError;
 use crate::gate::Gate;
 use crate::headers::{
-    EXPOSED, REQUEST_ID, UAT_CACHE, UAT_TIMEOUT_MS, client_request_id, insert_request_id, insert_standing,
+    EXPOSED, REQUEST_ID, UAT_CACHE, UAT_TIMEOUT_MS, client_request_id, insert_request_id, insert_standings,
 };
 use crate::surfaces;
 use crate::traffic::Traffic;
@@ -161,8 +161,8 @@ impl Gateway {
         };
         let status = response.status();
         let headers = response.headers_mut();
-        if let Some(standing) = caller.and_then(|key| self.runtime.standing(&key)) {
-            insert_standing(headers, &standing);
+        if let Some(key) = caller {
+            insert_standings(headers, &self.runtime.standings(&key));
         }
         if !headers.contains_key(REQUEST_ID) {
             insert_request_id(headers, &client_id.unwrap_or_else(|| self.runtime.new_request_id()));

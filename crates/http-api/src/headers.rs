@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use runtime::{CacheOutcome, RoutingReport, Standing};
+use runtime::{CacheOutcome, RoutingReport, Standings};
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) const UAT_CODE: HeaderName = HeaderName::from_static("x-uat-code");
@@ -75,13 +75,13 @@ const LIMIT_TOKENS: [HeaderName; 3] = [
 ];
 
 /// How the caller stands in its limits, as OpenAI's clients know it.
-pub(crate) fn insert_standing(headers: &mut HeaderMap, standing: &Standing) {
-    for (names, window) in [(LIMIT_REQUESTS, &standing.requests), (LIMIT_TOKENS, &standing.tokens)] {
-        let Some(window) = window else { continue };
+pub(crate) fn insert_standings(headers: &mut HeaderMap, standings: &Standings) {
+    for (names, standing) in [(LIMIT_REQUESTS, standings.requests), (LIMIT_TOKENS, standings.tokens)] {
+        let Some(standing) = standing else { continue };
         let [limit, remaining, reset] = names;
-        headers.insert(limit, HeaderValue::from(window.limit));
-        headers.insert(remaining, HeaderValue::from(window.left));
-        insert(headers, reset, &go_duration(window.resets_in));
+        headers.insert(limit, HeaderValue::from(standing.limit));
+        headers.insert(remaining, HeaderValue::from(standing.left));
+        insert(headers, reset, &go_duration(standing.resets_in));
     }
 }
 

@@ -1,9 +1,8 @@
 //! Who asks, and what a request may cost it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use access::{Allowances, Ask, Key, KeyConfig, Keyring, Reservation, Settings, Used};
+use access::{Allowances, Ask, Key, KeyConfig, Keyring, Reservation, Settings, Standing, Used, What};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use fast_llm_coordinator::{Meter, Most, Spent};
 use llm_wire::openai::{ChatRequest, EmbeddingsRequest};
@@ -16,25 +15,16 @@ use crate::errors::RuntimeError;
 /// The longest answer, in tokens, that is reserved for where neither the request nor the model's `max_output_tokens` says
 /// more: what most models write at most.
 const ASSUMED_MOST_TOKENS: u64 = 32_768;
+/// What of an answer is reserved of a rate at most: few are longer, and a rate makes up for those by itself.
+const EXPECTED_TOKENS: u64 = 4_096;
 
 /// How a key stands in its limits of a minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Standing {
+pub struct Standings {
     /// Requests; `None`: as many as it likes.
-    pub requests: Option<Window>,
+    pub requests: Option<Standing>,
     /// Tokens.
-    pub tokens: Option<Window>,
-}
-
-/// One limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
-    /// What a minute allows.
-    pub limit: u64,
-    /// What is left of it.
-    pub left: u64,
-    /// When it begins anew.
-    pub resets_in: Duration,
+    pub tokens: Option<Standing>,
 }
 
 /// The keys that are valid now, and the accounts of those that ask.
@@ -124,8 +114,11 @@ impl Callers {
     }
 
     /// How a key stands, once it has asked for something.
-    pub(crate) fn standing(&self, _key: &Key) -> Option<Standing> {
-        None
+    pub(crate) fn standings(&self, key: &Key) -> Standings {
+        let Some(accounts) = self.accounts.load_full() else { return Standings::default() };
+        let config = key.config();
+        let of = |what, limit: Option<u64>| limit.and_then(|_| accounts.allowances.standing(key, what));
+        Standings { requests: of(What::Requests, config.rpm), tokens: of(What::Tokens, config.tpm) }
     }
 
     pub(crate) fn opened(&self) -> Option<Arc<Accounts>> {
@@ -162,18 +155,36 @@ fn successor(
     })
 }
 
-/// The most that a chat can take.
-pub(crate) fn most_of_chat(request: &ChatRequest, max_output_tokens: Option<u64>) -> Most {
-    let longest = request.max_tokens().or(max_output_tokens).unwrap_or(ASSUMED_MOST_TOKENS);
-    Most {
-        prompt_tokens: request.prompt_tokens_bound(),
-        completion_tokens: longest.saturating_mul(request.n().into()),
-    }
+/// What a request may take.
+pub(crate) struct Size {
+    /// At most: by which money is reserved.
+    pub(crate) most: Most,
+    /// In all probability: by which a rate is.
+    pub(crate) expected_tokens: u64,
 }
 
-/// The most that embeddings can take.
-pub(crate) fn most_of_embeddings(request: &EmbeddingsRequest) -> Most {
-    Most { prompt_tokens: request.body().len() as u64, completion_tokens: 0 }
+impl Size {
+    pub(crate) const NOTHING: Self =
+        Self { most: Most { prompt_tokens: 0, completion_tokens: 0 }, expected_tokens: 0 };
+
+    pub(crate) fn of_chat(request: &ChatRequest, max_output_tokens: Option<u64>) -> Self {
+        let said = request.max_tokens().or(max_output_tokens);
+        let answers = |each: u64| each.saturating_mul(request.n().into());
+        Self {
+            most: Most {
+                prompt_tokens: request.prompt_tokens_bound(),
+                completion_tokens: answers(said.unwrap_or(ASSUMED_MOST_TOKENS)),
+            },
+            expected_tokens: request
+                .most_prompt_tokens()
+                .saturating_add(answers(said.map_or(EXPECTED_TOKENS, |said| said.min(EXPECTED_TOKENS)))),
+        }
+    }
+
+    pub(crate) fn of_embeddings(request: &EmbeddingsRequest) -> Self {
+        let bytes = request.body().len() as u64;
+        Self { most: Most { prompt_tokens: bytes, completion_tokens: 0 }, expected_tokens: bytes / 3 }
+    }
 }
 
 /// Reserves the most that a request can take, and says who is told what it did take.
@@ -181,13 +192,15 @@ pub(crate) async fn admit(
     allowances: &Allowances,
     key: &Arc<Key>,
     model: &str,
-    most: Most,
+    size: Size,
     price: Option<route_plan::Price>,
 ) -> Result<Arc<dyn Meter>, RuntimeError> {
+    let Size { most, expected_tokens } = size;
     let ask = Ask {
         model: model.into(),
         prompt_tokens: most.prompt_tokens,
         completion_tokens: most.completion_tokens,
+        expected_tokens: Some(expected_tokens),
         price,
     };
     let reservation = allowances.admit(key, ask).await?;

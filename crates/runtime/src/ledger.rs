@@ -49,6 +49,16 @@ impl RedisLedger {
         Ledgers::shared(Arc::clone(self) as _, Arc::clone(self) as _)
     }
 
+    /// Connects now, and waits for it, at most so long: so that the first request does not.
+    pub(crate) async fn connect(&self, within: Duration) {
+        /// Between two looks.
+        const LOOK: Duration = Duration::from_millis(20);
+        let begun = Instant::now();
+        while self.service().await.is_err() && begun.elapsed() < within {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// Ends the connection, if there is one.
     pub async fn close(&self) {
         self.redis.close().await;

@@ -42,7 +42,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
-use fast_llm_coordinator::{CallOptions, Most};
+use fast_llm_coordinator::CallOptions;
 use llm_wire::openai::{ChatRequest, EmbeddingsRequest};
 use route_plan::RoutePlan;
 use tokio::sync::OnceCell;
@@ -50,8 +50,9 @@ use tokio::sync::OnceCell;
 /// Keys, limits and budgets: [`Key`], its configuration, the file of keys, what was used.
 pub use access;
 pub use access::Key;
+pub use access::Standing;
 pub use accounts::read_usage;
-pub use callers::{Standing, Window};
+pub use callers::Standings;
 pub use child_engine::Engine;
 pub use config::{
     ConfigError, ConfigSource, EngineConfig, KvType, LimitsConfig, Loaded, Location, ServerConfig, Setting,
@@ -66,7 +67,6 @@ pub use fast_llm_coordinator::{
 /// What a model's file says, as [`FileDescription`] has it.
 pub use gguf;
 pub use inspect::{FileDescription, LoadedModel, ModelDescription};
-pub use ledger::RedisLedger;
 pub use nearest::{nearest, nearest_few};
 pub use redis::{RedisAnswer, ask_redis, open_redis};
 /// The cache: its options, its values, its errors.
@@ -74,7 +74,7 @@ pub use redis_service;
 pub use route_plan::{EndpointHealth, EndpointState, StateChange};
 pub use wiring::{ModelFile, ModelInfo};
 
-use callers::Callers;
+use callers::{Callers, Size};
 use request_id::RequestIds;
 use wiring::Wiring;
 
@@ -266,9 +266,9 @@ impl Runtime {
         Ok(())
     }
 
-    /// How a key stands in its limits; `None` before it has asked for anything, and where it has none.
-    pub fn standing(&self, key: &Key) -> Option<Standing> {
-        self.callers.standing(key)
+    /// How a key stands in its limits of a minute; nothing is known before it has asked for something.
+    pub fn standings(&self, key: &Key) -> Standings {
+        self.callers.standings(key)
     }
 
     /// Why limits cannot be counted at present, if they cannot.
@@ -284,8 +284,8 @@ impl Runtime {
     /// `UAT_INVALID_INPUT`, `UAT_CONTEXT_LENGTH_EXCEEDED`, `UAT_UPSTREAM`, `UAT_ALL_ENDPOINTS_FAILED`,
     /// `UAT_TIMEOUT`, `UAT_ENGINE_UNAVAILABLE`, `UAT_CLOSED`.
     pub async fn chat(&self, request: ChatRequest, options: ChatOptions) -> Result<Answer, RuntimeError> {
-        let most = |limit| callers::most_of_chat(&request, limit);
-        let (wiring, plan, call) = self.begin(request.model(), options, most).await?;
+        let size = |limit| Size::of_chat(&request, limit);
+        let (wiring, plan, call) = self.begin(request.model(), options, size).await?;
         Ok(wiring.coordinator.execute(&plan, &request, call).await?)
     }
 
@@ -298,8 +298,8 @@ impl Runtime {
         request: EmbeddingsRequest,
         options: ChatOptions,
     ) -> Result<Answer, RuntimeError> {
-        let most = |_| callers::most_of_embeddings(&request);
-        let (wiring, plan, call) = self.begin(request.model(), options, most).await?;
+        let size = |_| Size::of_embeddings(&request);
+        let (wiring, plan, call) = self.begin(request.model(), options, size).await?;
         Ok(wiring.coordinator.embed(&plan, &request, call).await?)
     }
 
@@ -314,8 +314,7 @@ impl Runtime {
         options: ChatOptions,
     ) -> Result<TokenCount, RuntimeError> {
         // Nobody bills it, but it is a request.
-        let nothing = |_| Most { prompt_tokens: 0, completion_tokens: 0 };
-        let (wiring, plan, call) = self.begin(request.model(), options, nothing).await?;
+        let (wiring, plan, call) = self.begin(request.model(), options, |_| Size::NOTHING).await?;
         let call = CallOptions { meter: None, ..call };
         let counted = wiring.coordinator.count_tokens(&plan.request_id, request, call.clone()).await?;
         if let Some(tokens) = counted {
@@ -334,12 +333,12 @@ impl Runtime {
     }
 
     /// What every request needs: the services as they are wired now, and what is to be carried out, within the limits of
-    /// whoever asks. `most` says what the request can take, given the model's longest answer.
+    /// whoever asks. `size` says what the request can take, given the model's longest answer.
     async fn begin(
         &self,
         model: &str,
         options: ChatOptions,
-        most: impl FnOnce(Option<u64>) -> Most,
+        size: impl FnOnce(Option<u64>) -> Size,
     ) -> Result<(Arc<Wiring>, RoutePlan, CallOptions), RuntimeError> {
         self.ready().await?;
         let wiring = self.wiring.load_full();
@@ -350,8 +349,8 @@ impl Runtime {
             Some(key) => {
                 let cost = wiring.cost_of(model, key)?;
                 let accounts = self.callers.accounts(&wiring.config).await?;
-                let most = most(cost.max_output_tokens);
-                Some(callers::admit(&accounts.allowances, key, model, most, cost.price).await?)
+                let size = size(cost.max_output_tokens);
+                Some(callers::admit(&accounts.allowances, key, model, size, cost.price).await?)
             }
         };
         wiring.require_file(model)?;

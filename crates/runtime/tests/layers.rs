@@ -46,7 +46,7 @@ const BESIDE: &[(&str, &str)] = &[
 const DEVELOPMENT: &[&str] = &["testkit", "bench-harness"];
 
 /// Foundations that no outer crate needs: what they are for goes through `runtime`.
-const ONLY_BELOW_RUNTIME: &[&str] = &["balance", "resilience", "child-engine"];
+const ONLY_BELOW_RUNTIME: &[&str] = &["access", "balance", "resilience", "child-engine"];
 
 fn layer(name: &str) -> Option<u8> {
     LAYERS.iter().find(|(known, _)| *known == name).map(|&(_, layer)| layer)

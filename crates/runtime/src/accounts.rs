@@ -1,19 +1,17 @@
 //! Where the accounts of keys are kept: in the Redis of the section `[redis]`, which several processes share, else in the
 //! state directory, which one process has.
 
-mod shared;
-
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use access::{
-    Allowances, FileUsage, Ledger, LedgerError, Ledgers, Settings, UsageLog, UsageQuery, UsageRow, summarise,
+    Allowances, FileUsage, LedgerError, Ledgers, Settings, UsageLog, UsageQuery, UsageRow, summarise,
 };
 use redis_service::Options;
 
 use crate::config::UatConfig;
 use crate::errors::RuntimeError;
-use shared::Shared;
+use crate::ledger::RedisLedger;
 
 /// Where they are kept.
 #[derive(Clone, PartialEq)]
@@ -39,35 +37,34 @@ impl Place {
 pub(crate) struct Accounts {
     pub(crate) place: Place,
     pub(crate) allowances: Arc<Allowances>,
-    shared: Option<Arc<Shared>>,
+    redis: Option<Arc<RedisLedger>>,
 }
 
 impl Accounts {
     /// Opens them. A Redis that is away is no error: its claims are answered once it is there.
     ///
     /// # Errors
-    /// `UAT_CONFLICT` where another process has the folder, `UAT_STORAGE`, `UAT_CONFIG` for an address that leads nowhere.
+    /// `UAT_CONFLICT` where another process has the folder, `UAT_STORAGE`.
     pub(crate) async fn open(place: Place, settings: Settings) -> Result<Self, RuntimeError> {
-        let (ledgers, shared) = match &place {
+        let (ledgers, redis) = match &place {
             Place::Disk(folder) => {
                 let folder = folder.clone();
                 (crate::blocking(move || Ledgers::on_disk(&folder)).await??, None)
             }
             Place::Redis(options) => {
-                let shared = Shared::connect(options).await?;
-                let ledger = Arc::clone(&shared) as Arc<dyn Ledger>;
-                let usage = Arc::clone(&shared) as Arc<dyn UsageLog>;
-                (Ledgers::shared(ledger, usage), Some(shared))
+                let redis = RedisLedger::new(options);
+                redis.connect(options.connect_timeout()).await;
+                (redis.ledgers(), Some(redis))
             }
         };
-        Ok(Self { place, allowances: Arc::new(Allowances::new(ledgers, settings)), shared })
+        Ok(Self { place, allowances: Arc::new(Allowances::new(ledgers, settings)), redis })
     }
 
     /// Gives back what was claimed and writes what was used.
     pub(crate) async fn close(&self) {
         self.allowances.close().await;
-        if let Some(shared) = &self.shared {
-            shared.close().await;
+        if let Some(redis) = &self.redis {
+            redis.close().await;
         }
     }
 }
@@ -80,13 +77,14 @@ impl Accounts {
 pub async fn read_usage(config: &UatConfig, query: &UsageQuery) -> Result<Vec<UsageRow>, RuntimeError> {
     let hour = |at: access::Timestamp| u64::try_from(at.as_second() / 3600).unwrap_or(0);
     let since = query.since.map_or(0, hour);
-    let until = query.until.map_or(u64::MAX, hour);
+    let until = hour(query.until.unwrap_or_else(access::Timestamp::now));
     let rows = match Place::of(config)? {
-        Place::Disk(folder) => FileUsage::open(&folder)?.read(since, until).await?,
+        Place::Disk(folder) => FileUsage::open(&folder).read(since, until).await?,
         Place::Redis(options) => {
-            let shared = Shared::connect(&options).await?;
-            let rows = shared.read(since, until).await;
-            shared.close().await;
+            let redis = RedisLedger::new(&options);
+            redis.connect(options.connect_timeout()).await;
+            let rows = redis.read(since, until).await;
+            redis.close().await;
             rows?
         }
     };
