@@ -1,6 +1,7 @@
 //! Who asks, and what a request may cost it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use access::{Allowances, Ask, Key, KeyConfig, Keyring, Reservation, Settings, Standing, Used, What};
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -30,6 +31,9 @@ pub struct Standings {
 /// The keys that are valid now, and the accounts of those that ask.
 pub(crate) struct Callers {
     keyring: ArcSwap<Keyring>,
+    /// Whether the keys of `server.keys_file` count, too: only where a server wants them. Other programs with the same
+    /// configuration have no callers, and may not even read that file.
+    has_file: AtomicBool,
     /// Opened when the first key asks, or before.
     accounts: ArcSwapOption<Accounts>,
     opening: tokio::sync::Mutex<()>,
@@ -38,7 +42,8 @@ pub(crate) struct Callers {
 impl Callers {
     pub(crate) fn new(config: &UatConfig) -> Result<Self, RuntimeError> {
         Ok(Self {
-            keyring: ArcSwap::from_pointee(keyring(&Keyring::default(), config)?),
+            keyring: ArcSwap::from_pointee(keyring(&Keyring::default(), config, false)?),
+            has_file: AtomicBool::new(false),
             accounts: ArcSwapOption::empty(),
             opening: tokio::sync::Mutex::new(()),
         })
@@ -60,9 +65,14 @@ impl Callers {
         Err(denied.unwrap_or(access::Denied::Missing).into())
     }
 
+    /// From now on the keys of `server.keys_file` count, too.
+    pub(crate) fn read_file(&self) {
+        self.has_file.store(true, Ordering::Relaxed);
+    }
+
     /// The keyring of this configuration, which is not used yet.
     pub(crate) fn successor(&self, config: &UatConfig) -> Result<Keyring, RuntimeError> {
-        keyring(&self.keyring.load(), config)
+        keyring(&self.keyring.load(), config, self.has_file.load(Ordering::Relaxed))
     }
 
     /// Goes on with this keyring: keys that it does not have are revoked.
@@ -136,9 +146,11 @@ fn settings(config: &UatConfig) -> Settings {
     Settings { on_outage: config.limits.on_outage }
 }
 
-fn keyring(former: &Keyring, config: &UatConfig) -> Result<Keyring, RuntimeError> {
+fn keyring(former: &Keyring, config: &UatConfig, has_file: bool) -> Result<Keyring, RuntimeError> {
     let mut rows: Vec<KeyConfig> = config.keys.clone();
-    let Some(path) = &config.server.keys_file else { return successor(former, rows, None) };
+    let Some(path) = config.server.keys_file.as_ref().filter(|_| has_file) else {
+        return successor(former, rows, None);
+    };
     let wrong = |message: String| RuntimeError::KeysFile { path: path.clone(), message };
     rows.extend(access::keys_file::list(path).map_err(|error| wrong(error.to_string()))?);
     successor(former, rows, Some(path))

@@ -253,12 +253,14 @@ impl Runtime {
         Ok(())
     }
 
-    /// Opens what keys have spent, which otherwise happens when the first one asks. One process has a state directory at a
-    /// time: a server wants to know at its start.
+    /// What a server needs before it lets anybody in: reads `server.keys_file`, and opens what keys have spent. One process has
+    /// a state directory at a time.
     ///
     /// # Errors
-    /// `UAT_CONFLICT` where another process has it, `UAT_STORAGE`, `UAT_CONFIG`.
+    /// `UAT_CONFLICT` where another process has it, `UAT_STORAGE`, `UAT_CONFIG` if the file of keys is wrong.
     pub async fn open_accounts(&self) -> Result<(), RuntimeError> {
+        self.callers.read_file();
+        self.reload_keys().await?;
         let config = Arc::clone(&self.wiring.load().config);
         if config.asks_for_keys() {
             self.callers.accounts(&config).await?;
