@@ -78,7 +78,7 @@ async fn a_clock_that_is_set_back_gives_no_fresh_budget_and_no_endless_day() {
     let noon = 20_000 * DAY_MS + DAY_MS / 2;
     let first = shared.set(&claim(1, 1, 1000), Some(noon)).await.unwrap();
     assert_eq!((first.window, first.granted, first.ends_in), (20_000, 1000, Duration::from_millis(DAY_MS / 2)));
-    for back in [1, 3600_000, 5 * DAY_MS] {
+    for back in [1, 3_600_000, 5 * DAY_MS] {
         let granted = shared.set(&claim(2, back, 10), Some(noon - back)).await.unwrap();
         assert_eq!((granted.window, granted.granted, granted.others), (20_000, 0, 1000), "{back}");
         assert!(granted.ends_in <= Duration::from_millis(DAY_MS));
@@ -103,7 +103,8 @@ async fn a_server_that_forgot_learns_what_is_held_and_which_window_it_is() {
     let remembered = Claim { window: Some(first.window), held: 600, spent: 500, ..claim(1, 2, 700) };
     let granted = shared.set(&remembered, Some(20_000 * DAY_MS)).await.unwrap();
     assert_eq!((granted.granted, granted.others), (600, 900), "it may be spent, and counts");
-    let others = shared.set(&Claim { window: Some(first.window), held: 900, ..claim(2, 2, 1000) }, Some(20_000 * DAY_MS));
+    let again = Claim { window: Some(first.window), held: 900, ..claim(2, 2, 1000) };
+    let others = shared.set(&again, Some(20_000 * DAY_MS));
     assert_eq!(others.await.unwrap().others, 600);
     server.cli(&["FLUSHALL"]).unwrap();
     // The clock of another server is behind: the day that has begun has begun.
@@ -138,7 +139,7 @@ fn budgeted() -> Arc<Key> {
 
 /// Each token of the answer costs one nano-USD.
 fn ask() -> Ask {
-    Ask { model: "m".into(), prompt_tokens: 0, completion_tokens: MOST, price: Some(Price::new(0.0, 0.001)) }
+    Ask { model: "m".into(), prompt_tokens: 0, completion_tokens: MOST, expected_tokens: None, price: Some(Price::new(0.0, 0.001)) }
 }
 
 /// A replica of the gateway, with its own connection.

@@ -1,5 +1,6 @@
 //! Nobody exceeds a budget: not with many requests at once, not over a crash, not with several servers, not while Redis hangs.
 //! `cargo test -p uat --test cli budget -- --nocapture` prints the figures.
+#![expect(clippy::print_stdout, reason = "the figures are what this is run for")]
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
