@@ -70,7 +70,14 @@ pub(crate) fn answer(
         Got::Streaming { preamble, upstream } => {
             let started = upstream.in_flight().started();
             let resumption = match spoken {
-                None => Resumption::new(core, &report.model, &report.request_id, question, options),
+                None => Resumption::new(
+                    core,
+                    &report.model,
+                    &report.request_id,
+                    question,
+                    options,
+                    journal.bill.clone(),
+                ),
                 // What is passed on in the client's own dialect is not read.
                 Some(_) => None,
             };

@@ -52,6 +52,7 @@ pub(crate) async fn attempt(
     let endpoint = Arc::clone(in_flight.endpoint());
     let mut in_flight = in_flight;
     let answered = tokio::time::timeout(asked.patience, ask(&endpoint, asked)).await;
+    let Asked { bill, question, .. } = asked;
     let failed = match answered {
         Ok(Ok(Answered { answer, spoken, dropped })) => {
             let now = Instant::now();
@@ -59,12 +60,24 @@ pub(crate) async fn attempt(
             let answer = match answer {
                 Answer::Complete(WholeAnswer { body, usage, .. }) => {
                     in_flight.success(now);
+                    bill.whole(usage, body.len());
                     Got::Complete { body, usage, in_flight }
                 }
                 Answer::Streaming { preamble, usage, body, decoder, finished, done, ended } => {
                     let (body, drains) = (Some(body), drains.clone());
-                    let upstream =
-                        Upstream { body, drains, decoder, in_flight, finished, done, ended, usage };
+                    let (bill, hides_usage) = (bill.clone(), question.hides_usage());
+                    let upstream = Upstream {
+                        body,
+                        drains,
+                        decoder,
+                        in_flight,
+                        finished,
+                        done,
+                        ended,
+                        usage,
+                        bill,
+                        hides_usage,
+                    };
                     Got::Streaming { preamble, upstream }
                 }
             };
@@ -83,6 +96,7 @@ pub(crate) async fn attempt(
             verdict: Verdict::Unhealthy,
             timed_out: true,
             is_ours: false,
+            took_nothing: false,
         },
     };
     in_flight.failure(failed.verdict, &failed.failure, Instant::now());
@@ -127,7 +141,7 @@ async fn ask(endpoint: &Endpoint, asked: Asked<'_>) -> Result<Answered, FailedAt
     if question.stream() {
         let decoder = endpoint.dialect.decoder(question, names);
         let spoken = decoder.spoken();
-        let answer = first_content(endpoint, response, decoder).await?;
+        let answer = first_content(endpoint, response, decoder, asked).await?;
         Ok(Answered { answer, spoken, dropped })
     } else {
         let body = read(endpoint, response.into_body(), MAX_ANSWER_BYTES).await?;
@@ -148,6 +162,7 @@ async fn first_content(
     endpoint: &Endpoint,
     response: Response<Incoming>,
     mut decoder: Box<dyn Decoder>,
+    asked: Asked<'_>,
 ) -> Result<Answer, FailedAttempt> {
     if is_plain_json(&response) {
         // Some servers answer a streamed request with an error object and status 200.
@@ -158,6 +173,7 @@ async fn first_content(
     let mut body = response.into_body();
     let (mut preamble, mut usage, mut bytes) = (Vec::new(), None, 0);
     let (mut has_content, mut finished, mut done, mut ended) = (false, false, false, false);
+    let hides_usage = asked.question.hides_usage();
     loop {
         // Everything that came with the first content goes out with it.
         while let Some(piece) = decoder.next_piece() {
@@ -178,9 +194,13 @@ async fn first_content(
                         // Even after content: none of it went out yet, so another endpoint can still answer.
                         return Err(error_inside(endpoint.name(), error));
                     }
+                    asked.bill.chunk(&facts);
                     has_content |= facts.has_content;
                     finished |= facts.finished;
                     usage = facts.usage.or(usage);
+                    if hides_usage && facts.only_usage {
+                        continue;
+                    }
                     bytes += data.len();
                     preamble.push(data);
                 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::meter::Meter;
+
 /// What a caller may say about one execution.
 #[derive(Debug, Clone)]
 pub struct CallOptions {
@@ -14,6 +16,8 @@ pub struct CallOptions {
     pub cache: CachePreference,
     /// Who asks, where several share this coordinator: answers in the cache are for the same tenant only.
     pub tenant: Option<Arc<str>>,
+    /// Who is told what the endpoints took; such a request asks them for the usage of a stream, too.
+    pub meter: Option<Arc<dyn Meter>>,
 }
 
 /// Whether the response cache may answer a request.
@@ -30,7 +34,13 @@ pub enum CachePreference {
 
 impl Default for CallOptions {
     fn default() -> Self {
-        Self { timeout: None, received: Instant::now(), cache: CachePreference::default(), tenant: None }
+        Self {
+            timeout: None,
+            received: Instant::now(),
+            cache: CachePreference::default(),
+            tenant: None,
+            meter: None,
+        }
     }
 }
 

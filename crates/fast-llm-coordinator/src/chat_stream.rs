@@ -264,9 +264,12 @@ impl Running {
         let UpstreamChunk { data, usage, text } = chunk;
         let Some(resumption) = &mut self.resumption else {
             self.usage = usage.or(self.usage.take());
-            return Ok(Some(data));
+            return Ok((!data.is_empty()).then_some(data));
         };
         self.usage = usage.map(|usage| resumption.usage(usage)).or(self.usage.take());
+        if data.is_empty() {
+            return Ok(None);
+        }
         match resumption.chunk(data, text.as_ref()) {
             Ok(Heard::New(data)) => Ok(Some(data)),
             Ok(Heard::Nothing) => Ok(None),
@@ -380,7 +383,7 @@ impl Running {
     }
 
     fn fail(&mut self, failure: Failure) -> CoordinatorError {
-        self.source = Source::Over;
+        self.over();
         self.guard.error();
         CoordinatorError::Failed { failure: Box::new(failure), attempts: self.report.attempts.clone() }
     }
@@ -392,7 +395,13 @@ impl Running {
             attempt.outcome = outcome;
             attempt.error = Some(error);
         }
+        self.over();
+    }
+
+    /// Nobody is asked any more, so that what it took is known.
+    fn over(&mut self) {
         self.source = Source::Over;
+        self.resumption = None;
     }
 }
 

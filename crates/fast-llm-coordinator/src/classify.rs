@@ -33,6 +33,8 @@ pub(crate) struct FailedAttempt {
     pub(crate) timed_out: bool,
     /// It is this process that is at fault, and may not be in a moment.
     pub(crate) is_ours: bool,
+    /// The endpoint was not reached, or refused before it answered anything.
+    pub(crate) took_nothing: bool,
 }
 
 impl FailedAttempt {
@@ -58,21 +60,23 @@ pub(crate) fn failure(endpoint: &Arc<str>, code: &'static str, message: String) 
 
 pub(crate) fn unhealthy(failure: Failure) -> FailedAttempt {
     let timed_out = failure.code == "UAT_TIMEOUT";
-    FailedAttempt { failure, verdict: Verdict::Unhealthy, timed_out, is_ours: false }
+    FailedAttempt { failure, verdict: Verdict::Unhealthy, timed_out, is_ours: false, took_nothing: false }
 }
 
+/// The request was not sent, for a reason that says nothing of the endpoint.
 pub(crate) fn neutral(failure: Failure) -> FailedAttempt {
-    FailedAttempt { failure, verdict: Verdict::Neutral, timed_out: false, is_ours: false }
+    FailedAttempt { failure, verdict: Verdict::Neutral, timed_out: false, is_ours: false, took_nothing: true }
 }
 
 pub(crate) fn not_sent(endpoint: &Arc<str>, error: &hyper_util::client::legacy::Error) -> FailedAttempt {
+    let unreached = |failure| FailedAttempt { took_nothing: true, ..unhealthy(failure) };
     match ConnectError::find(error) {
-        Some(ConnectError::Engine(dial)) => unhealthy(Failure {
+        Some(ConnectError::Engine(dial)) => unreached(Failure {
             retryable: dial.retryable,
             ..failure(endpoint, dial.code, dial.message.clone())
         }),
         Some(timeout @ ConnectError::TimedOut(_)) => {
-            unhealthy(failure(endpoint, "UAT_TIMEOUT", timeout.to_string()))
+            unreached(failure(endpoint, "UAT_TIMEOUT", timeout.to_string()))
         }
         Some(ours @ ConnectError::NoDescriptors) => FailedAttempt {
             is_ours: true,
@@ -81,7 +85,7 @@ pub(crate) fn not_sent(endpoint: &Arc<str>, error: &hyper_util::client::legacy::
                 ..failure(endpoint, "UAT_OVERLOADED", ours.to_string())
             })
         },
-        Some(other) => unhealthy(failure(endpoint, "UAT_UPSTREAM", other.to_string())),
+        Some(other) => unreached(failure(endpoint, "UAT_UPSTREAM", other.to_string())),
         None => broken(endpoint, error, "before an answer"),
     }
 }
@@ -106,6 +110,7 @@ pub(crate) fn error_inside(endpoint: &Arc<str>, error: UpstreamError) -> FailedA
     let status = error.uat_code.as_deref().and_then(status_of_own_code).unwrap_or(StatusCode::BAD_GATEWAY);
     let mut failed = classify(endpoint, status, error, None);
     failed.failure.status = Some(StatusCode::OK.as_u16());
+    failed.took_nothing = false;
     failed
 }
 
@@ -169,6 +174,7 @@ pub(crate) fn classify(
         verdict,
         timed_out: false,
         is_ours: false,
+        took_nothing: true,
     }
 }
 

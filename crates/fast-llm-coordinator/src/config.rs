@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use route_plan::Price;
 use serde::{Deserialize, Serialize};
 
 /// The dialect that an endpoint speaks.
@@ -161,6 +162,9 @@ pub struct ModelConfig {
     /// The longest answer, in tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_output_tokens: Option<u64>,
+    /// What its tokens cost, for budgets and lists; absent: what is known of the name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
     /// Where it is served. At least one.
     pub endpoints: Vec<ModelEndpoint>,
     /// How one of them is chosen.
@@ -190,6 +194,7 @@ impl ModelConfig {
             capabilities: Vec::new(),
             context_tokens: None,
             max_output_tokens: None,
+            price: None,
             endpoints: endpoints
                 .into_iter()
                 .map(|endpoint| ModelEndpoint {

@@ -18,6 +18,7 @@ use crate::endpoint::Endpoint;
 use crate::error::CoordinatorError;
 use crate::execution::Core;
 use crate::journal::Journal;
+use crate::meter::Bill;
 use crate::place::Model;
 use crate::question::Question;
 use crate::select::Tried;
@@ -181,7 +182,7 @@ impl Coordinator {
         if tried.iter().all(|tried| *tried == Tried::Finished) {
             return Ok(None);
         }
-        let mut journal = Journal::new(options.received);
+        let mut journal = Journal::new(options.received, Bill::default());
         let asked =
             self.core.try_model(model, tried, request_id, Question::Count(request), &options, &mut journal);
         let answered = match options.deadline() {
@@ -216,7 +217,14 @@ impl Coordinator {
                 return cache.answer(&self.core, key, call, guard).await;
             }
         }
-        let mut journal = Journal::new(options.received);
+        let mut journal = Journal::new(options.received, Bill::new(options.meter.as_ref()));
+        let counted = match question {
+            Question::Chat(request) if options.meter.is_some() && request.stream() => {
+                Some(request.clone().counted())
+            }
+            _ => None,
+        };
+        let question = counted.as_ref().map_or(question, Question::Chat);
         let executing = self.core.try_all(plan, question, &options, &mut journal);
         let result = match options.deadline() {
             None => executing.await,

@@ -98,7 +98,9 @@ impl Core {
                 request_id,
                 patience,
                 time_left: time_left(place, question.stream(), patience, options.deadline(), begun),
+                bill: &journal.bill,
             };
+            journal.bill.begin(question.stream());
             let result = attempt(in_flight, asked, &self.drains).await;
             journal.note(place.endpoint.name(), &place.model, begun, &result);
             match result {

@@ -8,12 +8,15 @@ use parking_lot::Mutex;
 use crate::attempt::Established;
 use crate::classify::FailedAttempt;
 use crate::error::{CoordinatorError, Failure};
+use crate::meter::{Bill, Ending};
 use crate::report::{Attempt, Outcome};
 
 pub(crate) struct Journal {
     /// When the request arrived.
     received: Instant,
     pub(crate) attempts: Vec<Attempt>,
+    /// What they took.
+    pub(crate) bill: Bill,
     /// Spent waiting for endpoints, in their lines and between attempts, which is not overhead of ours.
     waited: Duration,
     /// Where others see the attempts that have ended.
@@ -21,18 +24,18 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    pub(crate) fn new(received: Instant) -> Self {
-        Self { received, attempts: Vec::with_capacity(1), waited: Duration::ZERO, seen: None }
+    pub(crate) fn new(received: Instant, bill: Bill) -> Self {
+        Self { received, attempts: Vec::with_capacity(1), bill, waited: Duration::ZERO, seen: None }
     }
 
     /// One whose attempts others see in `seen`.
-    pub(crate) fn watched(received: Instant, seen: Arc<Mutex<Vec<Attempt>>>) -> Self {
-        Self { seen: Some(seen), ..Self::new(received) }
+    pub(crate) fn watched(received: Instant, bill: Bill, seen: Arc<Mutex<Vec<Attempt>>>) -> Self {
+        Self { seen: Some(seen), ..Self::new(received, bill) }
     }
 
     /// One that goes on after these attempts.
-    pub(crate) fn continued(received: Instant, attempts: Vec<Attempt>) -> Self {
-        Self { attempts, ..Self::new(received) }
+    pub(crate) fn continued(received: Instant, bill: Bill, attempts: Vec<Attempt>) -> Self {
+        Self { attempts, ..Self::new(received, bill) }
     }
 
     /// So long the request stood in line, or paused before it was sent again.
@@ -61,13 +64,20 @@ impl Journal {
         };
         let attempt = match result {
             Ok(_) => attempt,
-            Err(failed) => Attempt {
-                outcome: if failed.timed_out { Outcome::Timeout } else { Outcome::Error },
-                status: failed.failure.status,
-                error: Some(failed.failure.message.clone()),
-                first_token_ms: None,
-                ..attempt
-            },
+            Err(failed) => {
+                self.bill.end(match failed {
+                    FailedAttempt { took_nothing: true, .. } => Ending::Refused,
+                    FailedAttempt { timed_out: true, .. } => Ending::GivenUp,
+                    _ => Ending::Broken,
+                });
+                Attempt {
+                    outcome: if failed.timed_out { Outcome::Timeout } else { Outcome::Error },
+                    status: failed.failure.status,
+                    error: Some(failed.failure.message.clone()),
+                    first_token_ms: None,
+                    ..attempt
+                }
+            }
         };
         if let Some(seen) = &self.seen {
             seen.lock().push(attempt.clone());

@@ -26,7 +26,7 @@
 //! # How it is laid out
 //! Decisions are pure or plain state with the clock passed in: `select` (whom to ask), `endpoint` (what is known of one),
 //! `board` (its health), `line` (who waits for a place there), `classify` (what a failure means), `question` (what is
-//! asked), `call` (what a caller may add), `dialect` (how it is said). `attempt`, `upstream` and `transport` are the parts that touch a socket; `search`
+//! asked), `call` (what a caller may add), `meter` (who is told what it took), `dialect` (how it is said). `attempt`, `upstream` and `transport` are the parts that touch a socket; `search`
 //! finds whom to ask next, `execution` is the loop around it, `coordinator` the face of it, `answer` what comes back. `resume` goes on with streams
 //! that broke off, `cache` gives answers again, and shares those under way.
 //!
@@ -49,6 +49,7 @@ mod error;
 mod execution;
 mod journal;
 mod line;
+mod meter;
 mod pause;
 mod place;
 mod question;
@@ -69,6 +70,7 @@ pub use config::{
 };
 pub use coordinator::Coordinator;
 pub use error::{CoordinatorError, Failure};
+pub use meter::{Meter, Most, Spent};
 pub use report::{Attempt, CacheOutcome, Outcome, RoutingReport};
 pub use stats::Stats;
 pub use transport::{DialError, EngineDialer};

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use llm_wire::WireError;
 use llm_wire::openai::{self, ChatRequest, EmbeddingsRequest, Encoding, UpstreamError, Usage};
 
+use crate::meter::Bill;
+
 /// Four bytes to a token is the usual rule of thumb for English; only the ratio between requests matters here.
 const BYTES_PER_TOKEN: u64 = 4;
 /// Assumed length of an answer that the request does not limit, in tokens.
@@ -21,7 +23,7 @@ pub(crate) enum Question<'a> {
 }
 
 /// What an endpoint is asked, under which names and until when.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(crate) struct Asked<'a> {
     pub(crate) question: Question<'a>,
     /// The model's name there.
@@ -33,6 +35,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) patience: Duration,
     /// For how long somebody waits, the rest of a stream included.
     pub(crate) time_left: Duration,
+    /// What the execution takes.
+    pub(crate) bill: &'a Bill,
 }
 
 /// A whole answer in OpenAI's shape, and what it says.
@@ -72,6 +76,11 @@ impl<'a> Question<'a> {
             Self::Chat(request) => request.include_usage(),
             Self::Embeddings(_) | Self::Count(_) => false,
         }
+    }
+
+    /// Whether the client must not see the usage at the end of its stream.
+    pub(crate) fn hides_usage(&self) -> bool {
+        matches!(self, Self::Chat(request) if request.hides_usage())
     }
 
     /// Fields of the client's document that the question does not say.

@@ -21,6 +21,7 @@ use crate::endpoint::Endpoint;
 use crate::error::Failure;
 use crate::execution::Core;
 use crate::journal::Journal;
+use crate::meter::Bill;
 use crate::place::Model;
 use crate::question::Question;
 use crate::report::{Attempt, Outcome};
@@ -39,6 +40,7 @@ pub(crate) struct Resumption {
     model: Arc<str>,
     request: ChatRequest,
     options: CallOptions,
+    bill: Bill,
     partial: PartialAnswer,
     seam: Option<Seam>,
     /// Whether the words before the cut will be said again: until a backend says others.
@@ -77,6 +79,7 @@ impl Resumption {
         request_id: &Arc<str>,
         question: Question<'_>,
         options: &CallOptions,
+        bill: Bill,
     ) -> Option<Self> {
         let Question::Chat(request) = question else { return None };
         let places = &core.models.get(model)?.places;
@@ -88,7 +91,9 @@ impl Resumption {
             request_id: Arc::clone(request_id),
             model: Arc::clone(model),
             request: request.clone(),
-            options: options.clone(),
+            // It is told by the bill.
+            options: CallOptions { meter: None, ..options.clone() },
+            bill,
             partial: PartialAnswer::default(),
             seam: None,
             repeats: request.temperature() == Some(0.0),
@@ -169,10 +174,10 @@ impl Resumption {
         attempts: Vec<Attempt>,
     ) -> Continuing {
         self.seam = Some(Seam::new(cut));
-        let (core, options) = (Arc::clone(&self.core), self.options.clone());
+        let (core, options, bill) = (Arc::clone(&self.core), self.options.clone(), self.bill.clone());
         let (name, request_id) = (Arc::clone(&self.model), Arc::clone(&self.request_id));
         Box::pin(async move {
-            let mut journal = Journal::continued(options.received, attempts);
+            let mut journal = Journal::continued(options.received, bill, attempts);
             let asked = async {
                 // The model was there a moment ago, and a coordinator's models do not change.
                 let model = core.models.get(&name)?;

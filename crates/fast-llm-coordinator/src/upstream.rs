@@ -16,13 +16,14 @@ use crate::classify::{FailedAttempt, broken, error_inside, failure, garbage, unh
 use crate::dialect::{Decoder, Piece};
 use crate::endpoint::InFlight;
 use crate::error::Failure;
+use crate::meter::{Bill, Ending};
 
 /// How long the end of a finished stream is waited for before its connection is closed rather than used again.
 const DRAIN_FOR: Duration = Duration::from_millis(500);
 
 /// One piece of a streamed answer.
 pub(crate) struct UpstreamChunk {
-    /// The chunk document in OpenAI's shape.
+    /// The chunk document in OpenAI's shape; empty where the client does not get it.
     pub(crate) data: Bytes,
     /// What the endpoint counted, if it says so here.
     pub(crate) usage: Option<Usage>,
@@ -43,6 +44,10 @@ pub(crate) struct Upstream {
     pub(crate) ended: bool,
     /// What the endpoint counted up to the first content.
     pub(crate) usage: Option<Usage>,
+    /// What the execution takes.
+    pub(crate) bill: Bill,
+    /// The client did not ask for the usage, which is there all the same.
+    pub(crate) hides_usage: bool,
 }
 
 impl Upstream {
@@ -58,6 +63,7 @@ impl Upstream {
         loop {
             if self.done {
                 self.in_flight.success(Instant::now());
+                self.bill.end(Ending::Finished);
                 self.hand_back_connection(cx);
                 return Poll::Ready(None);
             }
@@ -75,7 +81,11 @@ impl Upstream {
                     return Poll::Ready(Some(match facts.error {
                         None => {
                             self.finished |= facts.finished;
-                            Ok(UpstreamChunk { data, usage: facts.usage, text: facts.text })
+                            self.bill.chunk(&facts);
+                            let hidden = self.hides_usage && facts.only_usage;
+                            let text = facts.text.filter(|_| !hidden);
+                            let data = if hidden { Bytes::new() } else { data };
+                            Ok(UpstreamChunk { data, usage: facts.usage, text })
                         }
                         Some(error) => {
                             let failed = error_inside(self.in_flight.endpoint().name(), error);
@@ -148,6 +158,7 @@ impl Upstream {
 
     fn fail(&mut self, failed: FailedAttempt) -> Failure {
         self.in_flight.failure(failed.verdict, &failed.failure, Instant::now());
+        self.bill.end(Ending::Broken);
         failed.failure
     }
 }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use llm_wire::WireError;
 use llm_wire::openai::ErrorBody;
@@ -33,6 +33,8 @@ pub(crate) enum ApiError {
         "the request means the host `{host}`, which this server is not; call it as 127.0.0.1, localhost or [::1], with its port"
     )]
     ForeignHost { host: String },
+    #[error("{path} is for administrators: use a key with `admin = true`, or ask at server.admin_bind")]
+    NotAdmin { path: String },
     #[error(
         "web pages of {origin} may not call this server; add the origin to server.allowed_origins to allow it"
     )]
@@ -61,7 +63,9 @@ impl ApiError {
             Self::BodyTooLarge { .. } | Self::BodyCut | Self::MethodNotAllowed { .. } => "UAT_INVALID_INPUT",
             Self::BodyTooSlow { .. } => "UAT_TIMEOUT",
             Self::NoSuchPath { .. } | Self::NotStored { .. } => "UAT_NOT_FOUND",
-            Self::ForeignHost { .. } | Self::ForeignOrigin { .. } => "UAT_UNAUTHORIZED",
+            Self::NotAdmin { .. } | Self::ForeignHost { .. } | Self::ForeignOrigin { .. } => {
+                "UAT_UNAUTHORIZED"
+            }
         }
     }
 
@@ -75,6 +79,7 @@ impl ApiError {
             Self::NoSuchPath { .. } => (404, "unknown_url"),
             Self::NotStored { .. } => (404, "not_stored"),
             Self::MethodNotAllowed { .. } => (405, "method_not_allowed"),
+            Self::NotAdmin { .. } => (403, "admin_key_required"),
             Self::ForeignHost { .. } => (421, "foreign_host"),
             Self::ForeignOrigin { .. } => (403, "foreign_origin"),
         };
@@ -133,6 +138,9 @@ impl ApiError {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, JSON);
         headers.insert(UAT_CODE, HeaderValue::from_static(self.code()));
+        if http.status == 401 {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if let Some(pause) = http.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(pause)));
         }

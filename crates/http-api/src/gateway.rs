@@ -11,14 +11,17 @@ use http::header::{
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
     ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN, VARY,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use llm_wire::WireError;
-use runtime::{CachePreference, ChatOptions, Runtime};
+use runtime::{CachePreference, ChatOptions, Key, Runtime};
 use tower::Service;
 
+use crate::door::{Door, Needs, needs, presented};
 use crate::error::ApiError;
 use crate::gate::Gate;
-use crate::headers::{EXPOSED, REQUEST_ID, UAT_CACHE, UAT_TIMEOUT_MS, client_request_id, insert_request_id};
+use crate::headers::{
+    EXPOSED, REQUEST_ID, UAT_CACHE, UAT_TIMEOUT_MS, client_request_id, insert_request_id, insert_standings,
+};
 use crate::surfaces;
 use crate::traffic::Traffic;
 
@@ -29,19 +32,31 @@ const ALLOW_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-contro
 /// The state behind every route.
 pub(crate) struct Gateway {
     pub(crate) runtime: Arc<Runtime>,
-    pub(crate) traffic: Traffic,
+    pub(crate) traffic: Arc<Traffic>,
     /// The longest request body, in bytes.
     pub(crate) max_body: usize,
     /// How long a stream may wait for its first content before 200 goes out.
     pub(crate) hold: Duration,
+    door: Door,
     draining: AtomicBool,
     gate: Gate,
+}
+
+/// Who asks, among a request's extensions.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller(pub(crate) Arc<Key>);
+
+/// The caller of a request, if keys are asked for.
+pub(crate) fn caller(extensions: &Extensions) -> Option<Arc<Key>> {
+    extensions.get::<Caller>().map(|Caller(key)| Arc::clone(key))
 }
 
 /// One request: when it came, and the name under which it is reported.
 pub(crate) struct Call {
     pub(crate) received: Instant,
     pub(crate) request_id: Arc<str>,
+    /// Who asks; `None`: no keys are asked for.
+    pub(crate) caller: Option<Arc<Key>>,
     timeout_ms: Option<HeaderValue>,
     cache: Option<HeaderValue>,
 }
@@ -56,7 +71,8 @@ impl Call {
             timeout,
             received: self.received,
             cache,
-            tenant: None,
+            tenant: self.caller.as_ref().map(|key| Arc::clone(&key.config().name)),
+            caller: self.caller.clone(),
         })
     }
 }
@@ -85,11 +101,12 @@ fn refused(header: &HeaderName, expected: &str, value: &HeaderValue) -> WireErro
 
 impl Gateway {
     /// `port` is the one that clients connect to.
-    pub(crate) fn new(runtime: Arc<Runtime>, port: u16) -> Self {
+    pub(crate) fn new(runtime: Arc<Runtime>, port: u16, door: Door, traffic: Arc<Traffic>) -> Self {
         let config = runtime.config();
         let server = &config.server;
         Self {
-            traffic: Traffic::default(),
+            traffic,
+            door,
             max_body: (server.max_body_mb as usize) << 20,
             hold: Duration::from_millis(server.hold_ms),
             draining: AtomicBool::new(false),
@@ -98,13 +115,14 @@ impl Gateway {
         }
     }
 
-    pub(crate) fn call(&self, headers: &HeaderMap) -> Call {
+    pub(crate) fn call<B>(&self, request: &Request<B>) -> Call {
+        let headers = request.headers();
         let request_id = match client_request_id(headers) {
             Some(id) => id.into(),
             None => self.runtime.new_request_id(),
         };
         let (timeout_ms, cache) = (headers.get(UAT_TIMEOUT_MS).cloned(), headers.get(UAT_CACHE).cloned());
-        Call { received: Instant::now(), request_id, timeout_ms, cache }
+        Call { received: Instant::now(), request_id, caller: caller(request.extensions()), timeout_ms, cache }
     }
 
     pub(crate) fn start_draining(&self) {
@@ -119,26 +137,33 @@ impl Gateway {
     pub(crate) async fn answer(
         self: &Arc<Self>,
         router: &mut Router,
-        request: Request<hyper::body::Incoming>,
+        mut request: Request<hyper::body::Incoming>,
     ) -> Response<Body> {
         let headers = request.headers();
         let client_id = client_request_id(headers).map(Arc::<str>::from);
         let origin = headers.get(ORIGIN).cloned();
         let checked = self.check(&request, origin.as_ref());
+        let mut caller = None;
         let mut response = match (checked, &origin) {
             (Err(error), _) => error.openai(),
+            // A browser asks without the key that the page is going to send.
             (Ok(()), Some(_)) if is_preflight(&request) => preflight(headers),
-            // Nearly every request is this one; the router's boxes and path tables would be a tenth of its cost.
-            (Ok(()), _) if surfaces::is_chat_completion(&request) => {
-                surfaces::chat_completions(self, request.map(Body::new)).await
-            }
-            (Ok(()), _) => match router.call(request).await {
-                Ok(response) => response,
-                Err(never) => match never {},
+            (Ok(()), _) => match self.admitted(&request) {
+                Err(error) => surfaces::dialect(request.uri().path(), headers)(&error),
+                Ok(key) => {
+                    if let Some(key) = &key {
+                        request.extensions_mut().insert(Caller(Arc::clone(key)));
+                    }
+                    caller = key;
+                    self.routed(router, request).await
+                }
             },
         };
         let status = response.status();
         let headers = response.headers_mut();
+        if let Some(key) = caller {
+            insert_standings(headers, &self.runtime.standings(&key));
+        }
         if !headers.contains_key(REQUEST_ID) {
             insert_request_id(headers, &client_id.unwrap_or_else(|| self.runtime.new_request_id()));
         }
@@ -153,6 +178,43 @@ impl Gateway {
         response
     }
 
+    async fn routed(
+        self: &Arc<Self>,
+        router: &mut Router,
+        request: Request<hyper::body::Incoming>,
+    ) -> Response<Body> {
+        // Nearly every request is this one; the router's boxes and path tables would be a tenth of its cost.
+        if self.door != Door::Admin && surfaces::is_chat_completion(&request) {
+            return surfaces::chat_completions(self, request.map(Body::new)).await;
+        }
+        match router.call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+
+    /// Whether this listener asks for keys.
+    pub(crate) fn asks_for_keys(&self) -> bool {
+        match self.door {
+            Door::Admin => false,
+            Door::Public { is_exposed } => is_exposed || self.runtime.asks_for_keys(),
+        }
+    }
+
+    /// Who asks; `None` where it does not matter.
+    fn admitted<B>(&self, request: &Request<B>) -> Result<Option<Arc<Key>>, ApiError> {
+        let path = request.uri().path();
+        let needs = needs(path);
+        if needs == Needs::Nothing || !self.asks_for_keys() {
+            return Ok(None);
+        }
+        let key = self.runtime.authenticate(presented(request.headers(), request.uri()))?;
+        match needs == Needs::AdminKey && !key.is_admin() {
+            true => Err(ApiError::NotAdmin { path: path.to_owned() }),
+            false => Ok(Some(key)),
+        }
+    }
+
     fn check<B>(&self, request: &Request<B>, origin: Option<&HeaderValue>) -> Result<(), ApiError> {
         let mut hosts = request.headers().get_all(HOST).iter();
         let host = hosts.next();
@@ -162,17 +224,26 @@ impl Gateway {
             });
         }
         let origin = origin.map(HeaderValue::as_bytes);
+        // What the host check keeps out, a page behind a name that was rebound, has no key: and with keys, people call us
+        // by the names of proxies and clusters.
+        let host = if self.asks_for_keys() || self.door == Door::Admin { None } else { host };
         self.gate.check(host.map(HeaderValue::as_bytes), origin)?;
         // `GET http://name/path HTTP/1.1` says the host a second time.
         match request.uri().authority() {
-            Some(authority) => Ok(self.gate.check(Some(authority.as_str().as_bytes()), None)?),
-            None => Ok(()),
+            Some(authority) if host.is_some() => {
+                Ok(self.gate.check(Some(authority.as_str().as_bytes()), None)?)
+            }
+            _ => Ok(()),
         }
     }
 }
 
 pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
-    surfaces::router().with_state(gateway)
+    let routes = match gateway.door {
+        Door::Public { .. } => surfaces::router(),
+        Door::Admin => surfaces::admin_router(),
+    };
+    routes.with_state(gateway)
 }
 
 fn is_preflight<B>(request: &Request<B>) -> bool {
@@ -184,7 +255,7 @@ fn preflight(asked: &HeaderMap) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
-    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, OPTIONS"));
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, DELETE, OPTIONS"));
     if let Some(names) = asked.get(ACCESS_CONTROL_REQUEST_HEADERS) {
         headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
     }

@@ -1,9 +1,10 @@
 //! The headers that are ours.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use runtime::{CacheOutcome, RoutingReport};
+use runtime::{CacheOutcome, RoutingReport, Standings};
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) const UAT_CODE: HeaderName = HeaderName::from_static("x-uat-code");
@@ -19,7 +20,7 @@ const UAT_OVERHEAD_US: HeaderName = HeaderName::from_static("x-uat-overhead-us")
 
 /// What a web page of an allowed origin may read besides the usual headers.
 pub(crate) const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "x-request-id, x-uat-code, x-uat-model, x-uat-endpoint, x-uat-attempts, x-uat-cache, x-uat-overhead-us, x-uat-dropped, x-uat-estimate, retry-after",
+    "x-request-id, x-uat-code, x-uat-model, x-uat-endpoint, x-uat-attempts, x-uat-cache, x-uat-overhead-us, x-uat-dropped, x-uat-estimate, retry-after, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens",
 );
 
 /// `upper`: nobody counted the tokens, and there are not more.
@@ -62,6 +63,39 @@ pub(crate) fn insert_report(headers: &mut HeaderMap, report: &RoutingReport) {
     }
 }
 
+const LIMIT_REQUESTS: [HeaderName; 3] = [
+    HeaderName::from_static("x-ratelimit-limit-requests"),
+    HeaderName::from_static("x-ratelimit-remaining-requests"),
+    HeaderName::from_static("x-ratelimit-reset-requests"),
+];
+const LIMIT_TOKENS: [HeaderName; 3] = [
+    HeaderName::from_static("x-ratelimit-limit-tokens"),
+    HeaderName::from_static("x-ratelimit-remaining-tokens"),
+    HeaderName::from_static("x-ratelimit-reset-tokens"),
+];
+
+/// How the caller stands in its limits, as OpenAI's clients know it.
+pub(crate) fn insert_standings(headers: &mut HeaderMap, standings: &Standings) {
+    for (names, standing) in [(LIMIT_REQUESTS, standings.requests), (LIMIT_TOKENS, standings.tokens)] {
+        let Some(standing) = standing else { continue };
+        let [limit, remaining, reset] = names;
+        headers.insert(limit, HeaderValue::from(standing.limit));
+        headers.insert(remaining, HeaderValue::from(standing.left));
+        insert(headers, reset, &go_duration(standing.resets_in));
+    }
+}
+
+/// As OpenAI writes it: `850ms`, `6s`, `1m30s`.
+fn go_duration(time: Duration) -> String {
+    let ms = time.as_millis();
+    let s = ms.div_ceil(1000);
+    match s {
+        0 | 1 if ms < 1000 => format!("{ms}ms"),
+        0..60 => format!("{s}s"),
+        _ => format!("{}m{}s", s / 60, s % 60),
+    }
+}
+
 /// A name that no header can carry (a control character in a configured name) is left out.
 fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
@@ -82,6 +116,13 @@ mod tests {
     #[test]
     fn a_plain_id_of_the_client_is_kept() {
         assert!(kept("0af7651916cd43dd8448eb211c80319c") && kept("job-7.retry:2"));
+    }
+
+    #[test]
+    fn the_time_until_a_window_ends_is_written_as_openai_does() {
+        let written = |ms| go_duration(Duration::from_millis(ms));
+        assert_eq!([written(0), written(850), written(1000), written(5001)], ["0ms", "850ms", "1s", "6s"]);
+        assert_eq!([written(59_999), written(90_000)], ["1m0s", "1m30s"]);
     }
 
     #[test]

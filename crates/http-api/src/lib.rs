@@ -9,6 +9,7 @@
 
 mod answer_stream;
 mod connection;
+mod door;
 mod error;
 mod gate;
 mod gateway;
@@ -19,4 +20,4 @@ mod signal;
 mod surfaces;
 mod traffic;
 
-pub use server::serve;
+pub use server::{serve, serve_with_admin};

@@ -18,8 +18,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::connection::{Activity, Counted, LOOK_EVERY, Watch, Watched};
+use crate::door::Door;
 use crate::gateway::{Gateway, router};
 use crate::signal::Signal;
+use crate::traffic::Traffic;
 
 /// The longest head of a request, in bytes: a browser's cookies fit, a flood does not.
 const LONGEST_HEAD: usize = 32 << 10;
@@ -38,12 +40,45 @@ pub async fn serve(
     runtime: Arc<Runtime>,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
+    serve_with_admin(listener, None, runtime, shutdown).await
+}
+
+/// The same with a listener of `server.admin_bind`, at which administration alone is served, without keys. Both count as one
+/// server.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_with_admin(
+    listener: TcpListener,
+    admin: Option<TcpListener>,
+    runtime: Arc<Runtime>,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let traffic = Arc::new(Traffic::default());
+    let public = Door::Public { is_exposed: !listener.local_addr()?.ip().is_loopback() };
+    let serving = serve_at(listener, public, Arc::clone(&runtime), Arc::clone(&traffic), shutdown.clone());
+    match admin {
+        None => serving.await,
+        Some(admin) => {
+            let administered = serve_at(admin, Door::Admin, runtime, traffic, shutdown);
+            tokio::try_join!(serving, administered).map(|_| ())
+        }
+    }
+}
+
+async fn serve_at(
+    listener: TcpListener,
+    door: Door,
+    runtime: Arc<Runtime>,
+    traffic: Arc<Traffic>,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
     let port = listener.local_addr()?.port();
     let config = runtime.config();
     let server = &config.server;
     let drain = Duration::from_secs(server.drain_timeout_s);
     let places = Arc::new(Semaphore::new(server.max_connections as usize));
-    let gateway = Arc::new(Gateway::new(runtime, port));
+    let gateway = Arc::new(Gateway::new(runtime, port, door, traffic));
     let router = router(gateway.clone());
     let tasks = TaskTracker::new();
     let draining = Arc::new(Signal::default());

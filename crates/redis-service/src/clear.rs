@@ -12,11 +12,12 @@ use crate::service::{RedisService, Tier};
 /// Slots that Redis looks at for one answer: below a millisecond of its time.
 const COUNT: i64 = 1000;
 
-/// What `clear` leaves alone: people stay logged in.
-const KEPT: [&[u8]; 2] = [b"~uat:session:", b"~uat:user:"];
+/// What `clear` leaves alone: people stay logged in, and what was spent stays spent.
+const KEPT: [&[u8]; 4] = [b"~uat:session:", b"~uat:user:", b"~uat:limits:", b"~uat:usage:"];
 
 impl RedisService {
-    /// Removes all values whose keys begin with `prefix` (after the key prefix), except sessions; how many it removed.
+    /// Removes all values whose keys begin with `prefix` (after the key prefix), except sessions, limits and usage; how many
+    /// it removed.
     ///
     /// Values that are written meanwhile may stay. In a cluster each master is asked. Costs one look at every key that the
     /// servers hold, whatever its name.

@@ -10,12 +10,15 @@
 //! ```
 
 mod health;
+mod price;
+pub mod prices;
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 pub use health::{EndpointHealth, EndpointState, StateChange};
+pub use price::{LongPrompt, Price};
 
 /// One decision: the stages are tried in order, the candidates of a stage in order of preference.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
 //! The one table that says what each `UAT_*` code is over HTTP, and the error that wraps every part's own.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use child_engine::EngineError;
@@ -46,10 +47,13 @@ pub const TABLE: &[ErrorRow] = &[
     row("UAT_UNSUPPORTED", 400, REQUEST, "unsupported_value", false),
     row("UAT_CONTEXT_LENGTH_EXCEEDED", 400, REQUEST, "context_length_exceeded", false),
     row("UAT_UNAUTHORIZED", 401, "authentication_error", "invalid_api_key", false),
+    row("UAT_FORBIDDEN", 403, "permission_error", "forbidden", false),
     row("UAT_NOT_FOUND", 404, REQUEST, "not_found", false),
     row("UAT_MODEL_NOT_FOUND", 404, REQUEST, "model_not_found", false),
     row("UAT_CONFLICT", 409, REQUEST, "conflict", false),
     row("UAT_RATE_LIMITED", 429, LIMIT, "rate_limit_exceeded", true),
+    // What OpenAI says where money is lacking; its clients repeat a 429 after Retry-After.
+    row("UAT_BUDGET_EXCEEDED", 429, "insufficient_quota", "insufficient_quota", true),
     // nginx's number for a client that closed the request: nobody reads it, the log does.
     row("UAT_CANCELLED", 499, REQUEST, "cancelled", false),
     row("UAT_CONFIG", 500, SERVER, "configuration_error", false),
@@ -105,6 +109,26 @@ pub enum RuntimeError {
     /// Redis is away, or refused.
     #[error(transparent)]
     Redis(#[from] RedisServiceError),
+    /// The caller's limits do not allow it.
+    #[error(transparent)]
+    Refused(#[from] access::Refused),
+    /// No key that may ask was presented.
+    #[error(transparent)]
+    Denied(#[from] access::Denied),
+    /// The key was revoked while what it had asked for was under way.
+    #[error("the key was revoked while this was answered; ask the operator for another one")]
+    KeyRevoked,
+    /// Keys and what they have spent cannot be kept.
+    #[error(transparent)]
+    Ledger(#[from] access::LedgerError),
+    /// The file of keys is wrong.
+    #[error("{}: {message}", path.display())]
+    KeysFile {
+        /// `server.keys_file`.
+        path: PathBuf,
+        /// What is wrong, and where.
+        message: String,
+    },
     /// The local engine runs and does not say what it does.
     #[error("the local engine does not tell what is in its memory: {reason}; `uat doctor` may know more")]
     EngineStats {
@@ -123,6 +147,11 @@ pub enum RuntimeError {
 }
 
 impl RuntimeError {
+    /// The key was revoked with which something was asked that is under way.
+    pub fn key_revoked() -> Self {
+        Self::KeyRevoked
+    }
+
     /// The stable code, `UAT_...`.
     pub fn code(&self) -> &'static str {
         match self {
@@ -132,6 +161,10 @@ impl RuntimeError {
             Self::Store(error) => error.code(),
             Self::Engine(error) => error.code(),
             Self::Redis(error) => error.code(),
+            Self::Refused(error) => error.code(),
+            Self::Denied(_) | Self::KeyRevoked => "UAT_UNAUTHORIZED",
+            Self::Ledger(error) => error.code(),
+            Self::KeysFile { .. } => "UAT_CONFIG",
             Self::EngineStats { .. } => "UAT_ENGINE_UNAVAILABLE",
             Self::Internal { .. } => "UAT_INTERNAL",
             Self::Closed => "UAT_CLOSED",
@@ -147,8 +180,14 @@ impl RuntimeError {
             Self::Store(error) => error.retryable(),
             Self::Engine(error) => error.retryable(),
             Self::Redis(error) => error.retryable(),
+            Self::Refused(error) => error.retryable(),
+            Self::Ledger(error) => error.retryable(),
             Self::EngineStats { .. } => true,
-            Self::Internal { .. } | Self::Closed => false,
+            Self::Denied(_)
+            | Self::KeyRevoked
+            | Self::KeysFile { .. }
+            | Self::Internal { .. }
+            | Self::Closed => false,
         }
     }
 
@@ -161,6 +200,7 @@ impl RuntimeError {
             Self::Coordinator(CoordinatorError::Failed { failure, .. }) => {
                 failure.upstream.as_ref()?.param.as_deref()
             }
+            Self::Refused(error) => error.param(),
             _ => None,
         }
     }
@@ -179,6 +219,7 @@ impl RuntimeError {
         }
         let asked = match self {
             Self::Coordinator(error) => error.retry_after(),
+            Self::Refused(error) => error.retry_after(),
             _ => None,
         };
         http.retry_after = asked.or(matches!(http.status, 429 | 503).then_some(DEFAULT_RETRY_AFTER));

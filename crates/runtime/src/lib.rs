@@ -21,11 +21,15 @@
 //! HTTP routes, JavaScript and the terminal: those are the crates above, and they meet the services only through
 //! here.
 
+mod accounts;
+mod callers;
 mod config;
 mod discovery;
 mod engine;
 mod errors;
 mod inspect;
+mod late_redis;
+mod ledger;
 mod nearest;
 mod redis;
 mod request_id;
@@ -43,10 +47,16 @@ use llm_wire::openai::{ChatRequest, EmbeddingsRequest};
 use route_plan::RoutePlan;
 use tokio::sync::OnceCell;
 
+/// Keys, limits and budgets: [`Key`], its configuration, the file of keys, what was used.
+pub use access;
+pub use access::Key;
+pub use access::Standing;
+pub use accounts::read_usage;
+pub use callers::Standings;
 pub use child_engine::Engine;
 pub use config::{
-    ConfigError, ConfigSource, EngineConfig, KvType, Loaded, Location, ServerConfig, Setting, UatConfig,
-    parse_bind, process_environment,
+    ConfigError, ConfigSource, EngineConfig, KvType, LimitsConfig, Loaded, Location, ServerConfig, Setting,
+    UatConfig, parse_bind, process_environment,
 };
 pub use discovery::{Neighbour, Neighbours, look_for};
 pub use errors::{ErrorRow, HttpError, RuntimeError, TABLE, error_body, row_of};
@@ -56,6 +66,7 @@ pub use fast_llm_coordinator::{
 };
 /// What a model's file says, as [`FileDescription`] has it.
 pub use gguf;
+pub use ledger::RedisLedger;
 pub use inspect::{FileDescription, LoadedModel, ModelDescription};
 pub use nearest::{nearest, nearest_few};
 pub use redis::{RedisAnswer, ask_redis, open_redis};
@@ -64,6 +75,7 @@ pub use redis_service;
 pub use route_plan::{EndpointHealth, EndpointState, StateChange};
 pub use wiring::{ModelFile, ModelInfo};
 
+use callers::{Callers, Size};
 use request_id::RequestIds;
 use wiring::Wiring;
 
@@ -76,6 +88,8 @@ pub struct Runtime {
     /// Held while the wiring is exchanged.
     exchanging: tokio::sync::Mutex<()>,
     discovered: OnceCell<()>,
+    /// Who may ask.
+    callers: Callers,
     request_ids: RequestIds,
     /// Seconds since 1970: what the lists of models give as their creation.
     started: u64,
@@ -95,6 +109,8 @@ pub struct ChatOptions {
     pub cache: CachePreference,
     /// Who asks, where several share this runtime: cached answers are for the same tenant only.
     pub tenant: Option<Arc<str>>,
+    /// Whose limits count; `None`: none.
+    pub caller: Option<Arc<Key>>,
 }
 
 impl Default for ChatOptions {
@@ -105,6 +121,7 @@ impl Default for ChatOptions {
             received: Instant::now(),
             cache: CachePreference::default(),
             tenant: None,
+            caller: None,
         }
     }
 }
@@ -139,6 +156,7 @@ impl Runtime {
         neighbours: Neighbours,
     ) -> Result<Arc<Self>, RuntimeError> {
         let wiring = Wiring::new(config, &engine_search, &[], None)?;
+        let callers = Callers::new(&wiring.config)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Ok(Arc::new(Self {
             neighbours,
@@ -146,6 +164,7 @@ impl Runtime {
             wiring: ArcSwap::from_pointee(wiring),
             exchanging: tokio::sync::Mutex::new(()),
             discovered: OnceCell::new(),
+            callers,
             request_ids: RequestIds::new(fastrand::u64(..)),
             started: now.as_secs(),
             closed: AtomicBool::new(false),
@@ -198,9 +217,66 @@ impl Runtime {
         let former = self.wiring.load_full();
         let found = self.found_beside(&config).await;
         let next = Arc::new(Wiring::new(config, &self.engine_search, &found, Some(&former))?);
+        let keyring = self.callers.successor(&next.config)?;
+        let accounts = self.callers.prepare(&next.config).await?;
         self.wiring.store(Arc::clone(&next));
+        self.callers.exchange(keyring);
+        self.callers.move_to(accounts, &next.config).await;
         former.part_from(&next).await;
         Ok(())
+    }
+
+    /// Whether callers need a key.
+    pub fn asks_for_keys(&self) -> bool {
+        self.wiring.load().config.asks_for_keys()
+    }
+
+    /// Whose key is among these, which a request presented.
+    ///
+    /// # Errors
+    /// `UAT_UNAUTHORIZED`: none was presented, or none that is valid now.
+    pub fn authenticate<'a>(
+        &self,
+        presented: impl Iterator<Item = &'a [u8]>,
+    ) -> Result<Arc<Key>, RuntimeError> {
+        self.callers.authenticate(presented)
+    }
+
+    /// Reads `server.keys_file` again: keys that went are revoked at once, and what they began ends.
+    ///
+    /// # Errors
+    /// `UAT_CONFIG` if the file is wrong, and nothing has changed.
+    pub async fn reload_keys(&self) -> Result<(), RuntimeError> {
+        let _exchanging = self.exchanging.lock().await;
+        let config = Arc::clone(&self.wiring.load().config);
+        let keyring = self.callers.successor(&config)?;
+        self.callers.exchange(keyring);
+        Ok(())
+    }
+
+    /// What a server needs before it lets anybody in: reads `server.keys_file`, and opens what keys have spent. One process has
+    /// a state directory at a time.
+    ///
+    /// # Errors
+    /// `UAT_CONFLICT` where another process has it, `UAT_STORAGE`, `UAT_CONFIG` if the file of keys is wrong.
+    pub async fn open_accounts(&self) -> Result<(), RuntimeError> {
+        self.callers.read_file();
+        self.reload_keys().await?;
+        let config = Arc::clone(&self.wiring.load().config);
+        if config.asks_for_keys() {
+            self.callers.accounts(&config).await?;
+        }
+        Ok(())
+    }
+
+    /// How a key stands in its limits of a minute; nothing is known before it has asked for something.
+    pub fn standings(&self, key: &Key) -> Standings {
+        self.callers.standings(key)
+    }
+
+    /// Why limits cannot be counted at present, if they cannot.
+    pub fn limits_outage(&self) -> Option<Arc<str>> {
+        self.callers.opened()?.allowances.outage()
     }
 
     /// Answers a chat request. Resolves when the whole answer is there or, for a stream, its first content; dropping
@@ -211,7 +287,8 @@ impl Runtime {
     /// `UAT_INVALID_INPUT`, `UAT_CONTEXT_LENGTH_EXCEEDED`, `UAT_UPSTREAM`, `UAT_ALL_ENDPOINTS_FAILED`,
     /// `UAT_TIMEOUT`, `UAT_ENGINE_UNAVAILABLE`, `UAT_CLOSED`.
     pub async fn chat(&self, request: ChatRequest, options: ChatOptions) -> Result<Answer, RuntimeError> {
-        let (wiring, plan, call) = self.begin(request.model(), options).await?;
+        let size = |limit| Size::of_chat(&request, limit);
+        let (wiring, plan, call) = self.begin(request.model(), options, size).await?;
         Ok(wiring.coordinator.execute(&plan, &request, call).await?)
     }
 
@@ -224,7 +301,8 @@ impl Runtime {
         request: EmbeddingsRequest,
         options: ChatOptions,
     ) -> Result<Answer, RuntimeError> {
-        let (wiring, plan, call) = self.begin(request.model(), options).await?;
+        let size = |_| Size::of_embeddings(&request);
+        let (wiring, plan, call) = self.begin(request.model(), options, size).await?;
         Ok(wiring.coordinator.embed(&plan, &request, call).await?)
     }
 
@@ -238,7 +316,9 @@ impl Runtime {
         request: &ChatRequest,
         options: ChatOptions,
     ) -> Result<TokenCount, RuntimeError> {
-        let (wiring, plan, call) = self.begin(request.model(), options).await?;
+        // Nobody bills it, but it is a request.
+        let (wiring, plan, call) = self.begin(request.model(), options, |_| Size::NOTHING).await?;
+        let call = CallOptions { meter: None, ..call };
         let counted = wiring.coordinator.count_tokens(&plan.request_id, request, call.clone()).await?;
         if let Some(tokens) = counted {
             return Ok(TokenCount { tokens, is_estimate: false });
@@ -255,18 +335,30 @@ impl Runtime {
         Ok(TokenCount { tokens: request.most_prompt_tokens(), is_estimate: true })
     }
 
-    /// What every request needs: the services as they are wired now, and what is to be carried out.
+    /// What every request needs: the services as they are wired now, and what is to be carried out, within the limits of
+    /// whoever asks. `size` says what the request can take, given the model's longest answer.
     async fn begin(
         &self,
         model: &str,
         options: ChatOptions,
+        size: impl FnOnce(Option<u64>) -> Size,
     ) -> Result<(Arc<Wiring>, RoutePlan, CallOptions), RuntimeError> {
         self.ready().await?;
         let wiring = self.wiring.load_full();
-        wiring.require_file(model)?;
-        let ChatOptions { request_id, timeout, received, cache, tenant } = options;
+        let ChatOptions { request_id, timeout, received, cache, tenant, caller } = options;
         let request_id = request_id.unwrap_or_else(|| self.request_ids.make());
-        let call = CallOptions { timeout, received, cache, tenant };
+        let meter = match &caller {
+            None => None,
+            Some(key) => {
+                let cost = wiring.cost_of(model, key)?;
+                let accounts = self.callers.accounts(&wiring.config).await?;
+                let size = size(cost.max_output_tokens);
+                Some(callers::admit(&accounts.allowances, key, model, size, cost.price).await?)
+            }
+        };
+        wiring.require_file(model)?;
+        let tenant = tenant.or_else(|| caller.map(|key| Arc::clone(key.name())));
+        let call = CallOptions { timeout, received, cache, tenant, meter };
         Ok((wiring, RoutePlan::single(request_id, model), call))
     }
 
@@ -277,21 +369,33 @@ impl Runtime {
 
     /// The models that can be asked for; before [`ready`](Self::ready), without those of other local servers.
     pub fn models(&self) -> Vec<ModelInfo> {
-        self.wiring.load().models(self.started)
+        self.models_for(None)
     }
 
-    /// What a model is: as it is configured, and from the header of its file if only the local engine serves it.
+    /// Those of them that this caller may ask for.
+    pub fn models_for(&self, caller: Option<&Key>) -> Vec<ModelInfo> {
+        let mut models = self.wiring.load().models(self.started);
+        if let Some(key) = caller {
+            models.retain(|model| key.may_use(&model.name));
+        }
+        models
+    }
+
+    /// What a model is: as it is configured, and from the header of its file if only the local engine serves it. One that
+    /// the caller may not use is unknown to it.
     ///
     /// # Errors
     /// `UAT_MODEL_NOT_FOUND` (unknown, or its file is not pulled), `UAT_CORRUPT_VALUE`, `UAT_STORAGE`, `UAT_CLOSED`.
-    pub async fn describe(&self, model: &str) -> Result<ModelDescription, RuntimeError> {
+    pub async fn describe(
+        &self,
+        model: &str,
+        caller: Option<&Key>,
+    ) -> Result<ModelDescription, RuntimeError> {
         self.ready().await?;
         let wiring = self.wiring.load_full();
-        let models = wiring.models(self.started);
+        let models = self.models_for(caller);
         let Some(info) = models.iter().find(|info| *info.name == *model).cloned() else {
-            let nearest = nearest_few(model, models.iter().map(|info| &*info.name), 3);
-            let nearest = nearest.into_iter().map(Arc::from).collect();
-            return Err(CoordinatorError::ModelNotFound { model: model.to_owned(), nearest }.into());
+            return Err(wiring::unknown_model(model, models.iter().map(|info| &*info.name)));
         };
         let file = match wiring.engine_source(model) {
             Some(source) => Some(blocking(move || inspect::describe_file(&source)).await??),
@@ -353,6 +457,7 @@ impl Runtime {
     pub async fn close(&self) {
         self.closed.store(true, Ordering::Release);
         self.wiring.load_full().close().await;
+        self.callers.close().await;
     }
 }
 

@@ -1,8 +1,6 @@
 //! Where answers are kept: in the Redis of the section `[redis]`, in this process without one.
 
 use std::fmt::Write;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,61 +8,32 @@ use fast_llm_coordinator::{ResponseStore, Unavailable};
 use futures_util::future::BoxFuture;
 use redis_service::envelope::CacheValue;
 use redis_service::{Options, RedisService, RedisServiceError, SetOptions};
-use tokio::sync::SetOnce;
-use tokio_util::task::TaskTracker;
+
+use crate::late_redis::LateRedis;
 
 /// What the keys begin with, after the section's own prefix.
 const PREFIX: &str = "llm:";
 
-/// The store of the response cache. It connects when it is first needed, once; while that takes longer than a read may, and
-/// for good if it fails, there is no store.
+/// The store of the response cache. While its connection takes longer than a read may, and for good if it fails, there is no
+/// store.
 pub(crate) struct Responses {
-    options: Options,
-    asked: AtomicBool,
-    service: Arc<SetOnce<Option<RedisService>>>,
-    connecting: TaskTracker,
+    redis: LateRedis,
 }
 
 impl Responses {
     pub(crate) fn new(redis: Option<&Options>) -> Self {
         // Nobody has sessions here, and their journal belongs to one process.
         let options = Options { replay_writes: false, ..redis.cloned().unwrap_or_default() };
-        Self {
-            options,
-            asked: AtomicBool::new(false),
-            service: Arc::default(),
-            connecting: TaskTracker::new(),
-        }
+        Self { redis: LateRedis::new(options, "there is no response cache") }
     }
 
     async fn service(&self) -> Result<&RedisService, Unavailable> {
-        if let Some(service) = self.service.get() {
-            return service.as_ref().ok_or_else(|| unavailable("the connection failed"));
-        }
-        if !self.asked.swap(true, Ordering::AcqRel) {
-            let (options, service) = (self.options.clone(), Arc::clone(&self.service));
-            self.connecting.spawn(async move {
-                let connected = RedisService::connect(options, None).await.inspect_err(|error| {
-                    tracing::warn!(%error, "there is no response cache: see the section [redis]");
-                });
-                // Nobody else sets it.
-                let _ = service.set(connected.ok());
-            });
-        }
-        match tokio::time::timeout(self.options.read_budget(), self.service.wait()).await {
-            Ok(service) => service.as_ref().ok_or_else(|| unavailable("the connection failed")),
-            Err(_) => Err(unavailable("the connection does not stand yet")),
-        }
+        self.redis.service().await.map_err(|reason| Unavailable { reason: reason.to_owned() })
     }
 
     /// Ends the connection, if there is one.
     pub(crate) async fn close(&self) {
-        let asked = self.asked.swap(true, Ordering::AcqRel);
-        self.connecting.close();
-        self.connecting.wait().await;
-        if let (true, Some(Some(service))) = (asked, self.service.get()) {
-            service.close().await;
-        }
+        self.redis.close().await;
     }
 }
 
@@ -101,10 +70,6 @@ fn name(key: &[u8; 32]) -> String {
 
 fn failed(error: &RedisServiceError) -> Unavailable {
     Unavailable { reason: error.to_string() }
-}
-
-fn unavailable(reason: &str) -> Unavailable {
-    Unavailable { reason: reason.to_owned() }
 }
 
 #[cfg(test)]

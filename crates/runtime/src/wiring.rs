@@ -5,16 +5,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use access::Key;
 use child_engine::Engine;
 use fast_llm_coordinator::{
-    Coordinator, CoordinatorConfig, EngineDialer, ModelConfig, Protocol, ResponseCache, ResponseStore,
+    Coordinator, CoordinatorConfig, CoordinatorError, EngineDialer, ModelConfig, Protocol, ResponseCache,
+    ResponseStore,
 };
 use model_store::{AddedModel, ModelState, ModelStore, StoreError};
+use route_plan::Price;
 
-use crate::config::UatConfig;
+use crate::config::{UatConfig, price_of};
 use crate::discovery::{self, Neighbour};
 use crate::engine::{Dialer, engine};
 use crate::errors::RuntimeError;
+use crate::nearest::nearest_few;
 use crate::responses::Responses;
 
 /// A model that can be asked for.
@@ -59,6 +63,22 @@ pub(crate) struct Wiring {
     responses: Arc<Responses>,
     models: Vec<ModelConfig>,
     engine_models: HashMap<Arc<str>, EngineModel>,
+    costs: HashMap<Arc<str>, Cost>,
+}
+
+/// What decides on what a request for a model can cost.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cost {
+    /// `None`: unknown.
+    pub(crate) price: Option<Price>,
+    /// The longest answer, in tokens, as configured.
+    pub(crate) max_output_tokens: Option<u64>,
+}
+
+/// What somebody who asks for a model is told who cannot have it: the same whether it is there or not.
+pub(crate) fn unknown_model<'a>(model: &str, known: impl Iterator<Item = &'a str>) -> RuntimeError {
+    let nearest = nearest_few(model, known, 3).into_iter().map(Arc::from).collect();
+    CoordinatorError::ModelNotFound { model: model.to_owned(), nearest }.into()
 }
 
 /// Whether the configuration says nothing about who answers.
@@ -114,6 +134,15 @@ impl Wiring {
             })
             .collect();
         let models = config.models.clone();
+        let cost = |model: &ModelConfig| Cost {
+            // What was found on this machine is nobody's who sends bills.
+            price: match is_unconfigured(&whole) {
+                true => Some(Price::new(0.0, 0.0)),
+                false => price_of(model, &config.endpoints),
+            },
+            max_output_tokens: model.max_output_tokens,
+        };
+        let costs = models.iter().map(|model| (model.name.clone(), cost(model))).collect();
         let same_engine = former.is_some_and(|former| former.config.engine == whole.engine);
         let dialer = engine.as_ref().map(|engine| Arc::new(Dialer(engine.clone())) as Arc<dyn EngineDialer>);
         let cache = ResponseCache {
@@ -124,7 +153,7 @@ impl Wiring {
             None => Coordinator::with_cache(config, dialer, Some(cache))?,
             Some(former) => former.coordinator.successor(config, dialer, Some(cache), same_engine)?,
         };
-        Ok(Self { config: whole, engine, coordinator, responses, models, engine_models })
+        Ok(Self { config: whole, engine, coordinator, responses, models, engine_models, costs })
     }
 
     /// Lets go what `next` does not go on with, once what is under way has been answered.
@@ -156,6 +185,20 @@ impl Wiring {
             model.seen.store(true, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// What a request of this key for a model can cost.
+    ///
+    /// # Errors
+    /// `UAT_MODEL_NOT_FOUND`, also for a model that the key may not use: which there are beside its own is not its business.
+    pub(crate) fn cost_of(&self, model: &str, key: &Key) -> Result<Cost, RuntimeError> {
+        match self.costs.get(model).filter(|_| key.may_use(model)) {
+            Some(cost) => Ok(*cost),
+            None => {
+                let own = self.models.iter().map(|model| &*model.name).filter(|name| key.may_use(name));
+                Err(unknown_model(model, own))
+            }
+        }
     }
 
     /// What the engine knows a model by, if only the engine serves it.

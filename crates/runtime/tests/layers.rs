@@ -13,6 +13,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 /// The layer of each crate. A crate depends on lower layers only, so services (layer 1) never import each other and
 /// foundations (layer 0) import nothing of ours but what [`BESIDE`] names.
 const LAYERS: &[(&str, u8)] = &[
+    ("access", 0),
     ("balance", 0),
     ("child-engine", 0),
     ("gguf", 0),
@@ -33,6 +34,8 @@ const LAYERS: &[(&str, u8)] = &[
 
 /// Foundations that build upon another foundation, each with its reason.
 const BESIDE: &[(&str, &str)] = &[
+    // What a request may cost is by the price that the plan's models have.
+    ("access", "route-plan"),
     // Starting the engine again is a backoff like any other.
     ("child-engine", "resilience"),
     // Only what is a whole model is added as one.
@@ -43,7 +46,7 @@ const BESIDE: &[(&str, &str)] = &[
 const DEVELOPMENT: &[&str] = &["testkit", "bench-harness"];
 
 /// Foundations that no outer crate needs: what they are for goes through `runtime`.
-const ONLY_BELOW_RUNTIME: &[&str] = &["balance", "resilience", "child-engine"];
+const ONLY_BELOW_RUNTIME: &[&str] = &["access", "balance", "resilience", "child-engine"];
 
 fn layer(name: &str) -> Option<u8> {
     LAYERS.iter().find(|(known, _)| *known == name).map(|&(_, layer)| layer)

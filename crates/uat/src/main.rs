@@ -7,6 +7,8 @@
 mod commands;
 mod failure;
 mod log;
+mod table;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -48,6 +50,10 @@ enum Command {
     Bench(commands::bench::Args),
     /// Look into the cache in Redis, change it, and measure it.
     Cache(commands::cache::Args),
+    /// Make, list and revoke the keys with which the server is asked.
+    Keys(commands::keys::Args),
+    /// What was asked with which keys, and what it cost.
+    Usage(commands::usage::Args),
     /// Check or show the configuration.
     Config(commands::config::Args),
 }
@@ -70,6 +76,8 @@ fn main() -> ExitCode {
             Command::Health(args) => commands::health::run(&args),
             Command::Bench(args) => commands::bench::run(&args),
             Command::Cache(args) => commands::cache::run(&args),
+            Command::Keys(args) => commands::keys::run(&args),
+            Command::Usage(args) => commands::usage::run(&args),
             Command::Config(args) => commands::config::run(&args),
         }
     });

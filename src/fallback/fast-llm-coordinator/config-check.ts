@@ -1,15 +1,16 @@
 import { describeValue, type UniversalAiError } from '../../errors.js';
 import type { Balance, CacheSettings, Config, EndpointConfig, EngineSettings, ModelConfig } from './config.js';
 import { readEndpoint } from './config-endpoint.js';
+import { checkKeys, checkPrice } from './config-keys.js';
 import { checkRedis, REDIS_SECRET, REDIS_SHAPE, type RedisSettings } from './config-redis.js';
 import { meant, named, refuse, secretKey, type Shape, shaped, type Wrong } from './config-shape.js';
 
-const ROOT: Shape = { server: 'table', engine: 'table', endpoints: 'tables', models: 'tables', cache: 'table', redis: 'table' };
-const SERVER: Shape = { bind: 'text', allowed_origins: 'texts', max_body_mb: 'count', hold_ms: 'whole', drain_timeout_s: 'whole', max_connections: 'count' };
+const ROOT: Shape = { server: 'table', engine: 'table', endpoints: 'tables', models: 'tables', keys: 'tables', limits: 'table', cache: 'table', redis: 'table' };
+const SERVER: Shape = { bind: 'text', admin_bind: 'text', keys_file: 'text', state_dir: 'text', allowed_origins: 'texts', max_body_mb: 'count', hold_ms: 'whole', drain_timeout_s: 'whole', max_connections: 'count' };
 const KV_TYPES = ['f32', 'f16', 'q8_0', 'q4_0'] as const;
 const ENGINE: Shape = { enabled: 'flag', model: 'text', idle_exit_s: 'whole', threads: 'count', context_tokens: 'count', slots: 'count', queue: 'whole', kv_type: KV_TYPES, gpu_layers: 'whole', unload_after_s: 'whole', memory_mb: 'count' };
 const BALANCES = ['peak-ewma', 'round-robin', 'least-in-flight', 'prefix-affinity', 'priority'] as const satisfies readonly Balance[];
-const MODEL: Shape = { name: 'text', capabilities: 'texts', context_tokens: 'whole', max_output_tokens: 'whole', endpoints: 'tables', balance: BALANCES };
+const MODEL: Shape = { name: 'text', capabilities: 'texts', context_tokens: 'whole', max_output_tokens: 'whole', price: 'table', endpoints: 'tables', balance: BALANCES };
 const SERVED: Shape = { endpoint: 'text', model: 'text', weight: 'number' };
 const CACHE: Shape = { exact: 'flag', semantic: 'flag', ttl_s: 'count', max_entry_kb: 'count' };
 
@@ -36,6 +37,7 @@ export function checkConfig(tree: Record<string, unknown>, origin: string, env: 
   const wrong: Wrong = (path, message): UniversalAiError => refuse(origin, `at ${path}: ${message}`, undefined, path);
   shaped(tree, ROOT, '', wrong);
   shaped(tree['server'] ?? {}, SERVER, 'server', wrong);
+  checkKeys(list(tree['keys']), tree['limits'] ?? {}, wrong);
   const engine = readEngine(tree['engine'] ?? {}, wrong);
   const endpoints = list(tree['endpoints']).map((endpoint, index) => readEndpoint(endpoint, `endpoints[${index}]`, engine.enabled, env, wrong));
   unique(endpoints, 'endpoints', wrong);
@@ -82,6 +84,7 @@ function readEngine(table: unknown, wrong: Wrong): EngineSettings {
 function readModel(table: unknown, path: string, endpoints: EndpointConfig[], wrong: Wrong): ModelConfig {
   const model = shaped(table, MODEL, path, wrong);
   const name = named(model, path, 'a model', wrong);
+  checkPrice(model['price'], `${path}.price`, wrong);
   const served = list(model['endpoints']).map((one, index) => readServed(one, `${path}.endpoints[${index}]`, name, endpoints, wrong));
   if (served.length === 0) throw wrong(`${path}.endpoints`, `model \`${name}\` names no endpoint: expected at least one`);
   return { name, endpoints: served, balance: (model['balance'] as Balance | undefined) ?? 'peak-ewma', max_output_tokens: model['max_output_tokens'] as number | undefined };

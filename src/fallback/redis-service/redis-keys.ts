@@ -17,11 +17,11 @@ export async function unlink(link: Link, keys: string[]): Promise<number> {
   return counts.reduce<number>((sum, count) => sum + (count as number), 0);
 }
 
-/** Deletes what begins with `P` + prefix except sessions; how many values there were. */
+/** Deletes what begins with `P` + prefix except sessions, limits and usage; how many values there were. */
 export async function clear(link: Link, keyPrefix: string, prefix: string): Promise<number> {
   const pattern = `${escapeGlob(keyPrefix + prefix)}*`;
   const own = `${keyPrefix}~uat:`;
-  const kept = [`${own}session:`, `${own}user:`];
+  const kept = ['session:', 'user:', 'limits:', 'usage:'].map(kind => own + kind);
   let count = 0;
   for (const node of nodes(link.client)) {
     let cursor = '0';

@@ -16,6 +16,7 @@ use crate::call::CallOptions;
 use crate::chat_stream::ChatStream;
 use crate::execution::Core;
 use crate::journal::Journal;
+use crate::meter::{Bill, Meter};
 use crate::question::Question;
 use crate::report::{CacheOutcome, RoutingReport};
 use crate::stats::RequestGuard;
@@ -30,6 +31,8 @@ pub(super) struct Departure {
     plan: RoutePlan,
     request: ChatRequest,
     received: Instant,
+    /// Of the request that it begins for, and with which it does not end.
+    meter: Option<Arc<dyn Meter>>,
     /// Miss, or bypass where nothing is to be kept.
     outcome: CacheOutcome,
 }
@@ -39,8 +42,12 @@ impl Departure {
         Self {
             core: Arc::clone(core),
             plan: call.plan.clone(),
-            request: call.request.clone(),
+            request: match &call.options.meter {
+                Some(_) if call.request.stream() => call.request.clone().counted(),
+                _ => call.request.clone(),
+            },
             received: call.options.received,
+            meter: call.options.meter.clone(),
             outcome,
         }
     }
@@ -81,10 +88,10 @@ impl Cache {
 
     /// Asks the endpoints and hands on what they say.
     async fn fly(&self, key: &FlightKey, flight: &Flight, departure: Departure) {
-        let Departure { core, plan, request, received, outcome } = departure;
+        let Departure { core, plan, request, received, meter, outcome } = departure;
         let question = Question::Chat(&request);
         let options = CallOptions { received, ..CallOptions::default() };
-        let mut journal = Journal::watched(received, Arc::clone(&flight.tried));
+        let mut journal = Journal::watched(received, Bill::new(meter.as_ref()), Arc::clone(&flight.tried));
         let answered = match core.try_all(&plan, question, &options, &mut journal).await {
             Ok(answered) => answered,
             Err(error) => return flight.begin(Err(error)),

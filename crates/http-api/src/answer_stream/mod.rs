@@ -3,6 +3,7 @@
 mod frames;
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use futures_core::future::BoxFuture;
 use http_body::{Body, Frame};
-use runtime::{Answer, ChatStream, RuntimeError};
+use runtime::{Answer, ChatStream, Key, RuntimeError};
 use tokio::time::{Instant, Sleep};
 
 use crate::error::ApiError;
@@ -35,12 +36,41 @@ enum State {
     Over,
 }
 
+/// A key that may be revoked while it is used. The task that polls it is woken once it is; until then a look is one flag,
+/// because a stream looks at every chunk.
+struct Revocation {
+    key: Arc<Key>,
+    revoked: BoxFuture<'static, ()>,
+    is_waiting: bool,
+}
+
+impl Revocation {
+    fn of(key: &Arc<Key>) -> Self {
+        let waiting = Arc::clone(key);
+        Self {
+            key: Arc::clone(key),
+            revoked: Box::pin(async move { waiting.revoked().await }),
+            is_waiting: false,
+        }
+    }
+
+    fn poll_revoked(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_waiting && !self.key.is_revoked() {
+            return Poll::Pending;
+        }
+        self.is_waiting = true;
+        self.revoked.as_mut().poll(cx)
+    }
+}
+
 /// Dropping it closes the connection to whoever is answering.
 pub(crate) struct AnswerStream {
     state: State,
     frames: Box<dyn Frames>,
     buffer: BytesMut,
     keep_alive: Pin<Box<Sleep>>,
+    /// The key with which it was asked for.
+    key: Option<Revocation>,
     last_frame: Instant,
 }
 
@@ -64,12 +94,25 @@ impl AnswerStream {
             frames,
             buffer: BytesMut::new(),
             keep_alive: Box::pin(tokio::time::sleep(first_keep_alive)),
+            key: None,
             last_frame: Instant::now(),
         }
     }
 
+    /// The same stream, which ends in an error when this key is revoked.
+    pub(crate) fn until_revoked(mut self, caller: Option<&Arc<Key>>) -> Self {
+        self.key = caller.map(Revocation::of);
+        self
+    }
+
     /// Moves what is ready into the buffer. Ready(()) when the stream is over.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !matches!(self.state, State::Over)
+            && let Some(key) = &mut self.key
+            && key.poll_revoked(cx).is_ready()
+        {
+            return self.fail(&RuntimeError::key_revoked().into());
+        }
         while self.buffer.len() < FRAME {
             match &mut self.state {
                 State::Held(pending) => match pending.as_mut().poll(cx) {

@@ -22,7 +22,7 @@ use crate::headers::{ESTIMATE, EVENT_STREAM, JSON};
 use crate::request_body;
 
 pub(super) async fn messages(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
-    let call = gateway.call(request.headers());
+    let call = gateway.call(&request);
     let beta = beta(request.headers());
     match answer(&gateway, &call, beta, request.into_body()).await {
         Ok(response) => response,
@@ -31,7 +31,7 @@ pub(super) async fn messages(State(gateway): State<Arc<Gateway>>, request: Reque
 }
 
 pub(super) async fn count_tokens(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
-    let call = gateway.call(request.headers());
+    let call = gateway.call(&request);
     let beta = beta(request.headers());
     match counted(&gateway, &call, beta, request.into_body()).await {
         Ok(response) => identified(&call, response),

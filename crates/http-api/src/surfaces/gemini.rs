@@ -32,7 +32,7 @@ pub(super) async fn call(
     Path(path): Path<String>,
     request: Request,
 ) -> Response<Body> {
-    let call = gateway.call(request.headers());
+    let call = gateway.call(&request);
     let (model, method) = path.rsplit_once(':').unwrap_or((&path, ""));
     let answered = match method {
         "generateContent" => generate(&gateway, &call, model, None, request).await,

@@ -16,10 +16,10 @@ use axum::extract::Request;
 use axum::routing::{get, post};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderName, HeaderValue, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use llm_wire::Spoken;
 use llm_wire::openai::{ChatRequest, EmbeddingsRequest};
-use runtime::{Answer, nearest};
+use runtime::{Answer, Key, RuntimeError, nearest};
 
 use crate::answer_stream::{AnswerStream, Frames, Pending, unexpected_answer};
 use crate::error::ApiError;
@@ -80,15 +80,32 @@ pub(crate) fn router() -> Router<Arc<Gateway>> {
         .method_not_allowed_fallback(method_not_allowed)
 }
 
+/// What is served at `server.admin_bind`.
+pub(crate) fn admin_router() -> Router<Arc<Gateway>> {
+    Router::new()
+        .route("/v1/endpoints", get(operations::endpoints))
+        .route("/health/live", get(operations::live))
+        .route("/health/ready", get(operations::ready))
+        .route("/metrics", get(operations::metrics))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(method_not_allowed)
+}
+
+/// How the clients of a path read an error.
+pub(crate) fn dialect(path: &str, headers: &HeaderMap) -> fn(&ApiError) -> Response<Body> {
+    match path {
+        path if path.starts_with("/api/") => ApiError::ollama,
+        path if path.starts_with("/v1/messages") => ApiError::anthropic,
+        path if path.starts_with("/v1/models") && anthropic::is_client(headers) => ApiError::anthropic,
+        path if path.starts_with("/v1beta/") => ApiError::gemini,
+        _ => ApiError::openai,
+    }
+}
+
 async fn no_such_path(request: Request) -> Response<Body> {
     let path = request.uri().path().to_owned();
     let nearest = nearest(path.trim_end_matches('/'), PATHS.iter().copied());
-    let dialect: fn(&ApiError) -> Response<Body> = match path.as_str() {
-        path if path.starts_with("/api/") => ApiError::ollama,
-        path if path.starts_with("/v1/messages") => ApiError::anthropic,
-        path if path.starts_with("/v1beta/") => ApiError::gemini,
-        _ => ApiError::openai,
-    };
+    let dialect = dialect(&path, request.headers());
     dialect(&ApiError::NoSuchPath { path, nearest })
 }
 
@@ -123,23 +140,27 @@ async fn ask(
     frames: Box<dyn Frames>,
 ) -> Result<Begun, ApiError> {
     let options = call.options()?;
+    let caller = call.caller.as_ref();
     if !request.stream() {
-        return Ok(Begun::Complete(whole(gateway.runtime.chat(request, options).await?)?));
+        let answer = unless_revoked(caller, gateway.runtime.chat(request, options)).await?;
+        return Ok(Begun::Complete(whole(answer)?));
     }
     let may_hold = frames.keep_alive().is_some();
     let runtime = gateway.runtime.clone();
     let mut pending: Pending = Box::pin(async move { runtime.chat(request, options).await });
     let answer = tokio::select! {
         biased;
-        answer = &mut pending => answer?,
+        answer = unless_revoked(caller, &mut pending) => answer?,
         () = tokio::time::sleep(gateway.hold), if may_hold => {
-            return Ok(Begun::Stream(Body::new(AnswerStream::held(pending, frames)), None));
+            let held = AnswerStream::held(pending, frames).until_revoked(caller);
+            return Ok(Begun::Stream(Body::new(held), None));
         }
     };
     match answer {
         Answer::Stream(stream) => {
             let report = stream.report();
-            Ok(Begun::Stream(Body::new(AnswerStream::running(stream, frames)), Some(report)))
+            let running = AnswerStream::running(stream, frames).until_revoked(caller);
+            Ok(Begun::Stream(Body::new(running), Some(report)))
         }
         Answer::Complete { .. } => Err(unexpected_answer().into()),
     }
@@ -147,7 +168,21 @@ async fn ask(
 
 /// The same for embeddings, which are never streamed.
 async fn embed(gateway: &Gateway, call: &Call, request: EmbeddingsRequest) -> Result<Whole, ApiError> {
-    whole(gateway.runtime.embed(request, call.options()?).await?)
+    let asking = gateway.runtime.embed(request, call.options()?);
+    whole(unless_revoked(call.caller.as_ref(), asking).await?)
+}
+
+/// What is asked for ends when the key is revoked with which it was asked.
+async fn unless_revoked(
+    caller: Option<&Arc<Key>>,
+    asking: impl Future<Output = Result<Answer, RuntimeError>>,
+) -> Result<Answer, RuntimeError> {
+    let Some(key) = caller else { return asking.await };
+    tokio::select! {
+        biased;
+        answer = asking => answer,
+        () = key.revoked() => Err(RuntimeError::key_revoked()),
+    }
 }
 
 fn whole(answer: Answer) -> Result<Whole, ApiError> {

@@ -13,20 +13,20 @@ use llm_wire::ollama::{
     parse_embed, parse_embeddings, parse_generate, parse_show,
 };
 use llm_wire::openai::{ChatRequest, EmbeddingsRequest};
-use runtime::ModelInfo;
+use runtime::{Key, ModelInfo};
 
 use super::{
     Begun, Whole, ask, complete_response, embed as ask_embeddings, identified, inspect, stream_response,
-    whole, with_type,
+    unless_revoked, whole, with_type,
 };
 use crate::answer_stream::Frames;
 use crate::error::ApiError;
-use crate::gateway::{Call, Gateway};
+use crate::gateway::{Call, Gateway, caller};
 use crate::headers::{JSON, NDJSON};
 use crate::request_body;
 
 pub(super) async fn chat(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
-    let call = gateway.call(request.headers());
+    let call = gateway.call(&request);
     let answered = async {
         let body = request_body::collect(request.into_body(), gateway.max_body).await?;
         answer(&gateway, &call, parse_chat(body)?, Path::Chat).await
@@ -35,7 +35,7 @@ pub(super) async fn chat(State(gateway): State<Arc<Gateway>>, request: Request) 
 }
 
 pub(super) async fn generate(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
-    let call = gateway.call(request.headers());
+    let call = gateway.call(&request);
     let answered = async {
         let body = request_body::collect(request.into_body(), gateway.max_body).await?;
         match parse_generate(body)? {
@@ -66,7 +66,8 @@ async fn answer(
 /// The model is in memory once it has answered.
 async fn load(gateway: &Gateway, call: &Call, request: ChatRequest) -> Result<Response<Body>, ApiError> {
     let model = request.model().to_owned();
-    let Whole { report, .. } = whole(gateway.runtime.chat(request, call.options()?).await?)?;
+    let asking = gateway.runtime.chat(request, call.options()?);
+    let Whole { report, .. } = whole(unless_revoked(call.caller.as_ref(), asking).await?)?;
     Ok(complete_response(call, loaded(&model, &now_rfc3339()), &report, JSON))
 }
 
@@ -120,7 +121,7 @@ async fn embedded(
     parse: fn(Bytes) -> Result<EmbeddingsRequest, WireError>,
     answer: fn(&[u8], &str, Duration) -> Result<Bytes, WireError>,
 ) -> Response<Body> {
-    let call = gateway.call(request.headers());
+    let call = gateway.call(&request);
     let answered = async {
         let request = parse(request_body::collect(request.into_body(), gateway.max_body).await?)?;
         let model = request.model().to_owned();
@@ -130,10 +131,11 @@ async fn embedded(
     answered.await.unwrap_or_else(|error: ApiError| identified(&call, error.ollama()))
 }
 
-pub(super) async fn tags(State(gateway): State<Arc<Gateway>>) -> Response<Body> {
+pub(super) async fn tags(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
+    let caller = caller(request.extensions());
     match gateway.runtime.ready().await {
         Ok(()) => {
-            let tags: Vec<TagEntry> = gateway.runtime.models().iter().map(tag).collect();
+            let tags: Vec<TagEntry> = gateway.runtime.models_for(caller.as_deref()).iter().map(tag).collect();
             with_type(llm_wire::ollama::tags(&tags), JSON)
         }
         Err(error) => ApiError::from(error).ollama(),
@@ -154,23 +156,25 @@ fn tag(model: &ModelInfo) -> TagEntry {
 }
 
 pub(super) async fn show(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
-    let call = gateway.call(request.headers());
-    match described(&gateway, request.into_body()).await {
+    let call = gateway.call(&request);
+    match described(&gateway, call.caller.as_deref(), request.into_body()).await {
         Ok(body) => identified(&call, with_type(body, JSON)),
         Err(error) => identified(&call, error.ollama()),
     }
 }
 
-async fn described(gateway: &Gateway, body: Body) -> Result<Bytes, ApiError> {
+async fn described(gateway: &Gateway, caller: Option<&Key>, body: Body) -> Result<Bytes, ApiError> {
     let model = parse_show(&request_body::collect(body, gateway.max_body).await?)?;
-    let described = gateway.runtime.describe(&model).await?;
+    let described = gateway.runtime.describe(&model, caller).await?;
     Ok(llm_wire::ollama::show(&inspect::show_entry(described)))
 }
 
-pub(super) async fn running(State(gateway): State<Arc<Gateway>>) -> Response<Body> {
+pub(super) async fn running(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
+    let caller = caller(request.extensions());
     match gateway.runtime.in_memory().await {
-        Ok(models) => {
+        Ok(mut models) => {
             let now = SystemTime::now();
+            models.retain(|model| caller.as_ref().is_none_or(|key| key.may_use(&model.name)));
             let entries: Vec<_> =
                 models.into_iter().map(|model| inspect::running_entry(model, now)).collect();
             with_type(llm_wire::ollama::running(&entries), JSON)

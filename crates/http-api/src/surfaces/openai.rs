@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use http::{HeaderMap, Response};
+use http::Response;
 use llm_wire::openai::{ChatRequest, EmbeddingsRequest, ModelEntry, model_list};
-use runtime::{CoordinatorError, ModelInfo, RuntimeError, nearest_few};
+use runtime::{CoordinatorError, Key, ModelInfo, RuntimeError, nearest_few};
 
 use super::{Begun, anthropic, ask, complete_response, embed, identified, stream_response, with_type};
 use crate::answer_stream::OpenAiEvents;
 use crate::error::ApiError;
-use crate::gateway::{Call, Gateway};
+use crate::gateway::{Call, Gateway, caller};
 use crate::headers::{EVENT_STREAM, JSON};
 use crate::request_body;
 
@@ -24,7 +24,7 @@ pub(crate) fn is_chat_completion<B>(request: &http::Request<B>) -> bool {
 }
 
 pub(crate) async fn chat_completions(gateway: &Gateway, request: Request) -> Response<Body> {
-    let call = gateway.call(request.headers());
+    let call = gateway.call(&request);
     match answer(gateway, &call, request.into_body()).await {
         Ok(response) => response,
         Err(error) => identified(&call, error.openai()),
@@ -50,7 +50,7 @@ pub(super) async fn chat_completions_route(
 }
 
 pub(super) async fn embeddings(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
-    let call = gateway.call(request.headers());
+    let call = gateway.call(&request);
     match embedded(&gateway, &call, request.into_body()).await {
         Ok(response) => response,
         Err(error) => identified(&call, error.openai()),
@@ -63,11 +63,12 @@ async fn embedded(gateway: &Gateway, call: &Call, body: Body) -> Result<Response
     Ok(complete_response(call, answered.body, &answered.report, JSON))
 }
 
-pub(super) async fn models(State(gateway): State<Arc<Gateway>>, headers: HeaderMap) -> Response<Body> {
-    match listed(&gateway).await {
-        Ok(models) if anthropic::is_client(&headers) => anthropic::model_list(&models),
+pub(super) async fn models(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
+    let headers = request.headers();
+    match listed(&gateway, caller(request.extensions())).await {
+        Ok(models) if anthropic::is_client(headers) => anthropic::model_list(&models),
         Ok(models) => with_type(model_list(&models.iter().map(entry).collect::<Vec<_>>()), JSON),
-        Err(error) if anthropic::is_client(&headers) => error.anthropic(),
+        Err(error) if anthropic::is_client(headers) => error.anthropic(),
         Err(error) => error.openai(),
     }
 }
@@ -75,14 +76,15 @@ pub(super) async fn models(State(gateway): State<Arc<Gateway>>, headers: HeaderM
 pub(super) async fn model(
     State(gateway): State<Arc<Gateway>>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    request: Request,
 ) -> Response<Body> {
-    let models = match listed(&gateway).await {
+    let headers = request.headers();
+    let models = match listed(&gateway, caller(request.extensions())).await {
         Ok(models) => models,
         Err(error) => return error.openai(),
     };
     match models.iter().find(|model| *model.name == *id) {
-        Some(model) if anthropic::is_client(&headers) => {
+        Some(model) if anthropic::is_client(headers) => {
             with_type(anthropic::model_entry(model).to_string(), JSON)
         }
         Some(model) => {
@@ -96,14 +98,15 @@ pub(super) async fn model(
             let nearest = nearest.into_iter().map(Arc::from).collect();
             let error = CoordinatorError::ModelNotFound { model: id, nearest };
             let error = ApiError::from(RuntimeError::from(error));
-            if anthropic::is_client(&headers) { error.anthropic() } else { error.openai() }
+            if anthropic::is_client(headers) { error.anthropic() } else { error.openai() }
         }
     }
 }
 
-async fn listed(gateway: &Gateway) -> Result<Vec<ModelInfo>, ApiError> {
+/// The models that the caller may ask for.
+async fn listed(gateway: &Gateway, caller: Option<Arc<Key>>) -> Result<Vec<ModelInfo>, ApiError> {
     gateway.runtime.ready().await?;
-    Ok(gateway.runtime.models())
+    Ok(gateway.runtime.models_for(caller.as_deref()))
 }
 
 fn entry(model: &ModelInfo) -> ModelEntry {

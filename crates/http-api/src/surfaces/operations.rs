@@ -29,6 +29,8 @@ pub(super) async fn live() -> Response<Body> {
 }
 
 /// 200 while at least one endpoint may be asked.
+///
+/// Which endpoints there are is nobody's business who needs no key to ask.
 pub(super) async fn ready(State(gateway): State<Arc<Gateway>>) -> Response<Body> {
     let endpoints = gateway.runtime.health();
     let asked =
@@ -40,7 +42,15 @@ pub(super) async fn ready(State(gateway): State<Arc<Gateway>>) -> Response<Body>
     } else {
         "no endpoint can be asked"
     };
-    let mut response = with_type(json!({ "status": status, "endpoints": endpoints }).to_string(), JSON);
+    let mut document = match gateway.asks_for_keys() {
+        true => json!({ "status": status }),
+        false => json!({ "status": status, "endpoints": endpoints }),
+    };
+    // It still answers: whoever has no limits, and the others from what was claimed before.
+    if gateway.runtime.limits_outage().is_some() {
+        document["limits"] = json!("cannot be counted at present");
+    }
+    let mut response = with_type(document.to_string(), JSON);
     if status != "ok" {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }

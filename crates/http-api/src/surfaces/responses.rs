@@ -17,7 +17,7 @@ use crate::headers::{EVENT_STREAM, JSON};
 use crate::request_body;
 
 pub(super) async fn create(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
-    let call = gateway.call(request.headers());
+    let call = gateway.call(&request);
     match answer(&gateway, &call, request.into_body()).await {
         Ok(response) => response,
         Err(error) => identified(&call, error.openai()),

@@ -16,6 +16,7 @@ mod gate;
 mod gemini;
 mod generate;
 mod inspect;
+mod keys;
 mod limits;
 mod responses;
 mod shutdown;

@@ -25,6 +25,8 @@ pub(crate) struct Gateway {
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) shutdown: CancellationToken,
     serving: JoinSet<std::io::Result<()>>,
+    /// Where its keys' spend is written.
+    _state: tempfile::TempDir,
 }
 
 impl Gateway {
@@ -49,15 +51,26 @@ impl Gateway {
     }
 
     async fn with_protocol(protocol: &str, server: Value, models: Value) -> Self {
+        Self::configured_for(protocol, json!({ "server": server, "models": models })).await
+    }
+
+    /// With these sections beside the endpoints `fake` and `engine`.
+    pub(crate) async fn configured(sections: Value) -> Self {
+        Self::configured_for("openai", sections).await
+    }
+
+    async fn configured_for(protocol: &str, sections: Value) -> Self {
         let provider = FakeProvider::start().await.unwrap();
-        let config = json!({
-            "server": server,
+        let state = tempfile::tempdir().unwrap();
+        let mut config = json!({
+            "server": {},
             "endpoints": [
                 { "name": "fake", "protocol": protocol, "base_url": provider.base_url() },
                 { "name": "engine", "protocol": "uat-engine" },
             ],
-            "models": models,
         });
+        config.as_object_mut().unwrap().extend(sections.as_object().unwrap().clone());
+        config["server"]["state_dir"] = json!(state.path());
         let config = UatConfig::load(ConfigSource::Json(config.to_string()), []).unwrap().config;
         let runtime = Runtime::with_neighbours(config, Vec::new(), Neighbours::none()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -65,7 +78,20 @@ impl Gateway {
         let shutdown = CancellationToken::new();
         let mut serving = JoinSet::new();
         serving.spawn(http_api::serve(listener, runtime.clone(), shutdown.clone()));
-        Self { addr, provider, runtime, shutdown, serving }
+        Self { addr, provider, runtime, shutdown, serving, _state: state }
+    }
+
+    /// The same with a second server of the same runtime that has a listener for administration, too; its address.
+    pub(crate) async fn with_admin(mut self) -> (Self, SocketAddr) {
+        let (public, admin) = (
+            TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        );
+        let address = admin.local_addr().unwrap();
+        let serving =
+            http_api::serve_with_admin(public, Some(admin), self.runtime.clone(), self.shutdown.clone());
+        self.serving.spawn(serving);
+        (self, address)
     }
 
     pub(crate) async fn start() -> Self {

@@ -42,8 +42,11 @@ struct Said<'a> {
 }
 
 impl Said<'_> {
-    fn anything(&self) -> bool {
-        [self.text, self.thinking, self.partial_json, self.data, self.name].into_iter().any(present)
+    /// How much of an answer they are, in bytes as written.
+    fn bytes(&self) -> u64 {
+        let members = [self.text, self.thinking, self.partial_json, self.data, self.name];
+        let said = members.into_iter().flatten().filter(|value| present(Some(value)));
+        said.map(|value| value.get().len() as u64).sum()
     }
 }
 
@@ -71,8 +74,8 @@ pub fn event_facts(event_name: Option<&str>, data: &[u8]) -> Result<ChunkFacts, 
     let event: Event<'_> = decode_object(data)?;
     let mut facts = ChunkFacts::default();
     match event.kind.as_deref().or(event_name).unwrap_or_default() {
-        "content_block_delta" => facts.has_content = read(event.delta)?.anything(),
-        "content_block_start" => facts.has_content = read(event.content_block)?.anything(),
+        "content_block_delta" => facts.content_bytes = read(event.delta)?.bytes(),
+        "content_block_start" => facts.content_bytes = read(event.content_block)?.bytes(),
         "message_delta" => {
             facts.finished = present(read(event.delta)?.stop_reason);
             facts.has_content = facts.finished;
@@ -93,6 +96,7 @@ pub fn event_facts(event_name: Option<&str>, data: &[u8]) -> Result<ChunkFacts, 
         "error" => facts.error = Some(parse_error(data)),
         _ => {}
     }
+    facts.has_content |= facts.content_bytes > 0;
     Ok(facts)
 }
 

@@ -12,14 +12,14 @@ use crate::openai::{ChunkFacts, ResponseFacts, UpstreamError, parse_error};
 pub fn chunk_facts(data: &[u8]) -> Result<ChunkFacts, WireError> {
     let answer = answer::read(data)?;
     let candidates = answer.candidates.as_deref().unwrap_or_default();
-    let has_parts = candidates.iter().any(|candidate| {
-        let parts = candidate.content.as_ref().and_then(|content| content.parts.as_deref());
-        parts.unwrap_or_default().iter().any(says_something)
-    });
+    let parts = candidates.iter().filter_map(|candidate| candidate.content.as_ref()?.parts.as_deref());
+    let content_bytes = parts.flatten().map(|part| said(part, data)).fold(0, u64::saturating_add);
     let finished = blocked(&answer) || candidates.iter().any(|candidate| candidate.finish_reason.is_some());
     Ok(ChunkFacts {
-        has_content: has_parts || finished,
+        has_content: content_bytes > 0 || finished,
+        content_bytes,
         finished,
+        only_usage: false,
         usage: answer.usage_metadata.and_then(answer::Counts::usage),
         error: error_of(&answer, data),
         text: None,
@@ -57,11 +57,11 @@ pub fn response_facts(body: &[u8]) -> Result<ResponseFacts, WireError> {
     })
 }
 
-fn says_something(part: &Part) -> bool {
-    part.text.as_ref().is_some_and(|text| !text.is_empty())
-        || part.function_call.is_some()
-        || part.inline_data.is_some()
-        || !part.other.is_empty()
+/// How much of an answer a part is, in bytes: what is no text has no more than the document.
+fn said(part: &Part, document: &[u8]) -> u64 {
+    let other = part.function_call.is_some() || part.inline_data.is_some() || !part.other.is_empty();
+    let text = part.text.as_ref().map_or(0, String::len);
+    (if other { document.len() } else { text }) as u64
 }
 
 fn blocked(answer: &Answer) -> bool {

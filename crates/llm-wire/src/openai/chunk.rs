@@ -36,8 +36,12 @@ pub struct PromptDetails {
 pub struct ChunkFacts {
     /// It carries part of the answer: text, reasoning, a tool call or a refusal that is not empty, or a finish reason.
     pub has_content: bool,
+    /// Bytes of the part of the answer that it carries; no tokenizer makes more tokens of them.
+    pub content_bytes: u64,
     /// It carries the finish reason of a choice.
     pub finished: bool,
+    /// It is only there for the usage: it has no choice, which a client that did not ask for the usage never sees.
+    pub only_usage: bool,
     /// The usage, which the last chunk carries where it was asked for.
     pub usage: Option<Usage>,
     /// The upstream reports an error inside the stream.
@@ -54,15 +58,18 @@ pub struct ChunkFacts {
 pub fn chunk_facts(data: &[u8]) -> Result<ChunkFacts, WireError> {
     let chunk: ChunkView<'_> = decode_object(data)?;
     let choices = chunk.choices.unwrap_or_default();
+    let usage = chunk.usage.and_then(UsageView::usage);
     let text = choices.text.and_then(|text| {
         let start = text.as_ptr().addr().checked_sub(data.as_ptr().addr())?;
         Some(start..start + text.len())
     });
     Ok(ChunkFacts {
-        has_content: choices.has_content,
-        finished: choices.finished,
         text,
-        usage: chunk.usage.and_then(UsageView::usage),
+        has_content: choices.has_content,
+        content_bytes: choices.content_bytes,
+        finished: choices.finished,
+        only_usage: usage.is_some() && choices.count == 0,
+        usage,
         error: upstream_error(chunk.error, chunk.object.as_deref(), data)?,
     })
 }
@@ -125,6 +132,17 @@ pub(super) struct UsageView {
     completion_tokens: Option<u64>,
     #[serde(default)]
     total_tokens: Option<u64>,
+    #[serde(default)]
+    prompt_tokens_details: Option<PromptDetailsView>,
+    /// DeepSeek's word for the tokens that its cache had.
+    #[serde(default)]
+    prompt_cache_hit_tokens: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct PromptDetailsView {
+    #[serde(default)]
+    cached_tokens: Option<u64>,
 }
 
 impl UsageView {
@@ -136,14 +154,19 @@ impl UsageView {
         let prompt_tokens = self.prompt_tokens.unwrap_or(0);
         let completion_tokens = self.completion_tokens.unwrap_or(0);
         let total_tokens = self.total_tokens.unwrap_or(prompt_tokens.saturating_add(completion_tokens));
-        Some(Usage { prompt_tokens, completion_tokens, total_tokens, prompt_tokens_details: None })
+        let cached = self.prompt_tokens_details.and_then(|details| details.cached_tokens);
+        let cached = cached.or(self.prompt_cache_hit_tokens);
+        let prompt_tokens_details = cached.map(|cached_tokens| PromptDetails { cached_tokens });
+        Some(Usage { prompt_tokens, completion_tokens, total_tokens, prompt_tokens_details })
     }
 }
 
 /// All choices of a chunk, folded while they are read.
 #[derive(Default)]
 struct ChoicesView<'a> {
+    count: u32,
     has_content: bool,
+    content_bytes: u64,
     finished: bool,
     /// Of the only choice, where it is all that this says.
     text: Option<&'a str>,
@@ -161,13 +184,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for ChoicesView<'a> {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<ChoicesView<'de>, A::Error> {
                 let mut all = ChoicesView::default();
-                let mut count = 0;
                 while let Some(choice) = seq.next_element::<ChoiceView<'de>>()? {
-                    let finished = choice.finish_reason.0;
-                    count += 1;
-                    all.text = if count == 1 { choice.text() } else { None };
+                    let finished = choice.finish_reason.0 > 0;
+                    let bytes = choice.delta.as_ref().map_or(0, DeltaView::content_bytes);
+                    all.count += 1;
+                    all.text = if all.count == 1 { choice.text() } else { None };
                     all.finished |= finished;
-                    all.has_content |= finished || choice.delta.is_some_and(DeltaView::has_content);
+                    all.has_content |= finished || bytes > 0;
+                    all.content_bytes = all.content_bytes.saturating_add(bytes);
                 }
                 Ok(all)
             }
@@ -191,7 +215,7 @@ struct ChoiceView<'a> {
 impl<'a> ChoiceView<'a> {
     fn text(&self) -> Option<&'a str> {
         let delta = self.delta.as_ref()?;
-        let alone = self.index.unwrap_or(0) == 0 && self.logprobs.is_none() && !delta.says_more();
+        let alone = self.index.unwrap_or(0) == 0 && self.logprobs.is_none() && delta.more_bytes() == 0;
         delta.content.plain.filter(|_| alone)
     }
 }
@@ -215,81 +239,87 @@ struct DeltaView<'a> {
 }
 
 impl DeltaView<'_> {
-    fn has_content(self) -> bool {
-        self.content.present || self.says_more()
+    fn content_bytes(&self) -> u64 {
+        self.content.bytes.saturating_add(self.more_bytes())
     }
 
-    fn says_more(&self) -> bool {
-        self.reasoning_content.0
-            || self.reasoning.0
-            || self.tool_calls.0
-            || self.function_call.0
-            || self.refusal.0
+    /// Of what is not its text.
+    fn more_bytes(&self) -> u64 {
+        let parts =
+            [&self.reasoning_content, &self.reasoning, &self.tool_calls, &self.function_call, &self.refusal];
+        parts.into_iter().fold(0, |sum, part| sum.saturating_add(part.0))
     }
 }
 
 /// A text, or what stands in its place.
 #[derive(Default)]
 struct Content<'a> {
-    present: bool,
+    bytes: u64,
     /// Not empty, and written without escapes.
     plain: Option<&'a str>,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ContentVisitor;
-        impl<'de> Visitor<'de> for ContentVisitor {
-            type Value = Content<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                PresentVisitor.expecting(f)
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Content<'de>, E> {
-                let plain = (!text.is_empty()).then_some(text);
-                Ok(Content { present: plain.is_some(), plain })
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Content<'de>, E> {
-                Ok(Content { present: !text.is_empty(), plain: None })
-            }
-
-            fn visit_unit<E>(self) -> Result<Content<'de>, E> {
-                Ok(Content::default())
-            }
-
-            fn visit_bool<E>(self, value: bool) -> Result<Content<'de>, E> {
-                Ok(Content { present: value, plain: None })
-            }
-
-            fn visit_u64<E>(self, _: u64) -> Result<Content<'de>, E> {
-                Ok(Content { present: true, plain: None })
-            }
-
-            fn visit_i64<E>(self, _: i64) -> Result<Content<'de>, E> {
-                Ok(Content { present: true, plain: None })
-            }
-
-            fn visit_f64<E>(self, _: f64) -> Result<Content<'de>, E> {
-                Ok(Content { present: true, plain: None })
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Content<'de>, A::Error> {
-                Ok(Content { present: PresentVisitor.visit_seq(seq)?.0, plain: None })
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Content<'de>, A::Error> {
-                Ok(Content { present: PresentVisitor.visit_map(map)?.0, plain: None })
-            }
-        }
         deserializer.deserialize_any(ContentVisitor)
     }
 }
 
-/// Whether a value says anything: a string, array or object that is not empty.
+struct ContentVisitor;
+
+impl Content<'_> {
+    fn of(Present(bytes): Present) -> Self {
+        Self { bytes, plain: None }
+    }
+}
+
+impl<'de> Visitor<'de> for ContentVisitor {
+    type Value = Content<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        PresentVisitor.expecting(f)
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Content<'de>, E> {
+        Ok(Content { bytes: text.len() as u64, plain: (!text.is_empty()).then_some(text) })
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Content<'de>, E> {
+        PresentVisitor.visit_str(text).map(Content::of)
+    }
+
+    fn visit_unit<E>(self) -> Result<Content<'de>, E> {
+        PresentVisitor.visit_unit().map(Content::of)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Content<'de>, E> {
+        PresentVisitor.visit_bool(value).map(Content::of)
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Content<'de>, E> {
+        PresentVisitor.visit_u64(value).map(Content::of)
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Content<'de>, E> {
+        PresentVisitor.visit_i64(value).map(Content::of)
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Content<'de>, E> {
+        PresentVisitor.visit_f64(value).map(Content::of)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Content<'de>, A::Error> {
+        PresentVisitor.visit_seq(seq).map(Content::of)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Content<'de>, A::Error> {
+        PresentVisitor.visit_map(map).map(Content::of)
+    }
+}
+
+/// How much a value says, in bytes: those of its strings, and at least one for an array or object that is not empty.
 #[derive(Default)]
-struct Present(bool);
+struct Present(u64);
 
 impl<'de> Deserialize<'de> for Present {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -307,42 +337,42 @@ impl<'de> Visitor<'de> for PresentVisitor {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Present, E> {
-        Ok(Present(!text.is_empty()))
+        Ok(Present(text.len() as u64))
     }
 
     fn visit_unit<E>(self) -> Result<Present, E> {
-        Ok(Present(false))
+        Ok(Present(0))
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<Present, E> {
-        Ok(Present(value))
+        Ok(Present(value.into()))
     }
 
     fn visit_u64<E>(self, _: u64) -> Result<Present, E> {
-        Ok(Present(true))
+        Ok(Present(1))
     }
 
     fn visit_i64<E>(self, _: i64) -> Result<Present, E> {
-        Ok(Present(true))
+        Ok(Present(1))
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<Present, E> {
-        Ok(Present(true))
+        Ok(Present(1))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Present, A::Error> {
-        let mut any = false;
-        while seq.next_element::<IgnoredAny>()?.is_some() {
-            any = true;
+        let mut bytes: u64 = 0;
+        while let Some(Present(more)) = seq.next_element()? {
+            bytes = bytes.saturating_add(more.max(1));
         }
-        Ok(Present(any))
+        Ok(Present(bytes))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Present, A::Error> {
-        let mut any = false;
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
-            any = true;
+        let mut bytes: u64 = 0;
+        while let Some((IgnoredAny, Present(more))) = map.next_entry()? {
+            bytes = bytes.saturating_add(more.max(1));
         }
-        Ok(Present(any))
+        Ok(Present(bytes))
     }
 }

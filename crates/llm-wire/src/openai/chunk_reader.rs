@@ -23,7 +23,12 @@ impl ChunkReader {
     /// As [`chunk_facts`].
     pub fn facts(&mut self, data: &[u8]) -> Result<ChunkFacts, WireError> {
         if let Some(text) = self.new_text(data) {
-            return Ok(ChunkFacts { has_content: true, text: Some(text), ..ChunkFacts::default() });
+            return Ok(ChunkFacts {
+                has_content: true,
+                content_bytes: text.len() as u64,
+                text: Some(text),
+                ..ChunkFacts::default()
+            });
         }
         let facts = chunk_facts(data)?;
         let says_nothing_else = !facts.finished && facts.usage.is_none() && facts.error.is_none();

@@ -352,6 +352,11 @@ impl Seam {
     }
 }
 
+/// Tokens that an image takes at most in the usual models, at their highest resolution.
+const MEDIUM_TOKENS: u64 = 6_000;
+/// What providers tell a model of how to call tools, in tokens.
+const TOOLS_TOKENS: u64 = 1_000;
+
 impl ChatRequest {
     /// Whether an answer to this request can be taken up again at all: one choice of text, without log probabilities.
     /// Whether `response_format` stands in the way depends on the backend; see
@@ -396,6 +401,23 @@ impl ChatRequest {
         self.body().len() as u64 / 3 + 8
     }
 
+    /// A bound on the tokens of the prompt, where money depends on it: no tokenizer makes more tokens than bytes, and the
+    /// JSON around a message weighs more than a template does. Of images and the like, whose bytes say nothing of their
+    /// tokens, each counts as [`MEDIUM_TOKENS`].
+    pub fn prompt_tokens_bound(&self) -> u64 {
+        let body = self.body();
+        let (mut bytes, mut media) = (body.len(), 0_u64);
+        for at in memchr::memmem::find_iter(body, b";base64,") {
+            let rest = body.get(at..).unwrap_or_default();
+            bytes -= memchr::memchr(b'"', rest).unwrap_or(rest.len());
+            media += 1;
+        }
+        // A part that names an image says so twice: as its type, and as its member.
+        let named = memchr::memmem::find_iter(body, b"\"image_url\"").count().div_ceil(2) as u64;
+        let tools = if self.has_tools() { TOOLS_TOKENS } else { 0 };
+        bytes as u64 + media.max(named) * MEDIUM_TOKENS + tools + 8
+    }
+
     /// The request for the rest of the answer: the conversation ends with the prefill, and as many tokens fewer are asked
     /// for. `None`: none is left.
     ///
@@ -424,6 +446,7 @@ impl ChatRequest {
         }
         let mut continued = Self::parse(Value::Object(body).to_string().into())?;
         continued.continues = !cut.prefill.is_empty();
+        continued.counted = self.counted;
         Ok(Some(continued))
     }
 }

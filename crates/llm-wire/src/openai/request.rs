@@ -37,6 +37,8 @@ pub struct ChatRequest {
     has_tools: bool,
     /// It ends with the beginning of its own answer.
     pub(super) continues: bool,
+    /// The usage is asked for whether the client wants it or not.
+    pub(super) counted: bool,
     /// Where it comes from, if it is a translation.
     source: Option<Arc<Source>>,
 }
@@ -116,6 +118,7 @@ impl ChatRequest {
             n: u32::try_from(n).unwrap_or(1),
             has_tools: has_tools(found)?,
             continues: false,
+            counted: false,
             source: None,
         })
     }
@@ -130,9 +133,25 @@ impl ChatRequest {
         self.stream
     }
 
-    /// Whether the client wants the usage at the end of its stream (`stream_options.include_usage`).
+    /// Whether the usage is wanted at the end of the stream: the client says so (`stream_options.include_usage`), or the
+    /// request is [`counted`](Self::counted).
     pub fn include_usage(&self) -> bool {
+        self.counted || self.client_wants_usage()
+    }
+
+    fn client_wants_usage(&self) -> bool {
         self.stream_options.as_ref().is_some_and(|options| options.include_usage)
+    }
+
+    /// The same request of a gateway that has to know what a stream took: endpoints are asked for the usage.
+    #[must_use]
+    pub fn counted(self) -> Self {
+        Self { counted: true, ..self }
+    }
+
+    /// Whether the client must not see the usage at the end of its stream, which it did not ask for.
+    pub fn hides_usage(&self) -> bool {
+        self.counted && !self.client_wants_usage()
     }
 
     /// The most tokens the client will take: `max_completion_tokens`, else `max_tokens`.
@@ -211,7 +230,7 @@ impl ChatRequest {
     /// none, because OpenAI's API refuses it there; every other byte stays. A body that already says all that is
     /// returned without copying it.
     pub fn to_body(&self, model: &str, stream: bool) -> Bytes {
-        self.edited(model, stream, None)
+        self.edited(model, stream, (self.counted && stream).then_some(true))
     }
 
     /// The same bytes asking for a stream from this model, with or without the usage at its end, whatever the client

@@ -20,11 +20,11 @@ pub(super) struct Finding {
 }
 
 impl Finding {
-    fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+    pub(super) fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
         Self { path: path.into(), message: message.into(), hint: None }
     }
 
-    fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
@@ -91,6 +91,7 @@ pub(super) fn first_finding(config: &UatConfig) -> Option<Finding> {
         .or_else(|| models(&config.models, &config.endpoints))
         .or_else(|| cache(config))
         .or_else(|| redis(config))
+        .or_else(|| super::keys::findings(config).into_iter().next())
 }
 
 fn cache(config: &UatConfig) -> Option<Finding> {
@@ -138,18 +139,6 @@ fn snake_case(name: &str) -> String {
 
 fn server(config: &UatConfig) -> Option<Finding> {
     let server = &config.server;
-    if !server.bind.ip().is_loopback() {
-        return Some(
-            Finding::new(
-                "server.bind",
-                format!(
-                    "{} is not a loopback address: listening there needs [[keys]], which this version does not have yet",
-                    server.bind
-                ),
-            )
-            .hint("bind 127.0.0.1 or [::1]"),
-        );
-    }
     let at_least_one = [
         ("server.max_body_mb", u64::from(server.max_body_mb)),
         ("server.max_connections", u64::from(server.max_connections)),

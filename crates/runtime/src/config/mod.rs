@@ -4,6 +4,7 @@ mod check;
 mod document;
 mod effective;
 mod error;
+mod keys;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use document::Document;
 pub use effective::Setting;
 pub use error::{ConfigError, Location};
+pub use keys::LimitsConfig;
+pub(crate) use keys::{price_of, wrong_keys};
 
 /// The whole configuration. Every section has defaults: an empty one is the embedded engine, and whatever Ollama or
 /// LM Studio answers on its usual port.
@@ -28,6 +31,11 @@ pub struct UatConfig {
     pub endpoints: Vec<EndpointConfig>,
     /// The models that can be asked for.
     pub models: Vec<ModelConfig>,
+    /// Who may ask; none: everybody on this machine.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<access::KeyConfig>,
+    /// How the limits of keys are kept.
+    pub limits: LimitsConfig,
     /// Answers that are given again.
     pub cache: CacheConfig,
     /// The cache in Redis; absent: none.
@@ -39,9 +47,18 @@ pub struct UatConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServerConfig {
-    /// Where it listens. Only loopback addresses: without keys everybody who reaches it may ask.
+    /// Where it listens. Without keys only on loopback: everybody who reaches it may ask.
     #[serde(deserialize_with = "socket_address")]
     pub bind: SocketAddr,
+    /// Where administration alone is served, without a key: metrics, endpoints, health. Absent: nowhere.
+    #[serde(deserialize_with = "optional_socket_address", skip_serializing_if = "Option::is_none")]
+    pub admin_bind: Option<SocketAddr>,
+    /// A file with more `[[keys]]`, which `uat keys` writes. A change of it counts at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keys_file: Option<PathBuf>,
+    /// Where spend and usage are written; absent: `$XDG_STATE_HOME/uat`, else `~/.local/state/uat`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_dir: Option<PathBuf>,
     /// Origins of web pages that may call it beside those on loopback, like `https://app.example`.
     pub allowed_origins: Vec<String>,
     /// The longest request body, MiB.
@@ -59,6 +76,9 @@ impl Default for ServerConfig {
         Self {
             // Next to nothing else: 8642 is registered for no service.
             bind: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8642),
+            admin_bind: None,
+            keys_file: None,
+            state_dir: None,
             allowed_origins: Vec::new(),
             // A few photographs as data URLs fit; a mistaken upload of a video does not.
             max_body_mb: 32,
@@ -254,6 +274,13 @@ fn read_toml(file: &Path) -> Result<Document, ConfigError> {
 fn socket_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse_bind(&text).map_err(serde::de::Error::custom)
+}
+
+fn optional_socket_address<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<SocketAddr>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(|text| parse_bind(&text).map_err(serde::de::Error::custom)).transpose()
 }
 
 /// Reads an address to listen on: `127.0.0.1:8642`, `[::1]:8642` or `localhost:8642`.

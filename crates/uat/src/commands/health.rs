@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::block_on;
 use super::doctor::host_and_port;
 use crate::failure::Failure;
+use crate::table;
 
 /// A server on this machine answers in milliseconds, one across an ocean in less than a second.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -24,6 +25,9 @@ pub(crate) struct Args {
     /// The server.
     #[arg(long, default_value = "http://127.0.0.1:8642")]
     url: String,
+    /// The environment variable that holds an admin key, where the server asks for keys.
+    #[arg(long, value_name = "VARIABLE", default_value = "UAT_KEY")]
+    key_env: String,
     /// Print the server's JSON for programs.
     #[arg(long)]
     json: bool,
@@ -36,7 +40,8 @@ struct Board {
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let uri = address(&args.url)?;
-    let asking = async { tokio::time::timeout(PATIENCE, ask(&uri)).await };
+    let key = std::env::var(&args.key_env).ok().filter(|key| !key.is_empty());
+    let asking = async { tokio::time::timeout(PATIENCE, ask(&uri, key.as_deref())).await };
     let body = match block_on(async { Ok(asking.await) })? {
         Ok(Ok(body)) => body,
         Ok(Err(reason)) => return Err(no_server(&args.url, &reason)),
@@ -72,22 +77,27 @@ fn no_server(url: &str, reason: &str) -> Failure {
         .hint("uat serve, or --url with the address it printed")
 }
 
-async fn ask(uri: &Uri) -> Result<Bytes, String> {
+async fn ask(uri: &Uri, key: Option<&str>) -> Result<Bytes, String> {
     let (host, port) = host_and_port(uri).ok_or("the address names no host")?;
     let stream = tokio::net::TcpStream::connect((host.as_str(), port)).await.map_err(|e| e.to_string())?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
     let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
-    let request = Request::get(uri.path())
-        .header("host", authority)
-        .body(Empty::<Bytes>::new())
-        .map_err(|e| e.to_string())?;
+    let mut request = Request::get(uri.path()).header("host", authority);
+    if let Some(key) = key {
+        request = request.header("authorization", format!("Bearer {key}"));
+    }
+    let request = request.body(Empty::<Bytes>::new()).map_err(|e| e.to_string())?;
     let exchange = async {
         let response = sender.send_request(request).await.map_err(|e| e.to_string())?;
         let status = response.status();
         let body = Limited::new(response.into_body(), LONGEST).collect().await.map_err(|e| e.to_string())?;
         match status {
             StatusCode::OK => Ok(body.to_bytes()),
+            status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => Err(format!(
+                "status {}: it wants an admin key in the environment variable that --key-env names",
+                status.as_u16()
+            )),
             status => Err(format!("status {}", status.as_u16())),
         }
     };
@@ -130,18 +140,7 @@ fn print(out: &mut impl Write, endpoints: &[EndpointHealth], now: SystemTime) ->
             health.last_error.clone().unwrap_or_else(|| "-".to_owned()),
         ]);
     }
-    let mut widths = [0; 8];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    for row in &rows {
-        let cells: Vec<String> =
-            row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        writeln!(out, "{}", cells.join("  ").trim_end())?;
-    }
-    Ok(())
+    table::write(out, &rows)
 }
 
 /// How long ago that was, in its largest unit.

@@ -6,8 +6,10 @@ pub(crate) mod chat;
 pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod health;
+pub(crate) mod keys;
 pub(crate) mod models;
 pub(crate) mod serve;
+pub(crate) mod usage;
 
 use std::future::Future;
 use std::path::PathBuf;

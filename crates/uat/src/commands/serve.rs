@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ConfigArgs;
 use crate::failure::Failure;
+use crate::watch::FileWatch;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -43,13 +44,22 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 
 async fn serve(runtime: Arc<Runtime>) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
-    let bind = runtime.config().server.bind;
-    let listener = TcpListener::bind(bind).await.map_err(|error| cannot_listen(bind, &error))?;
-    let address = listener.local_addr()?;
+    let config = runtime.config();
+    // Before anybody can ask: what keys have spent is known, or it is known why not.
+    runtime.open_accounts().await?;
+    let (listener, address) = listen(config.server.bind).await?;
+    let admin = match config.server.admin_bind {
+        Some(bind) => Some(listen(bind).await?),
+        None => None,
+    };
     writeln!(io::stdout(), "listening on http://{address}")?;
+    if let Some((_, address)) = &admin {
+        writeln!(io::stdout(), "administration on http://{address}")?;
+    }
 
     let shutdown = CancellationToken::new();
-    let serving = http_api::serve(listener, runtime.clone(), shutdown.clone());
+    let admin = admin.map(|(listener, _)| listener);
+    let serving = http_api::serve_with_admin(listener, admin, runtime.clone(), shutdown.clone());
     tokio::pin!(serving);
     // Other local servers are looked for at once, so that the first request does not wait for it.
     let prepare = async {
@@ -57,7 +67,7 @@ async fn serve(runtime: Arc<Runtime>) -> Result<(), Failure> {
             tracing::error!(code = error.code(), %error, "not ready");
         }
         tell_what_is_served(&runtime);
-        std::future::pending::<()>().await;
+        follow_keys(&runtime).await;
     };
     tokio::pin!(prepare);
     tokio::select! {
@@ -77,6 +87,30 @@ async fn serve(runtime: Arc<Runtime>) -> Result<(), Failure> {
     };
     runtime.close().await;
     result
+}
+
+async fn listen(bind: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
+    let listener = TcpListener::bind(bind).await.map_err(|error| cannot_listen(bind, &error))?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+/// Takes over what becomes of `server.keys_file`: a revoked key ends at once.
+async fn follow_keys(runtime: &Runtime) {
+    let Some(file) = runtime.config().server.keys_file.clone() else { return std::future::pending().await };
+    let mut watch = FileWatch::new(file);
+    // What was written between the start and now.
+    let mut read = runtime.reload_keys().await;
+    loop {
+        match read {
+            Ok(()) => tracing::info!(file = %watch.file().display(), "the keys are as the file says"),
+            Err(error) => {
+                tracing::error!(code = error.code(), %error, "the keys stay as they were");
+            }
+        }
+        watch.changed().await;
+        read = runtime.reload_keys().await;
+    }
 }
 
 fn tell_what_is_served(runtime: &Runtime) {
@@ -134,5 +168,6 @@ fn is_uat(address: SocketAddr) -> bool {
         stream.take(4096).read_to_end(&mut answer)?;
         Ok(String::from_utf8_lossy(&answer).into_owned())
     };
-    ask().is_ok_and(|answer| answer.contains("universal-ai-tools"))
+    // Where keys are asked for, the page is not shown; the header of the refusal is ours.
+    ask().is_ok_and(|answer| answer.contains("universal-ai-tools") || answer.contains("x-uat-code"))
 }

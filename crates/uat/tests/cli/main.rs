@@ -7,11 +7,13 @@
 )]
 
 mod bench;
+mod budget;
 mod cache;
 mod chat;
 mod config;
 mod doctor;
 mod health;
+mod keys;
 mod models;
 mod serve;
 mod support;

@@ -52,6 +52,7 @@ impl Place {
             .env("UAT_ENGINE_PATH", self.path().join("no-engine"))
             .env("XDG_RUNTIME_DIR", self.path())
             .env_remove("XDG_CACHE_HOME")
+            .env_remove("XDG_STATE_HOME")
             .env_remove("LLAMA_CACHE")
             .env_remove("HF_HOME")
             .env_remove("HF_HUB_CACHE")
@@ -130,17 +131,33 @@ pub(crate) struct Server {
 impl Server {
     /// The whole answer to a request as it is written, the connection closed after it.
     pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> String {
-        let mut stream = TcpStream::connect(self.addr).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        self.ask_with(method, path, &[], body)
+    }
+
+    /// The same with headers.
+    pub(crate) fn ask_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> String {
+        self.try_ask_with(method, path, headers, body).unwrap()
+    }
+
+    /// The same of a server that may have gone.
+    pub(crate) fn try_ask_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(self.addr)?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         let (addr, length) = (self.addr, body.len());
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         write!(
             stream,
-            "{method} {path} HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
-        )
-        .unwrap();
+            "{method} {path} HTTP/1.1\r\nhost: {addr}\r\n{headers}connection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+        )?;
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
     }
 
     pub(crate) fn signal(&self, name: &str) {
