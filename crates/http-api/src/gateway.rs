@@ -30,10 +30,6 @@ const ALLOW_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-contro
 pub(crate) struct Gateway {
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) traffic: Traffic,
-    /// The longest request body, in bytes.
-    pub(crate) max_body: usize,
-    /// How long a stream may wait for its first content before 200 goes out.
-    pub(crate) hold: Duration,
     draining: AtomicBool,
     gate: Gate,
 }
@@ -86,16 +82,18 @@ fn refused(header: &HeaderName, expected: &str, value: &HeaderValue) -> WireErro
 impl Gateway {
     /// `port` is the one that clients connect to.
     pub(crate) fn new(runtime: Arc<Runtime>, port: u16) -> Self {
-        let config = runtime.config();
-        let server = &config.server;
-        Self {
-            traffic: Traffic::default(),
-            max_body: (server.max_body_mb as usize) << 20,
-            hold: Duration::from_millis(server.hold_ms),
-            draining: AtomicBool::new(false),
-            gate: Gate::new(port, &server.allowed_origins),
-            runtime,
-        }
+        Self { traffic: Traffic::default(), draining: AtomicBool::new(false), gate: Gate::new(port), runtime }
+    }
+
+    /// The longest request body, in bytes; as everything that is asked of the configuration for each request, it follows
+    /// a reload.
+    pub(crate) fn max_body(&self) -> usize {
+        (self.runtime.config().server.max_body_mb as usize) << 20
+    }
+
+    /// How long a stream may wait for its first content before 200 goes out.
+    pub(crate) fn hold(&self) -> Duration {
+        Duration::from_millis(self.runtime.config().server.hold_ms)
     }
 
     pub(crate) fn call(&self, headers: &HeaderMap) -> Call {
@@ -162,10 +160,17 @@ impl Gateway {
             });
         }
         let origin = origin.map(HeaderValue::as_bytes);
-        self.gate.check(host.map(HeaderValue::as_bytes), origin)?;
+        self.gate.check(host.map(HeaderValue::as_bytes), origin, |page| {
+            self.runtime
+                .config()
+                .server
+                .allowed_origins
+                .iter()
+                .any(|origin| origin.eq_ignore_ascii_case(page))
+        })?;
         // `GET http://name/path HTTP/1.1` says the host a second time.
         match request.uri().authority() {
-            Some(authority) => Ok(self.gate.check(Some(authority.as_str().as_bytes()), None)?),
+            Some(authority) => Ok(self.gate.check(Some(authority.as_str().as_bytes()), None, |_| false)?),
             None => Ok(()),
         }
     }

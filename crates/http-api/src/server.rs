@@ -39,10 +39,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let port = listener.local_addr()?.port();
-    let config = runtime.config();
-    let server = &config.server;
-    let drain = Duration::from_secs(server.drain_timeout_s);
-    let places = Arc::new(Semaphore::new(server.max_connections as usize));
+    let places = Arc::new(Semaphore::new(runtime.config().server.max_connections as usize));
     let gateway = Arc::new(Gateway::new(runtime, port));
     let router = router(gateway.clone());
     let tasks = TaskTracker::new();
@@ -79,6 +76,8 @@ pub async fn serve(
     }
 
     gateway.start_draining();
+    // As it is now: it may have been reloaded.
+    let drain = Duration::from_secs(gateway.runtime.config().server.drain_timeout_s);
     draining.raise();
     drop(listener);
     tasks.close();

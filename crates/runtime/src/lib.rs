@@ -28,6 +28,7 @@ mod errors;
 mod inspect;
 mod nearest;
 mod redis;
+mod reload;
 mod request_id;
 mod responses;
 mod wiring;
@@ -45,8 +46,8 @@ use tokio::sync::OnceCell;
 
 pub use child_engine::Engine;
 pub use config::{
-    ConfigError, ConfigSource, EngineConfig, KvType, Loaded, Location, ServerConfig, Setting, UatConfig,
-    parse_bind, process_environment,
+    ConfigError, ConfigErrors, ConfigSource, EngineConfig, KvType, Loaded, Location, ServerConfig, Setting,
+    UatConfig, config_schema, parse_bind, process_environment,
 };
 pub use discovery::{Neighbour, Neighbours, look_for};
 pub use errors::{ErrorRow, HttpError, RuntimeError, TABLE, error_body, row_of};
@@ -61,6 +62,7 @@ pub use nearest::{nearest, nearest_few};
 pub use redis::{RedisAnswer, ask_redis, open_redis};
 /// The cache: its options, its values, its errors.
 pub use redis_service;
+pub use reload::Reloads;
 pub use route_plan::{EndpointHealth, EndpointState, StateChange};
 pub use wiring::{ModelFile, ModelInfo};
 
@@ -75,6 +77,7 @@ pub struct Runtime {
     wiring: ArcSwap<Wiring>,
     /// Held while the wiring is exchanged.
     exchanging: tokio::sync::Mutex<()>,
+    reloads: reload::Counts,
     discovered: OnceCell<()>,
     request_ids: RequestIds,
     /// Seconds since 1970: what the lists of models give as their creation.
@@ -124,7 +127,7 @@ impl Runtime {
     /// `engine_search` are folders in which the engine may lie besides the usual places.
     ///
     /// # Errors
-    /// `UAT_CONFIG` with the path of the first thing that is wrong.
+    /// `UAT_CONFIG` with everything that is wrong.
     pub fn new(config: UatConfig, engine_search: Vec<PathBuf>) -> Result<Arc<Self>, RuntimeError> {
         Self::with_neighbours(config, engine_search, Neighbours::default())
     }
@@ -145,6 +148,7 @@ impl Runtime {
             engine_search,
             wiring: ArcSwap::from_pointee(wiring),
             exchanging: tokio::sync::Mutex::new(()),
+            reloads: reload::Counts::starting(),
             discovered: OnceCell::new(),
             request_ids: RequestIds::new(fastrand::u64(..)),
             started: now.as_secs(),
@@ -181,26 +185,6 @@ impl Runtime {
             true => look_for(&self.neighbours).await,
             false => Vec::new(),
         }
-    }
-
-    /// Goes on with another configuration: whole, or not at all. Requests that are under way end as they began. Endpoints
-    /// that stay as they are keep what was learnt of them, and the counts go on. How a server listens (`[server]`) is
-    /// read when it starts.
-    ///
-    /// # Errors
-    /// `UAT_CONFIG` with the path of the first thing that is wrong, and nothing has changed; `UAT_CLOSED`.
-    pub async fn reload(&self, config: UatConfig) -> Result<(), RuntimeError> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(RuntimeError::Closed);
-        }
-        config.validate()?;
-        let _exchanging = self.exchanging.lock().await;
-        let former = self.wiring.load_full();
-        let found = self.found_beside(&config).await;
-        let next = Arc::new(Wiring::new(config, &self.engine_search, &found, Some(&former))?);
-        self.wiring.store(Arc::clone(&next));
-        former.part_from(&next).await;
-        Ok(())
     }
 
     /// Answers a chat request. Resolves when the whole answer is there or, for a stream, its first content; dropping

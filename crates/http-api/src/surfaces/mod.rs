@@ -132,7 +132,7 @@ async fn ask(
     let answer = tokio::select! {
         biased;
         answer = &mut pending => answer?,
-        () = tokio::time::sleep(gateway.hold), if may_hold => {
+        () = tokio::time::sleep(gateway.hold()), if may_hold => {
             return Ok(Begun::Stream(Body::new(AnswerStream::held(pending, frames)), None));
         }
     };

@@ -13,5 +13,6 @@ mod config;
 mod doctor;
 mod health;
 mod models;
+mod reload;
 mod serve;
 mod support;
