@@ -727,6 +727,15 @@ eachBackend(backend => {
         expect(error.message).toMatch(/broken\.toml:2:\d+/);
       });
 
+      it('as JSON where its name says so', async () => {
+        const file = join(folder, 'uat.json');
+        const right = { $schema: './uat.schema.json', endpoints: [{ name: 'a', protocol: 'openai', base_url: a.baseUrl }], models: [{ name: 'm', endpoints: [{ endpoint: 'a' }] }] };
+        writeFileSync(file, JSON.stringify(right));
+        expect((await coordinator(file).route(REQUEST)).content).toBe(ANSWER);
+        writeFileSync(file, '{ "engine": ');
+        expect(thrownBy(() => new FastLLMCoordinator(file)).message).toMatch(/uat\.json.*not valid JSON/);
+      });
+
       it('and a right one works, named by path or by UAT_CONFIG', async () => {
         const file = join(folder, 'uat.toml');
         writeFileSync(file, `[[endpoints]]\nname = "a"\nprotocol = "openai"\nbase_url = "${a.baseUrl}"\n\n[[models]]\nname = "m"\nendpoints = [{ endpoint = "a" }]\n`);

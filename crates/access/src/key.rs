@@ -6,6 +6,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
@@ -110,12 +111,13 @@ impl<'de> Deserialize<'de> for KeyHash {
 }
 
 /// What a key may do: a table `[[keys]]` of the configuration, and a row of the file of keys.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeyConfig {
     /// Under which its owner is known in reports; unique. What is spent is counted under it.
     pub name: Arc<str>,
-    /// By which it is known.
+    /// By which it is known: `sha256:` and 64 hexadecimal digits.
+    #[schemars(with = "String", regex(pattern = r"^sha256:[0-9a-f]{64}$"))]
     pub hash: KeyHash,
     /// The models it may ask for, by the names of `[[models]]`; `*` stands for any characters.
     #[serde(default = "every_model")]
@@ -134,12 +136,14 @@ pub struct KeyConfig {
     pub admin: bool,
     /// When it stops being a key, as in `2027-01-01T00:00:00Z`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub expires: Option<Timestamp>,
     /// In the file of keys: by which it is revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<Arc<str>>,
     /// In the file of keys: when it was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub created: Option<Timestamp>,
 }
 

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use route_plan::Price;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The dialect that an endpoint speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Protocol {
     /// `POST {base_url}/chat/completions`: OpenAI, vLLM, llama.cpp's server, LM Studio and many more.
@@ -26,7 +27,7 @@ pub enum Protocol {
 }
 
 /// One place that answers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EndpointConfig {
     /// Unique; shown in reports, headers and metrics.
@@ -48,24 +49,30 @@ pub struct EndpointConfig {
     pub api_version: Option<String>,
     /// Until the connection stands, TLS included; ms.
     #[serde(default = "default_connect_timeout_ms")]
+    #[schemars(range(min = 1, max = 86_400_000))]
     pub connect_timeout_ms: u64,
     /// Until the first content, or the whole answer where it is not streamed; ms.
     #[serde(default = "default_first_token_timeout_ms")]
+    #[schemars(range(min = 1, max = 86_400_000))]
     pub first_token_timeout_ms: u64,
     /// Between two pieces of a streamed answer; ms.
     #[serde(default = "default_idle_timeout_ms")]
+    #[schemars(range(min = 1, max = 86_400_000))]
     pub idle_timeout_ms: u64,
     /// For one attempt from beginning to end; ms.
     #[serde(default = "default_total_timeout_ms")]
+    #[schemars(range(min = 1, max = 86_400_000))]
     pub total_timeout_ms: u64,
     /// Requests at the same time, streams included; absent: no limit of ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub max_in_flight: Option<u32>,
     /// Requests that may wait for a place while `max_in_flight` are under way; 0: none waits.
     #[serde(default = "default_max_queued")]
     pub max_queued: u32,
     /// How long one of them waits at most; ms.
     #[serde(default = "default_queue_timeout_ms")]
+    #[schemars(range(min = 1, max = 86_400_000))]
     pub queue_timeout_ms: u64,
     /// How the backend goes on with an answer that was cut elsewhere; absent: it is not asked to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -73,7 +80,7 @@ pub struct EndpointConfig {
 }
 
 /// How a backend goes on with an answer that another one began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Resume {
     /// It continues an assistant's message that ends the conversation. `uat-engine` and llama.cpp's server do so as they
@@ -130,7 +137,7 @@ impl EndpointConfig {
 }
 
 /// How one of a model's endpoints is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Balance {
     /// The lower of two drawn costs: peak-EWMA of the time to first content times the outstanding work.
@@ -148,7 +155,7 @@ pub enum Balance {
 }
 
 /// One public model name.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
     /// Unique; what a client writes into `model`.
@@ -166,6 +173,7 @@ pub struct ModelConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
     /// Where it is served. At least one.
+    #[schemars(length(min = 1))]
     pub endpoints: Vec<ModelEndpoint>,
     /// How one of them is chosen.
     #[serde(default)]
@@ -173,7 +181,7 @@ pub struct ModelConfig {
 }
 
 /// A model at an endpoint, under the name that the endpoint knows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelEndpoint {
     /// The name of one of the `[[endpoints]]`.
@@ -183,6 +191,7 @@ pub struct ModelEndpoint {
     pub model: Option<Arc<str>>,
     /// An endpoint of weight 2 is taken to bear twice the load of one of weight 1.
     #[serde(default = "default_weight")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub weight: f64,
 }
 
@@ -213,7 +222,7 @@ fn default_weight() -> f64 {
 }
 
 /// `[cache]`: answers that are given again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CacheConfig {
     /// The same question gets the same answer where that is what it would get anyway: at temperature 0, or where the
@@ -222,8 +231,10 @@ pub struct CacheConfig {
     /// The same for questions that mean the same. Not available.
     pub semantic: bool,
     /// How long an answer is kept; s.
+    #[schemars(range(min = 1, max = 315_360_000))]
     pub ttl_s: u64,
     /// Longer answers are not kept; KiB.
+    #[schemars(range(min = 1, max = 65_536))]
     pub max_entry_kb: u32,
 }
 

@@ -12,7 +12,6 @@ use http::Uri;
 #[derive(Debug, Clone)]
 pub(crate) struct Gate {
     port: u16,
-    allowed_origins: Vec<String>,
 }
 
 /// Why a request is refused.
@@ -25,23 +24,25 @@ pub(crate) enum Refusal {
 }
 
 impl Gate {
-    pub(crate) fn new(port: u16, allowed_origins: &[String]) -> Self {
-        Self {
-            port,
-            allowed_origins: allowed_origins.iter().map(|origin| origin.to_ascii_lowercase()).collect(),
-        }
+    pub(crate) fn new(port: u16) -> Self {
+        Self { port }
     }
 
     /// Checks what the client says about where it is and whom it means. HTTP/1.0 clients, which no browser is, may
-    /// send no `Host`.
-    pub(crate) fn check(&self, host: Option<&[u8]>, origin: Option<&[u8]>) -> Result<(), Refusal> {
+    /// send no `Host`. `is_listed` is asked for pages from elsewhere.
+    pub(crate) fn check(
+        &self,
+        host: Option<&[u8]>,
+        origin: Option<&[u8]>,
+        is_listed: impl Fn(&str) -> bool,
+    ) -> Result<(), Refusal> {
         if let Some(host) = host
             && !self.is_ours(host)
         {
             return Err(Refusal::Host(String::from_utf8_lossy(host).into_owned()));
         }
         match origin {
-            Some(origin) if !self.may_call(origin) => {
+            Some(origin) if !may_call(origin, is_listed) => {
                 Err(Refusal::Origin(String::from_utf8_lossy(origin).into_owned()))
             }
             _ => Ok(()),
@@ -52,15 +53,15 @@ impl Gate {
         let Some((name, port)) = split_port(host) else { return false };
         is_loopback_name(name) && port.unwrap_or(80) == self.port
     }
+}
 
-    fn may_call(&self, origin: &[u8]) -> bool {
-        let Ok(origin) = std::str::from_utf8(origin) else { return false };
-        if self.allowed_origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)) {
-            return true;
-        }
-        let Ok(uri) = origin.parse::<Uri>() else { return false };
-        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(is_loopback_name)
+fn may_call(origin: &[u8], is_listed: impl Fn(&str) -> bool) -> bool {
+    let Ok(origin) = std::str::from_utf8(origin) else { return false };
+    if is_listed(origin) {
+        return true;
     }
+    let Ok(uri) = origin.parse::<Uri>() else { return false };
+    matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(is_loopback_name)
 }
 
 fn split_port(host: &[u8]) -> Option<(&str, Option<u16>)> {
@@ -84,16 +85,17 @@ fn is_loopback_name(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn gate() -> Gate {
-        Gate::new(8642, &["https://App.example".to_owned()])
+    fn check(port: u16, host: Option<&str>, origin: Option<&str>) -> Result<(), Refusal> {
+        let is_listed = |page: &str| page.eq_ignore_ascii_case("https://App.example");
+        Gate::new(port).check(host.map(str::as_bytes), origin.map(str::as_bytes), is_listed)
     }
 
     fn host(host: &str) -> Result<(), Refusal> {
-        gate().check(Some(host.as_bytes()), None)
+        check(8642, Some(host), None)
     }
 
     fn origin(origin: &str) -> Result<(), Refusal> {
-        gate().check(Some(b"127.0.0.1:8642"), Some(origin.as_bytes()))
+        check(8642, Some("127.0.0.1:8642"), Some(origin))
     }
 
     #[test]
@@ -101,8 +103,8 @@ mod tests {
         for name in ["127.0.0.1:8642", "localhost:8642", "LocalHost:8642", "[::1]:8642", "127.8.8.8:8642"] {
             assert_eq!(host(name), Ok(()), "{name}");
         }
-        assert_eq!(Gate::new(80, &[]).check(Some(b"localhost"), None), Ok(()));
-        assert_eq!(gate().check(None, None), Ok(()));
+        assert_eq!(check(80, Some("localhost"), None), Ok(()));
+        assert_eq!(check(8642, None, None), Ok(()));
     }
 
     #[test]

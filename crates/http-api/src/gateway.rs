@@ -33,10 +33,6 @@ const ALLOW_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-contro
 pub(crate) struct Gateway {
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) traffic: Arc<Traffic>,
-    /// The longest request body, in bytes.
-    pub(crate) max_body: usize,
-    /// How long a stream may wait for its first content before 200 goes out.
-    pub(crate) hold: Duration,
     door: Door,
     draining: AtomicBool,
     gate: Gate,
@@ -102,17 +98,18 @@ fn refused(header: &HeaderName, expected: &str, value: &HeaderValue) -> WireErro
 impl Gateway {
     /// `port` is the one that clients connect to.
     pub(crate) fn new(runtime: Arc<Runtime>, port: u16, door: Door, traffic: Arc<Traffic>) -> Self {
-        let config = runtime.config();
-        let server = &config.server;
-        Self {
-            traffic,
-            door,
-            max_body: (server.max_body_mb as usize) << 20,
-            hold: Duration::from_millis(server.hold_ms),
-            draining: AtomicBool::new(false),
-            gate: Gate::new(port, &server.allowed_origins),
-            runtime,
-        }
+        Self { traffic, door, draining: AtomicBool::new(false), gate: Gate::new(port), runtime }
+    }
+
+    /// The longest request body, in bytes; as everything that is asked of the configuration for each request, it follows
+    /// a reload.
+    pub(crate) fn max_body(&self) -> usize {
+        (self.runtime.config().server.max_body_mb as usize) << 20
+    }
+
+    /// How long a stream may wait for its first content before 200 goes out.
+    pub(crate) fn hold(&self) -> Duration {
+        Duration::from_millis(self.runtime.config().server.hold_ms)
     }
 
     pub(crate) fn call<B>(&self, request: &Request<B>) -> Call {
@@ -227,11 +224,18 @@ impl Gateway {
         // What the host check keeps out, a page behind a name that was rebound, has no key: and with keys, people call us
         // by the names of proxies and clusters.
         let host = if self.asks_for_keys() || self.door == Door::Admin { None } else { host };
-        self.gate.check(host.map(HeaderValue::as_bytes), origin)?;
+        self.gate.check(host.map(HeaderValue::as_bytes), origin, |page| {
+            self.runtime
+                .config()
+                .server
+                .allowed_origins
+                .iter()
+                .any(|origin| origin.eq_ignore_ascii_case(page))
+        })?;
         // `GET http://name/path HTTP/1.1` says the host a second time.
         match request.uri().authority() {
             Some(authority) if host.is_some() => {
-                Ok(self.gate.check(Some(authority.as_str().as_bytes()), None)?)
+                Ok(self.gate.check(Some(authority.as_str().as_bytes()), None, |_| false)?)
             }
             _ => Ok(()),
         }

@@ -74,10 +74,7 @@ async fn serve_at(
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let port = listener.local_addr()?.port();
-    let config = runtime.config();
-    let server = &config.server;
-    let drain = Duration::from_secs(server.drain_timeout_s);
-    let places = Arc::new(Semaphore::new(server.max_connections as usize));
+    let places = Arc::new(Semaphore::new(runtime.config().server.max_connections as usize));
     let gateway = Arc::new(Gateway::new(runtime, port, door, traffic));
     let router = router(gateway.clone());
     let tasks = TaskTracker::new();
@@ -114,6 +111,8 @@ async fn serve_at(
     }
 
     gateway.start_draining();
+    // As it is now: it may have been reloaded.
+    let drain = Duration::from_secs(gateway.runtime.config().server.drain_timeout_s);
     draining.raise();
     drop(listener);
     tasks.close();

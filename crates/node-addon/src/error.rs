@@ -94,7 +94,15 @@ impl From<Crossing> for napi::Error {
 /// The facts of an error that programs may want, under the names that the fallback gives them too.
 fn details(error: &RuntimeError) -> Value {
     match error {
-        RuntimeError::Config(error) => json!({ "origin": error.location.to_string(), "path": error.path }),
+        RuntimeError::Config(errors) => {
+            let first = errors.first();
+            let more: Vec<String> = errors.iter().skip(1).map(ToString::to_string).collect();
+            let mut details = json!({ "origin": first.location.to_string(), "path": first.path });
+            if !more.is_empty() {
+                details["more"] = more.into();
+            }
+            details
+        }
         RuntimeError::Input(error) => input(error),
         RuntimeError::Coordinator(error) => match error {
             CoordinatorError::InvalidInput(error) => input(error),

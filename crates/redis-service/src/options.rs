@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -11,7 +12,7 @@ use crate::error::RedisServiceError;
 use crate::section;
 
 /// How values are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CodecName {
     /// Fast.
@@ -23,7 +24,7 @@ pub enum CodecName {
 /// How a service is set up. Every field has a default; without `url` everything stays in this process.
 ///
 /// Also the section `[redis]` of a configuration; neither `Debug` nor serde shows the password of the address.
-#[derive(Clone, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
     /// `redis://`, `rediss://`, `unix:/path`, `redis+sentinel://`, `rediss+sentinel://`, `redis+cluster://` or `rediss+cluster://`.
@@ -38,12 +39,14 @@ pub struct Options {
     pub url_file: Option<PathBuf>,
     /// Connections at most: the multiplexed one (one for each master of a cluster), and dedicated ones for blocking commands and
     /// subscriptions.
+    #[schemars(range(min = 1))]
     pub max_connections: usize,
     /// Goes before every key.
     pub key_prefix: String,
     /// Whether values are kept in the process too, coherent through invalidations.
     pub near_cache: bool,
     /// Bytes of the values that the process keeps.
+    #[schemars(range(min = 1))]
     pub near_max_bytes: u64,
     /// Whether values are compressed.
     pub enable_compression: bool,
@@ -52,24 +55,30 @@ pub struct Options {
     /// Shorter values are stored as they are.
     pub compress_min_bytes: usize,
     /// Of zstd, 1 to 19.
+    #[schemars(range(min = 1, max = 19))]
     pub compression_level: i32,
     /// A dictionary of zstd's in place of the one that ships.
     #[serde(skip)]
     pub dictionary: Option<bytes::Bytes>,
     /// Bytes of the values and keys kept in the process while Redis is away, or in its place.
+    #[schemars(range(min = 1))]
     pub fallback_max_bytes: u64,
     /// Whether writes of sessions are taken while Redis is away, into a journal on disk.
     pub replay_writes: bool,
     /// Writes that the journal takes before it refuses.
+    #[schemars(range(min = 1))]
     pub max_replay: usize,
     /// Where the journal lies; by default a folder of the user's state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub journal_dir: Option<PathBuf>,
     /// Milliseconds until a connection counts as refused.
+    #[schemars(range(min = 1))]
     pub connect_timeout_ms: u64,
     /// Milliseconds that a command other than a cache read has.
+    #[schemars(range(min = 1))]
     pub command_timeout_ms: u64,
     /// Milliseconds that a cache read has before it is answered as a miss.
+    #[schemars(range(min = 1))]
     pub read_budget_ms: u64,
 }
 
@@ -141,22 +150,29 @@ impl Options {
     /// # Errors
     /// [`RedisServiceError::Config`] naming the field.
     pub fn address(&self) -> Result<Option<Address>, RedisServiceError> {
-        for (field, value) in [
+        match self.refused_limits().into_iter().next() {
+            Some(refused) => Err(refused),
+            None => self.url.as_deref().map(Address::parse).transpose(),
+        }
+    }
+
+    /// Limits that leave nothing.
+    pub(crate) fn refused_limits(&self) -> Vec<RedisServiceError> {
+        let times = [
             ("connectTimeoutMs", self.connect_timeout_ms),
             ("commandTimeoutMs", self.command_timeout_ms),
             ("readBudgetMs", self.read_budget_ms),
-        ] {
-            if value == 0 {
-                return Err(RedisServiceError::config(
-                    field,
-                    "expected a positive number of milliseconds, got 0",
-                ));
-            }
-        }
+        ];
+        let refuse = |field: &str, message| RedisServiceError::config(field, message);
+        let mut refused: Vec<RedisServiceError> = times
+            .iter()
+            .filter(|(_, ms)| *ms == 0)
+            .map(|(field, _)| refuse(field, "expected a positive number of milliseconds, got 0"))
+            .collect();
         if self.max_connections == 0 {
-            return Err(RedisServiceError::config("maxConnections", "expected at least 1, got 0"));
+            refused.push(refuse("maxConnections", "expected at least 1, got 0"));
         }
-        self.url.as_deref().map(Address::parse).transpose()
+        refused
     }
 }
 

@@ -47,20 +47,30 @@ impl Options {
     /// # Errors
     /// [`RedisServiceError::Config`] naming the first option that is wrong.
     pub fn check(&self) -> Result<(), RedisServiceError> {
-        self.one_address()?;
+        self.refusals().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Everything that [`check`](Self::check) refuses.
+    pub fn refusals(&self) -> Vec<RedisServiceError> {
         let at_least_one = [
             ("nearMaxBytes", self.near_max_bytes),
             ("fallbackMaxBytes", self.fallback_max_bytes),
             ("maxReplay", self.max_replay as u64),
         ];
-        if let Some((field, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
-            return Err(RedisServiceError::config(*field, "expected at least 1, got 0"));
-        }
+        let mut refusals: Vec<RedisServiceError> = self.one_address().err().into_iter().collect();
+        refusals.extend(
+            at_least_one
+                .iter()
+                .filter(|(_, value)| *value == 0)
+                .map(|(field, _)| RedisServiceError::config(*field, "expected at least 1, got 0")),
+        );
         if !(1..=19).contains(&self.compression_level) {
             let message = format!("expected a level of zstd's, 1 to 19, got {}", self.compression_level);
-            return Err(RedisServiceError::config("compressionLevel", message));
+            refusals.push(RedisServiceError::config("compressionLevel", message));
         }
-        self.address().map(drop)
+        refusals.extend(self.refused_limits());
+        refusals.extend(self.url.as_deref().and_then(|url| Address::parse(url).err()));
+        refusals
     }
 
     fn one_address(&self) -> Result<(), RedisServiceError> {

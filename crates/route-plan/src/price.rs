@@ -1,5 +1,6 @@
 //! What a model costs.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// USD per million tokens, as providers write it. What some charge for writing their cache is not in it: an operator who relies on
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// let price = route_plan::Price::new(0.15, 0.60).cached(0.075);
 /// assert_eq!(price.nano_usd(1000, 400, 200), 600 * 150 + 400 * 75 + 200 * 600);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Price {
     /// Of the prompt.
@@ -27,7 +28,7 @@ pub struct Price {
 }
 
 /// What a request costs whose prompt is longer than `above`: the whole of it, not the part beyond.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LongPrompt {
     /// Tokens.

@@ -10,7 +10,7 @@ use llm_wire::openai::ErrorBody;
 use model_store::StoreError;
 use redis_service::RedisServiceError;
 
-use crate::config::ConfigError;
+use crate::config::ConfigErrors;
 
 /// One row of [`TABLE`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +93,7 @@ pub struct HttpError {
 pub enum RuntimeError {
     /// The configuration is refused.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(#[from] ConfigErrors),
     /// The request is no request of its dialect.
     #[error(transparent)]
     Input(#[from] WireError),

@@ -32,6 +32,7 @@ mod late_redis;
 mod ledger;
 mod nearest;
 mod redis;
+mod reload;
 mod request_id;
 mod responses;
 mod wiring;
@@ -55,8 +56,8 @@ pub use accounts::read_usage;
 pub use callers::Standings;
 pub use child_engine::Engine;
 pub use config::{
-    ConfigError, ConfigSource, EngineConfig, KvType, LimitsConfig, Loaded, Location, ServerConfig, Setting,
-    UatConfig, parse_bind, process_environment,
+    ConfigError, ConfigErrors, ConfigSource, EngineConfig, KvType, LimitsConfig, Loaded, Location,
+    ServerConfig, Setting, UatConfig, config_schema, parse_bind, process_environment,
 };
 pub use discovery::{Neighbour, Neighbours, look_for};
 pub use errors::{ErrorRow, HttpError, RuntimeError, TABLE, error_body, row_of};
@@ -72,6 +73,7 @@ pub use nearest::{nearest, nearest_few};
 pub use redis::{RedisAnswer, ask_redis, open_redis};
 /// The cache: its options, its values, its errors.
 pub use redis_service;
+pub use reload::Reloads;
 pub use route_plan::{EndpointHealth, EndpointState, StateChange};
 pub use wiring::{ModelFile, ModelInfo};
 
@@ -87,6 +89,7 @@ pub struct Runtime {
     wiring: ArcSwap<Wiring>,
     /// Held while the wiring is exchanged.
     exchanging: tokio::sync::Mutex<()>,
+    reloads: reload::Counts,
     discovered: OnceCell<()>,
     /// Who may ask.
     callers: Callers,
@@ -141,7 +144,7 @@ impl Runtime {
     /// `engine_search` are folders in which the engine may lie besides the usual places.
     ///
     /// # Errors
-    /// `UAT_CONFIG` with the path of the first thing that is wrong.
+    /// `UAT_CONFIG` with everything that is wrong.
     pub fn new(config: UatConfig, engine_search: Vec<PathBuf>) -> Result<Arc<Self>, RuntimeError> {
         Self::with_neighbours(config, engine_search, Neighbours::default())
     }
@@ -163,6 +166,7 @@ impl Runtime {
             engine_search,
             wiring: ArcSwap::from_pointee(wiring),
             exchanging: tokio::sync::Mutex::new(()),
+            reloads: reload::Counts::starting(),
             discovered: OnceCell::new(),
             callers,
             request_ids: RequestIds::new(fastrand::u64(..)),
@@ -200,30 +204,6 @@ impl Runtime {
             true => look_for(&self.neighbours).await,
             false => Vec::new(),
         }
-    }
-
-    /// Goes on with another configuration: whole, or not at all. Requests that are under way end as they began. Endpoints
-    /// that stay as they are keep what was learnt of them, and the counts go on. How a server listens (`[server]`) is
-    /// read when it starts.
-    ///
-    /// # Errors
-    /// `UAT_CONFIG` with the path of the first thing that is wrong, and nothing has changed; `UAT_CLOSED`.
-    pub async fn reload(&self, config: UatConfig) -> Result<(), RuntimeError> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(RuntimeError::Closed);
-        }
-        config.validate()?;
-        let _exchanging = self.exchanging.lock().await;
-        let former = self.wiring.load_full();
-        let found = self.found_beside(&config).await;
-        let next = Arc::new(Wiring::new(config, &self.engine_search, &found, Some(&former))?);
-        let keyring = self.callers.successor(&next.config)?;
-        let accounts = self.callers.prepare(&next.config).await?;
-        self.wiring.store(Arc::clone(&next));
-        self.callers.exchange(keyring);
-        self.callers.move_to(accounts, &next.config).await;
-        former.part_from(&next).await;
-        Ok(())
     }
 
     /// Whether callers need a key.

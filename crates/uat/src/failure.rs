@@ -3,17 +3,21 @@ use std::process::ExitCode;
 
 use model_store::StoreError;
 use runtime::redis_service::RedisServiceError;
-use runtime::{ConfigError, RuntimeError};
+use runtime::{ConfigErrors, RuntimeError};
 
 /// Why a command did not work, and how the process says so.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// `error[CODE]: message`, and what to try. Exit code 1.
     Failed { code: &'static str, message: String, hint: Option<String> },
+    /// The configuration is wrong: the same lines for everything that is. Exit code 2.
+    Config(ConfigErrors),
     /// The command line cannot be carried out. Exit code 2.
     Usage(String),
     /// What is wrong was already printed. Exit code 1.
     Shown,
+    /// The same of a configuration. Exit code 2.
+    ShownConfig,
     /// Ctrl-C. Exit code 130.
     Interrupted,
     /// Nobody reads our output any more (`uat models list | head -1`): no error.
@@ -44,10 +48,12 @@ impl Failure {
                 let said = writeln!(out, "error[{code}]: {message}");
                 (1, said.and_then(|()| hint.map_or(Ok(()), |hint| writeln!(out, "try: {hint}"))))
             }
+            Self::Config(errors) => (2, list(&mut out, &errors)),
             Self::Usage(message) => {
                 (2, writeln!(out, "error: {message}\n\nFor more information, try '--help'."))
             }
             Self::Shown => (1, Ok(())),
+            Self::ShownConfig => (2, Ok(())),
             Self::Interrupted => (130, Ok(())),
             Self::BrokenPipe => (0, Ok(())),
         };
@@ -57,10 +63,23 @@ impl Failure {
     }
 }
 
-impl From<ConfigError> for Failure {
-    fn from(mut error: ConfigError) -> Self {
-        let hint = error.hint.take();
-        Self::Failed { code: error.code(), message: error.to_string(), hint }
+/// One thing after the other, in the form of every error.
+fn list(out: &mut impl Write, errors: &ConfigErrors) -> io::Result<()> {
+    for error in errors.iter() {
+        writeln!(out, "error[{}]: {}", error.code(), error.sentence())?;
+        if let Some(hint) = &error.hint {
+            writeln!(out, "try: {hint}")?;
+        }
+    }
+    match errors.count() {
+        1 => Ok(()),
+        count => writeln!(out, "{count} mistakes: nothing of this configuration is used"),
+    }
+}
+
+impl From<ConfigErrors> for Failure {
+    fn from(errors: ConfigErrors) -> Self {
+        Self::Config(errors)
     }
 }
 

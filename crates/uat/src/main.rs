@@ -2,11 +2,12 @@
 //!
 //! Each command is a file in `commands`; everything that they do is done by `runtime` and `http-api`.
 //!
-//! Exit codes: 0 it worked, 1 it did not, 2 the command line is wrong, 130 interrupted.
+//! Exit codes: 0 it worked, 1 it did not, 2 the command line or the configuration is wrong, 130 interrupted.
 
 mod commands;
 mod failure;
 mod log;
+mod reload;
 mod table;
 mod watch;
 
@@ -20,7 +21,7 @@ use log::LogFormat;
 #[derive(Debug, Parser)]
 #[command(name = "uat", version, max_term_width = 110)]
 #[command(
-    after_help = "Exit codes: 0 it worked, 1 it did not, 2 the command line is wrong, 130 interrupted.\n\
+    after_help = "Exit codes: 0 it worked, 1 it did not, 2 the command line or the configuration is wrong, 130 interrupted.\n\
 Settings come from --config, else the file that UAT_CONFIG names, else ./uat.toml; UAT__SERVER__BIND=... overrides server.bind."
 )]
 struct Cli {
@@ -54,7 +55,7 @@ enum Command {
     Keys(commands::keys::Args),
     /// What was asked with which keys, and what it cost.
     Usage(commands::usage::Args),
-    /// Check or show the configuration.
+    /// Check or show the configuration, or print its schema.
     Config(commands::config::Args),
 }
 

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { extname } from 'node:path';
 
 import { describeValue } from '../../errors.js';
 import type { GatewayConfig } from '../../services/fast-llm-coordinator-types.js';
@@ -110,7 +111,7 @@ function read(source: GatewayConfig | string | undefined, env: NodeJS.ProcessEnv
   if (isObject(source)) return { origin: 'configuration object', tree: plainCopy(source), isFile: false };
   if (source !== undefined && typeof source !== 'string') throw refuse('configuration', `expected an object, the path of a file or nothing, got ${describeValue(source)}`);
   const file = source ?? (env['UAT_CONFIG'] || (existsSync('uat.toml') ? 'uat.toml' : undefined));
-  return file === undefined ? { origin: 'default', tree: {}, isFile: false } : { origin: file, tree: readToml(file), isFile: true };
+  return file === undefined ? { origin: 'default', tree: {}, isFile: false } : { origin: file, tree: readFile(file), isFile: true };
 }
 
 function plainCopy(source: object): Record<string, unknown> {
@@ -121,13 +122,16 @@ function plainCopy(source: object): Record<string, unknown> {
   }
 }
 
-function readToml(file: string): Record<string, unknown> {
+function readFile(file: string): Record<string, unknown> {
   let text: string;
   try {
     text = readFileSync(file, 'utf8').replace(/^\uFEFF/, '');
   } catch (cause) {
     throw refuse(file, `cannot be read: ${(cause as Error).message}; name an existing file, or none for the defaults`, cause);
   }
+  const form = extname(file).toLowerCase();
+  if (form === '.yaml' || form === '.yml') throw refuse(file, 'YAML is read by the native backend only: write it as TOML or JSON');
+  if (form === '.json') return readJson(file, text);
   const { parse, TomlError } = toml();
   try {
     return parse(text) as Record<string, unknown>;
@@ -135,6 +139,18 @@ function readToml(file: string): Record<string, unknown> {
     if (!(cause instanceof TomlError)) throw cause;
     throw refuse(`${file}:${cause.line}:${cause.column}`, `not valid TOML: ${cause.message.split('\n')[0]}`, cause);
   }
+}
+
+function readJson(file: string, text: string): Record<string, unknown> {
+  let tree: unknown;
+  try {
+    tree = text.trim() === '' ? {} : JSON.parse(text);
+  } catch (cause) {
+    throw refuse(file, `not valid JSON: ${(cause as Error).message}`, cause);
+  }
+  if (!isObject(tree)) throw refuse(file, `expected sections such as \`server\`, got ${describeValue(tree)}`);
+  const { $schema: _, ...sections } = tree;
+  return sections;
 }
 
 /** Lays the variables `UAT__SECTION__KEY` over the tree; a number is a place in a list. */

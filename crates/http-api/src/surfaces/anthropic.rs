@@ -45,7 +45,7 @@ async fn counted(
     beta: Option<String>,
     body: Body,
 ) -> Result<Response<Body>, ApiError> {
-    let body = request_body::collect(body, gateway.max_body).await?;
+    let body = request_body::collect(body, gateway.max_body()).await?;
     let request = with_beta(parse_count_tokens(body)?, beta);
     let count = gateway.runtime.count_tokens(&request, call.options()?).await?;
     let mut response = with_type(token_count(count.tokens), JSON);
@@ -96,7 +96,7 @@ async fn answer(
     beta: Option<String>,
     body: Body,
 ) -> Result<Response<Body>, ApiError> {
-    let body = request_body::collect(body, gateway.max_body).await?;
+    let body = request_body::collect(body, gateway.max_body()).await?;
     let request = with_beta(parse_messages(body)?, beta);
     let translation = FromOpenAi::new(request.model().to_owned(), &call.request_id);
     let events = Events { translation, own_end_came: false };

@@ -76,7 +76,7 @@ async fn generate(
     framing: Option<Framing>,
     request: Request,
 ) -> Result<Response<Body>, ApiError> {
-    let body = request_body::collect(request.into_body(), gateway.max_body).await?;
+    let body = request_body::collect(request.into_body(), gateway.max_body()).await?;
     let request = parse_generate(body, model, framing.is_some())?;
     let thoughts = wants_thoughts(&request);
     let translation =
@@ -170,7 +170,7 @@ async fn embedded(
     parse: fn(&[u8], &str) -> Result<EmbeddingsRequest, WireError>,
     answer: fn(&[u8]) -> Result<Bytes, WireError>,
 ) -> Result<Response<Body>, ApiError> {
-    let body = request_body::collect(request.into_body(), gateway.max_body).await?;
+    let body = request_body::collect(request.into_body(), gateway.max_body()).await?;
     let Whole { body, report, .. } = embed(gateway, call, parse(&body, model)?).await?;
     Ok(complete_response(call, answer(&body)?, &report, JSON))
 }

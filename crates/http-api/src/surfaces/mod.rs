@@ -151,7 +151,7 @@ async fn ask(
     let answer = tokio::select! {
         biased;
         answer = unless_revoked(caller, &mut pending) => answer?,
-        () = tokio::time::sleep(gateway.hold), if may_hold => {
+        () = tokio::time::sleep(gateway.hold()), if may_hold => {
             let held = AnswerStream::held(pending, frames).until_revoked(caller);
             return Ok(Begun::Stream(Body::new(held), None));
         }

@@ -28,7 +28,7 @@ use crate::request_body;
 pub(super) async fn chat(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
     let call = gateway.call(&request);
     let answered = async {
-        let body = request_body::collect(request.into_body(), gateway.max_body).await?;
+        let body = request_body::collect(request.into_body(), gateway.max_body()).await?;
         answer(&gateway, &call, parse_chat(body)?, Path::Chat).await
     };
     answered.await.unwrap_or_else(|error: ApiError| identified(&call, error.ollama()))
@@ -37,7 +37,7 @@ pub(super) async fn chat(State(gateway): State<Arc<Gateway>>, request: Request) 
 pub(super) async fn generate(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
     let call = gateway.call(&request);
     let answered = async {
-        let body = request_body::collect(request.into_body(), gateway.max_body).await?;
+        let body = request_body::collect(request.into_body(), gateway.max_body()).await?;
         match parse_generate(body)? {
             Generate::Answer(request) => answer(&gateway, &call, request, Path::Generate).await,
             Generate::Load(request) => load(&gateway, &call, request).await,
@@ -123,7 +123,7 @@ async fn embedded(
 ) -> Response<Body> {
     let call = gateway.call(&request);
     let answered = async {
-        let request = parse(request_body::collect(request.into_body(), gateway.max_body).await?)?;
+        let request = parse(request_body::collect(request.into_body(), gateway.max_body()).await?)?;
         let model = request.model().to_owned();
         let Whole { body, report, .. } = ask_embeddings(gateway, &call, request).await?;
         Ok(complete_response(&call, answer(&body, &model, call.received.elapsed())?, &report, JSON))
@@ -164,7 +164,7 @@ pub(super) async fn show(State(gateway): State<Arc<Gateway>>, request: Request) 
 }
 
 async fn described(gateway: &Gateway, caller: Option<&Key>, body: Body) -> Result<Bytes, ApiError> {
-    let model = parse_show(&request_body::collect(body, gateway.max_body).await?)?;
+    let model = parse_show(&request_body::collect(body, gateway.max_body()).await?)?;
     let described = gateway.runtime.describe(&model, caller).await?;
     Ok(llm_wire::ollama::show(&inspect::show_entry(described)))
 }

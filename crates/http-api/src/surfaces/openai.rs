@@ -33,7 +33,7 @@ pub(crate) async fn chat_completions(gateway: &Gateway, request: Request) -> Res
 
 async fn answer(gateway: &Gateway, call: &Call, body: Body) -> Result<Response<Body>, ApiError> {
     // The type of the body is not asked for: what parses is JSON, and half of the scripts forget to say so.
-    let body = request_body::collect(body, gateway.max_body).await?;
+    let body = request_body::collect(body, gateway.max_body()).await?;
     let request = ChatRequest::parse(body)?;
     Ok(match ask(gateway, call, request, Box::new(OpenAiEvents)).await? {
         Begun::Complete(whole) => complete_response(call, whole.body, &whole.report, JSON),
@@ -58,7 +58,7 @@ pub(super) async fn embeddings(State(gateway): State<Arc<Gateway>>, request: Req
 }
 
 async fn embedded(gateway: &Gateway, call: &Call, body: Body) -> Result<Response<Body>, ApiError> {
-    let body = request_body::collect(body, gateway.max_body).await?;
+    let body = request_body::collect(body, gateway.max_body()).await?;
     let answered = embed(gateway, call, EmbeddingsRequest::parse(body)?).await?;
     Ok(complete_response(call, answered.body, &answered.report, JSON))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use http::{Response, StatusCode};
-use runtime::{EndpointHealth, EndpointState, Stats};
+use runtime::{EndpointHealth, EndpointState, Reloads, Stats};
 use serde_json::json;
 
 use super::with_type;
@@ -28,7 +28,8 @@ pub(super) async fn live() -> Response<Body> {
     with_type(json!({ "status": "ok" }).to_string(), JSON)
 }
 
-/// 200 while at least one endpoint may be asked.
+/// 200 while at least one endpoint may be asked. A configuration that was refused is told and changes nothing in that: the
+/// former one answers.
 ///
 /// Which endpoints there are is nobody's business who needs no key to ask.
 pub(super) async fn ready(State(gateway): State<Arc<Gateway>>) -> Response<Body> {
@@ -42,9 +43,10 @@ pub(super) async fn ready(State(gateway): State<Arc<Gateway>>) -> Response<Body>
     } else {
         "no endpoint can be asked"
     };
+    let config = if gateway.runtime.reloads().last_failed { "last change refused" } else { "current" };
     let mut document = match gateway.asks_for_keys() {
-        true => json!({ "status": status }),
-        false => json!({ "status": status, "endpoints": endpoints }),
+        true => json!({ "status": status, "config": config }),
+        false => json!({ "status": status, "config": config, "endpoints": endpoints }),
     };
     // It still answers: whoever has no limits, and the others from what was claimed before.
     if gateway.runtime.limits_outage().is_some() {
@@ -63,13 +65,14 @@ pub(super) async fn endpoints(State(gateway): State<Arc<Gateway>>) -> Response<B
 }
 
 pub(super) async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response<Body> {
-    let text = exposition(&gateway.runtime.stats(), &gateway.runtime.health(), &gateway.traffic);
+    let runtime = &gateway.runtime;
+    let text = exposition(&runtime.stats(), &runtime.health(), &gateway.traffic, &runtime.reloads());
     with_type(text, PROMETHEUS)
 }
 
 /// Prometheus' text format, <https://prometheus.io/docs/instrumenting/exposition_formats/>. Written here because the
 /// counters live where they are counted, in the coordinator: a metrics library would want to own them.
-fn exposition(stats: &Stats, endpoints: &[EndpointHealth], traffic: &Traffic) -> String {
+fn exposition(stats: &Stats, endpoints: &[EndpointHealth], traffic: &Traffic, reloads: &Reloads) -> String {
     let mut out = String::with_capacity(4 << 10);
     let mut family = |name: &str, kind: &str, help: &str, samples: Vec<(String, f64)>| {
         // Writing to a String cannot fail.
@@ -175,6 +178,24 @@ fn exposition(stats: &Stats, endpoints: &[EndpointHealth], traffic: &Traffic) ->
     );
     family("uat_http_connections", "gauge", "Open connections.", one(traffic.connections()));
     family("uat_http_connections_total", "counter", "Connections accepted.", one(traffic.accepted()));
+    family(
+        "uat_config_reload_total",
+        "counter",
+        "Attempts to take over another configuration.",
+        one(reloads.total),
+    );
+    family(
+        "uat_config_reload_failed_total",
+        "counter",
+        "Those that were refused; the former configuration went on.",
+        one(reloads.failed),
+    );
+    family(
+        "uat_config_last_reload_success_timestamp_seconds",
+        "gauge",
+        "When the configuration that counts was taken over, at the start or since.",
+        vec![(String::new(), reloads.last_success_ms as f64 / 1e3)],
+    );
     out
 }
 
@@ -201,7 +222,8 @@ mod tests {
         };
         let traffic = Traffic::default();
         traffic.answered(StatusCode::NOT_FOUND);
-        let text = exposition(&stats, &[endpoint], &traffic);
+        let reloads = Reloads { total: 3, failed: 1, last_failed: true, last_success_ms: 1_500 };
+        let text = exposition(&stats, &[endpoint], &traffic, &reloads);
         for line in [
             "# TYPE uat_requests_total counter",
             "uat_requests_total 3",
@@ -210,6 +232,9 @@ mod tests {
             "uat_endpoint_queued{endpoint=\"a\\\"b\"} 5",
             "uat_endpoint_first_token_seconds{endpoint=\"a\\\"b\"} 0.0125",
             "uat_http_responses_total{class=\"4xx\"} 1",
+            "uat_config_reload_total 3",
+            "uat_config_reload_failed_total 1",
+            "uat_config_last_reload_success_timestamp_seconds 1.5",
         ] {
             assert!(text.lines().any(|have| have == line), "no line {line:?} in\n{text}");
         }

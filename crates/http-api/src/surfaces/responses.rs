@@ -25,7 +25,7 @@ pub(super) async fn create(State(gateway): State<Arc<Gateway>>, request: Request
 }
 
 async fn answer(gateway: &Gateway, call: &Call, body: Body) -> Result<Response<Body>, ApiError> {
-    let body = request_body::collect(body, gateway.max_body).await?;
+    let body = request_body::collect(body, gateway.max_body()).await?;
     let ResponsesRequest { chat, echo } = parse(body)?;
     let translation = || FromOpenAi::new(&call.request_id, echo.clone(), now());
     let events = Events { translation: translation() };

@@ -6,14 +6,15 @@ use std::path::PathBuf;
 use access::{KeyConfig, KeyringError, OnOutage};
 use fast_llm_coordinator::{EndpointConfig, ModelConfig, Protocol};
 use route_plan::{LongPrompt, Price};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::UatConfig;
-use super::check::Finding;
-use super::error::{ConfigError, Location};
+use super::error::{ConfigErrors, Location};
+use super::finding::Finding;
 
 /// `[limits]`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsConfig {
     /// What becomes of requests while Redis, which several processes share their limits through, is away and what this
@@ -146,10 +147,10 @@ fn unknown_prices(config: &UatConfig, key: &KeyConfig, path: &str, found: &mut V
 }
 
 /// Rows of keys that make no keyring; every one of them is among [`findings`] too.
-pub(crate) fn wrong_keys(error: &KeyringError) -> ConfigError {
+pub(crate) fn wrong_keys(error: &KeyringError) -> ConfigErrors {
     let (at, field) = match error {
         KeyringError::Value { at, field, .. } | KeyringError::Twice { at, field, .. } => (*at, *field),
         _ => (0, "name"),
     };
-    Finding::new(format!("keys[{at}].{field}"), error.to_string()).at(Location::Object)
+    ConfigErrors::from(Finding::new(format!("keys[{at}].{field}"), error.to_string()).at(Location::Object))
 }

@@ -1,26 +1,37 @@
 //! `uat.toml`: what is read, from where, and why it is refused.
+//!
+//! `load` is the way of a configuration: `syntax` reads the text, `document` lays the environment over it, `shape` finds
+//! what does not fit the types here, and `check` what the types alone cannot tell.
 
 mod check;
 mod document;
 mod effective;
 mod error;
+mod finding;
 mod keys;
+mod load;
+mod restart;
+mod schema;
+mod shape;
+mod syntax;
+mod words;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
 
 use fast_llm_coordinator::{CacheConfig, EndpointConfig, ModelConfig};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use document::Document;
 pub use effective::Setting;
-pub use error::{ConfigError, Location};
+pub use error::{ConfigError, ConfigErrors, Location};
 pub use keys::LimitsConfig;
 pub(crate) use keys::{price_of, wrong_keys};
+pub use load::{ConfigSource, Loaded, process_environment};
+pub use schema::config_schema;
 
 /// The whole configuration. Every section has defaults: an empty one is the embedded engine, and whatever Ollama or
 /// LM Studio answers on its usual port.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct UatConfig {
     /// How the gateway listens.
@@ -44,7 +55,7 @@ pub struct UatConfig {
 }
 
 /// `[server]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServerConfig {
     /// Where it listens. Without keys only on loopback: everybody who reaches it may ask.
@@ -62,12 +73,14 @@ pub struct ServerConfig {
     /// Origins of web pages that may call it beside those on loopback, like `https://app.example`.
     pub allowed_origins: Vec<String>,
     /// The longest request body, MiB.
+    #[schemars(range(min = 1, max = 1024))]
     pub max_body_mb: u32,
     /// How long a stream may wait for its first content before 200 and keep-alive comments go out, ms.
     pub hold_ms: u64,
     /// How long running answers may take to finish after SIGTERM, s.
     pub drain_timeout_s: u64,
     /// Connections at the same time; further ones wait to be accepted.
+    #[schemars(range(min = 1))]
     pub max_connections: u32,
 }
 
@@ -93,7 +106,7 @@ impl Default for ServerConfig {
 }
 
 /// `[engine]`: the local engine, a process of its own that every program of the user shares.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EngineConfig {
     /// Whether it may be started.
@@ -104,15 +117,19 @@ pub struct EngineConfig {
     pub idle_exit_s: u64,
     /// Threads that compute; absent: as many as cores are really free.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub threads: Option<u32>,
     /// Tokens of context that its requests share; absent: the engine's choice.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub context_tokens: Option<u32>,
     /// Requests that it answers at the same time, per model; absent: the engine's choice.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 256))]
     pub slots: Option<u32>,
     /// Requests that may wait beside those, per model; absent: the engine's choice.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 65_535))]
     pub queue: Option<u32>,
     /// How keys and values of the context are kept; absent: the engine's choice.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -125,11 +142,12 @@ pub struct EngineConfig {
     pub unload_after_s: Option<u32>,
     /// Memory that all models together may take, MiB; absent: what the machine has available.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub memory_mb: Option<u32>,
 }
 
 /// How keys and values of the context are kept: smaller types hold more tokens per MiB, less exactly.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum KvType {
     /// 32 bits each: greedy answers depend least on what else the engine does.
@@ -171,104 +189,6 @@ impl Default for EngineConfig {
             memory_mb: None,
         }
     }
-}
-
-/// Where a configuration comes from.
-#[derive(Debug, Clone)]
-pub enum ConfigSource {
-    /// The file that `UAT_CONFIG` names, else `./uat.toml` if there is one, else the defaults.
-    Default,
-    /// This TOML file.
-    File(PathBuf),
-    /// A JSON object in the shapes of `uat.toml`.
-    Json(String),
-}
-
-/// A configuration that was read and checked.
-#[derive(Debug, Clone)]
-pub struct Loaded {
-    /// What counts.
-    pub config: UatConfig,
-    document: Document,
-}
-
-impl Loaded {
-    /// The file that was read, if one was.
-    pub fn file(&self) -> Option<&Path> {
-        self.document.file()
-    }
-
-    /// Every setting with its value and where it was written, defaults included, in the order of the sections.
-    pub fn settings(&self) -> Vec<Setting> {
-        effective::settings(&self.config, &self.document)
-    }
-}
-
-impl UatConfig {
-    /// Reads, overrides from the environment (`UAT__SERVER__BIND=...`) and checks.
-    ///
-    /// `environment` is asked for `UAT_CONFIG` and the overrides; [`process_environment`] passes the process's own.
-    ///
-    /// # Errors
-    /// The first thing that is wrong, with its place: see [`ConfigError`]. Nothing is used of a wrong configuration.
-    pub fn load(
-        source: ConfigSource,
-        environment: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<Loaded, ConfigError> {
-        let environment: Vec<(String, String)> = environment.into_iter().collect();
-        let mut document = match source {
-            ConfigSource::File(file) => read_toml(&file)?,
-            ConfigSource::Json(text) => Document::from_json(&text)?,
-            ConfigSource::Default => match environment.iter().find(|(name, _)| name == "UAT_CONFIG") {
-                Some((_, file)) if !file.is_empty() => read_toml(Path::new(file))?,
-                _ if Path::new("uat.toml").exists() => read_toml(Path::new("uat.toml"))?,
-                _ => Document::empty(),
-            },
-        };
-        document.apply_environment(environment)?;
-        if let Some(finding) = check::literal_secret(document.tree()) {
-            return Err(finding.at(document.key_location(&finding.path)));
-        }
-        let config: Self = document.deserialize()?;
-        if let Location::File { .. } = document.value_location("redis.url")
-            && let Some(finding) = check::password_of_redis(&config)
-        {
-            return Err(finding.at(document.value_location(&finding.path)));
-        }
-        match check::first_finding(&config) {
-            Some(finding) => Err(finding.at(document.value_location(&finding.path))),
-            None => Ok(Loaded { config, document }),
-        }
-    }
-
-    /// Checks what the types alone cannot: names that must be unique, references, addresses.
-    ///
-    /// # Errors
-    /// The first thing that is wrong, by its path.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        match check::first_finding(self) {
-            Some(finding) => Err(finding.at(Location::Object)),
-            None => Ok(()),
-        }
-    }
-}
-
-/// The process's environment, without the variables that are no UTF-8.
-pub fn process_environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-}
-
-fn read_toml(file: &Path) -> Result<Document, ConfigError> {
-    let text = std::fs::read_to_string(file).map_err(|error| ConfigError {
-        location: Location::File { file: file.to_owned(), line: 0, column: 0 },
-        path: String::new(),
-        message: format!("cannot be read: {error}"),
-        hint: (error.kind() == std::io::ErrorKind::NotFound).then(|| {
-            "name an existing file with --config or UAT_CONFIG, or none for the defaults".to_owned()
-        }),
-    })?;
-    Document::from_toml(file, &text)
 }
 
 fn socket_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {

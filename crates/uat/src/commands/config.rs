@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use clap::Subcommand;
-use runtime::{ConfigError, Loaded, Location};
+use runtime::{ConfigError, Loaded, Location, config_schema};
 use serde_json::json;
 
 use super::ConfigArgs;
@@ -17,10 +17,12 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Read and check the configuration without using it.
+    /// Read and check the configuration without using it: prints everything that is wrong. Exit code 2 if anything is.
     Validate(Options),
     /// Print every setting as it counts, and where it was written.
     Show(Options),
+    /// Print the JSON Schema of the configuration, for editors.
+    Schema,
 }
 
 #[derive(Debug, clap::Args)]
@@ -36,6 +38,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     match &args.action {
         Action::Validate(options) => validate(options),
         Action::Show(options) => show(options),
+        Action::Schema => schema(),
     }
 }
 
@@ -45,10 +48,12 @@ fn validate(options: &Options) -> Result<(), Failure> {
     if options.json {
         let document = match &loaded {
             Ok(loaded) => json!({ "valid": true, "file": loaded.file() }),
-            Err(error) => json!({ "valid": false, "error": described(error) }),
+            Err(errors) => {
+                json!({ "valid": false, "errors": errors.iter().map(described).collect::<Vec<_>>() })
+            }
         };
         writeln!(out, "{document}")?;
-        return if loaded.is_ok() { Ok(()) } else { Err(Failure::Shown) };
+        return if loaded.is_ok() { Ok(()) } else { Err(Failure::ShownConfig) };
     }
     let loaded = loaded?;
     let source = source(&loaded);
@@ -66,6 +71,13 @@ fn described(error: &ConfigError) -> serde_json::Value {
         "code": error.code(), "location": error.location.to_string(), "line": line, "column": column,
         "path": error.path, "message": error.message, "hint": error.hint,
     })
+}
+
+fn schema() -> Result<(), Failure> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    serde_json::to_writer_pretty(&mut out, &config_schema()).map_err(io::Error::from)?;
+    writeln!(out)?;
+    Ok(out.flush()?)
 }
 
 fn show(options: &Options) -> Result<(), Failure> {

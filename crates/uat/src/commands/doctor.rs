@@ -90,11 +90,12 @@ async fn examine(args: &Args) -> Result<Vec<Check>, Failure> {
             checks.push(Check::new(Verdict::Ok, "configuration", source));
             loaded.config
         }
-        Err(mut error) => {
-            let hint = error.hint.take();
-            let mut check = Check::new(Verdict::Failed, "configuration", error.to_string());
-            check.hint = hint;
-            checks.push(check);
+        Err(errors) => {
+            for error in errors.iter() {
+                let mut check = Check::new(Verdict::Failed, "configuration", error.sentence());
+                check.hint.clone_from(&error.hint);
+                checks.push(check);
+            }
             UatConfig::default()
         }
     };

@@ -15,7 +15,7 @@ use std::future::Future;
 use std::path::PathBuf;
 
 use clap::Args;
-use runtime::{ConfigError, ConfigSource, Loaded, UatConfig, process_environment};
+use runtime::{ConfigErrors, ConfigSource, Loaded, UatConfig, process_environment};
 
 use crate::failure::Failure;
 
@@ -28,12 +28,18 @@ pub(crate) struct ConfigArgs {
 }
 
 impl ConfigArgs {
-    pub(crate) fn load(&self) -> Result<Loaded, ConfigError> {
+    pub(crate) fn load(&self) -> Result<Loaded, ConfigErrors> {
         let source = match &self.config {
             Some(file) => ConfigSource::File(file.clone()),
             None => ConfigSource::Default,
         };
         UatConfig::load(source, process_environment())
+    }
+
+    /// The file that is read if it exists.
+    pub(crate) fn file(&self) -> PathBuf {
+        let named = std::env::var_os("UAT_CONFIG").filter(|file| !file.is_empty()).map(PathBuf::from);
+        self.config.clone().or(named).unwrap_or_else(|| PathBuf::from("uat.toml"))
     }
 }
 

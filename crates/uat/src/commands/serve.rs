@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ConfigArgs;
 use crate::failure::Failure;
+use crate::reload::Reload;
 use crate::watch::FileWatch;
 
 #[derive(Debug, clap::Args)]
@@ -24,25 +25,32 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let mut config = args.config.load()?.config;
-    if let Some(bind) = args.bind {
-        config.server.bind = bind;
-        config.validate().map_err(|error| {
-            let failure = Failure::new(error.code(), format!("--bind: {}", error.message));
-            error.hint.into_iter().fold(failure, Failure::hint)
-        })?;
-    }
-    let runtime = Runtime::new(config, Vec::new())?;
     // One worker per core, and no more blocking threads than file look-ups need.
-    tokio::runtime::Builder::new_multi_thread()
+    let workers = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(8)
         .thread_name("uat")
-        .build()?
-        .block_on(serve(runtime))
+        .build()?;
+    let _inside = workers.enter();
+    // Before it is read, so that no change is missed.
+    let watch = FileWatch::new(args.config.file());
+    let loaded = args.config.load()?;
+    let has_file = loaded.file().is_some();
+    let mut config = loaded.config;
+    if let Some(bind) = args.bind {
+        config.server.bind = bind;
+        config.validate().map_err(|errors| {
+            let first = errors.first();
+            let failure = Failure::new(first.code(), format!("--bind: {}", first.message));
+            first.hint.iter().fold(failure, Failure::hint)
+        })?;
+    }
+    let runtime = Runtime::new(config, Vec::new())?;
+    let reload = Reload::new(runtime.clone(), watch, has_file, args.bind)?;
+    workers.block_on(serve(runtime, reload))
 }
 
-async fn serve(runtime: Arc<Runtime>) -> Result<(), Failure> {
+async fn serve(runtime: Arc<Runtime>, mut reload: Reload) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     let config = runtime.config();
     // Before anybody can ask: what keys have spent is known, or it is known why not.
@@ -67,17 +75,19 @@ async fn serve(runtime: Arc<Runtime>) -> Result<(), Failure> {
             tracing::error!(code = error.code(), %error, "not ready");
         }
         tell_what_is_served(&runtime);
-        follow_keys(&runtime).await;
+        tokio::select! {
+            () = reload.keep_current(tell_what_is_served) => {}
+            () = follow_keys(&runtime) => {}
+        }
     };
-    tokio::pin!(prepare);
     tokio::select! {
         ended = &mut serving => return Ok(ended?),
-        () = &mut prepare => {}
-        () = signals.next() => {
-            tracing::info!("finishing running answers; a second signal ends at once");
-            shutdown.cancel();
-        }
+        // Its terminal is closed.
+        () = prepare => {}
+        () = signals.next() => {}
     }
+    tracing::info!("finishing running answers; a second signal ends at once");
+    shutdown.cancel();
     let result = tokio::select! {
         ended = serving => ended.map_err(Failure::from),
         () = signals.next() => {

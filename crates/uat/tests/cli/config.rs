@@ -1,19 +1,58 @@
-use crate::support::Place;
+use crate::support::{Place, TEN_MISTAKES};
 
 #[test]
 fn a_wrong_file_is_refused_with_line_and_column() {
     let place = Place::empty();
     place.write("uat.toml", "[server]\nbnd = \"127.0.0.1:1\"\n");
     place.run(&["config", "validate"]).assert_failed(
-        1,
+        2,
         &["error[UAT_CONFIG]: uat.toml:2:1: unknown key `bnd` in [server]", "did you mean `bind`?"],
     );
     let ran = place.run(&["config", "validate", "--json"]);
-    let error = ran.json()["error"].clone();
-    assert_eq!((ran.code, error["line"].as_u64(), error["column"].as_u64()), (1, Some(2), Some(1)));
+    let error = ran.json()["errors"][0].clone();
+    assert_eq!((ran.code, error["line"].as_u64(), error["column"].as_u64()), (2, Some(2), Some(1)));
     assert_eq!(error["path"], "server.bnd");
     for command in [&["serve"][..], &["chat", "x"][..], &["config", "show"][..]] {
-        place.run(command).assert_failed(1, &["uat.toml:2:1"]);
+        place.run(command).assert_failed(2, &["uat.toml:2:1"]);
+    }
+}
+
+#[test]
+fn ten_mistakes_are_ten_messages() {
+    let place = Place::empty();
+    place.write("uat.toml", TEN_MISTAKES);
+    let ran = place.run(&["config", "validate"]);
+    ran.assert_failed(2, &["10 mistakes"]);
+    let told: Vec<&str> = ran.stderr.lines().filter(|line| line.starts_with("error[UAT_CONFIG]: ")).collect();
+    let lines = [2, 3, 4, 8, 10, 12, 14, 19, 22, 24];
+    assert_eq!(told.len(), lines.len(), "{}", ran.stderr);
+    for (told, line) in told.iter().zip(lines) {
+        assert!(told.contains(&format!(" uat.toml:{line}:")), "{line} in {told}");
+    }
+    let errors = place.run(&["config", "validate", "--json"]).json()["errors"].clone();
+    let places: Vec<u64> =
+        errors.as_array().unwrap().iter().map(|error| error["line"].as_u64().unwrap()).collect();
+    assert_eq!(places, lines);
+    place.run(&["serve"]).assert_failed(2, &["10 mistakes"]);
+}
+
+#[test]
+fn the_schema_is_printed_for_editors() {
+    let place = Place::empty();
+    let ran = place.run(&["config", "schema"]);
+    assert_eq!(ran.code, 0);
+    let schema = ran.json();
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    assert!(schema["properties"]["server"].is_object());
+}
+
+#[test]
+fn json_and_yaml_are_read_by_their_names() {
+    let place = Place::empty();
+    place.write("uat.yaml", "server:\n  bnd: 1\n");
+    place.write("uat.json", "{\"server\": {\"bnd\": 1}}");
+    for (file, at) in [("uat.yaml", "uat.yaml:2:3"), ("uat.json", "uat.json:1:13")] {
+        place.run(&["config", "validate", "--config", file]).assert_failed(2, &[at, "did you mean `bind`?"]);
     }
 }
 
@@ -26,7 +65,7 @@ fn a_right_file_is_said_to_be_right() {
     assert_eq!(place.run(&["config", "validate"]).code, 0);
     place
         .run(&["config", "validate", "--config", "nowhere.toml"])
-        .assert_failed(1, &["nowhere.toml: cannot be read"]);
+        .assert_failed(2, &["nowhere.toml: cannot be read"]);
 }
 
 #[test]

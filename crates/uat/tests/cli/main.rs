@@ -15,5 +15,6 @@ mod doctor;
 mod health;
 mod keys;
 mod models;
+mod reload;
 mod serve;
 mod support;

@@ -6,6 +6,33 @@ use std::time::Duration;
 
 use testkit::FakeProvider;
 
+/// Ten mistakes of ten kinds, in the lines 2, 3, 4, 8, 10, 12, 14, 19, 22 and 24.
+pub(crate) const TEN_MISTAKES: &str = r#"[server]
+bnd = "127.0.0.1:1"
+hold_ms = "soon"
+max_body_mb = 4096
+
+[[endpoints]]
+name = "a"
+protocol = "olama"
+base_url = "http://127.0.0.1:1"
+idle_timeout_ms = 0
+
+[[endpoints]]
+protocol = "openai"
+api_key = "sk-very-secret"
+base_url = "http://127.0.0.1:2"
+
+[[models]]
+name = "m"
+endpoints = [{ endpoint = "a" }, { endpoint = "a", weight = -1 }]
+
+[[models]]
+name = "m"
+endpoints = [{ endpoint = "a" }]
+context_tokens = -5
+"#;
+
 /// A folder of its own, and a `uat` that sees nothing of this machine but it.
 pub(crate) struct Place {
     folder: tempfile::TempDir,
@@ -19,13 +46,7 @@ impl Place {
     /// With one model, `m`, at this provider.
     pub(crate) fn at(provider: &FakeProvider) -> Self {
         let place = Self::empty();
-        place.write(
-            "uat.toml",
-            &format!(
-                "[server]\nbind = \"127.0.0.1:0\"\n\n[[endpoints]]\nname = \"fake\"\nprotocol = \"openai\"\nbase_url = \"{}\"\n\n[[models]]\nname = \"m\"\nendpoints = [{{ endpoint = \"fake\" }}]\n",
-                provider.base_url()
-            ),
-        );
+        place.write("uat.toml", &configuration(provider, "m", ""));
         place
     }
 
@@ -90,6 +111,14 @@ impl Place {
         };
         Server { addr: addr.parse().unwrap(), child: Some(child), stdout: Some(stdout) }
     }
+}
+
+/// A model of this name at this provider; `server` are further lines of its section.
+pub(crate) fn configuration(provider: &FakeProvider, model: &str, server: &str) -> String {
+    format!(
+        "[server]\nbind = \"127.0.0.1:0\"\n{server}\n[[endpoints]]\nname = \"fake\"\nprotocol = \"openai\"\nbase_url = \"{}\"\n\n[[models]]\nname = \"{model}\"\nendpoints = [{{ endpoint = \"fake\" }}]\n",
+        provider.base_url()
+    )
 }
 
 pub(crate) struct Ran {
@@ -158,6 +187,35 @@ impl Server {
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         Ok(answer)
+    }
+
+    /// The same with a body that is too long: the server answers before it has all of it, and closes.
+    pub(crate) fn ask_until_refused(&self, path: &str, body: &str) -> String {
+        let mut stream = TcpStream::connect(self.addr).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let head =
+            format!("POST {path} HTTP/1.1\r\nhost: {}\r\ncontent-length: {}\r\n\r\n", self.addr, body.len());
+        // It may have closed before the last byte.
+        let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
+        let mut answer = [0; 64];
+        let length = stream.read(&mut answer).unwrap_or_default();
+        String::from_utf8_lossy(&answer[..length]).into_owned()
+    }
+
+    /// A value of `/metrics`.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let text = self.ask("GET", "/metrics", "");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
+    }
+
+    /// Waits until a value of `/metrics` is at least this.
+    pub(crate) fn wait_for(&self, name: &str, least: f64) {
+        let patience = std::time::Instant::now() + Duration::from_secs(20);
+        while self.metric(name) < least {
+            assert!(std::time::Instant::now() < patience, "{name} stays below {least}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     pub(crate) fn signal(&self, name: &str) {

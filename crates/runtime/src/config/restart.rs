@@ -1,0 +1,46 @@
+use serde_json::Value;
+
+use super::{ServerConfig, UatConfig};
+
+/// The settings of `[server]` that a running server takes over.
+const TAKEN_OVER: [&str; 4] = ["allowed_origins", "max_body_mb", "hold_ms", "drain_timeout_s"];
+
+impl UatConfig {
+    /// The settings that `next` has otherwise and that count only when a server starts, like `server.bind`.
+    pub fn needs_restart_for(&self, next: &Self) -> Vec<String> {
+        let (former, next) = (members(&self.server), members(&next.server));
+        let keys = former.keys().chain(next.keys().filter(|key| !former.contains_key(*key)));
+        keys.filter(|key| !TAKEN_OVER.contains(&key.as_str()) && former.get(*key) != next.get(*key))
+            .map(|key| format!("server.{key}"))
+            .collect()
+    }
+}
+
+/// Whatever the section has or will have: a new setting counts at the start until it is named above.
+fn members(server: &ServerConfig) -> serde_json::Map<String, Value> {
+    match serde_json::to_value(server) {
+        Ok(Value::Object(members)) => members,
+        _ => serde_json::Map::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_running_server_cannot_take_over_is_named() {
+        let former = UatConfig::default();
+        let mut next = former.clone();
+        assert!(former.needs_restart_for(&next).is_empty());
+        next.server.hold_ms = 1;
+        next.server.max_body_mb = 1;
+        next.server.drain_timeout_s = 1;
+        next.server.allowed_origins.push("https://a.example".into());
+        next.engine.idle_exit_s = 1;
+        assert!(former.needs_restart_for(&next).is_empty());
+        next.server.max_connections = 1;
+        next.server.bind.set_port(1);
+        assert_eq!(former.needs_restart_for(&next), ["server.bind", "server.max_connections"]);
+    }
+}
