@@ -316,8 +316,8 @@ async fn a_budget_on_a_model_of_unknown_price_is_refused_before_it_is_used() {
         "models": [{ "name": "mystery", "endpoints": [{ "endpoint": "e" }] }],
     });
     let error = UatConfig::load(ConfigSource::Json(config.to_string()), []).unwrap_err();
-    assert_eq!(error.path, "keys[0].budget_usd_per_day");
-    assert!(error.message.contains("mystery"), "{}", error.message);
+    assert_eq!(error.first().path, "keys[0].budget_usd_per_day");
+    assert!(error.to_string().contains("mystery"), "{error}");
     let local = json!({
         "keys": [key("team", json!({ "budget_usd_per_day": 1.0 }))],
         "endpoints": [{ "name": "e", "protocol": "ollama", "base_url": "http://127.0.0.1:9" }],

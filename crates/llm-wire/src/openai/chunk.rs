@@ -284,27 +284,27 @@ impl<'de> Visitor<'de> for ContentVisitor {
         Ok(Content { bytes: text.len() as u64, plain: (!text.is_empty()).then_some(text) })
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Content<'de>, E> {
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Content<'de>, E> {
         PresentVisitor.visit_str(text).map(Content::of)
     }
 
-    fn visit_unit<E>(self) -> Result<Content<'de>, E> {
+    fn visit_unit<E: serde::de::Error>(self) -> Result<Content<'de>, E> {
         PresentVisitor.visit_unit().map(Content::of)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Content<'de>, E> {
+    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<Content<'de>, E> {
         PresentVisitor.visit_bool(value).map(Content::of)
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Content<'de>, E> {
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Content<'de>, E> {
         PresentVisitor.visit_u64(value).map(Content::of)
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Content<'de>, E> {
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Content<'de>, E> {
         PresentVisitor.visit_i64(value).map(Content::of)
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Content<'de>, E> {
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Content<'de>, E> {
         PresentVisitor.visit_f64(value).map(Content::of)
     }
 

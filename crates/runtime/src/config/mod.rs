@@ -17,6 +17,7 @@ mod syntax;
 mod words;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use fast_llm_coordinator::{CacheConfig, EndpointConfig, ModelConfig};
 use schemars::JsonSchema;
