@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use trace_context::TraceContext;
+
 /// What a caller may say about one execution.
 #[derive(Debug, Clone)]
 pub struct CallOptions {
@@ -14,6 +16,27 @@ pub struct CallOptions {
     pub cache: CachePreference,
     /// Who asks, where several share this coordinator: answers in the cache are for the same tenant only.
     pub tenant: Option<Arc<str>>,
+    /// The trace that the request belongs to; endpoints are told of it.
+    pub trace: Option<Trace>,
+}
+
+/// How endpoints are told of a request's trace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trace {
+    /// As it came: nobody here reports spans of it.
+    Passed(TraceContext),
+    /// This is the request's own span, and each attempt is a [child](TraceContext::child) of it by its number.
+    Reported(TraceContext),
+}
+
+impl Trace {
+    /// What the attempt with this number, from 0, says.
+    pub(crate) fn of_attempt(&self, number: usize) -> TraceContext {
+        match self {
+            Self::Passed(context) => context.clone(),
+            Self::Reported(context) => context.child(number),
+        }
+    }
 }
 
 /// Whether the response cache may answer a request.
@@ -30,7 +53,13 @@ pub enum CachePreference {
 
 impl Default for CallOptions {
     fn default() -> Self {
-        Self { timeout: None, received: Instant::now(), cache: CachePreference::default(), tenant: None }
+        Self {
+            timeout: None,
+            received: Instant::now(),
+            cache: CachePreference::default(),
+            tenant: None,
+            trace: None,
+        }
     }
 }
 

@@ -16,11 +16,13 @@ use llm_wire::WireError;
 use runtime::{CachePreference, ChatOptions, Runtime};
 use tower::Service;
 
-use crate::error::ApiError;
+use crate::error::{ApiError, Failed};
 use crate::gate::Gate;
 use crate::headers::{EXPOSED, REQUEST_ID, UAT_CACHE, UAT_TIMEOUT_MS, client_request_id, insert_request_id};
+use crate::observer::{Observer, Recording};
 use crate::surfaces;
 use crate::traffic::Traffic;
+use crate::trail::Trail;
 
 /// Asked before a page may reach into the user's own machine: <https://wicg.github.io/private-network-access/>.
 const REQUEST_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-request-private-network");
@@ -30,6 +32,7 @@ const ALLOW_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-contro
 pub(crate) struct Gateway {
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) traffic: Traffic,
+    pub(crate) observer: Arc<Observer>,
     /// The longest request body, in bytes.
     pub(crate) max_body: usize,
     /// How long a stream may wait for its first content before 200 goes out.
@@ -42,6 +45,7 @@ pub(crate) struct Gateway {
 pub(crate) struct Call {
     pub(crate) received: Instant,
     pub(crate) request_id: Arc<str>,
+    pub(crate) trail: Arc<Trail>,
     timeout_ms: Option<HeaderValue>,
     cache: Option<HeaderValue>,
 }
@@ -57,6 +61,7 @@ impl Call {
             received: self.received,
             cache,
             tenant: None,
+            trace: self.trail.trace(),
         })
     }
 }
@@ -85,11 +90,12 @@ fn refused(header: &HeaderName, expected: &str, value: &HeaderValue) -> WireErro
 
 impl Gateway {
     /// `port` is the one that clients connect to.
-    pub(crate) fn new(runtime: Arc<Runtime>, port: u16) -> Self {
+    pub(crate) fn new(runtime: Arc<Runtime>, observer: Arc<Observer>, port: u16) -> Self {
         let config = runtime.config();
         let server = &config.server;
         Self {
             traffic: Traffic::default(),
+            observer,
             max_body: (server.max_body_mb as usize) << 20,
             hold: Duration::from_millis(server.hold_ms),
             draining: AtomicBool::new(false),
@@ -98,13 +104,27 @@ impl Gateway {
         }
     }
 
-    pub(crate) fn call(&self, headers: &HeaderMap) -> Call {
+    pub(crate) fn call<B>(&self, request: &Request<B>) -> Call {
+        let headers = request.headers();
+        let trail = match request.extensions().get::<Arc<Trail>>() {
+            Some(trail) => Arc::clone(trail),
+            // Every request has one; the surfaces alone, in a test, may be asked without.
+            None => self.trail(headers),
+        };
+        let (timeout_ms, cache) = (headers.get(UAT_TIMEOUT_MS).cloned(), headers.get(UAT_CACHE).cloned());
+        let (received, request_id) = (trail.received, Arc::clone(&trail.request_id));
+        Call { received, request_id, trail, timeout_ms, cache }
+    }
+
+    /// What is known of a request that has just come.
+    fn trail(&self, headers: &HeaderMap) -> Arc<Trail> {
+        let received = Instant::now();
         let request_id = match client_request_id(headers) {
             Some(id) => id.into(),
             None => self.runtime.new_request_id(),
         };
-        let (timeout_ms, cache) = (headers.get(UAT_TIMEOUT_MS).cloned(), headers.get(UAT_CACHE).cloned());
-        Call { received: Instant::now(), request_id, timeout_ms, cache }
+        let (begun, passed) = self.observer.begin(headers);
+        Arc::new(Trail::new(received, request_id, begun, passed))
     }
 
     pub(crate) fn start_draining(&self) {
@@ -119,10 +139,12 @@ impl Gateway {
     pub(crate) async fn answer(
         self: &Arc<Self>,
         router: &mut Router,
-        request: Request<hyper::body::Incoming>,
-    ) -> Response<Body> {
+        mut request: Request<hyper::body::Incoming>,
+    ) -> (Response<Body>, Recording) {
+        let trail = self.trail(request.headers());
+        let recording = Recording::new(&self.observer, &trail, &request);
+        request.extensions_mut().insert(trail);
         let headers = request.headers();
-        let client_id = client_request_id(headers).map(Arc::<str>::from);
         let origin = headers.get(ORIGIN).cloned();
         let checked = self.check(&request, origin.as_ref());
         let mut response = match (checked, &origin) {
@@ -140,7 +162,7 @@ impl Gateway {
         let status = response.status();
         let headers = response.headers_mut();
         if !headers.contains_key(REQUEST_ID) {
-            insert_request_id(headers, &client_id.unwrap_or_else(|| self.runtime.new_request_id()));
+            insert_request_id(headers, &recording.trail().request_id);
         }
         if let Some(origin) = origin {
             headers.append(VARY, HeaderValue::from_static("origin"));
@@ -149,8 +171,12 @@ impl Gateway {
                 headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
             }
         }
+        if let Some(Failed { code, attempts }) = response.extensions_mut().remove() {
+            recording.trail().failed(code, attempts);
+        }
+        recording.trail().status(status.as_u16());
         self.traffic.answered(status);
-        response
+        (response, recording)
     }
 
     fn check<B>(&self, request: &Request<B>, origin: Option<&HeaderValue>) -> Result<(), ApiError> {

@@ -13,12 +13,14 @@ use hyper_util::rt::TokioIo;
 use runtime::Runtime;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::connection::{Activity, Counted, LOOK_EVERY, Watch, Watched};
 use crate::gateway::{Gateway, router};
+use crate::observer::Observer;
 use crate::signal::Signal;
 
 /// The longest head of a request, in bytes: a browser's cookies fit, a flood does not.
@@ -32,10 +34,29 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// passed: what is still open then is cut. Dropping the future cuts everything at once.
 ///
 /// # Errors
-/// The listener's own address cannot be read. A connection's errors end that connection only.
+/// The listener's own address cannot be read, or what `[telemetry]` names cannot be opened. A connection's errors end that connection only.
 pub async fn serve(
     listener: TcpListener,
     runtime: Arc<Runtime>,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let (observer, exporter) = Observer::open(Arc::clone(&runtime), &runtime.config().telemetry)?;
+    let stop_telling = CancellationToken::new();
+    let mut telling = JoinSet::new();
+    if let Some(exporter) = exporter {
+        telling.spawn(exporter.run(stop_telling.clone()));
+    }
+    let served = serve_at(listener, runtime, Arc::new(observer), shutdown).await;
+    // What the last answers tell is told before the end.
+    stop_telling.cancel();
+    while telling.join_next().await.is_some() {}
+    served
+}
+
+async fn serve_at(
+    listener: TcpListener,
+    runtime: Arc<Runtime>,
+    observer: Arc<Observer>,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let port = listener.local_addr()?.port();
@@ -43,7 +64,7 @@ pub async fn serve(
     let server = &config.server;
     let drain = Duration::from_secs(server.drain_timeout_s);
     let places = Arc::new(Semaphore::new(server.max_connections as usize));
-    let gateway = Arc::new(Gateway::new(runtime, port));
+    let gateway = Arc::new(Gateway::new(runtime, observer, port));
     let router = router(gateway.clone());
     let tasks = TaskTracker::new();
     let draining = Arc::new(Signal::default());
@@ -144,8 +165,8 @@ impl Connection {
             // freed when a streamed answer has begun.
             Box::pin(async move {
                 activity.request_started();
-                let response = gateway.answer(&mut router, request).await;
-                Ok::<_, Infallible>(response.map(|body| Watched::new(body, activity)))
+                let (response, recording) = gateway.answer(&mut router, request).await;
+                Ok::<_, Infallible>(response.map(|body| Watched::new(body, recording, activity)))
             })
         });
         let io = TokioIo::new(Counted::new(socket, activity.clone()));

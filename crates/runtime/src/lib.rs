@@ -45,14 +45,14 @@ use tokio::sync::OnceCell;
 
 pub use child_engine::Engine;
 pub use config::{
-    ConfigError, ConfigSource, EngineConfig, KvType, Loaded, Location, ServerConfig, Setting, UatConfig,
-    parse_bind, process_environment,
+    ConfigError, ConfigSource, EngineConfig, KvType, Loaded, Location, ServerConfig, Setting,
+    TelemetryConfig, UatConfig, parse_bind, process_environment,
 };
 pub use discovery::{Neighbour, Neighbours, look_for};
 pub use errors::{ErrorRow, HttpError, RuntimeError, TABLE, error_body, row_of};
 pub use fast_llm_coordinator::{
-    Answer, Attempt, CacheOutcome, CachePreference, ChatStream, CoordinatorError, Outcome, RoutingReport,
-    Stats,
+    Answer, Attempt, CacheOutcome, CachePreference, ChatStream, CoordinatorError, Outcome, Protocol,
+    RoutingReport, Stats, Trace, TraceContext,
 };
 /// What a model's file says, as [`FileDescription`] has it.
 pub use gguf;
@@ -62,6 +62,8 @@ pub use redis::{RedisAnswer, ask_redis, open_redis};
 /// The cache: its options, its values, its errors.
 pub use redis_service;
 pub use route_plan::{EndpointHealth, EndpointState, StateChange};
+/// How what happened is told to others: traces, and the access log.
+pub use telemetry;
 pub use wiring::{ModelFile, ModelInfo};
 
 use request_id::RequestIds;
@@ -95,6 +97,8 @@ pub struct ChatOptions {
     pub cache: CachePreference,
     /// Who asks, where several share this runtime: cached answers are for the same tenant only.
     pub tenant: Option<Arc<str>>,
+    /// The trace that the request belongs to; endpoints are told of it.
+    pub trace: Option<Trace>,
 }
 
 impl Default for ChatOptions {
@@ -105,6 +109,7 @@ impl Default for ChatOptions {
             received: Instant::now(),
             cache: CachePreference::default(),
             tenant: None,
+            trace: None,
         }
     }
 }
@@ -264,9 +269,9 @@ impl Runtime {
         self.ready().await?;
         let wiring = self.wiring.load_full();
         wiring.require_file(model)?;
-        let ChatOptions { request_id, timeout, received, cache, tenant } = options;
+        let ChatOptions { request_id, timeout, received, cache, tenant, trace } = options;
         let request_id = request_id.unwrap_or_else(|| self.request_ids.make());
-        let call = CallOptions { timeout, received, cache, tenant };
+        let call = CallOptions { timeout, received, cache, tenant, trace };
         Ok((wiring, RoutePlan::single(request_id, model), call))
     }
 
@@ -326,6 +331,16 @@ impl Runtime {
     /// Why the local engine could not answer as `model`, if its file is not there; the sentence says how to get it.
     pub fn missing_file(&self, model: &str) -> Option<RuntimeError> {
         self.wiring.load().require_file(model).err()
+    }
+
+    /// Whether a model of this name can be asked for.
+    pub fn has_model(&self, name: &str) -> bool {
+        self.wiring.load().coordinator.models().iter().any(|model| *model.name == *name)
+    }
+
+    /// What the endpoint of this name speaks; `None`: there is none.
+    pub fn protocol(&self, endpoint: &str) -> Option<Protocol> {
+        self.wiring.load().coordinator.protocol(endpoint)
     }
 
     /// The state of each endpoint, from the answers it gave.

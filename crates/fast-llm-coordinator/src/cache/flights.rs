@@ -12,7 +12,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use super::flight::{Flight, Head, Waiter};
 use super::{Cache, Call, FlightKey};
 use crate::answer::{Answer, answer};
-use crate::call::CallOptions;
+use crate::call::{CallOptions, Trace};
 use crate::chat_stream::ChatStream;
 use crate::execution::Core;
 use crate::journal::Journal;
@@ -30,6 +30,8 @@ pub(super) struct Departure {
     plan: RoutePlan,
     request: ChatRequest,
     received: Instant,
+    /// Of the request that it begins for.
+    trace: Option<Trace>,
     /// Miss, or bypass where nothing is to be kept.
     outcome: CacheOutcome,
 }
@@ -41,6 +43,7 @@ impl Departure {
             plan: call.plan.clone(),
             request: call.request.clone(),
             received: call.options.received,
+            trace: call.options.trace.clone(),
             outcome,
         }
     }
@@ -81,9 +84,9 @@ impl Cache {
 
     /// Asks the endpoints and hands on what they say.
     async fn fly(&self, key: &FlightKey, flight: &Flight, departure: Departure) {
-        let Departure { core, plan, request, received, outcome } = departure;
+        let Departure { core, plan, request, received, trace, outcome } = departure;
         let question = Question::Chat(&request);
-        let options = CallOptions { received, ..CallOptions::default() };
+        let options = CallOptions { received, trace, ..CallOptions::default() };
         let mut journal = Journal::watched(received, Arc::clone(&flight.tried));
         let answered = match core.try_all(&plan, question, &options, &mut journal).await {
             Ok(answered) => answered,

@@ -26,7 +26,7 @@ use crate::headers::{JSON, NDJSON};
 use crate::request_body;
 
 pub(super) async fn chat(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
-    let call = gateway.call(request.headers());
+    let call = gateway.call(&request);
     let answered = async {
         let body = request_body::collect(request.into_body(), gateway.max_body).await?;
         answer(&gateway, &call, parse_chat(body)?, Path::Chat).await
@@ -35,7 +35,7 @@ pub(super) async fn chat(State(gateway): State<Arc<Gateway>>, request: Request) 
 }
 
 pub(super) async fn generate(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
-    let call = gateway.call(request.headers());
+    let call = gateway.call(&request);
     let answered = async {
         let body = request_body::collect(request.into_body(), gateway.max_body).await?;
         match parse_generate(body)? {
@@ -57,17 +57,19 @@ async fn answer(
     Ok(match ask(gateway, call, request, Box::new(lines)).await? {
         Begun::Complete(Whole { body, report, .. }) => {
             let line = FromOpenAi::completion(&body, &model, path, &now_rfc3339(), call.received.elapsed())?;
-            complete_response(call, line, &report, JSON)
+            complete_response(call, line, report, JSON)
         }
-        Begun::Stream(stream, report) => stream_response(call, stream, report.as_ref(), NDJSON),
+        Begun::Stream(stream, report) => stream_response(call, stream, report, NDJSON),
     })
 }
 
 /// The model is in memory once it has answered.
 async fn load(gateway: &Gateway, call: &Call, request: ChatRequest) -> Result<Response<Body>, ApiError> {
     let model = request.model().to_owned();
-    let Whole { report, .. } = whole(gateway.runtime.chat(request, call.options()?).await?)?;
-    Ok(complete_response(call, loaded(&model, &now_rfc3339()), &report, JSON))
+    let options = call.options()?;
+    call.trail.asks(&model);
+    let Whole { report, .. } = whole(gateway.runtime.chat(request, options).await?)?;
+    Ok(complete_response(call, loaded(&model, &now_rfc3339()), report, JSON))
 }
 
 /// Ollama's lines of JSON.
@@ -120,12 +122,12 @@ async fn embedded(
     parse: fn(Bytes) -> Result<EmbeddingsRequest, WireError>,
     answer: fn(&[u8], &str, Duration) -> Result<Bytes, WireError>,
 ) -> Response<Body> {
-    let call = gateway.call(request.headers());
+    let call = gateway.call(&request);
     let answered = async {
         let request = parse(request_body::collect(request.into_body(), gateway.max_body).await?)?;
         let model = request.model().to_owned();
         let Whole { body, report, .. } = ask_embeddings(gateway, &call, request).await?;
-        Ok(complete_response(&call, answer(&body, &model, call.received.elapsed())?, &report, JSON))
+        Ok(complete_response(&call, answer(&body, &model, call.received.elapsed())?, report, JSON))
     };
     answered.await.unwrap_or_else(|error: ApiError| identified(&call, error.ollama()))
 }
@@ -154,7 +156,7 @@ fn tag(model: &ModelInfo) -> TagEntry {
 }
 
 pub(super) async fn show(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
-    let call = gateway.call(request.headers());
+    let call = gateway.call(&request);
     match described(&gateway, request.into_body()).await {
         Ok(body) => identified(&call, with_type(body, JSON)),
         Err(error) => identified(&call, error.ollama()),

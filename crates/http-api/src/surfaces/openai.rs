@@ -24,7 +24,7 @@ pub(crate) fn is_chat_completion<B>(request: &http::Request<B>) -> bool {
 }
 
 pub(crate) async fn chat_completions(gateway: &Gateway, request: Request) -> Response<Body> {
-    let call = gateway.call(request.headers());
+    let call = gateway.call(&request);
     match answer(gateway, &call, request.into_body()).await {
         Ok(response) => response,
         Err(error) => identified(&call, error.openai()),
@@ -36,8 +36,8 @@ async fn answer(gateway: &Gateway, call: &Call, body: Body) -> Result<Response<B
     let body = request_body::collect(body, gateway.max_body).await?;
     let request = ChatRequest::parse(body)?;
     Ok(match ask(gateway, call, request, Box::new(OpenAiEvents)).await? {
-        Begun::Complete(whole) => complete_response(call, whole.body, &whole.report, JSON),
-        Begun::Stream(stream, report) => stream_response(call, stream, report.as_ref(), EVENT_STREAM),
+        Begun::Complete(whole) => complete_response(call, whole.body, whole.report, JSON),
+        Begun::Stream(stream, report) => stream_response(call, stream, report, EVENT_STREAM),
     })
 }
 
@@ -50,7 +50,7 @@ pub(super) async fn chat_completions_route(
 }
 
 pub(super) async fn embeddings(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
-    let call = gateway.call(request.headers());
+    let call = gateway.call(&request);
     match embedded(&gateway, &call, request.into_body()).await {
         Ok(response) => response,
         Err(error) => identified(&call, error.openai()),
@@ -60,7 +60,7 @@ pub(super) async fn embeddings(State(gateway): State<Arc<Gateway>>, request: Req
 async fn embedded(gateway: &Gateway, call: &Call, body: Body) -> Result<Response<Body>, ApiError> {
     let body = request_body::collect(body, gateway.max_body).await?;
     let answered = embed(gateway, call, EmbeddingsRequest::parse(body)?).await?;
-    Ok(complete_response(call, answered.body, &answered.report, JSON))
+    Ok(complete_response(call, answered.body, answered.report, JSON))
 }
 
 pub(super) async fn models(State(gateway): State<Arc<Gateway>>, headers: HeaderMap) -> Response<Body> {

@@ -17,6 +17,8 @@ mod gemini;
 mod generate;
 mod inspect;
 mod limits;
+mod openapi;
 mod responses;
 mod shutdown;
 mod support;
+mod telemetry;

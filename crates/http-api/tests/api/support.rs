@@ -49,15 +49,22 @@ impl Gateway {
     }
 
     async fn with_protocol(protocol: &str, server: Value, models: Value) -> Self {
+        Self::configured(protocol, json!({ "server": server, "models": models })).await
+    }
+
+    /// One model, `m`, at the fake provider; `telemetry` is the section of that name.
+    pub(crate) async fn with_telemetry(telemetry: Value) -> Self {
+        let models = json!([{ "name": "m", "endpoints": [{ "endpoint": "fake", "model": "upstream-m" }] }]);
+        Self::configured("openai", json!({ "models": models, "telemetry": telemetry })).await
+    }
+
+    /// These sections, and the two endpoints.
+    async fn configured(protocol: &str, mut config: Value) -> Self {
         let provider = FakeProvider::start().await.unwrap();
-        let config = json!({
-            "server": server,
-            "endpoints": [
-                { "name": "fake", "protocol": protocol, "base_url": provider.base_url() },
-                { "name": "engine", "protocol": "uat-engine" },
-            ],
-            "models": models,
-        });
+        config["endpoints"] = json!([
+            { "name": "fake", "protocol": protocol, "base_url": provider.base_url() },
+            { "name": "engine", "protocol": "uat-engine" },
+        ]);
         let config = UatConfig::load(ConfigSource::Json(config.to_string()), []).unwrap().config;
         let runtime = Runtime::with_neighbours(config, Vec::new(), Neighbours::none()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -20,7 +20,7 @@ pub(super) struct Finding {
 }
 
 impl Finding {
-    fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+    pub(super) fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
         Self { path: path.into(), message: message.into(), hint: None }
     }
 
@@ -91,6 +91,7 @@ pub(super) fn first_finding(config: &UatConfig) -> Option<Finding> {
         .or_else(|| models(&config.models, &config.endpoints))
         .or_else(|| cache(config))
         .or_else(|| redis(config))
+        .or_else(|| super::telemetry::findings(config).into_iter().next())
 }
 
 fn cache(config: &UatConfig) -> Option<Finding> {

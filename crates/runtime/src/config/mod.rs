@@ -4,6 +4,7 @@ mod check;
 mod document;
 mod effective;
 mod error;
+mod telemetry;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use document::Document;
 pub use effective::Setting;
 pub use error::{ConfigError, Location};
+pub use telemetry::TelemetryConfig;
 
 /// The whole configuration. Every section has defaults: an empty one is the embedded engine, and whatever Ollama or
 /// LM Studio answers on its usual port.
@@ -33,6 +35,8 @@ pub struct UatConfig {
     /// The cache in Redis; absent: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis: Option<redis_service::Options>,
+    /// What is told of requests: traces, and an access log.
+    pub telemetry: TelemetryConfig,
 }
 
 /// `[server]`.

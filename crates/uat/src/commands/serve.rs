@@ -31,6 +31,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             error.hint.into_iter().fold(failure, Failure::hint)
         })?;
     }
+    // Said before anything is started.
+    config.telemetry.traces().map_err(|error| Failure::new(error.code(), format!("[telemetry] {error}")))?;
     let runtime = Runtime::new(config, Vec::new())?;
     // One worker per core, and no more blocking threads than file look-ups need.
     tokio::runtime::Builder::new_multi_thread()
