@@ -84,7 +84,11 @@ impl Ledgers {
     /// [`LedgerError::Locked`] where another process has it, [`LedgerError::Storage`].
     pub fn on_disk(state_dir: &Path) -> Result<Self, LedgerError> {
         let day = Arc::new(FileLedger::open(state_dir)?);
-        Ok(Self { minute: Arc::new(MemoryLedger::default()), day, usage: Arc::new(FileUsage::open(state_dir)) })
+        Ok(Self {
+            minute: Arc::new(MemoryLedger::default()),
+            day,
+            usage: Arc::new(FileUsage::open(state_dir)),
+        })
     }
 
     /// One ledger for everything, such as one that several processes share.
@@ -147,7 +151,8 @@ impl Allowances {
         let inner = &self.inner;
         let most = inner.judge(key, &ask)?;
         let meters = inner.meters_of(key);
-        let tokens = ask.expected_tokens.unwrap_or_else(|| ask.prompt_tokens.saturating_add(ask.completion_tokens));
+        let tokens =
+            ask.expected_tokens.unwrap_or_else(|| ask.prompt_tokens.saturating_add(ask.completion_tokens));
         let needs = [1, tokens, most];
         let holding = match inner.reserve(&meters, &needs, now()) {
             Some(holding) => holding,
@@ -210,7 +215,9 @@ impl Allowances {
             }
         };
         if tokio::time::timeout(CLOSE_TIME, closing).await.is_err() {
-            tracing::warn!("the ledger of limits does not answer: what was claimed and not used counts as spent");
+            tracing::warn!(
+                "the ledger of limits does not answer: what was claimed and not used counts as spent"
+            );
         }
     }
 }
@@ -294,7 +301,9 @@ impl Inner {
                 let short = meter.short(needs[at], now);
                 match claim {
                     Some(claim) => self.ask(meter, claim),
-                    None if !is_asked => return Err(refused(key, needs[at], short, self.outage.lock().clone())),
+                    None if !is_asked => {
+                        return Err(refused(key, needs[at], short, self.outage.lock().clone()));
+                    }
                     None => {}
                 }
                 last_short = Some((needs[at], short));
@@ -385,7 +394,11 @@ impl Inner {
 }
 
 /// Repeats until everything is closed, or gone.
-async fn now_and_then<F: Future<Output = ()>>(inner: Weak<Inner>, closed: CancellationToken, act: impl Fn(Arc<Inner>) -> F) {
+async fn now_and_then<F: Future<Output = ()>>(
+    inner: Weak<Inner>,
+    closed: CancellationToken,
+    act: impl Fn(Arc<Inner>) -> F,
+) {
     while closed.run_until_cancelled(tokio::time::sleep(TIDY_EVERY)).await.is_some() {
         let Some(inner) = inner.upgrade() else { return };
         act(inner).await;
@@ -406,7 +419,12 @@ impl Drop for Asking<'_> {
     }
 }
 
-fn refused(key: &Arc<Key>, needed: u64, (what, period, shortage): Short, outage: Option<Arc<str>>) -> Refused {
+fn refused(
+    key: &Arc<Key>,
+    needed: u64,
+    (what, period, shortage): Short,
+    outage: Option<Arc<str>>,
+) -> Refused {
     let key = key.name().clone();
     let Shortage { limit, left, is_away, retry_after } = shortage;
     if is_away {
@@ -421,7 +439,9 @@ fn refused(key: &Arc<Key>, needed: u64, (what, period, shortage): Short, outage:
             needed: NanoUsd(needed),
             retry_after,
         },
-        What::Requests | What::Tokens => Refused::Rate { key, what, period, limit, left, needed, retry_after },
+        What::Requests | What::Tokens => {
+            Refused::Rate { key, what, period, limit, left, needed, retry_after }
+        }
     }
 }
 

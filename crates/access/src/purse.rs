@@ -247,7 +247,9 @@ impl Purse {
             total,
             spent: self.spent,
             // What was committed alone counts in whatever window it turns out to be.
-            fresh: ahead.saturating_add(if self.window.is_none() { self.committed } else { 0 }).min(self.limit),
+            fresh: ahead
+                .saturating_add(if self.window.is_none() { self.committed } else { 0 })
+                .min(self.limit),
         }
     }
 

@@ -50,7 +50,7 @@ pub(crate) fn answer(
     }
     let overhead = journal.overhead(Instant::now());
     core.counters.overhead(overhead);
-    let report = RoutingReport {
+    let mut report = RoutingReport {
         request_id: Arc::clone(&plan.request_id),
         model: answered.model,
         endpoint: Arc::clone(&answered.endpoint.config.name),
@@ -58,6 +58,7 @@ pub(crate) fn answer(
         attempts: journal.attempts,
         overhead_us: u64::try_from(overhead.as_micros()).unwrap_or(u64::MAX),
         dropped,
+        usage: None,
     };
     match answer {
         Got::Complete { body, usage, in_flight } => {
@@ -65,6 +66,7 @@ pub(crate) fn answer(
             if let Some(usage) = &usage {
                 core.counters.usage(usage);
             }
+            report.usage = usage;
             Answer::Complete { body, spoken, report }
         }
         Got::Streaming { preamble, upstream } => {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use trace_context::TraceContext;
+
 use crate::meter::Meter;
 
 /// What a caller may say about one execution.
@@ -18,6 +20,27 @@ pub struct CallOptions {
     pub tenant: Option<Arc<str>>,
     /// Who is told what the endpoints took; such a request asks them for the usage of a stream, too.
     pub meter: Option<Arc<dyn Meter>>,
+    /// The trace that the request belongs to; endpoints are told of it.
+    pub trace: Option<Trace>,
+}
+
+/// How endpoints are told of a request's trace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trace {
+    /// As it came: nobody here reports spans of it.
+    Passed(TraceContext),
+    /// This is the request's own span, and each attempt is a [child](TraceContext::child) of it by its number.
+    Reported(TraceContext),
+}
+
+impl Trace {
+    /// What the attempt with this number, from 0, says.
+    pub(crate) fn of_attempt(&self, number: usize) -> TraceContext {
+        match self {
+            Self::Passed(context) => context.clone(),
+            Self::Reported(context) => context.child(number),
+        }
+    }
 }
 
 /// Whether the response cache may answer a request.
@@ -40,6 +63,7 @@ impl Default for CallOptions {
             cache: CachePreference::default(),
             tenant: None,
             meter: None,
+            trace: None,
         }
     }
 }

@@ -180,7 +180,7 @@ impl ChatStream {
 
 impl Running {
     fn report(&self) -> RoutingReport {
-        let mut report = self.report.clone();
+        let mut report = RoutingReport { usage: self.usage, ..self.report.clone() };
         if let (Source::Upstream(upstream), Some(attempt)) = (&self.source, report.attempts.last_mut()) {
             attempt.total_ms = upstream.in_flight().started().elapsed().as_secs_f64() * 1e3;
         }
@@ -298,6 +298,7 @@ impl Running {
         if let Some(attempt) = self.report.attempts.last_mut() {
             attempt.outcome = outcome;
             attempt.error = Some(failure.message.clone());
+            attempt.code = Some(failure.code);
         }
         let next = match (&mut self.resumption, failure.is_final) {
             (Some(resumption), false) => resumption.next(&endpoint, &self.report.attempts),
@@ -394,6 +395,7 @@ impl Running {
         if let (Some((outcome, error)), Some(attempt)) = (failed, self.report.attempts.last_mut()) {
             attempt.outcome = outcome;
             attempt.error = Some(error);
+            attempt.code = Some("UAT_TIMEOUT");
         }
         self.over();
     }

@@ -244,6 +244,12 @@ impl Coordinator {
         &self.catalogue
     }
 
+    /// What the endpoint of this name speaks; `None`: there is none.
+    pub fn protocol(&self, endpoint: &str) -> Option<Protocol> {
+        let named = self.core.endpoints.iter().find(|known| **known.name() == *endpoint);
+        named.map(|known| known.config.protocol)
+    }
+
     /// What is known of each endpoint now.
     pub fn health(&self) -> Vec<EndpointHealth> {
         let (now, wall) = (Instant::now(), SystemTime::now());

@@ -91,11 +91,13 @@ impl Core {
             let in_flight = place.endpoint.begin(permit, tokens, Instant::now());
             let begun = in_flight.started();
             let patience = patience(place, question.stream(), others);
+            let trace = options.trace.as_ref().map(|trace| trace.of_attempt(journal.attempts.len()));
             let asked = Asked {
                 question,
                 model: &place.model,
                 max_output_tokens: model.max_output_tokens,
                 request_id,
+                trace: trace.as_ref(),
                 patience,
                 time_left: time_left(place, question.stream(), patience, options.deadline(), begun),
                 bill: &journal.bill,

@@ -59,6 +59,8 @@ impl Journal {
             outcome: Outcome::Ok,
             status: Some(200),
             error: None,
+            code: None,
+            started_ms: begun.saturating_duration_since(self.received).as_secs_f64() * 1e3,
             first_token_ms: Some(total_ms),
             total_ms,
         };
@@ -74,6 +76,7 @@ impl Journal {
                     outcome: if failed.timed_out { Outcome::Timeout } else { Outcome::Error },
                     status: failed.failure.status,
                     error: Some(failed.failure.message.clone()),
+                    code: Some(failed.failure.code),
                     first_token_ms: None,
                     ..attempt
                 }

@@ -63,7 +63,7 @@ mod upstream;
 
 pub use answer::Answer;
 pub use cache::{ResponseCache, ResponseStore, Unavailable};
-pub use call::{CachePreference, CallOptions};
+pub use call::{CachePreference, CallOptions, Trace};
 pub use chat_stream::ChatStream;
 pub use config::{
     Balance, CacheConfig, CoordinatorConfig, EndpointConfig, ModelConfig, ModelEndpoint, Protocol, Resume,
@@ -73,4 +73,6 @@ pub use error::{CoordinatorError, Failure};
 pub use meter::{Meter, Most, Spent};
 pub use report::{Attempt, CacheOutcome, Outcome, RoutingReport};
 pub use stats::Stats;
+/// What [`Trace`] holds.
+pub use trace_context::TraceContext;
 pub use transport::{DialError, EngineDialer};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use llm_wire::WireError;
 use llm_wire::openai::{self, ChatRequest, EmbeddingsRequest, Encoding, UpstreamError, Usage};
+use trace_context::TraceContext;
 
 use crate::meter::Bill;
 
@@ -31,6 +32,8 @@ pub(crate) struct Asked<'a> {
     /// The longest answer of the model, in tokens, as configured.
     pub(crate) max_output_tokens: Option<u64>,
     pub(crate) request_id: &'a str,
+    /// The trace and the attempt's span in it.
+    pub(crate) trace: Option<&'a TraceContext>,
     /// Until the answer is whole or its first content is there.
     pub(crate) patience: Duration,
     /// For how long somebody waits, the rest of a stream included.

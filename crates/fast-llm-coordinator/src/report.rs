@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use llm_wire::openai::Usage;
 use serde::Serialize;
 
 /// How one attempt ended.
@@ -34,6 +35,13 @@ pub struct Attempt {
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// The stable code of why it failed. Unlike [`error`](Self::error) it has no word of the endpoint's, which may repeat
+    /// a key or the prompt.
+    #[serde(skip)]
+    pub code: Option<&'static str>,
+    /// From the request's arrival to the attempt's beginning, in ms.
+    #[serde(skip)]
+    pub started_ms: f64,
     /// From the attempt's beginning to the first content, in ms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_token_ms: Option<f64>,
@@ -73,4 +81,7 @@ pub struct RoutingReport {
     /// Fields of the request that the endpoint was not told, because its dialect has no word for them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dropped: Vec<String>,
+    /// Tokens as the endpoint counted them, once it said so; absent for a whole answer of the cache.
+    #[serde(skip)]
+    pub usage: Option<Usage>,
 }

@@ -18,6 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use crate::observer::Recording;
+
 /// How often a connection is looked at.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// From the first byte of a request's head to its last.
@@ -183,15 +185,17 @@ impl AsyncWrite for Counted {
     }
 }
 
-/// An answer's body that tells the watch when it has been handed over.
+/// An answer's body that tells the watch, and whoever records the request, when it has been handed over.
 pub(crate) struct Watched {
     body: Body,
     activity: Arc<Activity>,
+    /// After the body, which tells it what it knows when it goes.
+    _recording: Recording,
 }
 
 impl Watched {
-    pub(crate) fn new(body: Body, activity: Arc<Activity>) -> Self {
-        Self { body, activity }
+    pub(crate) fn new(body: Body, recording: Recording, activity: Arc<Activity>) -> Self {
+        Self { body, activity, _recording: recording }
     }
 }
 

@@ -5,7 +5,7 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use llm_wire::WireError;
 use llm_wire::openai::ErrorBody;
-use runtime::{HttpError, RuntimeError, error_body, row_of};
+use runtime::{Attempt, HttpError, RuntimeError, error_body, row_of};
 
 use crate::gate::Refusal;
 use crate::headers::{JSON, UAT_CODE};
@@ -27,6 +27,10 @@ pub(crate) enum ApiError {
         "there is no response `{id}` here, because none is stored (each is answered with store: false); keep what POST /v1/responses answers"
     )]
     NotStored { id: String },
+    #[error(
+        "there is no report of the request `{id}`: it is unknown, somebody else's, or one of an earlier while; ask with the x-request-id of an answer, soon after it"
+    )]
+    NoSuchReport { id: String },
     #[error("{method} is not possible at {path}: the header Allow names what is")]
     MethodNotAllowed { method: String, path: String },
     #[error(
@@ -56,13 +60,28 @@ impl From<Refusal> for ApiError {
     }
 }
 
+/// What an answer that is an error tells the observer.
+#[derive(Clone)]
+pub(crate) struct Failed {
+    pub(crate) code: &'static str,
+    pub(crate) attempts: Vec<Attempt>,
+}
+
 impl ApiError {
-    fn code(&self) -> &'static str {
+    /// What was tried, in order.
+    pub(crate) fn attempts(&self) -> &[Attempt] {
+        match self {
+            Self::Runtime(RuntimeError::Coordinator(error)) => error.attempts(),
+            _ => &[],
+        }
+    }
+
+    pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::Runtime(error) => error.code(),
             Self::BodyTooLarge { .. } | Self::BodyCut | Self::MethodNotAllowed { .. } => "UAT_INVALID_INPUT",
             Self::BodyTooSlow { .. } => "UAT_TIMEOUT",
-            Self::NoSuchPath { .. } | Self::NotStored { .. } => "UAT_NOT_FOUND",
+            Self::NoSuchPath { .. } | Self::NotStored { .. } | Self::NoSuchReport { .. } => "UAT_NOT_FOUND",
             Self::NotAdmin { .. } | Self::ForeignHost { .. } | Self::ForeignOrigin { .. } => {
                 "UAT_UNAUTHORIZED"
             }
@@ -78,6 +97,7 @@ impl ApiError {
             Self::BodyCut => (400, "incomplete_body"),
             Self::NoSuchPath { .. } => (404, "unknown_url"),
             Self::NotStored { .. } => (404, "not_stored"),
+            Self::NoSuchReport { .. } => (404, "not_found"),
             Self::MethodNotAllowed { .. } => (405, "method_not_allowed"),
             Self::NotAdmin { .. } => (403, "admin_key_required"),
             Self::ForeignHost { .. } => (421, "foreign_host"),
@@ -135,6 +155,7 @@ impl ApiError {
         // The table holds statuses that exist; a provider's own is between 400 and 499.
         *response.status_mut() =
             StatusCode::from_u16(http.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        response.extensions_mut().insert(Failed { code: self.code(), attempts: self.attempts().to_vec() });
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, JSON);
         headers.insert(UAT_CODE, HeaderValue::from_static(self.code()));

@@ -17,13 +17,15 @@ use runtime::{CachePreference, ChatOptions, Key, Runtime};
 use tower::Service;
 
 use crate::door::{Door, Needs, needs, presented};
-use crate::error::ApiError;
+use crate::error::{ApiError, Failed};
 use crate::gate::Gate;
 use crate::headers::{
     EXPOSED, REQUEST_ID, UAT_CACHE, UAT_TIMEOUT_MS, client_request_id, insert_request_id, insert_standings,
 };
+use crate::observer::{Observer, Recording};
 use crate::surfaces;
 use crate::traffic::Traffic;
+use crate::trail::Trail;
 
 /// Asked before a page may reach into the user's own machine: <https://wicg.github.io/private-network-access/>.
 const REQUEST_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-request-private-network");
@@ -33,6 +35,7 @@ const ALLOW_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-contro
 pub(crate) struct Gateway {
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) traffic: Arc<Traffic>,
+    pub(crate) observer: Arc<Observer>,
     door: Door,
     draining: AtomicBool,
     gate: Gate,
@@ -53,6 +56,7 @@ pub(crate) struct Call {
     pub(crate) request_id: Arc<str>,
     /// Who asks; `None`: no keys are asked for.
     pub(crate) caller: Option<Arc<Key>>,
+    pub(crate) trail: Arc<Trail>,
     timeout_ms: Option<HeaderValue>,
     cache: Option<HeaderValue>,
 }
@@ -69,6 +73,7 @@ impl Call {
             cache,
             tenant: self.caller.as_ref().map(|key| Arc::clone(&key.config().name)),
             caller: self.caller.clone(),
+            trace: self.trail.trace(),
         })
     }
 }
@@ -97,8 +102,14 @@ fn refused(header: &HeaderName, expected: &str, value: &HeaderValue) -> WireErro
 
 impl Gateway {
     /// `port` is the one that clients connect to.
-    pub(crate) fn new(runtime: Arc<Runtime>, port: u16, door: Door, traffic: Arc<Traffic>) -> Self {
-        Self { traffic, door, draining: AtomicBool::new(false), gate: Gate::new(port), runtime }
+    pub(crate) fn new(
+        runtime: Arc<Runtime>,
+        port: u16,
+        door: Door,
+        traffic: Arc<Traffic>,
+        observer: Arc<Observer>,
+    ) -> Self {
+        Self { traffic, observer, door, draining: AtomicBool::new(false), gate: Gate::new(port), runtime }
     }
 
     /// The longest request body, in bytes; as everything that is asked of the configuration for each request, it follows
@@ -114,12 +125,25 @@ impl Gateway {
 
     pub(crate) fn call<B>(&self, request: &Request<B>) -> Call {
         let headers = request.headers();
+        let trail = match request.extensions().get::<Arc<Trail>>() {
+            Some(trail) => Arc::clone(trail),
+            // Every request has one; the surfaces alone, in a test, may be asked without.
+            None => self.trail(headers),
+        };
+        let (timeout_ms, cache) = (headers.get(UAT_TIMEOUT_MS).cloned(), headers.get(UAT_CACHE).cloned());
+        let (received, request_id) = (trail.received, Arc::clone(&trail.request_id));
+        Call { received, request_id, caller: caller(request.extensions()), trail, timeout_ms, cache }
+    }
+
+    /// What is known of a request that has just come.
+    fn trail(&self, headers: &HeaderMap) -> Arc<Trail> {
+        let received = Instant::now();
         let request_id = match client_request_id(headers) {
             Some(id) => id.into(),
             None => self.runtime.new_request_id(),
         };
-        let (timeout_ms, cache) = (headers.get(UAT_TIMEOUT_MS).cloned(), headers.get(UAT_CACHE).cloned());
-        Call { received: Instant::now(), request_id, caller: caller(request.extensions()), timeout_ms, cache }
+        let (begun, passed) = self.observer.begin(headers);
+        Arc::new(Trail::new(received, request_id, begun, passed))
     }
 
     pub(crate) fn start_draining(&self) {
@@ -135,9 +159,11 @@ impl Gateway {
         self: &Arc<Self>,
         router: &mut Router,
         mut request: Request<hyper::body::Incoming>,
-    ) -> Response<Body> {
+    ) -> (Response<Body>, Recording) {
+        let trail = self.trail(request.headers());
+        let recording = Recording::new(&self.observer, &trail, &request);
+        request.extensions_mut().insert(trail);
         let headers = request.headers();
-        let client_id = client_request_id(headers).map(Arc::<str>::from);
         let origin = headers.get(ORIGIN).cloned();
         let checked = self.check(&request, origin.as_ref());
         let mut caller = None;
@@ -149,6 +175,7 @@ impl Gateway {
                 Err(error) => surfaces::dialect(request.uri().path(), headers)(&error),
                 Ok(key) => {
                     if let Some(key) = &key {
+                        recording.trail().is_of(Arc::clone(key.name()));
                         request.extensions_mut().insert(Caller(Arc::clone(key)));
                     }
                     caller = key;
@@ -162,7 +189,7 @@ impl Gateway {
             insert_standings(headers, &self.runtime.standings(&key));
         }
         if !headers.contains_key(REQUEST_ID) {
-            insert_request_id(headers, &client_id.unwrap_or_else(|| self.runtime.new_request_id()));
+            insert_request_id(headers, &recording.trail().request_id);
         }
         if let Some(origin) = origin {
             headers.append(VARY, HeaderValue::from_static("origin"));
@@ -171,8 +198,12 @@ impl Gateway {
                 headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
             }
         }
+        if let Some(Failed { code, attempts }) = response.extensions_mut().remove() {
+            recording.trail().failed(code, attempts);
+        }
+        recording.trail().status(status.as_u16());
         self.traffic.answered(status);
-        response
+        (response, recording)
     }
 
     async fn routed(

@@ -14,10 +14,15 @@ mod error;
 mod gate;
 mod gateway;
 mod headers;
+mod metrics;
+mod observer;
+mod openapi;
+mod recent;
 mod request_body;
 mod server;
 mod signal;
 mod surfaces;
 mod traffic;
+mod trail;
 
 pub use server::{serve, serve_with_admin};

@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use runtime::Runtime;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use crate::connection::{Activity, Counted, LOOK_EVERY, Watch, Watched};
 use crate::door::Door;
 use crate::gateway::{Gateway, router};
+use crate::observer::Observer;
 use crate::signal::Signal;
 use crate::traffic::Traffic;
 
@@ -34,7 +36,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// passed: what is still open then is cut. Dropping the future cuts everything at once.
 ///
 /// # Errors
-/// The listener's own address cannot be read. A connection's errors end that connection only.
+/// The listener's own address cannot be read, or what `[telemetry]` names cannot be opened. A connection's errors end that connection only.
 pub async fn serve(
     listener: TcpListener,
     runtime: Arc<Runtime>,
@@ -54,28 +56,38 @@ pub async fn serve_with_admin(
     runtime: Arc<Runtime>,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    let traffic = Arc::new(Traffic::default());
+    let (observer, exporter) = Observer::open(Arc::clone(&runtime), &runtime.config().telemetry)?;
+    let stop_telling = CancellationToken::new();
+    let mut telling = JoinSet::new();
+    if let Some(exporter) = exporter {
+        telling.spawn(exporter.run(stop_telling.clone()));
+    }
+    let counts = (Arc::new(Traffic::default()), Arc::new(observer));
     let public = Door::Public { is_exposed: !listener.local_addr()?.ip().is_loopback() };
-    let serving = serve_at(listener, public, Arc::clone(&runtime), Arc::clone(&traffic), shutdown.clone());
-    match admin {
+    let serving = serve_at(listener, public, Arc::clone(&runtime), counts.clone(), shutdown.clone());
+    let served = match admin {
         None => serving.await,
         Some(admin) => {
-            let administered = serve_at(admin, Door::Admin, runtime, traffic, shutdown);
+            let administered = serve_at(admin, Door::Admin, runtime, counts, shutdown);
             tokio::try_join!(serving, administered).map(|_| ())
         }
-    }
+    };
+    // What the last answers tell is told before the end.
+    stop_telling.cancel();
+    while telling.join_next().await.is_some() {}
+    served
 }
 
 async fn serve_at(
     listener: TcpListener,
     door: Door,
     runtime: Arc<Runtime>,
-    traffic: Arc<Traffic>,
+    (traffic, observer): (Arc<Traffic>, Arc<Observer>),
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let port = listener.local_addr()?.port();
     let places = Arc::new(Semaphore::new(runtime.config().server.max_connections as usize));
-    let gateway = Arc::new(Gateway::new(runtime, port, door, traffic));
+    let gateway = Arc::new(Gateway::new(runtime, port, door, traffic, observer));
     let router = router(gateway.clone());
     let tasks = TaskTracker::new();
     let draining = Arc::new(Signal::default());
@@ -178,8 +190,8 @@ impl Connection {
             // freed when a streamed answer has begun.
             Box::pin(async move {
                 activity.request_started();
-                let response = gateway.answer(&mut router, request).await;
-                Ok::<_, Infallible>(response.map(|body| Watched::new(body, activity)))
+                let (response, recording) = gateway.answer(&mut router, request).await;
+                Ok::<_, Infallible>(response.map(|body| Watched::new(body, recording, activity)))
             })
         });
         let io = TokioIo::new(Counted::new(socket, activity.clone()));

@@ -57,24 +57,26 @@ pub use callers::Standings;
 pub use child_engine::Engine;
 pub use config::{
     ConfigError, ConfigErrors, ConfigSource, EngineConfig, KvType, LimitsConfig, Loaded, Location,
-    ServerConfig, Setting, UatConfig, config_schema, parse_bind, process_environment,
+    ServerConfig, Setting, TelemetryConfig, UatConfig, config_schema, parse_bind, process_environment,
 };
 pub use discovery::{Neighbour, Neighbours, look_for};
 pub use errors::{ErrorRow, HttpError, RuntimeError, TABLE, error_body, row_of};
 pub use fast_llm_coordinator::{
-    Answer, Attempt, CacheOutcome, CachePreference, ChatStream, CoordinatorError, Outcome, RoutingReport,
-    Stats,
+    Answer, Attempt, CacheOutcome, CachePreference, ChatStream, CoordinatorError, Outcome, Protocol,
+    RoutingReport, Stats, Trace, TraceContext,
 };
 /// What a model's file says, as [`FileDescription`] has it.
 pub use gguf;
-pub use ledger::RedisLedger;
 pub use inspect::{FileDescription, LoadedModel, ModelDescription};
+pub use ledger::RedisLedger;
 pub use nearest::{nearest, nearest_few};
 pub use redis::{RedisAnswer, ask_redis, open_redis};
 /// The cache: its options, its values, its errors.
 pub use redis_service;
 pub use reload::Reloads;
 pub use route_plan::{EndpointHealth, EndpointState, StateChange};
+/// How what happened is told to others: traces, and the access log.
+pub use telemetry;
 pub use wiring::{ModelFile, ModelInfo};
 
 use callers::{Callers, Size};
@@ -114,6 +116,8 @@ pub struct ChatOptions {
     pub tenant: Option<Arc<str>>,
     /// Whose limits count; `None`: none.
     pub caller: Option<Arc<Key>>,
+    /// The trace that the request belongs to; endpoints are told of it.
+    pub trace: Option<Trace>,
 }
 
 impl Default for ChatOptions {
@@ -125,6 +129,7 @@ impl Default for ChatOptions {
             cache: CachePreference::default(),
             tenant: None,
             caller: None,
+            trace: None,
         }
     }
 }
@@ -325,7 +330,7 @@ impl Runtime {
     ) -> Result<(Arc<Wiring>, RoutePlan, CallOptions), RuntimeError> {
         self.ready().await?;
         let wiring = self.wiring.load_full();
-        let ChatOptions { request_id, timeout, received, cache, tenant, caller } = options;
+        let ChatOptions { request_id, timeout, received, cache, tenant, caller, trace } = options;
         let request_id = request_id.unwrap_or_else(|| self.request_ids.make());
         let meter = match &caller {
             None => None,
@@ -338,7 +343,7 @@ impl Runtime {
         };
         wiring.require_file(model)?;
         let tenant = tenant.or_else(|| caller.map(|key| Arc::clone(key.name())));
-        let call = CallOptions { timeout, received, cache, tenant, meter };
+        let call = CallOptions { timeout, received, cache, tenant, meter, trace };
         Ok((wiring, RoutePlan::single(request_id, model), call))
     }
 
@@ -410,6 +415,16 @@ impl Runtime {
     /// Why the local engine could not answer as `model`, if its file is not there; the sentence says how to get it.
     pub fn missing_file(&self, model: &str) -> Option<RuntimeError> {
         self.wiring.load().require_file(model).err()
+    }
+
+    /// Whether a model of this name can be asked for.
+    pub fn has_model(&self, name: &str) -> bool {
+        self.wiring.load().coordinator.models().iter().any(|model| *model.name == *name)
+    }
+
+    /// What the endpoint of this name speaks; `None`: there is none.
+    pub fn protocol(&self, endpoint: &str) -> Option<Protocol> {
+        self.wiring.load().coordinator.protocol(endpoint)
     }
 
     /// The state of each endpoint, from the answers it gave.

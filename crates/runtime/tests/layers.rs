@@ -21,6 +21,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("model-store", 0),
     ("resilience", 0),
     ("route-plan", 0),
+    ("telemetry", 0),
+    ("trace-context", 0),
     ("fast-llm-coordinator", 1),
     ("redis-service", 1),
     ("runtime", 2),
@@ -40,6 +42,8 @@ const BESIDE: &[(&str, &str)] = &[
     ("child-engine", "resilience"),
     // Only what is a whole model is added as one.
     ("model-store", "gguf"),
+    // A request's spans carry the ids that endpoints were told.
+    ("telemetry", "trace-context"),
 ];
 
 /// Crates that only tests and benchmarks use; nothing that is shipped contains them.

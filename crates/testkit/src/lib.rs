@@ -69,6 +69,7 @@ mod behaviour;
 mod certificates;
 mod control;
 mod dialect;
+mod fake_collector;
 mod fake_hub;
 mod fault_proxy;
 mod gguf_file;
@@ -82,6 +83,7 @@ mod request;
 
 pub use behaviour::{Answer, Behaviour, Continuation, Preamble, Tokens, ToolCall, Vectors};
 pub use certificates::Certificate;
+pub use fake_collector::{CollectorFault, FakeCollector, Posted};
 pub use fake_hub::{FakeHub, HubFault, HubRequest};
 pub use fault_proxy::{Direction, FaultProxy, Mode, Upstream};
 pub use gguf_file::{GgufFile, GgufTensor};

@@ -80,7 +80,10 @@ impl World {
 
     fn clock(&self) -> (u64, Duration) {
         let elapsed = self.now - self.start;
-        (elapsed.as_secs() / 60, Duration::from_secs(60) - Duration::from_millis(elapsed.as_millis() as u64 % 60_000))
+        (
+            elapsed.as_secs() / 60,
+            Duration::from_secs(60) - Duration::from_millis(elapsed.as_millis() as u64 % 60_000),
+        )
     }
 
     fn reserve(&mut self, at: usize, amount: u64) {
@@ -178,7 +181,10 @@ impl World {
     fn check(&self) -> Result<(), TestCaseError> {
         for (window, sum) in &self.truth {
             let forgotten = self.forgotten.get(window).copied().unwrap_or(0);
-            prop_assert!(*sum <= LIMIT + forgotten, "window {window}: {sum}, of it {forgotten} may be too much");
+            prop_assert!(
+                *sum <= LIMIT + forgotten,
+                "window {window}: {sum}, of it {forgotten} may be too much"
+            );
         }
         Ok(())
     }
@@ -395,7 +401,13 @@ fn a_reservation_is_settled_in_its_own_window() {
     let later = now + Duration::from_secs(40);
     assert!(purse.reserve(1, later, false).is_none(), "the window has ended");
     let claim = purse.wish(later).unwrap();
-    let granted = Granted { window: 8, ends_in: Duration::from_secs(60), granted: claim.fresh, others: 0, others_spent: 0 };
+    let granted = Granted {
+        window: 8,
+        ends_in: Duration::from_secs(60),
+        granted: claim.fresh,
+        others: 0,
+        others_spent: 0,
+    };
     purse.answered(&claim, &granted, later, later);
     purse.settle(held, 400);
     assert_eq!(purse.amounts(), (100, 0, 0));

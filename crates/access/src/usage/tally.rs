@@ -120,6 +120,9 @@ mod tests {
         assert_eq!(log.read(0, 9).await.unwrap(), [row(7)]);
         assert!(tally.unwritten().await.is_empty());
         let batches = log.batches.lock().clone();
-        assert!(batches[0] == batches[1] && batches[1] == batches[2] && batches[2] != batches[3], "{batches:?}");
+        assert!(
+            batches[0] == batches[1] && batches[1] == batches[2] && batches[2] != batches[3],
+            "{batches:?}"
+        );
     }
 }

@@ -12,7 +12,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use super::flight::{Flight, Head, Waiter};
 use super::{Cache, Call, FlightKey};
 use crate::answer::{Answer, answer};
-use crate::call::CallOptions;
+use crate::call::{CallOptions, Trace};
 use crate::chat_stream::ChatStream;
 use crate::execution::Core;
 use crate::journal::Journal;
@@ -33,6 +33,8 @@ pub(super) struct Departure {
     received: Instant,
     /// Of the request that it begins for, and with which it does not end.
     meter: Option<Arc<dyn Meter>>,
+    /// Of the request that it begins for.
+    trace: Option<Trace>,
     /// Miss, or bypass where nothing is to be kept.
     outcome: CacheOutcome,
 }
@@ -48,6 +50,7 @@ impl Departure {
             },
             received: call.options.received,
             meter: call.options.meter.clone(),
+            trace: call.options.trace.clone(),
             outcome,
         }
     }
@@ -88,9 +91,9 @@ impl Cache {
 
     /// Asks the endpoints and hands on what they say.
     async fn fly(&self, key: &FlightKey, flight: &Flight, departure: Departure) {
-        let Departure { core, plan, request, received, meter, outcome } = departure;
+        let Departure { core, plan, request, received, meter, trace, outcome } = departure;
         let question = Question::Chat(&request);
-        let options = CallOptions { received, ..CallOptions::default() };
+        let options = CallOptions { received, trace, ..CallOptions::default() };
         let mut journal = Journal::watched(received, Bill::new(meter.as_ref()), Arc::clone(&flight.tried));
         let answered = match core.try_all(&plan, question, &options, &mut journal).await {
             Ok(answered) => answered,

@@ -78,7 +78,7 @@ impl Followed {
                 self.report.dropped = dropped;
             }
         }
-        self.usage = usage;
+        (self.usage, self.report.usage) = (usage, usage);
         self.waiter = None;
         Poll::Ready(ended.map(|error| {
             self.guard.error();

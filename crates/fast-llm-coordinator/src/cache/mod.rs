@@ -327,6 +327,7 @@ fn repeated(kept: Kept, call: &Call<'_>, guard: RequestGuard) -> Answer {
         attempts: Vec::new(),
         overhead_us: micros(overhead),
         dropped,
+        usage: None,
     };
     match replay {
         None => Answer::Complete { body: document, spoken: None, report },

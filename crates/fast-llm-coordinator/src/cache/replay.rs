@@ -27,7 +27,7 @@ impl Replay {
     }
 
     pub(crate) fn report(&self) -> RoutingReport {
-        self.report.clone()
+        RoutingReport { usage: self.usage, ..self.report.clone() }
     }
 
     pub(crate) fn usage(&self) -> Option<&Usage> {

@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
 use llm_wire::openai::{ChunkFacts, ResponseFacts};
 use llm_wire::{Spoken, Translated, WireError};
+use trace_context::{TRACEPARENT, TRACESTATE, TraceContext};
 
 use crate::config::{EndpointConfig, Protocol};
 use crate::error::CoordinatorError;
@@ -155,7 +156,7 @@ impl Dialect {
 
     /// The HTTP request that asks this there, and the fields of the question that it does not say.
     pub(crate) fn request(&self, asked: Asked<'_>) -> Result<(Request<Full<Bytes>>, Vec<String>), WireError> {
-        let Asked { question, model, request_id, time_left, .. } = asked;
+        let Asked { question, model, request_id, trace, time_left, .. } = asked;
         self.check_translatable(question)?;
         let Translated { body, dropped } = self.speaks.body(asked)?;
         let mut http = Request::new(Full::new(body));
@@ -172,6 +173,9 @@ impl Dialect {
         self.speaks.headers(question, headers);
         if let Ok(id) = HeaderValue::from_str(request_id) {
             headers.insert("x-request-id", id);
+        }
+        if let Some(trace) = trace {
+            tell_trace(trace, headers);
         }
         if matches!(self.protocol, Protocol::UatEngine | Protocol::OpenAi) {
             let ms = u64::try_from(time_left.as_millis()).unwrap_or(u64::MAX);
@@ -208,6 +212,16 @@ impl Dialect {
     /// A decoder for one streamed answer.
     pub(crate) fn decoder(&self, question: Question<'_>, names: AnswerNames<'_>) -> Box<dyn Decoder> {
         self.speaks.decoder(question, names)
+    }
+}
+
+/// W3C's headers, from which the endpoint's own spans become part of the trace.
+fn tell_trace(trace: &TraceContext, headers: &mut HeaderMap) {
+    if let Ok(value) = HeaderValue::from_str(&trace.traceparent()) {
+        headers.insert(TRACEPARENT, value);
+    }
+    if let Some(Ok(value)) = trace.tracestate().map(HeaderValue::from_str) {
+        headers.insert(TRACESTATE, value);
     }
 }
 

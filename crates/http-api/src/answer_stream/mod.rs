@@ -15,6 +15,7 @@ use runtime::{Answer, ChatStream, Key, RuntimeError};
 use tokio::time::{Instant, Sleep};
 
 use crate::error::ApiError;
+use crate::trail::Trail;
 
 pub(crate) use frames::{Frames, OpenAiEvents};
 
@@ -72,23 +73,25 @@ pub(crate) struct AnswerStream {
     /// The key with which it was asked for.
     key: Option<Revocation>,
     last_frame: Instant,
+    trail: Arc<Trail>,
 }
 
 impl AnswerStream {
     /// A stream whose first content is there.
-    pub(crate) fn running(stream: ChatStream, frames: Box<dyn Frames>) -> Self {
-        Self::new(State::Running(stream), frames, KEEP_ALIVE)
+    pub(crate) fn running(stream: ChatStream, frames: Box<dyn Frames>, trail: Arc<Trail>) -> Self {
+        Self::new(State::Running(stream), frames, KEEP_ALIVE, trail)
     }
 
     /// A stream that begins with keep-alive comments, one at once: the headers alone do not reach a client through
     /// every proxy.
-    pub(crate) fn held(pending: Pending, frames: Box<dyn Frames>) -> Self {
-        let mut held = Self::new(State::Held(pending), frames, KEEP_ALIVE_BEFORE_CONTENT);
+    pub(crate) fn held(pending: Pending, frames: Box<dyn Frames>, trail: Arc<Trail>) -> Self {
+        trail.is_held();
+        let mut held = Self::new(State::Held(pending), frames, KEEP_ALIVE_BEFORE_CONTENT, trail);
         held.buffer.extend_from_slice(held.frames.keep_alive().unwrap_or_default());
         held
     }
 
-    fn new(state: State, frames: Box<dyn Frames>, first_keep_alive: Duration) -> Self {
+    fn new(state: State, frames: Box<dyn Frames>, first_keep_alive: Duration, trail: Arc<Trail>) -> Self {
         Self {
             state,
             frames,
@@ -96,6 +99,7 @@ impl AnswerStream {
             keep_alive: Box::pin(tokio::time::sleep(first_keep_alive)),
             key: None,
             last_frame: Instant::now(),
+            trail,
         }
     }
 
@@ -117,7 +121,10 @@ impl AnswerStream {
             match &mut self.state {
                 State::Held(pending) => match pending.as_mut().poll(cx) {
                     Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok(Answer::Stream(stream))) => self.state = State::Running(stream),
+                    Poll::Ready(Ok(Answer::Stream(stream))) => {
+                        self.trail.streams(stream.report());
+                        self.state = State::Running(stream);
+                    }
                     Poll::Ready(Ok(Answer::Complete { .. })) => {
                         return self.fail(&unexpected_answer().into());
                     }
@@ -140,6 +147,7 @@ impl AnswerStream {
                             Some(_) => self.frames.own_ended(&mut self.buffer),
                             None => self.frames.ended(&mut self.buffer),
                         }
+                        self.trail.stream_over(stream.report(), true);
                         self.state = State::Over;
                     }
                 },
@@ -150,7 +158,11 @@ impl AnswerStream {
     }
 
     fn fail(&mut self, error: &ApiError) -> Poll<()> {
-        tracing::debug!(code = error.body().uat_code, "a stream failed after its beginning");
+        tracing::debug!(code = error.code(), "a stream failed after its beginning");
+        self.trail.failed(error.code(), error.attempts().to_vec());
+        if let State::Running(stream) = &self.state {
+            self.trail.stream_over(stream.report(), true);
+        }
         self.frames.failed(&mut self.buffer, error);
         self.state = State::Over;
         Poll::Ready(())
@@ -184,6 +196,15 @@ pub(crate) fn unexpected_answer() -> RuntimeError {
         expected: "an answer of the kind that was asked for".into(),
         got: "the other kind".into(),
     }))
+}
+
+impl Drop for AnswerStream {
+    fn drop(&mut self) {
+        // Its client went away.
+        if let State::Running(stream) = &self.state {
+            self.trail.stream_over(stream.report(), false);
+        }
+    }
 }
 
 impl Body for AnswerStream {

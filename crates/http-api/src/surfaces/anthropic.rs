@@ -47,7 +47,9 @@ async fn counted(
 ) -> Result<Response<Body>, ApiError> {
     let body = request_body::collect(body, gateway.max_body()).await?;
     let request = with_beta(parse_count_tokens(body)?, beta);
-    let count = gateway.runtime.count_tokens(&request, call.options()?).await?;
+    let options = call.options()?;
+    call.trail.asks(request.model());
+    let count = gateway.runtime.count_tokens(&request, options).await?;
     let mut response = with_type(token_count(count.tokens), JSON);
     if count.is_estimate {
         response.headers_mut().insert(ESTIMATE, HeaderValue::from_static("upper"));
@@ -102,13 +104,13 @@ async fn answer(
     let events = Events { translation, own_end_came: false };
     Ok(match ask(gateway, call, request, Box::new(events)).await? {
         Begun::Complete(Whole { body, spoken: Some(_), report }) => {
-            complete_response(call, body, &report, JSON)
+            complete_response(call, body, report, JSON)
         }
         Begun::Complete(Whole { body, spoken: None, report }) => {
             let message = FromOpenAi::completion(&body, &call.request_id)?;
-            complete_response(call, message, &report, JSON)
+            complete_response(call, message, report, JSON)
         }
-        Begun::Stream(stream, report) => stream_response(call, stream, report.as_ref(), EVENT_STREAM),
+        Begun::Stream(stream, report) => stream_response(call, stream, report, EVENT_STREAM),
     })
 }
 

@@ -87,12 +87,12 @@ async fn generate(
     };
     Ok(match ask(gateway, call, request, frames).await? {
         Begun::Complete(Whole { body, spoken: Some(_), report }) => {
-            complete_response(call, body, &report, JSON)
+            complete_response(call, body, report, JSON)
         }
         Begun::Complete(Whole { body, spoken: None, report }) => {
-            complete_response(call, translation().whole(&body)?, &report, JSON)
+            complete_response(call, translation().whole(&body)?, report, JSON)
         }
-        Begun::Stream(stream, report) => stream_response(call, stream, report.as_ref(), content_type),
+        Begun::Stream(stream, report) => stream_response(call, stream, report, content_type),
     })
 }
 
@@ -172,5 +172,5 @@ async fn embedded(
 ) -> Result<Response<Body>, ApiError> {
     let body = request_body::collect(request.into_body(), gateway.max_body()).await?;
     let Whole { body, report, .. } = embed(gateway, call, parse(&body, model)?).await?;
-    Ok(complete_response(call, answer(&body)?, &report, JSON))
+    Ok(complete_response(call, answer(&body)?, report, JSON))
 }

@@ -7,6 +7,8 @@ mod ollama;
 mod openai;
 mod operations;
 mod responses;
+mod routes;
+mod routing;
 
 use std::sync::Arc;
 
@@ -25,32 +27,10 @@ use crate::answer_stream::{AnswerStream, Frames, Pending, unexpected_answer};
 use crate::error::ApiError;
 use crate::gateway::{Call, Gateway};
 use crate::headers::{insert_report, insert_request_id};
-
-/// Every path, for "did you mean".
-const PATHS: &[&str] = &[
-    "/",
-    openai::CHAT_COMPLETIONS,
-    "/v1/embeddings",
-    "/v1/endpoints",
-    "/v1/messages",
-    "/v1/messages/count_tokens",
-    "/v1/models",
-    "/v1/responses",
-    "/api/chat",
-    "/api/embed",
-    "/api/embeddings",
-    "/api/generate",
-    "/api/ps",
-    "/api/show",
-    "/api/tags",
-    "/api/version",
-    "/health/live",
-    "/health/ready",
-    "/metrics",
-    "/v1beta/models/MODEL:generateContent",
-];
+use crate::openapi::openapi;
 
 pub(crate) use openai::{chat_completions, is_chat_completion};
+pub(crate) use routes::{ROUTES, Route, route_of};
 
 pub(crate) fn router() -> Router<Arc<Gateway>> {
     Router::new()
@@ -76,6 +56,8 @@ pub(crate) fn router() -> Router<Arc<Gateway>> {
         .route("/health/live", get(operations::live))
         .route("/health/ready", get(operations::ready))
         .route("/metrics", get(operations::metrics))
+        .route("/openapi.json", get(openapi))
+        .route("/v1/routing/{*request_id}", get(routing::routing))
         .fallback(no_such_path)
         .method_not_allowed_fallback(method_not_allowed)
 }
@@ -104,7 +86,7 @@ pub(crate) fn dialect(path: &str, headers: &HeaderMap) -> fn(&ApiError) -> Respo
 
 async fn no_such_path(request: Request) -> Response<Body> {
     let path = request.uri().path().to_owned();
-    let nearest = nearest(path.trim_end_matches('/'), PATHS.iter().copied());
+    let nearest = nearest(path.trim_end_matches('/'), ROUTES.iter().map(|route| route.path));
     let dialect = dialect(&path, request.headers());
     dialect(&ApiError::NoSuchPath { path, nearest })
 }
@@ -141,6 +123,7 @@ async fn ask(
 ) -> Result<Begun, ApiError> {
     let options = call.options()?;
     let caller = call.caller.as_ref();
+    call.trail.asks(request.model());
     if !request.stream() {
         let answer = unless_revoked(caller, gateway.runtime.chat(request, options)).await?;
         return Ok(Begun::Complete(whole(answer)?));
@@ -152,14 +135,15 @@ async fn ask(
         biased;
         answer = unless_revoked(caller, &mut pending) => answer?,
         () = tokio::time::sleep(gateway.hold()), if may_hold => {
-            let held = AnswerStream::held(pending, frames).until_revoked(caller);
+            let held = AnswerStream::held(pending, frames, Arc::clone(&call.trail)).until_revoked(caller);
             return Ok(Begun::Stream(Body::new(held), None));
         }
     };
     match answer {
         Answer::Stream(stream) => {
             let report = stream.report();
-            let running = AnswerStream::running(stream, frames).until_revoked(caller);
+            let running =
+                AnswerStream::running(stream, frames, Arc::clone(&call.trail)).until_revoked(caller);
             Ok(Begun::Stream(Body::new(running), Some(report)))
         }
         Answer::Complete { .. } => Err(unexpected_answer().into()),
@@ -168,7 +152,9 @@ async fn ask(
 
 /// The same for embeddings, which are never streamed.
 async fn embed(gateway: &Gateway, call: &Call, request: EmbeddingsRequest) -> Result<Whole, ApiError> {
-    let asking = gateway.runtime.embed(request, call.options()?);
+    let options = call.options()?;
+    call.trail.asks(request.model());
+    let asking = gateway.runtime.embed(request, options);
     whole(unless_revoked(call.caller.as_ref(), asking).await?)
 }
 
@@ -198,7 +184,7 @@ const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering")
 fn stream_response(
     call: &Call,
     stream: Body,
-    report: Option<&runtime::RoutingReport>,
+    report: Option<runtime::RoutingReport>,
     content_type: HeaderValue,
 ) -> Response<Body> {
     let mut response = Response::new(stream);
@@ -208,7 +194,8 @@ fn stream_response(
     headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
     insert_request_id(headers, &call.request_id);
     if let Some(report) = report {
-        insert_report(headers, report);
+        insert_report(headers, &report);
+        call.trail.streams(report);
     }
     response
 }
@@ -216,17 +203,18 @@ fn stream_response(
 fn complete_response(
     call: &Call,
     body: Bytes,
-    report: &runtime::RoutingReport,
+    report: runtime::RoutingReport,
     content_type: HeaderValue,
 ) -> Response<Body> {
     let mut response = with_type(body, content_type);
     let headers = response.headers_mut();
     insert_request_id(headers, &call.request_id);
-    insert_report(headers, report);
+    insert_report(headers, &report);
+    call.trail.answered(report);
     response
 }
 
-fn with_type(body: impl Into<Body>, content_type: HeaderValue) -> Response<Body> {
+pub(crate) fn with_type(body: impl Into<Body>, content_type: HeaderValue) -> Response<Body> {
     let mut response = Response::new(body.into());
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     response

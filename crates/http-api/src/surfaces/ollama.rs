@@ -57,18 +57,20 @@ async fn answer(
     Ok(match ask(gateway, call, request, Box::new(lines)).await? {
         Begun::Complete(Whole { body, report, .. }) => {
             let line = FromOpenAi::completion(&body, &model, path, &now_rfc3339(), call.received.elapsed())?;
-            complete_response(call, line, &report, JSON)
+            complete_response(call, line, report, JSON)
         }
-        Begun::Stream(stream, report) => stream_response(call, stream, report.as_ref(), NDJSON),
+        Begun::Stream(stream, report) => stream_response(call, stream, report, NDJSON),
     })
 }
 
 /// The model is in memory once it has answered.
 async fn load(gateway: &Gateway, call: &Call, request: ChatRequest) -> Result<Response<Body>, ApiError> {
     let model = request.model().to_owned();
-    let asking = gateway.runtime.chat(request, call.options()?);
+    let options = call.options()?;
+    call.trail.asks(&model);
+    let asking = gateway.runtime.chat(request, options);
     let Whole { report, .. } = whole(unless_revoked(call.caller.as_ref(), asking).await?)?;
-    Ok(complete_response(call, loaded(&model, &now_rfc3339()), &report, JSON))
+    Ok(complete_response(call, loaded(&model, &now_rfc3339()), report, JSON))
 }
 
 /// Ollama's lines of JSON.
@@ -126,7 +128,7 @@ async fn embedded(
         let request = parse(request_body::collect(request.into_body(), gateway.max_body()).await?)?;
         let model = request.model().to_owned();
         let Whole { body, report, .. } = ask_embeddings(gateway, &call, request).await?;
-        Ok(complete_response(&call, answer(&body, &model, call.received.elapsed())?, &report, JSON))
+        Ok(complete_response(&call, answer(&body, &model, call.received.elapsed())?, report, JSON))
     };
     answered.await.unwrap_or_else(|error: ApiError| identified(&call, error.ollama()))
 }

@@ -36,8 +36,8 @@ async fn answer(gateway: &Gateway, call: &Call, body: Body) -> Result<Response<B
     let body = request_body::collect(body, gateway.max_body()).await?;
     let request = ChatRequest::parse(body)?;
     Ok(match ask(gateway, call, request, Box::new(OpenAiEvents)).await? {
-        Begun::Complete(whole) => complete_response(call, whole.body, &whole.report, JSON),
-        Begun::Stream(stream, report) => stream_response(call, stream, report.as_ref(), EVENT_STREAM),
+        Begun::Complete(whole) => complete_response(call, whole.body, whole.report, JSON),
+        Begun::Stream(stream, report) => stream_response(call, stream, report, EVENT_STREAM),
     })
 }
 
@@ -60,7 +60,7 @@ pub(super) async fn embeddings(State(gateway): State<Arc<Gateway>>, request: Req
 async fn embedded(gateway: &Gateway, call: &Call, body: Body) -> Result<Response<Body>, ApiError> {
     let body = request_body::collect(body, gateway.max_body()).await?;
     let answered = embed(gateway, call, EmbeddingsRequest::parse(body)?).await?;
-    Ok(complete_response(call, answered.body, &answered.report, JSON))
+    Ok(complete_response(call, answered.body, answered.report, JSON))
 }
 
 pub(super) async fn models(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {

@@ -31,9 +31,9 @@ async fn answer(gateway: &Gateway, call: &Call, body: Body) -> Result<Response<B
     let events = Events { translation: translation() };
     Ok(match ask(gateway, call, chat, Box::new(events)).await? {
         Begun::Complete(Whole { body, report, .. }) => {
-            complete_response(call, translation().completion(&body, now())?, &report, JSON)
+            complete_response(call, translation().completion(&body, now())?, report, JSON)
         }
-        Begun::Stream(stream, report) => stream_response(call, stream, report.as_ref(), EVENT_STREAM),
+        Begun::Stream(stream, report) => stream_response(call, stream, report, EVENT_STREAM),
     })
 }
 

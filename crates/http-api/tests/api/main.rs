@@ -18,6 +18,8 @@ mod generate;
 mod inspect;
 mod keys;
 mod limits;
+mod openapi;
 mod responses;
 mod shutdown;
 mod support;
+mod telemetry;

@@ -54,6 +54,12 @@ impl Gateway {
         Self::configured_for(protocol, json!({ "server": server, "models": models })).await
     }
 
+    /// One model, `m`, at the fake provider; `telemetry` is the section of that name.
+    pub(crate) async fn with_telemetry(telemetry: Value) -> Self {
+        let models = json!([{ "name": "m", "endpoints": [{ "endpoint": "fake", "model": "upstream-m" }] }]);
+        Self::configured(json!({ "models": models, "telemetry": telemetry })).await
+    }
+
     /// With these sections beside the endpoints `fake` and `engine`.
     pub(crate) async fn configured(sections: Value) -> Self {
         Self::configured_for("openai", sections).await

@@ -14,6 +14,7 @@ mod restart;
 mod schema;
 mod shape;
 mod syntax;
+mod telemetry;
 mod words;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -29,6 +30,7 @@ pub use keys::LimitsConfig;
 pub(crate) use keys::{price_of, wrong_keys};
 pub use load::{ConfigSource, Loaded, process_environment};
 pub use schema::config_schema;
+pub use telemetry::TelemetryConfig;
 
 /// The whole configuration. Every section has defaults: an empty one is the embedded engine, and whatever Ollama or
 /// LM Studio answers on its usual port.
@@ -53,6 +55,8 @@ pub struct UatConfig {
     /// The cache in Redis; absent: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis: Option<redis_service::Options>,
+    /// What is told of requests: traces, and an access log.
+    pub telemetry: TelemetryConfig,
 }
 
 /// `[server]`.

@@ -45,6 +45,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             first.hint.iter().fold(failure, Failure::hint)
         })?;
     }
+    // Said before anything is started.
+    config.telemetry.traces().map_err(|error| Failure::new(error.code(), format!("[telemetry] {error}")))?;
     let runtime = Runtime::new(config, Vec::new())?;
     let reload = Reload::new(runtime.clone(), watch, has_file, args.bind)?;
     workers.block_on(serve(runtime, reload))

@@ -16,6 +16,7 @@ fn head() -> Head {
         attempts: Vec::new(),
         overhead_us: 0,
         dropped: Vec::new(),
+        usage: None,
     };
     Head { report, dropped: Vec::new(), spoken: None, whole: None }
 }

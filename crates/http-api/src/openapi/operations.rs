@@ -1,0 +1,368 @@
+//! Every operation: what it is asked, and what it may answer.
+
+/// In whose words errors are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    OpenAi,
+    Anthropic,
+    Gemini,
+    Ollama,
+}
+
+impl Dialect {
+    /// The schema of an error.
+    pub(super) fn error(self) -> &'static str {
+        match self {
+            Self::OpenAi => "Error",
+            Self::Anthropic => "AnthropicError",
+            Self::Gemini => "GeminiError",
+            Self::Ollama => "OllamaError",
+        }
+    }
+}
+
+/// What an operation does, which decides how it may fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Says {
+    /// Asks a model.
+    Model,
+    /// Counts the tokens of a request.
+    Count,
+    /// Reads a body, and asks no endpoint.
+    Reads,
+    /// Says what there is.
+    Lists,
+    /// Needs no key.
+    Health,
+    /// Is the same whatever happens.
+    Static,
+}
+
+type Errors = &'static [(&'static str, &'static str)];
+
+/// What every path but `/health` answers to those who may not call.
+const CALLER: [(&str, &str); 4] = [
+    ("401", "A key is needed, and this is none."),
+    ("403", "The page's origin, or the key, may not do this."),
+    ("421", "The request means another host."),
+    ("429", "The key's limit is reached."),
+];
+
+const HEALTH: Errors = &[CALLER[1], CALLER[2]];
+const READY: Errors =
+    &[CALLER[1], CALLER[2], ("503", "No endpoint can be asked, or the server is shutting down.")];
+const STATIC: Errors = &CALLER;
+const LISTS: Errors = &[
+    CALLER[0],
+    CALLER[1],
+    ("404", "There is no such thing."),
+    CALLER[2],
+    CALLER[3],
+    ("500", "Something is broken here."),
+    ("503", "The server is shutting down, or the local engine cannot be asked."),
+];
+const READS: Errors = &[
+    ("400", "The request is none of its dialect."),
+    CALLER[0],
+    CALLER[1],
+    ("404", "There is no such model."),
+    ("408", "The body came too slowly."),
+    ("413", "The body is too large."),
+    CALLER[2],
+    CALLER[3],
+    ("500", "Something is broken here."),
+    ("503", "The server is shutting down."),
+];
+const MODEL: Errors = &[
+    ("400", "The request is none of its dialect, or cannot be carried out."),
+    CALLER[0],
+    CALLER[1],
+    ("404", "There is no such model."),
+    ("408", "The body came too slowly."),
+    ("409", "The request conflicts with another."),
+    ("413", "The body is too large."),
+    CALLER[2],
+    ("429", "The key's limit is reached, or the endpoint's is."),
+    ("4XX", "An endpoint refused the request itself; the status is its own."),
+    ("500", "Something is broken here."),
+    ("502", "No endpoint gave an answer."),
+    ("503", "Every place is taken, or the local engine cannot be reached, or the server is shutting down."),
+    ("504", "The time for the request has passed."),
+];
+
+/// A media type, and the schema of its document; `None`: text.
+type Media = (&'static str, Option<&'static str>);
+
+pub(super) struct Described {
+    pub(super) path: &'static str,
+    pub(super) method: &'static str,
+    pub(super) id: &'static str,
+    pub(super) summary: &'static str,
+    pub(super) dialect: Dialect,
+    pub(super) says: Says,
+    pub(super) request: Option<&'static str>,
+    /// What 200 carries; `None`: it is never answered with 200.
+    pub(super) answer: Option<&'static [Media]>,
+}
+
+impl Described {
+    pub(super) fn errors(&self) -> Errors {
+        match (self.says, self.path) {
+            (Says::Model | Says::Count, _) => MODEL,
+            (Says::Reads, _) => READS,
+            (Says::Lists, _) => LISTS,
+            (Says::Health, "/health/ready") => READY,
+            (Says::Health, _) => HEALTH,
+            (Says::Static, _) => STATIC,
+        }
+    }
+
+    pub(super) fn tag(&self) -> &'static str {
+        match (self.says, self.dialect) {
+            (Says::Health | Says::Static, _) => "operations",
+            (Says::Lists, _)
+                if matches!(self.path, "/metrics" | "/v1/endpoints" | "/v1/routing/{request_id}") =>
+            {
+                "operations"
+            }
+            (_, Dialect::OpenAi) => "openai",
+            (_, Dialect::Anthropic) => "anthropic",
+            (_, Dialect::Gemini) => "gemini",
+            (_, Dialect::Ollama) => "ollama",
+        }
+    }
+}
+
+const JSON: &str = "application/json";
+const EVENTS: &str = "text/event-stream";
+const LINES: &str = "application/x-ndjson";
+const TEXT: &str = "text/plain";
+
+const fn model(
+    path: &'static str,
+    id: &'static str,
+    summary: &'static str,
+    dialect: Dialect,
+    request: &'static str,
+    answer: &'static [Media],
+) -> Described {
+    let (method, says) = ("post", Says::Model);
+    Described { path, method, id, summary, dialect, says, request: Some(request), answer: Some(answer) }
+}
+
+const fn get(
+    path: &'static str,
+    id: &'static str,
+    summary: &'static str,
+    (dialect, says): (Dialect, Says),
+    answer: &'static [Media],
+) -> Described {
+    Described { path, method: "get", id, summary, dialect, says, request: None, answer: Some(answer) }
+}
+
+use Dialect::{Anthropic, Gemini, Ollama, OpenAi};
+
+pub(super) const OPERATIONS: &[Described] = &[
+    model(
+        "/v1/chat/completions",
+        "createChatCompletion",
+        "OpenAI's chat completion, whole or streamed",
+        OpenAi,
+        "ChatRequest",
+        &[(JSON, Some("ChatCompletion")), (EVENTS, None)],
+    ),
+    model(
+        "/v1/responses",
+        "createResponse",
+        "OpenAI's Responses, whole or streamed; nothing is stored",
+        OpenAi,
+        "ResponsesRequest",
+        &[(JSON, Some("Response")), (EVENTS, None)],
+    ),
+    Described {
+        path: "/v1/responses/{id}",
+        method: "get",
+        id: "getResponse",
+        summary: "None is stored: always 404",
+        dialect: OpenAi,
+        says: Says::Lists,
+        request: None,
+        answer: None,
+    },
+    Described {
+        path: "/v1/responses/{id}",
+        method: "delete",
+        id: "deleteResponse",
+        summary: "None is stored: always 404",
+        dialect: OpenAi,
+        says: Says::Lists,
+        request: None,
+        answer: None,
+    },
+    model(
+        "/v1/embeddings",
+        "createEmbedding",
+        "OpenAI's embeddings",
+        OpenAi,
+        "EmbeddingsRequest",
+        &[(JSON, Some("EmbeddingList"))],
+    ),
+    get(
+        "/v1/models",
+        "listModels",
+        "The models that can be asked for; in Anthropic's shape with the header anthropic-version",
+        (OpenAi, Says::Lists),
+        &[(JSON, Some("AnyModelList"))],
+    ),
+    get(
+        "/v1/models/{id}",
+        "getModel",
+        "One of them; its id may hold slashes",
+        (OpenAi, Says::Lists),
+        &[(JSON, Some("AnyModel"))],
+    ),
+    model(
+        "/v1/messages",
+        "createMessage",
+        "Anthropic's messages, whole or streamed",
+        Anthropic,
+        "MessagesRequest",
+        &[(JSON, Some("Message")), (EVENTS, None)],
+    ),
+    Described {
+        path: "/v1/messages/count_tokens",
+        method: "post",
+        id: "countTokens",
+        summary: "How many tokens a request has",
+        dialect: Anthropic,
+        says: Says::Count,
+        request: Some("CountTokensRequest"),
+        answer: Some(&[(JSON, Some("TokenCount"))]),
+    },
+    model(
+        "/v1beta/models/{model}:generateContent",
+        "generateContent",
+        "Gemini's answer, whole",
+        Gemini,
+        "GenerateContentRequest",
+        &[(JSON, Some("GenerateContentResponse"))],
+    ),
+    model(
+        "/v1beta/models/{model}:streamGenerateContent",
+        "streamGenerateContent",
+        "Gemini's answer as an array of documents, or as events",
+        Gemini,
+        "GenerateContentRequest",
+        &[(JSON, Some("GenerateContentStream")), (EVENTS, None)],
+    ),
+    model(
+        "/v1beta/models/{model}:embedContent",
+        "embedContent",
+        "Gemini's embedding of one text",
+        Gemini,
+        "EmbedContentRequest",
+        &[(JSON, Some("EmbedContentResponse"))],
+    ),
+    model(
+        "/v1beta/models/{model}:batchEmbedContents",
+        "batchEmbedContents",
+        "Gemini's embeddings of several texts",
+        Gemini,
+        "BatchEmbedContentsRequest",
+        &[(JSON, Some("BatchEmbedContentsResponse"))],
+    ),
+    model(
+        "/api/chat",
+        "ollamaChat",
+        "Ollama's chat, streamed unless the body says otherwise",
+        Ollama,
+        "OllamaChatRequest",
+        &[(JSON, Some("OllamaChat")), (LINES, None)],
+    ),
+    model(
+        "/api/generate",
+        "ollamaGenerate",
+        "Ollama's answer to one prompt; an empty one loads the model",
+        Ollama,
+        "OllamaGenerateRequest",
+        &[(JSON, Some("OllamaGenerate")), (LINES, None)],
+    ),
+    model(
+        "/api/embed",
+        "ollamaEmbed",
+        "Ollama's embeddings",
+        Ollama,
+        "OllamaEmbedRequest",
+        &[(JSON, Some("OllamaEmbed"))],
+    ),
+    model(
+        "/api/embeddings",
+        "ollamaEmbeddings",
+        "Ollama's older path for one embedding",
+        Ollama,
+        "OllamaEmbeddingsRequest",
+        &[(JSON, Some("OllamaEmbeddings"))],
+    ),
+    Described {
+        path: "/api/show",
+        method: "post",
+        id: "ollamaShow",
+        summary: "What a model is",
+        dialect: Ollama,
+        says: Says::Reads,
+        request: Some("OllamaShowRequest"),
+        answer: Some(&[(JSON, Some("OllamaShow"))]),
+    },
+    get(
+        "/api/ps",
+        "ollamaRunning",
+        "The models that the local engine has in memory",
+        (Ollama, Says::Lists),
+        &[(JSON, Some("OllamaRunning"))],
+    ),
+    get(
+        "/api/tags",
+        "ollamaTags",
+        "Ollama's list of models",
+        (Ollama, Says::Lists),
+        &[(JSON, Some("OllamaTags"))],
+    ),
+    get(
+        "/api/version",
+        "ollamaVersion",
+        "The version of this program",
+        (Ollama, Says::Static),
+        &[(JSON, Some("OllamaVersion"))],
+    ),
+    get(
+        "/health/live",
+        "live",
+        "200 while the process runs",
+        (OpenAi, Says::Health),
+        &[(JSON, Some("Live"))],
+    ),
+    get(
+        "/health/ready",
+        "ready",
+        "200 while at least one endpoint may be asked",
+        (OpenAi, Says::Health),
+        &[(JSON, Some("Ready"))],
+    ),
+    get(
+        "/v1/endpoints",
+        "endpoints",
+        "What is known of each endpoint",
+        (OpenAi, Says::Lists),
+        &[(JSON, Some("Endpoints"))],
+    ),
+    get(
+        "/v1/routing/{request_id}",
+        "routing",
+        "What happened to a request of the last while; final once its stream has ended",
+        (OpenAi, Says::Lists),
+        &[(JSON, Some("RoutingReport"))],
+    ),
+    get("/metrics", "metrics", "Counts in Prometheus' text format", (OpenAi, Says::Lists), &[(TEXT, None)]),
+    get("/openapi.json", "openapi", "This document", (OpenAi, Says::Static), &[(JSON, Some("OpenApi"))]),
+    get("/", "about", "A few lines about what runs here", (OpenAi, Says::Static), &[(TEXT, None)]),
+];

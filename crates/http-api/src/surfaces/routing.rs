@@ -1,0 +1,133 @@
+//! What happened to a request, for whoever made it.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use http::Response;
+use runtime::telemetry::Fate;
+use runtime::{Attempt, CacheOutcome};
+use serde::Serialize;
+
+use super::with_type;
+use crate::error::ApiError;
+use crate::gateway::{Gateway, caller};
+use crate::headers::JSON;
+use crate::recent::Whose;
+use crate::trail::{Known, Trail};
+
+/// `GET /v1/routing/{request_id}`.
+pub(super) async fn routing(
+    State(gateway): State<Arc<Gateway>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Response<Body> {
+    let whose = match caller(request.extensions()) {
+        Some(key) if key.is_admin() => Whose::All,
+        Some(key) => Whose::Of(Some(Arc::clone(key.name()))),
+        None => Whose::Of(None),
+    };
+    answer(&gateway, id, &whose)
+}
+
+fn answer(gateway: &Gateway, id: String, whose: &Whose) -> Response<Body> {
+    match gateway.observer.recent.find(&id, whose) {
+        Some(trail) => with_type(report(&trail, whose), JSON),
+        None => ApiError::NoSuchReport { id }.openai(),
+    }
+}
+
+/// In the words of `RoutingReport` in Node.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report<'a> {
+    request_id: &'a str,
+    /// Nothing changes any more.
+    is_final: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoint: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache: Option<CacheOutcome>,
+    attempts: Vec<Tried<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overhead_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_content_ms: Option<f64>,
+    dropped: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Used>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Tried<'a> {
+    #[serde(flatten)]
+    attempt: &'a Attempt,
+    started_ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Used {
+    prompt_tokens: u64,
+    cached_prompt_tokens: u64,
+    completion_tokens: u64,
+}
+
+fn report(trail: &Trail, whose: &Whose) -> Vec<u8> {
+    trail.known(|known| {
+        let report = known.report.as_ref();
+        // An endpoint's own words may repeat a prompt: they are for whoever sent it.
+        let attempts: Vec<Attempt> = match whose {
+            Whose::Of(_) => known.attempts().to_vec(),
+            Whose::All => {
+                known.attempts().iter().map(|attempt| Attempt { error: None, ..attempt.clone() }).collect()
+            }
+        };
+        let written = Report {
+            request_id: &trail.request_id,
+            is_final: known.fate.is_some(),
+            outcome: known.fate.map(Fate::as_str),
+            status: known.status,
+            code: known.code,
+            key: known.key.as_deref(),
+            model: report.map(|report| &*report.model).or(known.model.as_deref()),
+            endpoint: report.map(|report| &*report.endpoint),
+            cache: report.map(|report| report.cache),
+            attempts: attempts.iter().map(tried).collect(),
+            overhead_us: report.map(|report| report.overhead_us),
+            first_content_ms: known.first_content.map(|time| time.as_secs_f64() * 1e3),
+            dropped: report.map_or(&[], |report| &report.dropped),
+            usage: used(known),
+            trace_id: trail.begun.as_ref().map(|begun| format!("{:032x}", begun.context.trace_id())),
+        };
+        // Text and numbers: nothing that JSON cannot carry.
+        serde_json::to_vec(&written).unwrap_or_default()
+    })
+}
+
+fn tried(attempt: &Attempt) -> Tried<'_> {
+    Tried { attempt, started_ms: attempt.started_ms, code: attempt.code }
+}
+
+fn used(known: &Known) -> Option<Used> {
+    known.report.as_ref()?.usage.map(|usage| Used {
+        prompt_tokens: usage.prompt_tokens,
+        cached_prompt_tokens: usage.prompt_tokens_details.map_or(0, |details| details.cached_tokens),
+        completion_tokens: usage.completion_tokens,
+    })
+}
