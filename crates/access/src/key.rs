@@ -74,7 +74,8 @@ impl KeyHash {
         }
         let mut bytes = [0; 32];
         for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            let digit = |at: usize| char::from(pair[at]).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+            let digit =
+                |at: usize| char::from(pair[at]).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
             *byte = (digit(0).ok_or(EXPECTED)? << 4) | digit(1).ok_or(EXPECTED)?;
         }
         Ok(Self(bytes))
@@ -171,15 +172,24 @@ impl KeyConfig {
             object("name", "expected 1 to 128 characters, none of them a control character");
         }
         if self.models.is_empty() {
-            object("models", "expected at least one name or pattern, got an empty list; leave it out for every model");
+            object(
+                "models",
+                "expected at least one name or pattern, got an empty list; leave it out for every model",
+            );
         }
         for (field, limit) in [("rpm", self.rpm), ("tpm", self.tpm)] {
             if limit.is_some_and(|limit| limit == 0 || limit > crate::limits::MOST) {
-                object(field, "expected a whole number from 1 to 9007199254740991; leave it out for no limit");
+                object(
+                    field,
+                    "expected a whole number from 1 to 9007199254740991; leave it out for no limit",
+                );
             }
         }
         if self.budget_usd_per_day.is_some_and(|budget| crate::limits::budget(budget).is_none()) {
-            object("budget_usd_per_day", "expected USD from 0.000000001 to 9000000; leave it out for no budget");
+            object(
+                "budget_usd_per_day",
+                "expected USD from 0.000000001 to 9000000; leave it out for no budget",
+            );
         }
         objections
     }
@@ -276,7 +286,9 @@ mod tests {
         assert_eq!(hash.to_string(), text);
         assert_eq!(KeyHash::parse(text), Ok(hash));
         assert_eq!(KeyHash::parse(&text.to_uppercase().replace("SHA256", "sha256")), Ok(hash));
-        for wrong in ["", "abc", "sha256:", "sha1:00", &text[1..], &text[..text.len() - 1], &format!("{text}0")] {
+        for wrong in
+            ["", "abc", "sha256:", "sha1:00", &text[1..], &text[..text.len() - 1], &format!("{text}0")]
+        {
             let message = KeyHash::parse(wrong).unwrap_err();
             assert!(message.contains("64"), "{wrong}");
         }

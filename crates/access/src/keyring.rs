@@ -225,8 +225,11 @@ mod tests {
     #[tokio::test]
     async fn after_a_reload_those_that_went_are_revoked_and_the_others_are_not() {
         let first = Keyring::new([row("stays"), row("changes"), row("goes")]).unwrap();
-        let [stays, changes, goes] = ["stays", "changes", "goes"].map(|name| first.authenticate(name.as_bytes()).unwrap());
-        let second = first.successor([KeyConfig { rpm: Some(1), ..row("changes") }, row("stays"), row("comes")]).unwrap();
+        let [stays, changes, goes] =
+            ["stays", "changes", "goes"].map(|name| first.authenticate(name.as_bytes()).unwrap());
+        let second = first
+            .successor([KeyConfig { rpm: Some(1), ..row("changes") }, row("stays"), row("comes")])
+            .unwrap();
         assert!(!goes.is_revoked(), "the configuration may yet be refused for another reason");
         first.part_from(&second);
         goes.revoked().await;
