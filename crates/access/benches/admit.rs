@@ -1,7 +1,6 @@
 //! What limits cost a request.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is how a benchmark fails")]
 
-use std::future::Future;
 use std::sync::Arc;
 
 use access::{Allowances, Ask, KeyConfig, KeyHash, Keyring, Ledgers, Settings, Used};

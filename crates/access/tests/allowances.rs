@@ -317,6 +317,25 @@ async fn a_process_that_closes_gives_back_what_it_did_not_use() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_that_cannot_fit_takes_nothing_from_those_that_can_and_costs_few_claims() {
+    let ledger = Arc::new(Moody::default());
+    let (one, other) = (over(&ledger, OnOutage::Refuse), over(&ledger, OnOutage::Refuse));
+    let key = key(KeyConfig { tpm: Some(1000), ..config() });
+    // Half of it is reserved elsewhere, so that nobody knows whether it comes back.
+    let open = admitted(&other, &key, 500).await;
+    for _ in 0..100 {
+        let refusal = refused(&one, &key, 700).await;
+        assert_eq!(refusal.retry_after(), Some(Duration::from_secs(1)), "{refusal:?}");
+    }
+    let claims = ledger.asked.load(Ordering::Relaxed);
+    assert!(claims < 8, "{claims}");
+    admitted(&one, &key, 300).await.settle(used(100));
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    admitted(&other, &key, 200).await.settle(used(200));
+    open.settle(used(0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn closing_waits_for_no_frozen_ledger() {
     let ledger = Arc::new(Moody::default());
     let one = over(&ledger, OnOutage::Refuse);

@@ -361,13 +361,13 @@ fn what_was_not_needed_lately_is_given_back_and_everything_when_idle() {
     let held = purse.reserve(3000, now, false).unwrap();
     purse.settle(held, 200);
     assert!(purse.excess(now, false).is_none(), "as much was needed a moment ago");
-    let _second = purse.reserve(10, now + 12 * PAUSE, false).unwrap();
-    assert!(purse.excess(now + 12 * PAUSE, false).is_none());
-    let _third = purse.reserve(10, now + 17 * PAUSE, false).unwrap();
-    let claim = purse.excess(now + 17 * PAUSE, false).unwrap();
+    let _second = purse.reserve(10, now + 4 * PAUSE, false).unwrap();
+    assert!(purse.excess(now + 4 * PAUSE, false).is_none());
+    let _third = purse.reserve(10, now + 12 * PAUSE, false).unwrap();
+    let claim = purse.excess(now + 12 * PAUSE, false).unwrap();
     assert_eq!((claim.total, claim.held, claim.spent), (320, 320, 200), "but for a chunk");
-    answer(&mut purse, &claim, 0, 0, now + 17 * PAUSE);
-    let claim = purse.excess(now + 19 * PAUSE, false).unwrap();
+    answer(&mut purse, &claim, 0, 0, now + 12 * PAUSE);
+    let claim = purse.excess(now + 14 * PAUSE, false).unwrap();
     assert_eq!(claim.total, 220, "spent and reserved");
 }
 

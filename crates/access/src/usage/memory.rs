@@ -1,18 +1,17 @@
 //! Rows in this process.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use futures_core::future::BoxFuture;
 use parking_lot::Mutex;
 
-use super::{KEPT_DAYS, UsageLog, UsageRow};
+use super::{KEPT_DAYS, Place, UsageLog, UsageRow};
 use crate::ledger::LedgerError;
 
 /// Keeps rows in this process, for tests and where there is no folder.
 #[derive(Debug, Default)]
 pub struct MemoryUsage {
-    rows: Mutex<BTreeMap<(u64, Arc<str>, Arc<str>), UsageRow>>,
+    rows: Mutex<BTreeMap<Place, UsageRow>>,
 }
 
 impl UsageLog for MemoryUsage {
