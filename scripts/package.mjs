@@ -62,6 +62,7 @@ function assemblePlatform() {
   for (const library of libraries) place(join(RELEASE, library), join(bin, library), { strip: true });
   for (const [name, path] of foreignLibraries(bin)) place(path, join(bin, name));
   copyFileSync(join(ROOT, 'LICENSE'), join(PLATFORM, 'LICENSE'));
+  run('node', [join(ROOT, 'scripts', 'supply.mjs'), 'texts', join(PLATFORM, 'THIRD_PARTY_LICENSES.txt')]);
 }
 
 function pack() {

@@ -1,4 +1,4 @@
-//! Collects a request's body: bounded in size and in time.
+//! Collects a request's body: bounded in size, in time and in structure.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -7,6 +7,7 @@ use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
 use http_body_util::BodyExt;
+use llm_wire::bounds;
 use tokio::time::Instant;
 
 use crate::error::ApiError;
@@ -26,7 +27,7 @@ const DISCARD_TIME: Duration = Duration::from_secs(5);
 /// request lives: the connection then allocates another. Up to this many bytes are copied out instead.
 const COPIED: usize = 4 << 10;
 
-/// The whole body, in one piece: no copy where a large one came in one frame.
+/// The whole body, in one piece: no copy where a large one came in one frame. It is JSON, or will be refused.
 pub(crate) async fn collect(body: Body, limit: usize) -> Result<Bytes, ApiError> {
     let mut body = pin!(body);
     if body.size_hint().lower() > limit as u64 {
@@ -65,11 +66,13 @@ pub(crate) async fn collect(body: Body, limit: usize) -> Result<Bytes, ApiError>
     if rest.is_empty() && first.len() > limit {
         return Err(ApiError::BodyTooLarge { limit });
     }
-    Ok(match rest.is_empty() {
+    let whole = match rest.is_empty() {
         true if first.len() <= COPIED => Bytes::copy_from_slice(&first),
         true => first,
         false => rest.freeze(),
-    })
+    };
+    bounds::check(&whole)?;
+    Ok(whole)
 }
 
 fn is_too_slow(elapsed: Duration, received: u64) -> bool {
@@ -123,6 +126,20 @@ mod tests {
     async fn a_body_over_the_limit_is_refused_announced_or_not() {
         for body in [Body::from("12345678"), frames(&["1234", "5678"]), frames(&["12345678"])] {
             assert!(matches!(collect(body, 7).await, Err(ApiError::BodyTooLarge { limit: 7 })));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_small_and_would_be_large_or_deep_as_a_tree_is_refused() {
+        let wide = format!("[{}0]", "0,".repeat(bounds::MAX_VALUES));
+        let deep = "[".repeat(bounds::MAX_DEPTH + 1);
+        for body in [wide, deep] {
+            let limit = body.len();
+            let error = collect(Body::from(body), limit).await.unwrap_err();
+            assert!(
+                matches!(&error, ApiError::Runtime(inner) if inner.code() == "UAT_INVALID_INPUT"),
+                "{error}"
+            );
         }
     }
 

@@ -20,7 +20,7 @@ pub enum WireError {
     /// The document is well-formed, but the dialect does not allow this value, or the other dialect cannot say it.
     #[error("{field}: expected {expected}, got {got}")]
     Invalid {
-        /// The field at fault, like `temperature` or `messages[2].role`.
+        /// The field at fault, like `temperature` or `messages[2].role`, or `$` for the whole document.
         field: String,
         /// What is allowed there.
         expected: String,
@@ -58,6 +58,7 @@ impl WireError {
         match self {
             Self::Json { path, .. } if path == "$" => None,
             Self::Json { path, .. } => Some(path),
+            Self::Invalid { field, .. } if field == "$" => None,
             Self::Invalid { field, .. } => Some(field),
             Self::TooLarge { .. } => None,
         }

@@ -32,6 +32,7 @@
 //! ```
 
 pub mod anthropic;
+pub mod bounds;
 mod dropped;
 mod error;
 mod framing;

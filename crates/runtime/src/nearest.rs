@@ -21,6 +21,11 @@ fn ranked<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a s
         .into_iter()
         .map(|candidate| {
             let lower = candidate.to_ascii_lowercase();
+            // A word of more than twice the length cannot resemble it. Asked here, because the comparison takes memory
+            // for every pair of letters, and the word is a client's.
+            if typed.len() > 4 * lower.len() && typed.chars().count() > 2 * lower.chars().count() {
+                return (0.0, candidate);
+            }
             let begins = !typed.is_empty() && lower.starts_with(&typed);
             let score = strsim::normalized_damerau_levenshtein(&typed, &lower);
             (if begins { score.max(0.9) } else { score }, candidate)
@@ -42,6 +47,12 @@ mod tests {
         assert_eq!(nearest("SmolLM-135M", ["smollm2-135m"]), Some("smollm2-135m"));
         assert_eq!(nearest("gpt-5", ["smollm2-135m", "bind"]), None);
         assert_eq!(nearest("", ["bind"]), None);
+    }
+
+    #[test]
+    fn a_word_as_long_as_a_body_costs_nothing() {
+        let word = "bind".repeat(8 << 20);
+        assert_eq!(nearest(&word, ["bind", "smollm2-135m"]), None);
     }
 
     #[test]

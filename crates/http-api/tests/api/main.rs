@@ -12,6 +12,7 @@ mod cache;
 mod dialects;
 mod disconnects;
 mod embeddings;
+mod fetches;
 mod gate;
 mod gemini;
 mod generate;

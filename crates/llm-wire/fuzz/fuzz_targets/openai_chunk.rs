@@ -8,7 +8,7 @@ use llm_wire::openai::{ChatRequest, ChunkCollector, chunk_facts, parse_error, re
 
 fuzz_target!(|input: &[u8]| {
     let mut collector = ChunkCollector::with_limit(1 << 16);
-    let mut lines = ollama::FromOpenAi::new("m".to_owned());
+    let mut lines = ollama::FromOpenAi::new("m".to_owned(), ollama::Path::Chat);
     for line in input.split(|byte| *byte == b'\n') {
         let facts = chunk_facts(line);
         if facts.is_ok() {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::document::{Choice, Chunk, Counts, Detail};
 use super::fields::Fields;
 use super::{SIGNATURE_FORMAT, SIGNED_CONTENT, SIGNED_IMAGE, error_body, logprobs, status_name};
-use crate::openai::{CallDelta, ChatRequest, parse_error};
+use crate::openai::{CallDelta, ChatRequest, Held, parse_error};
 use crate::{Spoken, WireError, json};
 
 /// Translates the chunks of one streamed answer into the documents of a Gemini stream.
@@ -19,6 +19,7 @@ pub struct FromOpenAi {
     framing: Framing,
     thoughts: bool,
     choices: BTreeMap<u64, Pending>,
+    held: Held,
     usage: Option<Counts>,
     begun: bool,
 }
@@ -67,8 +68,8 @@ impl FromOpenAi {
     /// A translation whose documents name this model and this request, as events of a stream that was asked for with
     /// `alt=sse`.
     pub fn new(model: String, request_id: String) -> Self {
-        let (framing, choices) = (Framing::Sse, BTreeMap::new());
-        Self { model, id: request_id, framing, thoughts: true, choices, usage: None, begun: false }
+        let (framing, choices, held) = (Framing::Sse, BTreeMap::new(), Held::default());
+        Self { model, id: request_id, framing, thoughts: true, choices, held, usage: None, begun: false }
     }
 
     /// The same as one array of documents, which is what Gemini streams without `alt=sse`.
@@ -88,7 +89,7 @@ impl FromOpenAi {
     ///
     /// # Errors
     /// [`WireError::Json`] where it is not a chunk, [`WireError::Invalid`] where a tool call's arguments are not a JSON
-    /// object.
+    /// object, [`WireError::TooLarge`] where calls do not end.
     pub fn chunk(&mut self, chunk: &[u8], out: &mut BytesMut) -> Result<(), WireError> {
         let Chunk { choices, usage, error } = json::decode(chunk)?;
         if error.is_some() {
@@ -195,10 +196,14 @@ impl FromOpenAi {
                 parts.push(signed(json!({ "inlineData": blob }), signature));
             }
         }
+        if !self.choices.contains_key(&index) {
+            self.held.add(0)?;
+        }
         let pending = self.choices.entry(index).or_default();
         for detail in details {
             match (detail.id, detail.data) {
                 (Some(id), Some(data)) if id != SIGNED_CONTENT && id != SIGNED_IMAGE => {
+                    self.held.add(id.len() + data.len())?;
                     pending.signatures.push((id, data));
                 }
                 (_, Some(data)) => parts.push(json!({ "text": "", "thoughtSignature": data })),
@@ -206,6 +211,7 @@ impl FromOpenAi {
             }
         }
         for (position, call) in delta.tool_calls.into_iter().flatten().enumerate() {
+            self.held.add(call.len())?;
             pending.collect(position, call);
         }
         if let Some(reason) = choice.finish_reason {

@@ -12,6 +12,8 @@ use crate::WireError;
 
 /// Calls that no result has answered yet, as (identifier, name).
 type OpenCalls = VecDeque<(String, String)>;
+/// Most calls that wait for their results, each of which is looked for among them; beyond that the oldest has got none.
+const MAX_OPEN_CALLS: usize = 1024;
 
 /// The messages of a request: its system instruction, then its contents.
 pub(super) fn translate_contents(request: &mut Fields, unsaid: &mut Unsaid) -> Result<Vec<Value>, WireError> {
@@ -254,6 +256,9 @@ fn function_call(
     };
     for path in call.rest() {
         unsaid.miss(&path, "a call that is whole", &json!({}));
+    }
+    if open.len() == MAX_OPEN_CALLS {
+        open.pop_front();
     }
     open.push_back((id.clone(), name.clone()));
     let arguments = Value::Object(args).to_string();

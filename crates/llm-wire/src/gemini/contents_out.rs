@@ -25,6 +25,9 @@ enum Kind {
     Results,
 }
 
+/// Most details of one message: it has one for each of its texts, thoughts and calls, which are looked for one by one.
+const MAX_DETAILS: usize = 1024;
+
 /// A detail of somebody's reasoning; only Gemini's own go back to it.
 #[derive(Deserialize)]
 struct Detail {
@@ -184,6 +187,14 @@ fn details(written: Option<Value>, at: &str, dropped: &mut Vec<String>) -> Resul
     details.retain(|detail| detail.format.as_deref() == Some(SIGNATURE_FORMAT));
     if details.len() < all {
         drop_field("reasoning_details", dropped);
+    }
+    if details.len() > MAX_DETAILS {
+        let expected = format!("at most {MAX_DETAILS} entries of Gemini's in one message");
+        return Err(WireError::invalid(
+            format!("{at}.reasoning_details"),
+            expected,
+            details.len().to_string(),
+        ));
     }
     Ok(details)
 }

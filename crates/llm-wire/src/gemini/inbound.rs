@@ -7,6 +7,7 @@ use super::contents_in::translate_contents;
 use super::fields::{Fields, refuse};
 use super::schema::json_schema;
 use super::tools_in::translate_tools;
+use crate::dropped::Dropped;
 use crate::openai::ChatRequest;
 use crate::{Original, Spoken, WireError, json};
 
@@ -29,7 +30,7 @@ const RENAMED: [(&str, &str); 7] = [
 /// What a request says that OpenAI's dialect cannot.
 #[derive(Default)]
 pub(super) struct Unsaid {
-    dropped: Vec<String>,
+    dropped: Dropped,
     missing: Option<WireError>,
 }
 
@@ -46,9 +47,7 @@ impl Unsaid {
                 _ => unindexed.push_str(piece),
             }
         }
-        if !self.dropped.contains(&unindexed) {
-            self.dropped.push(unindexed);
-        }
+        self.dropped.name(unindexed);
     }
 
     /// A field without which an answer means something else. The first is told.
@@ -106,7 +105,7 @@ pub fn parse_generate(body: Bytes, model: &str, stream: bool) -> Result<ChatRequ
     }
     let original = Original { dialect: Spoken::Gemini, body };
     let request = ChatRequest::parse(json::encode(&out)).map_err(in_geminis_words)?;
-    let request = request.translated_from(Some(original), dropped);
+    let request = request.translated_from(Some(original), dropped.into_names());
     Ok(match missing {
         Some(missing) => request.with_untranslatable(missing),
         None => request,

@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::openai::{CallDelta, UpstreamError, parse_error};
+use crate::openai::{CallDelta, Held, UpstreamError, parse_error};
 use crate::{WireError, json};
 
 /// Translates the chunks of one streamed answer into lines.
@@ -16,6 +16,7 @@ pub struct FromOpenAi {
     model: String,
     path: Path,
     calls: BTreeMap<u64, PendingCall>,
+    held: Held,
     finish_reason: Option<String>,
     usage: Counts,
 }
@@ -166,7 +167,8 @@ impl<'a> End<'a> {
 impl FromOpenAi {
     /// A translation whose lines name this model, for those who asked at this path.
     pub fn new(model: String, path: Path) -> Self {
-        Self { model, path, calls: BTreeMap::new(), finish_reason: None, usage: Counts::default() }
+        let (calls, held) = (BTreeMap::new(), Held::default());
+        Self { model, path, calls, held, finish_reason: None, usage: Counts::default() }
     }
 
     /// The line, with its newline, that one chunk becomes, if it says anything to an Ollama client. Tool calls come
@@ -174,7 +176,8 @@ impl FromOpenAi {
     /// time in RFC 3339.
     ///
     /// # Errors
-    /// [`WireError::Json`] where it is not a chunk, [`WireError::Invalid`] where a tool call's arguments are not JSON.
+    /// [`WireError::Json`] where it is not a chunk, [`WireError::Invalid`] where a tool call's arguments are not JSON,
+    /// [`WireError::TooLarge`] where calls do not end.
     pub fn chunk(&mut self, data: &[u8], created_at: &str) -> Result<Option<Bytes>, WireError> {
         let chunk: Chunk = json::decode(data)?;
         if chunk.error.is_some() {
@@ -189,7 +192,7 @@ impl FromOpenAi {
         let Some(choice) = choice else { return Ok(None) };
         let delta = choice.delta.unwrap_or_default();
         for (position, call) in delta.tool_calls.unwrap_or_default().into_iter().enumerate() {
-            self.collect(position, call);
+            self.collect(position, call)?;
         }
         let mut calls = Vec::new();
         if let Some(reason) = choice.finish_reason {
@@ -208,7 +211,8 @@ impl FromOpenAi {
         Ok(Some(with_newline(&json::encode(&line))))
     }
 
-    fn collect(&mut self, position: usize, delta: CallDelta) {
+    fn collect(&mut self, position: usize, delta: CallDelta) -> Result<(), WireError> {
+        self.held.add(delta.len())?;
         let call = self.calls.entry(delta.index.unwrap_or(position as u64)).or_default();
         if let Some(id) = delta.id {
             call.id = id;
@@ -219,6 +223,7 @@ impl FromOpenAi {
             }
             call.arguments.push_str(&function.arguments.unwrap_or_default());
         }
+        Ok(())
     }
 
     /// The last line, with its newline. `total` is how long the request took; `created_at` as for
@@ -254,7 +259,7 @@ impl FromOpenAi {
         let mut calls = Vec::new();
         for (index, call) in message.tool_calls.unwrap_or_default().into_iter().enumerate() {
             let mut translation = Self::new(String::new(), path);
-            translation.collect(index, call);
+            translation.collect(index, call)?;
             for call in translation.calls.into_values() {
                 calls.push(call.translate(&format!("choices[0].message.tool_calls[{index}]"))?);
             }

@@ -167,6 +167,8 @@ fn reasoning_effort(think: &Value) -> Result<Value, WireError> {
 
 /// Calls of tools that no message has answered yet, as (identifier, name).
 type OpenCalls = VecDeque<(String, String)>;
+/// Most calls that wait for an answer, each of which is looked for among them; beyond that the oldest has got none.
+const MAX_OPEN_CALLS: usize = 1024;
 
 fn translate_messages(messages: Vec<Map<String, Value>>) -> Result<Vec<Value>, WireError> {
     let mut open = OpenCalls::new();
@@ -253,6 +255,9 @@ fn translate_calls(calls: Value, message: usize, at: &str, open: &mut OpenCalls)
     let calls: Vec<Call> = json::decode_tree(calls, &format!("{at}.tool_calls"))?;
     let translated = calls.into_iter().enumerate().map(|(position, Call { id, function })| {
         let id = id.filter(|id| !id.is_empty()).unwrap_or_else(|| format!("call_{message}_{position}"));
+        if open.len() == MAX_OPEN_CALLS {
+            open.pop_front();
+        }
         open.push_back((id.clone(), function.name.clone()));
         let arguments = Value::Object(function.arguments).to_string();
         json!({ "id": id, "type": "function", "function": { "name": function.name, "arguments": arguments } })

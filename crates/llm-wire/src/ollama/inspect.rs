@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::openai::MAX_MODEL_NAME;
 use crate::{WireError, json};
 
 /// What `details` says of a model; empty where nothing is known.
@@ -71,11 +72,14 @@ pub fn parse_show(body: &[u8]) -> Result<String, WireError> {
         verbose: Option<bool>,
     }
     let Show { model, name, .. } = json::decode(body)?;
-    model.or(name).filter(|model| !model.is_empty()).ok_or_else(|| WireError::Invalid {
-        field: "model".to_owned(),
-        expected: "the name of a model".to_owned(),
-        got: "nothing".to_owned(),
-    })
+    match model.or(name) {
+        Some(model) if model.len() > MAX_MODEL_NAME => {
+            let expected = format!("the name of a model, of at most {MAX_MODEL_NAME} bytes");
+            Err(WireError::invalid("model", expected, format!("one of {} bytes", model.len())))
+        }
+        Some(model) if !model.is_empty() => Ok(model),
+        _ => Err(WireError::invalid("model", "the name of a model", "nothing")),
+    }
 }
 
 /// The body of `POST /api/show`.

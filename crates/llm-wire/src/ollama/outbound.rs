@@ -1,5 +1,7 @@
 //! An OpenAI request, asked of an Ollama server.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -141,7 +143,7 @@ fn think(effort: &Value) -> Result<Value, WireError> {
 
 fn translate_messages(messages: Vec<Message>, dropped: &mut Dropped) -> Result<Vec<Value>, WireError> {
     // Ollama's templates want the name of the tool that answers; OpenAI's messages have only the call's identifier.
-    let mut calls: Vec<(String, String)> = Vec::new();
+    let mut calls = HashMap::new();
     messages
         .into_iter()
         .enumerate()
@@ -154,7 +156,7 @@ fn translate_messages(messages: Vec<Message>, dropped: &mut Dropped) -> Result<V
 fn translate_message(
     message: Message,
     at: &str,
-    calls: &mut Vec<(String, String)>,
+    calls: &mut HashMap<String, String>,
     dropped: &mut Dropped,
 ) -> Result<Value, WireError> {
     let mut out = Map::new();
@@ -179,7 +181,7 @@ fn translate_message(
         None => {}
     }
     if let Some(id) = message.tool_call_id {
-        if let Some((_, name)) = calls.iter().find(|(known, _)| *known == id)
+        if let Some(name) = calls.get(&id)
             && is_tool
         {
             out.entry("tool_name").or_insert_with(|| json!(name));
@@ -264,7 +266,7 @@ fn base64_of(url: &str) -> Option<&str> {
 fn translate_calls(
     tool_calls: Value,
     at: &str,
-    calls: &mut Vec<(String, String)>,
+    calls: &mut HashMap<String, String>,
 ) -> Result<Value, WireError> {
     #[derive(Deserialize)]
     struct Call {
@@ -297,7 +299,7 @@ fn translate_calls(
         let mut call = Map::new();
         if let Some(id) = &id {
             call.insert("id".to_owned(), json!(id));
-            calls.push((id.clone(), function.name.clone()));
+            calls.entry(id.clone()).or_insert_with(|| function.name.clone());
         }
         call.insert("function".to_owned(), json!({ "name": function.name, "arguments": arguments }));
         translated.push(Value::Object(call));

@@ -433,6 +433,17 @@ fn models_are_listed_as_ollama_lists_them() {
     assert!(parse_tags(b"<html>").is_err());
 }
 
+#[test]
+fn calls_that_do_not_end_are_not_held_for_ever() {
+    let mut translation = FromOpenAi::new("m".into(), Path::Chat);
+    let arguments = "x".repeat(1 << 20);
+    let piece =
+        json!({"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":arguments}}]}}]});
+    let piece = piece.to_string();
+    let taken = (0..100).take_while(|_| translation.chunk(piece.as_bytes(), "t").is_ok()).count();
+    assert_eq!(taken, 15);
+}
+
 proptest! {
     /// What an Ollama client says to the gateway reaches an Ollama server as it was said.
     #[test]

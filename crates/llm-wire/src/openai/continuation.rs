@@ -21,6 +21,9 @@ use crate::{WireError, json};
 /// The most that is said again to find a seam, in bytes; a longer word (or a language without spaces) is continued where
 /// it was cut.
 const MAX_REPEATED: usize = 200;
+/// The longest text that is remembered, in bytes: more than any model's longest answer. One that is longer is not
+/// continued.
+const MAX_TEXT: usize = 8 << 20;
 /// How many of the last chunks' ends are remembered: a word has fewer tokens.
 const REMEMBERED_ENDS: usize = 64;
 
@@ -138,6 +141,10 @@ impl PartialAnswer {
     }
 
     fn push_text(&mut self, text: &str) {
+        if self.text.len() + text.len() > MAX_TEXT {
+            self.begun = Begun::Other;
+            (self.text, self.ends) = Default::default();
+        }
         self.text.push_str(text);
         self.chunks += 1;
         self.ends.push_back(self.text.len());

@@ -25,7 +25,7 @@ pub(crate) mod splice;
 pub use build::{
     Answer, Delta, ModelEntry, TokenLogprob, answer, choice_chunk, chunk, model_list, usage_chunk,
 };
-pub(crate) use call_delta::CallDelta;
+pub(crate) use call_delta::{CallDelta, Held};
 pub(crate) use chunk::decode_object;
 pub use chunk::{ChunkFacts, PromptDetails, Usage, chunk_facts};
 pub use chunk_reader::ChunkReader;
@@ -41,6 +41,7 @@ pub use message::{Content, Message, Part, Role};
 pub use options::SamplingOptions;
 pub use plain_answer::PlainAnswer;
 pub use request::ChatRequest;
+pub(crate) use request::MAX_MODEL_NAME;
 pub use response::{ResponseFacts, response_facts};
 
 #[cfg(test)]

@@ -344,11 +344,19 @@ impl StreamOptions {
     }
 }
 
+/// The longest name of a model, in bytes: the longest path of Linux, because a model may be named by its file. Whoever
+/// does not know it compares it with every name there is.
+pub(crate) const MAX_MODEL_NAME: usize = 4096;
+
 /// The name of the model, and where it lies.
 pub(super) fn model(body: &[u8], written: Option<&RawValue>) -> Result<(Arc<str>, Range<usize>), WireError> {
     let refused = |got: &str| WireError::invalid("model", "the name of a model", got);
     let written = written.ok_or_else(|| refused("nothing"))?;
     match serde_json::from_str::<String>(written.get()) {
+        Ok(name) if name.len() > MAX_MODEL_NAME => {
+            let expected = format!("the name of a model, of at most {MAX_MODEL_NAME} bytes");
+            Err(WireError::invalid("model", expected, json::shown(written.get())))
+        }
         Ok(name) if !name.trim().is_empty() => Ok((name.into(), span(body, written))),
         _ => Err(refused(&json::shown(written.get()))),
     }

@@ -31,6 +31,9 @@ pub(crate) struct Args {
     /// Print the server's JSON for programs.
     #[arg(long)]
     json: bool,
+    /// Ask only whether the server is alive, which needs no key: for the health check of a container.
+    #[arg(long, conflicts_with = "json")]
+    live: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -39,7 +42,7 @@ struct Board {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let uri = address(&args.url)?;
+    let uri = address(&args.url, if args.live { "/health/live" } else { "/v1/endpoints" })?;
     let key = std::env::var(&args.key_env).ok().filter(|key| !key.is_empty());
     let asking = async { tokio::time::timeout(PATIENCE, ask(&uri, key.as_deref())).await };
     let body = match block_on(async { Ok(asking.await) })? {
@@ -47,6 +50,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         Ok(Err(reason)) => return Err(no_server(&args.url, &reason)),
         Err(_) => return Err(no_server(&args.url, &format!("no answer within {} s", PATIENCE.as_secs()))),
     };
+    if args.live {
+        writeln!(io::stdout(), "alive")?;
+        return Ok(());
+    }
     let board: Board = serde_json::from_slice(&body)
         .map_err(|error| no_server(&args.url, &format!("the answer is not a list of endpoints ({error})")))?;
     let mut out = io::stdout().lock();
@@ -61,9 +68,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if board.endpoints.iter().any(is_out) { Err(Failure::Shown) } else { Ok(()) }
 }
 
-/// Where the endpoints are told, at a server given by its address.
-fn address(url: &str) -> Result<Uri, Failure> {
-    let path = format!("{}/v1/endpoints", url.trim_end_matches('/').trim_end_matches("/v1"));
+/// This path of a server given by its address.
+fn address(url: &str, path: &str) -> Result<Uri, Failure> {
+    let path = format!("{}{path}", url.trim_end_matches('/').trim_end_matches("/v1"));
     match path.parse::<Uri>() {
         Ok(uri) if uri.scheme_str() == Some("http") && uri.host().is_some() => Ok(uri),
         _ => Err(Failure::usage(format!(
@@ -218,10 +225,13 @@ far-away  open     -            2          7       50 %    2 min ago: status 503
     #[test]
     fn a_server_is_named_with_or_without_its_path() {
         for url in ["http://127.0.0.1:8642", "http://127.0.0.1:8642/", "http://127.0.0.1:8642/v1"] {
-            assert_eq!(address(url).unwrap().to_string(), "http://127.0.0.1:8642/v1/endpoints");
+            assert_eq!(
+                address(url, "/v1/endpoints").unwrap().to_string(),
+                "http://127.0.0.1:8642/v1/endpoints"
+            );
         }
         for url in ["", "127.0.0.1:8642", "https://gateway.example", "ftp://x"] {
-            assert!(matches!(address(url), Err(Failure::Usage(_))), "{url}");
+            assert!(matches!(address(url, "/health/live"), Err(Failure::Usage(_))), "{url}");
         }
     }
 }

@@ -26,6 +26,22 @@ async fn the_endpoints_of_a_running_server_are_told() {
     assert_eq!((ran.code, &ran.json()["endpoints"][0]["history"][0]["to"]), (1, &"quarantined".into()));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_server_is_alive_whatever_its_endpoints_are() {
+    let provider = FakeProvider::start().await.unwrap();
+    let place = Place::at(&provider);
+    let server = place.serve(&["serve"]);
+    let url = format!("http://{}", server.addr);
+    provider.enqueue(Behaviour::status(401));
+    server.ask("POST", "/v1/chat/completions", CHAT);
+    let ran = place.run(&["health", "--live", "--url", &url]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "alive\n"), "{}", ran.stderr);
+    let nobody = testkit::refused_addr().unwrap();
+    place
+        .run(&["health", "--live", "--url", &format!("http://{nobody}")])
+        .assert_failed(1, &["no `uat serve` answers at"]);
+}
+
 #[test]
 fn a_server_that_is_not_there_is_told_with_what_to_do() {
     let nobody = testkit::refused_addr().unwrap();

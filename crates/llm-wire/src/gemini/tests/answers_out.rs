@@ -90,6 +90,27 @@ fn a_call_whose_arguments_are_not_json_is_an_error() {
 }
 
 #[test]
+fn calls_that_do_not_end_are_not_held_for_ever() {
+    let piece =
+        call(0, json!({"id":"c","function":{"name":"f","arguments":"x".repeat(1 << 20)}})).to_string();
+    let (mut translation, mut out) = (sse(), BytesMut::new());
+    let taken = (0..100).take_while(|_| translation.chunk(piece.as_bytes(), &mut out).is_ok()).count();
+    assert_eq!(taken, 15);
+    // Neither are calls or choices without a text.
+    for piece in
+        [r#"{"choices":[{"index":#,"delta":{}}]}"#, r#"{"choices":[{"delta":{"tool_calls":[{"index":#}]}}]}"#]
+    {
+        let mut translation = sse();
+        let taken = (0..1_000_000)
+            .take_while(|n| {
+                translation.chunk(piece.replace('#', &n.to_string()).as_bytes(), &mut out).is_ok()
+            })
+            .count();
+        assert!((100_000..200_000).contains(&taken), "{taken}");
+    }
+}
+
+#[test]
 fn errors_are_googles() {
     let mut out = BytesMut::new();
     sse().failed(&mut out, 503, "no endpoint");

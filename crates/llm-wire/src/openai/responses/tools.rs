@@ -1,5 +1,7 @@
 //! The functions that a model may call.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value, json};
 
 use super::echo::Echo;
@@ -85,6 +87,10 @@ fn function(tool: Value, at: &str, dropped: &mut Dropped) -> Result<Value, WireE
     Ok(json!({ "type": "function", "function": function }))
 }
 
+fn name_of(function: &Value) -> Option<&str> {
+    function.pointer("/function/name")?.as_str()
+}
+
 /// One function, or some of them: then only those are offered, which every endpoint understands.
 fn chosen(choice: &Map<String, Value>, functions: &mut Vec<Value>) -> Result<Option<Value>, WireError> {
     let whole = || Value::Object(choice.clone());
@@ -100,13 +106,11 @@ fn chosen(choice: &Map<String, Value>, functions: &mut Vec<Value>) -> Result<Opt
                 let got = choice.get("tools").unwrap_or(&Value::Null);
                 return refuse("tool_choice.tools", "an array of functions", got);
             };
-            let mut names = Vec::with_capacity(allowed.len());
+            let known: HashSet<&str> = functions.iter().filter_map(name_of).collect();
+            let mut names = HashSet::with_capacity(allowed.len());
             for (index, tool) in allowed.iter().enumerate() {
-                let name = tool.get("name").filter(|name| {
-                    functions.iter().any(|function| function.pointer("/function/name") == Some(name))
-                });
-                match name {
-                    Some(name) => names.push(name),
+                match tool.get("name").and_then(Value::as_str).filter(|name| known.contains(name)) {
+                    Some(name) => _ = names.insert(name),
                     None => {
                         let field = format!("tool_choice.tools[{index}].name");
                         let got = tool.get("name").unwrap_or(tool);
@@ -114,9 +118,7 @@ fn chosen(choice: &Map<String, Value>, functions: &mut Vec<Value>) -> Result<Opt
                     }
                 }
             }
-            functions.retain(|function| {
-                function.pointer("/function/name").is_some_and(|name| names.contains(&name))
-            });
+            functions.retain(|function| name_of(function).is_some_and(|name| names.contains(name)));
             match choice.get("mode") {
                 Some(mode) if mode == "auto" || mode == "required" => Ok(Some(mode.clone())),
                 other => refuse("tool_choice.mode", "auto or required", other.unwrap_or(&Value::Null)),

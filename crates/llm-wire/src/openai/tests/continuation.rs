@@ -43,6 +43,16 @@ fn only_white_space_at_the_end_is_said_again_where_another_word_may_come() {
 }
 
 #[test]
+fn a_text_that_does_not_end_is_not_remembered_for_ever() {
+    let piece = "x".repeat(1 << 20);
+    let mut partial = given(&[piece.as_str(); 8]);
+    assert!(partial.is_text() && partial.text().len() == 8 << 20);
+    partial.push(&chunk(json!({ "content": "y" }), None));
+    assert!(!partial.is_text(), "it is not continued");
+    assert_eq!(partial.text(), "y");
+}
+
+#[test]
 fn a_text_without_spaces_is_continued_where_it_was_cut() {
     let long = "空".repeat(100);
     check_cut(&[&long], true, &long, "", 1);

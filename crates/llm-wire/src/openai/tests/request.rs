@@ -50,6 +50,13 @@ fn the_facts_are_those_of_the_body() {
 }
 
 #[test]
+fn a_name_of_a_model_is_no_longer_than_a_path() {
+    let named = |length: usize| with("").replace(r#""m""#, &format!(r#""{}""#, "m".repeat(length)));
+    assert_eq!(parse(&named(4096)).unwrap().model().len(), 4096);
+    refused(&named(4097), "model", "at most 4096 bytes", "a string of 4099 bytes");
+}
+
+#[test]
 fn what_is_null_or_absent_is_left_to_the_backend() {
     for members in [
         "",
