@@ -106,13 +106,33 @@ async fn a_server_that_forgot_learns_what_is_held_and_which_window_it_is() {
     let remembered = Claim { window: Some(first.window), held: 600, spent: 500, ..claim(1, 2, 700) };
     let granted = shared.set(&remembered, Some(20_000 * DAY_MS)).await.unwrap();
     assert_eq!((granted.granted, granted.others), (600, 900), "it may be spent, and counts");
-    let again = Claim { window: Some(first.window), held: 900, ..claim(2, 2, 1000) };
-    let others = shared.set(&again, Some(20_000 * DAY_MS));
-    assert_eq!(others.await.unwrap().others, 600);
+    let more = Claim { window: Some(first.window), held: 900, ..claim(2, 2, 1000) };
+    assert_eq!(shared.set(&more, Some(20_000 * DAY_MS)).await.unwrap().others, 600);
     server.cli(&["FLUSHALL"]).unwrap();
     // The clock of another server is behind: the day that has begun has begun.
     let behind = shared.set(&Claim { number: 3, ..remembered }, Some(20_000 * DAY_MS - 1)).await.unwrap();
     assert_eq!((behind.window, behind.granted), (20_000, 700));
+    shared.close().await;
+}
+
+#[tokio::test]
+async fn what_a_silent_instance_took_with_it_is_not_waited_for() {
+    let server = RedisServer::start().unwrap();
+    let shared = ledger(server.url());
+    let at = 20_000 * DAY_MS;
+    let dead = shared.set(&claim(1, 1, 600), Some(at)).await.unwrap();
+    shared
+        .set(&Claim { window: Some(dead.window), held: 600, spent: 500, ..claim(1, 2, 600) }, Some(at))
+        .await
+        .unwrap();
+    let refused = |number, now| {
+        let claim = claim(2, number, 500);
+        let shared = &shared;
+        async move { shared.set(&claim, Some(now)).await.unwrap() }
+    };
+    let soon = refused(1, at + 59_999).await;
+    assert_eq!((soon.granted, soon.others, soon.others_spent), (400, 600, 500));
+    assert_eq!(refused(2, at + 60_000).await.others_spent, 600);
     shared.close().await;
 }
 
@@ -142,13 +162,7 @@ fn budgeted() -> Arc<Key> {
 
 /// Each token of the answer costs one nano-USD.
 fn ask() -> Ask {
-    Ask {
-        model: "m".into(),
-        prompt_tokens: 0,
-        completion_tokens: MOST,
-        expected_tokens: None,
-        price: Some(Price::new(0.0, 0.001)),
-    }
+    Ask { model: "m".into(), prompt_tokens: 0, completion_tokens: MOST, price: Some(Price::new(0.0, 0.001)) }
 }
 
 /// A replica of the gateway, with its own connection.
