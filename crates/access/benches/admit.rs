@@ -1,7 +1,6 @@
 //! What limits cost a request.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is how a benchmark fails")]
 
-use std::future::Future;
 use std::sync::Arc;
 
 use access::{Allowances, Ask, KeyConfig, KeyHash, Keyring, Ledgers, Settings, Used};
@@ -43,7 +42,8 @@ fn admit_and_settle(bencher: divan::Bencher<'_, '_>, limits: &str) {
 #[divan::bench(args = [1, 100, 10_000])]
 fn authenticate(bencher: divan::Bencher<'_, '_>, keys: usize) {
     let text = |number: usize| format!("uat-{number:043}");
-    let rows = (0..keys).map(|number| KeyConfig::new(format!("key{number}"), KeyHash::of(text(number).as_bytes())));
+    let rows =
+        (0..keys).map(|number| KeyConfig::new(format!("key{number}"), KeyHash::of(text(number).as_bytes())));
     let keyring = Keyring::new(rows).unwrap();
     let presented = text(keys - 1);
     bencher.bench_local(|| keyring.authenticate(divan::black_box(presented.as_bytes())));

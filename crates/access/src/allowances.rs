@@ -83,7 +83,11 @@ impl Ledgers {
     /// [`LedgerError::Locked`] where another process has it, [`LedgerError::Storage`].
     pub fn on_disk(state_dir: &Path) -> Result<Self, LedgerError> {
         let day = Arc::new(FileLedger::open(state_dir)?);
-        Ok(Self { minute: Arc::new(MemoryLedger::default()), day, usage: Arc::new(FileUsage::open(state_dir)) })
+        Ok(Self {
+            minute: Arc::new(MemoryLedger::default()),
+            day,
+            usage: Arc::new(FileUsage::open(state_dir)),
+        })
     }
 
     /// One ledger for everything, such as one that several processes share.
@@ -209,7 +213,9 @@ impl Allowances {
             }
         };
         if tokio::time::timeout(CLOSE_TIME, closing).await.is_err() {
-            tracing::warn!("the ledger of limits does not answer: what was claimed and not used counts as spent");
+            tracing::warn!(
+                "the ledger of limits does not answer: what was claimed and not used counts as spent"
+            );
         }
     }
 }
@@ -284,17 +290,21 @@ impl Inner {
                 if meter.purse.lock().has(needs[at], now) {
                     continue;
                 }
-                waiting[at].get_or_insert_with(|| Waiting::new(meter, needs[at]));
-                let (claim, is_asked) = {
-                    let mut purse = meter.purse.lock();
-                    let was_asked = purse.is_asked();
-                    (purse.wish(now), was_asked)
-                };
                 let short = meter.short(needs[at], now);
-                match claim {
-                    Some(claim) => self.ask(meter, claim),
-                    None if !is_asked => return Err(refused(key, needs[at], short, self.outage.lock().clone())),
-                    None => {}
+                // Nothing is claimed for what can never fit.
+                let mut is_coming = false;
+                if short.2.may_fit {
+                    waiting[at].get_or_insert_with(|| Waiting::new(meter, needs[at]));
+                    let claim = meter.purse.lock().wish(now);
+                    is_coming = claim.is_some() || meter.purse.lock().is_asked();
+                    if let Some(claim) = claim {
+                        self.ask(meter, claim);
+                    }
+                }
+                if !is_coming {
+                    drop(waiting);
+                    self.give_back_of(meters, false);
+                    return Err(refused(key, needs[at], short, self.outage.lock().clone()));
                 }
                 last_short = Some((needs[at], short));
                 pending.push(changed);
@@ -308,7 +318,7 @@ impl Inner {
                 && let Some((need, short)) = last_short
             {
                 let (what, period, shortage) = short;
-                let late = (what, period, Shortage { is_away: true, ..shortage });
+                let late = (what, period, Shortage { is_away: true, may_fit: true, ..shortage });
                 return Err(refused(key, need, late, Some("it did not answer in its time".into())));
             }
         }
@@ -359,7 +369,12 @@ impl Inner {
     /// Begins to give back what is not needed: now and then, or everything.
     fn give_back(self: &Arc<Self>, all: bool) {
         let meters: Vec<Arc<Meters>> = self.meters.read().values().cloned().collect();
-        for meter in meters.iter().flat_map(|meters| meters.all()) {
+        meters.iter().for_each(|meters| self.give_back_of(meters, all));
+    }
+
+    /// The same for one key, at once after a claim that was not enough: what was granted in vain is not lost with the process.
+    fn give_back_of(self: &Arc<Self>, meters: &Meters, all: bool) {
+        for meter in meters.all() {
             let claim = meter.purse.lock().excess(now(), all);
             if let Some(claim) = claim {
                 self.ask(meter, claim);
@@ -384,7 +399,11 @@ impl Inner {
 }
 
 /// Repeats until everything is closed, or gone.
-async fn now_and_then<F: Future<Output = ()>>(inner: Weak<Inner>, closed: CancellationToken, act: impl Fn(Arc<Inner>) -> F) {
+async fn now_and_then<F: Future<Output = ()>>(
+    inner: Weak<Inner>,
+    closed: CancellationToken,
+    act: impl Fn(Arc<Inner>) -> F,
+) {
     while closed.run_until_cancelled(tokio::time::sleep(TIDY_EVERY)).await.is_some() {
         let Some(inner) = inner.upgrade() else { return };
         act(inner).await;
@@ -405,10 +424,15 @@ impl Drop for Asking<'_> {
     }
 }
 
-fn refused(key: &Arc<Key>, needed: u64, (what, period, shortage): Short, outage: Option<Arc<str>>) -> Refused {
+fn refused(
+    key: &Arc<Key>,
+    needed: u64,
+    (what, period, shortage): Short,
+    outage: Option<Arc<str>>,
+) -> Refused {
     let key = key.name().clone();
-    let Shortage { limit, left, is_away, retry_after } = shortage;
-    if is_away {
+    let Shortage { limit, left, may_fit, is_away, retry_after } = shortage;
+    if is_away && may_fit {
         let reason = outage.unwrap_or_else(|| "the ledger of limits does not answer".into());
         return Refused::Away { key, what, reason };
     }
@@ -420,7 +444,9 @@ fn refused(key: &Arc<Key>, needed: u64, (what, period, shortage): Short, outage:
             needed: NanoUsd(needed),
             retry_after,
         },
-        What::Requests | What::Tokens => Refused::Rate { key, what, period, limit, left, needed, retry_after },
+        What::Requests | What::Tokens => {
+            Refused::Rate { key, what, period, limit, left, needed, retry_after }
+        }
     }
 }
 

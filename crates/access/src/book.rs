@@ -96,7 +96,12 @@ impl Book {
     }
 
     /// Decides about a claim, and changes nothing yet.
-    pub(crate) fn consider(&mut self, claim: &Claim, since_1970: Duration, now: Instant) -> (Decision, Granted) {
+    pub(crate) fn consider(
+        &mut self,
+        claim: &Claim,
+        since_1970: Duration,
+        now: Instant,
+    ) -> (Decision, Granted) {
         let window = self.windows.at(claim.account.period, since_1970, now);
         let decision = match self.sheets.get(&claim.account) {
             Some(sheet) => sheet.consider(claim, window.number),

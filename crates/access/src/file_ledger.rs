@@ -50,14 +50,17 @@ impl FileLedger {
     /// # Errors
     /// [`LedgerError::Locked`] where another process has it, [`LedgerError::Storage`].
     pub fn open(folder: &Path) -> Result<Self, LedgerError> {
-        let failed = |what: &str, error: io::Error| storage(&format!("{what} in {}", folder.display()), &error);
+        let failed =
+            |what: &str, error: io::Error| storage(&format!("{what} in {}", folder.display()), &error);
         make_folder(folder).map_err(|error| failed("the folder cannot be made", error))?;
         let lock = private(OpenOptions::new().write(true).create(true).truncate(false))
             .open(folder.join(LOCK))
             .map_err(|error| failed(LOCK, error))?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) => return Err(LedgerError::Locked { path: folder.to_owned() }),
+            Err(std::fs::TryLockError::WouldBlock) => {
+                return Err(LedgerError::Locked { path: folder.to_owned() });
+            }
             Err(std::fs::TryLockError::Error(error)) => return Err(failed(LOCK, error)),
         }
         let book = read_book(folder)?;

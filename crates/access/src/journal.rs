@@ -83,7 +83,8 @@ pub(crate) fn anew<'a>(sheets: impl Iterator<Item = (&'a Account, &'a Sheet)>) -
     for (account, sheet) in sheets.filter(|(account, _)| account.period == Period::Day) {
         for (instance, entry) in sheet.entries() {
             let (day, key) = (sheet.window, account.key.clone());
-            let record = Record { day, number: entry.number, instance, total: entry.total, what: account.what, key };
+            let record =
+                Record { day, number: entry.number, instance, total: entry.total, what: account.what, key };
             text.push_str(&record.line());
         }
     }

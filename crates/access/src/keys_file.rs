@@ -166,7 +166,8 @@ struct Contents {
 }
 
 /// What the file begins with.
-const NOTICE: &str = "# Written by `uat keys`. The keys themselves stand nowhere: these are their SHA-256.\n\n";
+const NOTICE: &str =
+    "# Written by `uat keys`. The keys themselves stand nowhere: these are their SHA-256.\n\n";
 
 fn parse(path: &Path, text: &str) -> Result<Vec<KeyConfig>, KeysFileError> {
     let wrong = |message: String| KeysFileError::Wrong { path: path.to_owned(), message };
@@ -195,14 +196,16 @@ fn change<T>(
     let _lock = lock(&real).map_err(failed)?;
     let mut rows = list(&real)?;
     let done = act(&mut rows)?;
-    let contents = toml::to_string(&Contents { keys: rows }).map_err(|error| storage(path, &error.to_string()))?;
+    let contents =
+        toml::to_string(&Contents { keys: rows }).map_err(|error| storage(path, &error.to_string()))?;
     write_whole(&real, &format!("{NOTICE}{contents}")).map_err(failed)?;
     Ok(done)
 }
 
 /// A lock beside the file, which itself is replaced at each change.
 fn lock(path: &Path) -> io::Result<File> {
-    let file = private(OpenOptions::new().write(true).create(true).truncate(false)).open(beside(path, "lock"))?;
+    let file =
+        private(OpenOptions::new().write(true).create(true).truncate(false)).open(beside(path, "lock"))?;
     file.lock()?;
     Ok(file)
 }

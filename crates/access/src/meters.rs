@@ -60,7 +60,9 @@ impl Meters {
         let mut all = former.map_or_else(Default::default, |former| former.all.clone());
         let mut limited = [false; ACCOUNTS];
         for (account, limit) in limits::of(key.config()) {
-            let Some(at) = KINDS.iter().position(|kind| *kind == (account.what, account.period)) else { continue };
+            let Some(at) = KINDS.iter().position(|kind| *kind == (account.what, account.period)) else {
+                continue;
+            };
             limited[at] = true;
             match &all[at] {
                 Some(meter) => meter.purse.lock().set_limit(limit),
@@ -82,7 +84,11 @@ impl Meters {
 
     /// The accounts that limit, with their places.
     pub(crate) fn limiting(&self) -> impl Iterator<Item = (usize, &Arc<Meter>)> {
-        self.all.iter().enumerate().filter(|(at, _)| self.limited[*at]).filter_map(|(at, meter)| Some((at, meter.as_ref()?)))
+        self.all
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| self.limited[*at])
+            .filter_map(|(at, meter)| Some((at, meter.as_ref()?)))
     }
 
     /// Reserves in all accounts that limit, or in none. `ask` is given what is to be claimed because an account runs low.

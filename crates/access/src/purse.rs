@@ -64,7 +64,9 @@ pub(crate) struct Shortage {
     pub(crate) limit: u64,
     /// What is neither spent nor reserved nor claimed by others.
     pub(crate) left: u64,
-    /// The ledger does not answer, and what is known of it does not forbid the request.
+    /// Whether it could be had if all that is reserved or held came back.
+    pub(crate) may_fit: bool,
+    /// The ledger does not answer.
     pub(crate) is_away: bool,
     pub(crate) retry_after: Duration,
 }
@@ -193,15 +195,18 @@ impl Purse {
         if is_over && self.waiting == 0 {
             return None;
         }
-        if !is_over {
-            let is_low = self.free() < self.chunk.div_ceil(2) || self.free() < self.waiting;
-            if !is_low || self.full_until.is_some_and(|until| now < until) {
-                return None;
-            }
+        let is_low = self.free() < self.chunk.div_ceil(2) || self.free() < self.waiting;
+        if !is_over && !is_low {
+            return None;
         }
-        let ahead = self.waiting.max(self.chunk);
-        let total = self.committed.saturating_add(ahead).min(self.limit).max(self.held());
-        if !is_over && total <= self.granted {
+        // A ledger that has just said how much there is is not asked for more, nor for what is not enough.
+        let is_known = !is_over && self.full_until.is_some_and(|until| now < until);
+        let room = if is_known { self.limit.saturating_sub(self.others) } else { self.limit };
+        let in_vain = is_known && self.committed.saturating_add(self.waiting) > room;
+        let ahead = if in_vain { self.chunk } else { self.waiting.max(self.chunk) };
+        let total = self.committed.saturating_add(ahead).min(room).max(self.held());
+        // What was committed alone is told whatever there is.
+        if !is_over && total <= self.granted && self.window.is_some() {
             return None;
         }
         Some(self.claim(total, ahead))
@@ -247,7 +252,9 @@ impl Purse {
             total,
             spent: self.spent,
             // What was committed alone counts in whatever window it turns out to be.
-            fresh: ahead.saturating_add(if self.window.is_none() { self.committed } else { 0 }).min(self.limit),
+            fresh: ahead
+                .saturating_add(if self.window.is_none() { self.committed } else { 0 })
+                .min(self.limit),
         }
     }
 
@@ -276,9 +283,12 @@ impl Purse {
         }
         self.asked = false;
         self.away_until = None;
-        self.granted = answer.granted;
+        // The limit may have been lowered meanwhile.
+        self.granted = answer.granted.min(self.limit).max(self.committed);
         (self.others, self.others_spent) = (answer.others, answer.others_spent);
-        self.full_until = (answer.granted < wanted).then(|| now + PAUSE);
+        if answer.granted < wanted {
+            self.full_until = Some(now + PAUSE);
+        }
     }
 
     /// The ledger did not answer a claim.
@@ -292,13 +302,14 @@ impl Purse {
         let is_over = self.is_over(now);
         let certain = if is_over { 0 } else { self.spent.saturating_add(self.others_spent) };
         let taken = if is_over { 0 } else { self.committed.saturating_add(self.others) };
-        let may_yet_fit = amount <= self.limit.saturating_sub(certain);
+        let may_fit = amount <= self.limit.saturating_sub(certain);
         let until_end = self.ends.map_or(PAUSE, |ends| ends.saturating_duration_since(now));
         Shortage {
             limit: self.limit,
             left: self.limit.saturating_sub(taken),
-            is_away: may_yet_fit && self.is_away(now),
-            retry_after: if may_yet_fit { PAUSE } else { until_end.max(PAUSE) },
+            may_fit,
+            is_away: self.is_away(now),
+            retry_after: if may_fit { PAUSE } else { until_end.max(PAUSE) },
         }
     }
 

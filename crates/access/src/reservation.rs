@@ -86,7 +86,8 @@ impl Reservation {
     pub fn settle(mut self, used: Used) -> u64 {
         let price = self.ask.price;
         let Used { prompt_tokens, cached_prompt_tokens, completion_tokens, .. } = used;
-        let cost = price.map_or(0, |price| price.nano_usd(prompt_tokens, cached_prompt_tokens, completion_tokens));
+        let cost =
+            price.map_or(0, |price| price.nano_usd(prompt_tokens, cached_prompt_tokens, completion_tokens));
         self.finish(used, cost);
         cost
     }

@@ -36,7 +36,8 @@ impl Syncing {
         let state = Mutex::new(State { file, is_dirty: false, is_closed: false });
         let shared = Arc::new(Shared { state, changed: Condvar::new() });
         let of_thread = Arc::clone(&shared);
-        let thread = std::thread::Builder::new().name("uat-fsync".to_owned()).spawn(move || run(&of_thread))?;
+        let thread =
+            std::thread::Builder::new().name("uat-fsync".to_owned()).spawn(move || run(&of_thread))?;
         Ok(Self { shared, thread: Some(thread) })
     }
 

@@ -88,6 +88,9 @@ impl UsageQuery {
     }
 }
 
+/// An hour, a key and a model.
+pub(crate) type Place = (u64, Arc<str>, Arc<str>);
+
 /// Days for which rows are kept.
 pub const KEPT_DAYS: u64 = 400;
 
@@ -105,7 +108,7 @@ pub trait UsageLog: Send + Sync + 'static {
 pub fn summarise(rows: impl IntoIterator<Item = UsageRow>, query: &UsageQuery) -> Vec<UsageRow> {
     let by = |by| query.by.contains(&by);
     let (by_key, by_model, by_hour) = (by(UsageBy::Key), by(UsageBy::Model), by(UsageBy::Hour));
-    let mut sums: BTreeMap<(u64, Arc<str>, Arc<str>), UsageRow> = BTreeMap::new();
+    let mut sums: BTreeMap<Place, UsageRow> = BTreeMap::new();
     let wanted = |row: &UsageRow| query.key.as_ref().is_none_or(|key| *key == row.key);
     for row in rows.into_iter().filter(wanted) {
         let key = if by_key { row.key.clone() } else { Arc::default() };

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use access::{
-    Allowances, Ask, Claim, Granted, Key, KeyConfig, KeyHash, Keyring, Ledger, LedgerError, Ledgers, MemoryLedger,
-    MemoryUsage, OnOutage, Refused, Reservation, Settings, UsageBy, UsageQuery, Used, What,
+    Allowances, Ask, Claim, Granted, Key, KeyConfig, KeyHash, Keyring, Ledger, LedgerError, Ledgers,
+    MemoryLedger, MemoryUsage, OnOutage, Refused, Reservation, Settings, UsageBy, UsageQuery, Used, What,
 };
 use futures_core::future::BoxFuture;
 use route_plan::Price;
@@ -90,7 +90,10 @@ async fn requests_a_minute_are_counted_and_come_back_with_the_next_minute() {
         admitted(&allowances, &key, 1).await.settle(Used::default());
     }
     let refusal = refused(&allowances, &key, 1).await;
-    assert!(matches!(refusal, Refused::Rate { what: What::Requests, limit: 5, left: 0, needed: 1, .. }), "{refusal:?}");
+    assert!(
+        matches!(refusal, Refused::Rate { what: What::Requests, limit: 5, left: 0, needed: 1, .. }),
+        "{refusal:?}"
+    );
     assert_eq!((refusal.code(), refusal.retryable()), ("UAT_RATE_LIMITED", true));
     let wait = refusal.retry_after().unwrap();
     assert!(wait > Duration::from_secs(55) && wait <= Duration::from_secs(60), "{wait:?}");
@@ -103,20 +106,29 @@ async fn tokens_that_requests_under_way_hold_may_come_back_in_a_second() {
     let (allowances, key) = (alone(), key(KeyConfig { tpm: Some(1000), ..config() }));
     let open = admitted(&allowances, &key, 800).await;
     let refusal = refused(&allowances, &key, 300).await;
-    assert!(matches!(refusal, Refused::Rate { what: What::Tokens, left: 200, needed: 300, .. }), "{refusal:?}");
+    assert!(
+        matches!(refusal, Refused::Rate { what: What::Tokens, left: 200, needed: 300, .. }),
+        "{refusal:?}"
+    );
     assert_eq!(refusal.retry_after(), Some(Duration::from_secs(1)));
     open.settle(used(100));
     let open = admitted(&allowances, &key, 300).await;
     open.settle(used(900));
     let refusal = refused(&allowances, &key, 1).await;
-    assert!(refusal.retry_after().unwrap() > Duration::from_secs(50), "more than was reserved counts, too: {refusal:?}");
+    assert!(
+        refusal.retry_after().unwrap() > Duration::from_secs(50),
+        "more than was reserved counts, too: {refusal:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_larger_than_the_limit_is_refused_at_once() {
     let (allowances, key) = (alone(), key(KeyConfig { tpm: Some(1000), ..config() }));
     let refusal = refused(&allowances, &key, 1001).await;
-    assert!(refusal.to_string().contains("1000 tokens a minute") && refusal.to_string().contains("1001"), "{refusal}");
+    assert!(
+        refusal.to_string().contains("1000 tokens a minute") && refusal.to_string().contains("1001"),
+        "{refusal}"
+    );
     let huge = Ask { prompt_tokens: u64::MAX, ..ask(u64::MAX) };
     assert_eq!(allowances.admit(&key, huge).await.unwrap_err().code(), "UAT_RATE_LIMITED");
     admitted(&allowances, &key, 1000).await.settle(used(1));
@@ -171,7 +183,9 @@ async fn processes_that_share_a_ledger_spend_the_budget_together_and_all_of_it()
                             tokio::task::yield_now().await;
                             spent += reservation.settle(used(1 + number % 4));
                         }
-                        Err(refusal) if refusal.retry_after().unwrap() > Duration::from_secs(1) => return spent,
+                        Err(refusal) if refusal.retry_after().unwrap() > Duration::from_secs(1) => {
+                            return spent;
+                        }
                         Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
                     }
                 }
@@ -237,7 +251,10 @@ async fn a_budget_on_a_model_of_unknown_price_is_refused() {
     let unknown = Ask { price: None, ..ask(1) };
     let budgeted = key(KeyConfig { budget_usd_per_day: Some(1.0), ..config() });
     let refusal = allowances.admit(&budgeted, unknown.clone()).await.unwrap_err();
-    assert_eq!((refusal.code(), refusal.param(), refusal.retryable()), ("UAT_FORBIDDEN", Some("model"), false));
+    assert_eq!(
+        (refusal.code(), refusal.param(), refusal.retryable()),
+        ("UAT_FORBIDDEN", Some("model"), false)
+    );
     assert!(refusal.to_string().contains("[[models]]"), "{refusal}");
     allowances.admit(&key(config()), unknown).await.unwrap().settle(used(1));
 }
@@ -300,6 +317,25 @@ async fn a_process_that_closes_gives_back_what_it_did_not_use() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_that_cannot_fit_takes_nothing_from_those_that_can_and_costs_few_claims() {
+    let ledger = Arc::new(Moody::default());
+    let (one, other) = (over(&ledger, OnOutage::Refuse), over(&ledger, OnOutage::Refuse));
+    let key = key(KeyConfig { tpm: Some(1000), ..config() });
+    // Half of it is reserved elsewhere, so that nobody knows whether it comes back.
+    let open = admitted(&other, &key, 500).await;
+    for _ in 0..100 {
+        let refusal = refused(&one, &key, 700).await;
+        assert_eq!(refusal.retry_after(), Some(Duration::from_secs(1)), "{refusal:?}");
+    }
+    let claims = ledger.asked.load(Ordering::Relaxed);
+    assert!(claims < 8, "{claims}");
+    admitted(&one, &key, 300).await.settle(used(100));
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    admitted(&other, &key, 200).await.settle(used(200));
+    open.settle(used(0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn closing_waits_for_no_frozen_ledger() {
     let ledger = Arc::new(Moody::default());
     let one = over(&ledger, OnOutage::Refuse);
@@ -358,7 +394,10 @@ async fn on_disk_money_and_usage_are_there_after_a_restart() {
     let allowances = open();
     let refusal = refused(&allowances, &key, 401).await;
     assert_eq!(refusal.code(), "UAT_BUDGET_EXCEEDED");
-    assert!(refusal.to_string().contains("0.401 USD") && refusal.to_string().contains("0.40 USD"), "{refusal}");
+    assert!(
+        refusal.to_string().contains("0.401 USD") && refusal.to_string().contains("0.40 USD"),
+        "{refusal}"
+    );
     assert!(refusal.retry_after().unwrap() <= Duration::from_secs(24 * 3600));
     admitted(&allowances, &key, 400).await.settle(used(400));
     let rows = allowances.usage(&UsageQuery::default()).await.unwrap();

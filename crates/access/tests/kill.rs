@@ -41,7 +41,8 @@ fn the_process_that_is_killed() {
     let at_once: u64 = std::env::var(AT_ONCE).unwrap().parse().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let allowances = Arc::new(Allowances::new(Ledgers::on_disk(Path::new(&folder)).unwrap(), Settings::default()));
+        let allowances =
+            Arc::new(Allowances::new(Ledgers::on_disk(Path::new(&folder)).unwrap(), Settings::default()));
         let key = key();
         let mut requests = tokio::task::JoinSet::new();
         for number in 0..at_once {
@@ -59,7 +60,9 @@ fn the_process_that_is_killed() {
                             bill(used);
                             reservation.settle(Used { completion_tokens: used, ..Used::default() });
                         }
-                        Err(Refused::Budget { retry_after, .. }) if retry_after > Duration::from_secs(1) => return,
+                        Err(Refused::Budget { retry_after, .. }) if retry_after > Duration::from_secs(1) => {
+                            return;
+                        }
                         Err(Refused::Budget { .. }) => tokio::time::sleep(Duration::from_millis(20)).await,
                         Err(refused) => panic!("{refused}"),
                     }
@@ -138,7 +141,10 @@ fn killed_again_and_again_it_never_spends_more_than_the_budget() {
             break;
         }
         kills += 1;
-        assert!(start.elapsed() < Duration::from_secs(120), "it must come to an end: {spent} after {kills} kills");
+        assert!(
+            start.elapsed() < Duration::from_secs(120),
+            "it must come to an end: {spent} after {kills} kills"
+        );
     }
     assert!(kills > 10, "{kills}");
     // Each kill loses at most what was under way and two chunks of half a percent.

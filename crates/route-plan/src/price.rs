@@ -85,7 +85,9 @@ impl Price {
         };
         let short = at(dearest(self.input, self.cached_input), self.output);
         match self.long_prompt {
-            Some(long) if prompt > long.above => short.max(at(dearest(long.input, long.cached_input), long.output)),
+            Some(long) if prompt > long.above => {
+                short.max(at(dearest(long.input, long.cached_input), long.output))
+            }
             _ => short,
         }
     }
@@ -118,7 +120,8 @@ fn of(tokens: u64, usd_per_million: f64) -> u128 {
 mod tests {
     use super::*;
 
-    const LONG: LongPrompt = LongPrompt { above: 200_000, input: 2.5, output: 15.0, cached_input: Some(0.25) };
+    const LONG: LongPrompt =
+        LongPrompt { above: 200_000, input: 2.5, output: 15.0, cached_input: Some(0.25) };
 
     #[test]
     fn what_tokens_cost_is_exact_and_rounded_up() {
@@ -147,7 +150,9 @@ mod tests {
     #[test]
     fn the_most_is_never_less_than_what_it_comes_to() {
         let price = Price::new(1.25, 10.0).cached(0.125).above(LONG);
-        for (prompt, cached, completion) in [(10, 0, 0), (10, 10, 7), (200_001, 5, 9), (u64::MAX, 0, u64::MAX)] {
+        for (prompt, cached, completion) in
+            [(10, 0, 0), (10, 10, 7), (200_001, 5, 9), (u64::MAX, 0, u64::MAX)]
+        {
             assert!(price.most_nano_usd(prompt, completion) >= price.nano_usd(prompt, cached, completion));
         }
         assert_eq!(Price::new(1.0, 0.0).cached(2.0).most_nano_usd(1, 0), 2000, "where the cache is dearer");

@@ -250,7 +250,17 @@ mod tests {
         check("claude-3-7-sonnet-latest", Some(15.0));
         check("models/gemini-2.5-flash", Some(2.5));
         check("openai/gpt-oss-120b", Some(0.6));
-        for unknown in ["", "-", "latest", "gpt-5-maxi", "gpt-7", "gpt-5-mini-xl", "claude-opus-4-9", "smollm2-135m", "mistral-large-2607"] {
+        for unknown in [
+            "",
+            "-",
+            "latest",
+            "gpt-5-maxi",
+            "gpt-7",
+            "gpt-5-mini-xl",
+            "claude-opus-4-9",
+            "smollm2-135m",
+            "mistral-large-2607",
+        ] {
             check(unknown, None);
         }
     }

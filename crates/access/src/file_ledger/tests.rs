@@ -135,7 +135,7 @@ fn keeper(disk: Disk) -> Keeper<Disk> {
 fn on_a_full_disk_nothing_is_granted_and_what_was_granted_stands() {
     let mut keeper = keeper(Disk::default());
     let wall = Duration::from_secs(1_000_000);
-    let mut put = |keeper: &mut Keeper<Disk>, claim: Claim| keeper.claim(&claim, wall, now());
+    let put = |keeper: &mut Keeper<Disk>, claim: Claim| keeper.claim(&claim, wall, now());
     let window = put(&mut keeper, claim(1, 1, 300)).unwrap().window;
     let in_window = |claim: Claim| Claim { window: Some(window), ..claim };
     keeper.journal = Journal::new(Disk { is_full: true, ..Disk::default() }, 0);

@@ -90,7 +90,8 @@ impl FileUsage {
             let mut bytes = Vec::new();
             File::open(path)?.read_to_end(&mut bytes)?;
             // The last line may be one that is being written.
-            let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+            let lines =
+                bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
             rows.extend(lines.filter(|row: &UsageRow| (since_hour..=until_hour).contains(&row.hour)));
         }
         Ok(rows)

@@ -1,18 +1,17 @@
 //! Rows in this process.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use futures_core::future::BoxFuture;
 use parking_lot::Mutex;
 
-use super::{KEPT_DAYS, UsageLog, UsageRow};
+use super::{KEPT_DAYS, Place, UsageLog, UsageRow};
 use crate::ledger::LedgerError;
 
 /// Keeps rows in this process, for tests and where there is no folder.
 #[derive(Debug, Default)]
 pub struct MemoryUsage {
-    rows: Mutex<BTreeMap<(u64, Arc<str>, Arc<str>), UsageRow>>,
+    rows: Mutex<BTreeMap<Place, UsageRow>>,
 }
 
 impl UsageLog for MemoryUsage {
@@ -21,8 +20,13 @@ impl UsageLog for MemoryUsage {
         for row in rows {
             let UsageRow { key, model, hour, .. } = row;
             let sum = kept.entry((*hour, key.clone(), model.clone()));
-            sum.or_insert_with(|| UsageRow { key: key.clone(), model: model.clone(), hour: *hour, ..UsageRow::default() })
-                .add(row);
+            sum.or_insert_with(|| UsageRow {
+                key: key.clone(),
+                model: model.clone(),
+                hour: *hour,
+                ..UsageRow::default()
+            })
+            .add(row);
         }
         if let Some(newest) = kept.last_key_value().map(|((hour, ..), _)| *hour) {
             let oldest = newest.saturating_sub(KEPT_DAYS * 24);
@@ -35,7 +39,13 @@ impl UsageLog for MemoryUsage {
     }
 
     fn read(&self, since_hour: u64, until_hour: u64) -> BoxFuture<'_, Result<Vec<UsageRow>, LedgerError>> {
-        let rows = self.rows.lock().values().filter(|row| (since_hour..=until_hour).contains(&row.hour)).cloned().collect();
+        let rows = self
+            .rows
+            .lock()
+            .values()
+            .filter(|row| (since_hour..=until_hour).contains(&row.hour))
+            .cloned()
+            .collect();
         Box::pin(std::future::ready(Ok(rows)))
     }
 }

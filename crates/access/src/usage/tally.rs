@@ -1,24 +1,20 @@
 //! What was used since the log was last written.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
-use super::{UsageLog, UsageRow};
+use super::{Place, UsageLog, UsageRow};
 use crate::ledger::{InstanceId, LedgerError};
 
 /// Rows that are held at most while the log cannot be written: a key, a model and an hour are a row.
 const MOST_ROWS: usize = 50_000;
 
-/// Rows by key, model and hour.
-type Rows = HashMap<(Arc<str>, Arc<str>, u64), UsageRow>;
-
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    rows: Mutex<Rows>,
+    rows: Mutex<HashMap<Place, UsageRow>>,
     /// Rows that were on their way when the log failed: they are tried again as they were, so that nothing counts twice.
     unsure: tokio::sync::Mutex<Option<(u64, Vec<UsageRow>)>>,
 }
@@ -27,7 +23,7 @@ impl Tally {
     /// Adds a row.
     pub(crate) fn add(&self, row: &UsageRow) {
         let mut rows = self.rows.lock();
-        let place = (row.key.clone(), row.model.clone(), row.hour);
+        let place = (row.hour, row.key.clone(), row.model.clone());
         let known = rows.len();
         match rows.get_mut(&place) {
             Some(sum) => sum.add(row),
@@ -120,6 +116,9 @@ mod tests {
         assert_eq!(log.read(0, 9).await.unwrap(), [row(7)]);
         assert!(tally.unwritten().await.is_empty());
         let batches = log.batches.lock().clone();
-        assert!(batches[0] == batches[1] && batches[1] == batches[2] && batches[2] != batches[3], "{batches:?}");
+        assert!(
+            batches[0] == batches[1] && batches[1] == batches[2] && batches[2] != batches[3],
+            "{batches:?}"
+        );
     }
 }
