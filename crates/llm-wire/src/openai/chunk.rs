@@ -1,6 +1,7 @@
 //! What one chunk of a stream says, without building a tree of it: this runs for every token.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,9 @@ pub struct ChunkFacts {
     pub usage: Option<Usage>,
     /// The upstream reports an error inside the stream.
     pub error: Option<UpstreamError>,
+    /// Where its text lies in the document, if it has one choice that says nothing else and writes it without escapes:
+    /// most chunks do, and whoever keeps the text need not read them again.
+    pub text: Option<Range<usize>>,
 }
 
 /// Reads one chunk.
@@ -54,12 +58,17 @@ pub struct ChunkFacts {
 pub fn chunk_facts(data: &[u8]) -> Result<ChunkFacts, WireError> {
     let chunk: ChunkView<'_> = decode_object(data)?;
     let choices = chunk.choices.unwrap_or_default();
+    let text = choices.text.and_then(|text| {
+        let start = text.as_ptr().addr().checked_sub(data.as_ptr().addr())?;
+        Some(start..start + text.len())
+    });
     let usage = chunk.usage.and_then(UsageView::usage);
     Ok(ChunkFacts {
         has_content: choices.has_content,
         content_bytes: choices.content_bytes,
         finished: choices.finished,
         only_usage: usage.is_some() && choices.count == 0,
+        text,
         usage,
         error: upstream_error(chunk.error, chunk.object.as_deref(), data)?,
     })
@@ -68,7 +77,7 @@ pub fn chunk_facts(data: &[u8]) -> Result<ChunkFacts, WireError> {
 /// Decodes a document that has to be an object; a derived reader alone would take an array for one, and
 /// never look at the bytes of strings that it skips.
 pub(crate) fn decode_object<'a, T: Deserialize<'a>>(data: &'a [u8]) -> Result<T, WireError> {
-    json::text(data)?;
+    let text = json::text(data)?;
     if let Some(first @ (b'[' | b'"' | b'0'..=b'9' | b'-' | b't' | b'f' | b'n')) =
         data.trim_ascii_start().first()
     {
@@ -84,7 +93,8 @@ pub(crate) fn decode_object<'a, T: Deserialize<'a>>(data: &'a [u8]) -> Result<T,
             ),
         });
     }
-    json::decode(data)
+    // What is known to be text is not checked again string by string; the other reader knows the place of an error.
+    serde_json::from_str(text).or_else(|_| json::decode(data))
 }
 
 /// The error that a document reports, if it does.
@@ -105,8 +115,8 @@ pub(super) fn upstream_error(
 struct ChunkView<'a> {
     #[serde(borrow, default)]
     object: Option<std::borrow::Cow<'a, str>>,
-    #[serde(default)]
-    choices: Option<ChoicesView>,
+    #[serde(borrow, default)]
+    choices: Option<ChoicesView<'a>>,
     #[serde(default)]
     usage: Option<UsageView>,
     #[serde(borrow, default)]
@@ -153,29 +163,32 @@ impl UsageView {
 
 /// All choices of a chunk, folded while they are read.
 #[derive(Default)]
-struct ChoicesView {
+struct ChoicesView<'a> {
     count: u32,
     has_content: bool,
     content_bytes: u64,
     finished: bool,
+    /// Of the only choice, where it is all that this says.
+    text: Option<&'a str>,
 }
 
-impl<'de> Deserialize<'de> for ChoicesView {
+impl<'de: 'a, 'a> Deserialize<'de> for ChoicesView<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct ChoicesVisitor;
         impl<'de> Visitor<'de> for ChoicesVisitor {
-            type Value = ChoicesView;
+            type Value = ChoicesView<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an array of choices")
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<ChoicesView, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<ChoicesView<'de>, A::Error> {
                 let mut all = ChoicesView::default();
-                while let Some(choice) = seq.next_element::<ChoiceView>()? {
+                while let Some(choice) = seq.next_element::<ChoiceView<'de>>()? {
                     let finished = choice.finish_reason.0 > 0;
-                    let bytes = choice.delta.map_or(0, |delta| delta.content_bytes());
+                    let bytes = choice.delta.as_ref().map_or(0, DeltaView::content_bytes);
                     all.count += 1;
+                    all.text = if all.count == 1 { choice.text() } else { None };
                     all.finished |= finished;
                     all.has_content |= finished || bytes > 0;
                     all.content_bytes = all.content_bytes.saturating_add(bytes);
@@ -188,19 +201,31 @@ impl<'de> Deserialize<'de> for ChoicesView {
 }
 
 #[derive(Deserialize)]
-struct ChoiceView {
+struct ChoiceView<'a> {
     #[serde(default)]
-    delta: Option<DeltaView>,
+    index: Option<u64>,
+    #[serde(borrow, default)]
+    delta: Option<DeltaView<'a>>,
+    #[serde(default)]
+    logprobs: Option<IgnoredAny>,
     #[serde(default)]
     finish_reason: Present,
+}
+
+impl<'a> ChoiceView<'a> {
+    fn text(&self) -> Option<&'a str> {
+        let delta = self.delta.as_ref()?;
+        let alone = self.index.unwrap_or(0) == 0 && self.logprobs.is_none() && delta.other_bytes() == 0;
+        delta.content.plain.filter(|_| alone)
+    }
 }
 
 /// The fields of a delta that carry part of an answer; `reasoning_content` is DeepSeek's and vLLM's name, `reasoning`
 /// OpenRouter's, Groq's and newer vLLM's.
 #[derive(Deserialize)]
-struct DeltaView {
-    #[serde(default)]
-    content: Present,
+struct DeltaView<'a> {
+    #[serde(borrow, default)]
+    content: Content<'a>,
     #[serde(default)]
     reasoning_content: Present,
     #[serde(default)]
@@ -213,17 +238,76 @@ struct DeltaView {
     refusal: Present,
 }
 
-impl DeltaView {
+impl DeltaView<'_> {
     fn content_bytes(&self) -> u64 {
-        let parts = [
-            &self.content,
-            &self.reasoning_content,
-            &self.reasoning,
-            &self.tool_calls,
-            &self.function_call,
-            &self.refusal,
-        ];
+        self.content.bytes.saturating_add(self.other_bytes())
+    }
+
+    /// Of all but the text.
+    fn other_bytes(&self) -> u64 {
+        let parts =
+            [&self.reasoning_content, &self.reasoning, &self.tool_calls, &self.function_call, &self.refusal];
         parts.into_iter().fold(0, |sum, part| sum.saturating_add(part.0))
+    }
+}
+
+/// A text, or what stands in its place.
+#[derive(Default)]
+struct Content<'a> {
+    /// How much it says, in bytes.
+    bytes: u64,
+    /// Not empty, and written without escapes.
+    plain: Option<&'a str>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ContentVisitor;
+        impl<'de> Visitor<'de> for ContentVisitor {
+            type Value = Content<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                PresentVisitor.expecting(f)
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Content<'de>, E> {
+                let plain = (!text.is_empty()).then_some(text);
+                Ok(Content { bytes: text.len() as u64, plain })
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Content<'de>, E> {
+                Ok(Content { bytes: text.len() as u64, plain: None })
+            }
+
+            fn visit_unit<E>(self) -> Result<Content<'de>, E> {
+                Ok(Content::default())
+            }
+
+            fn visit_bool<E>(self, value: bool) -> Result<Content<'de>, E> {
+                Ok(Content { bytes: value.into(), plain: None })
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Content<'de>, E> {
+                Ok(Content { bytes: 1, plain: None })
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Content<'de>, E> {
+                Ok(Content { bytes: 1, plain: None })
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Content<'de>, E> {
+                Ok(Content { bytes: 1, plain: None })
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Content<'de>, A::Error> {
+                Ok(Content { bytes: PresentVisitor.visit_seq(seq)?.0, plain: None })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Content<'de>, A::Error> {
+                Ok(Content { bytes: PresentVisitor.visit_map(map)?.0, plain: None })
+            }
+        }
+        deserializer.deserialize_any(ContentVisitor)
     }
 }
 
