@@ -28,6 +28,9 @@ use crate::usage::{FileUsage, MemoryUsage, Tally, UsageLog, UsageQuery, UsageRow
 /// How often it is looked what can be given back, and how often usage is written: what is lost of it by `kill -9`.
 const TIDY_EVERY: Duration = Duration::from_secs(1);
 
+/// How long a request waits for claims: one that is given up has been by then.
+const WAIT_TIME: Duration = CLAIM_TIME.saturating_add(Duration::from_millis(10));
+
 /// How long [`Allowances::close`] tries to give back and to write.
 const CLOSE_TIME: Duration = Duration::from_secs(2);
 
@@ -270,8 +273,7 @@ impl Inner {
         meters: &Meters,
         needs: &Needs,
     ) -> Result<Holding, Refused> {
-        let deadline = tokio::time::Instant::now() + CLAIM_TIME;
-        let mut waiting: [Option<Waiting<'_>>; 3] = Default::default();
+        let deadline = tokio::time::Instant::now() + WAIT_TIME;
         loop {
             // Listening before looking: what happens in between is not missed.
             let mut changes = Vec::with_capacity(3);
@@ -284,6 +286,8 @@ impl Inner {
             if let Some(holding) = self.reserve(meters, needs, now) {
                 return Ok(holding);
             }
+            // Only until the answer: whoever has what he waited for needs it no more.
+            let mut waiting = Vec::with_capacity(3);
             let mut last_short = None;
             let mut pending = Vec::with_capacity(3);
             for (at, meter, changed) in changes {
@@ -294,7 +298,7 @@ impl Inner {
                 // Nothing is claimed for what can never fit.
                 let mut is_coming = false;
                 if short.2.may_fit {
-                    waiting[at].get_or_insert_with(|| Waiting::new(meter, needs[at]));
+                    waiting.push(Waiting::new(meter, needs[at]));
                     let claim = meter.purse.lock().wish(now);
                     is_coming = claim.is_some() || meter.purse.lock().is_asked();
                     if let Some(claim) = claim {

@@ -7,6 +7,10 @@ use crate::account::Account;
 use crate::ledger::{Claim, Granted, InstanceId};
 use crate::window::Windows;
 
+/// How long an instance may be silent that has not spent all of its claim: after that it counts as dead, and all of its claim as spent. Those
+/// that live say so more often.
+pub(crate) const SILENT: Duration = Duration::from_secs(60);
+
 /// One account: who claims how much of it in its window.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sheet {
@@ -24,6 +28,8 @@ pub(crate) struct Entry {
     pub(crate) number: u64,
     pub(crate) total: u64,
     pub(crate) spent: u64,
+    /// When it was set, in ms by the ledger's clock.
+    pub(crate) at_ms: u64,
 }
 
 /// What is to become of a claim.
@@ -39,7 +45,8 @@ pub(crate) struct Decision {
 
 impl Sheet {
     /// Decides about a claim in the window of the clock; the sheet's own window and the claim's may be later, and then count.
-    pub(crate) fn consider(&self, claim: &Claim, clock: u64) -> Decision {
+    /// `now_ms` is of any clock that only goes forward.
+    pub(crate) fn consider(&self, claim: &Claim, clock: u64, now_ms: u64) -> Decision {
         let window = clock.max(self.window).max(claim.window.unwrap_or(0));
         let (mine, others, others_spent) = if window == self.window {
             let mine = self.entries.get(&claim.instance).copied();
@@ -51,13 +58,25 @@ impl Sheet {
         if let Some(entry) = mine.filter(|mine| mine.number >= claim.number) {
             return Decision { window, entry, others, others_spent, stands: true };
         }
-        let (held, total, spent) = match claim.window == Some(window) {
+        let (held, wanted, spent) = match claim.window == Some(window) {
             true => (claim.held, claim.total, claim.spent),
             false => (0, claim.fresh, 0),
         };
-        let total = total.min(claim.limit.saturating_sub(others)).max(held);
-        let entry = Entry { number: claim.number, total, spent: spent.min(total) };
+        let total = wanted.min(claim.limit.saturating_sub(others)).max(held);
+        let entry = Entry { number: claim.number, total, spent: spent.min(total), at_ms: now_ms };
+        // Only who is refused wants to know whether something may come back.
+        let others_spent = match total < wanted && window == self.window {
+            true => self.gone_for_others(claim.instance, now_ms),
+            false => others_spent,
+        };
         Decision { window, entry, others, others_spent, stands: false }
+    }
+
+    /// What all others have spent, or took with them when they died.
+    fn gone_for_others(&self, instance: InstanceId, now_ms: u64) -> u64 {
+        let is_dead = |entry: &Entry| u128::from(now_ms.saturating_sub(entry.at_ms)) >= SILENT.as_millis();
+        let others = self.entries.iter().filter(|(other, _)| **other != instance);
+        others.map(|(_, entry)| if is_dead(entry) { entry.total } else { entry.spent }).sum()
     }
 
     /// Carries a decision out.
@@ -88,11 +107,12 @@ impl Sheet {
 pub(crate) struct Book {
     sheets: HashMap<Account, Sheet>,
     windows: Windows,
+    start: Instant,
 }
 
 impl Book {
-    pub(crate) fn new(windows: Windows) -> Self {
-        Self { sheets: HashMap::new(), windows }
+    pub(crate) fn new(windows: Windows, now: Instant) -> Self {
+        Self { sheets: HashMap::new(), windows, start: now }
     }
 
     /// Decides about a claim, and changes nothing yet.
@@ -103,9 +123,11 @@ impl Book {
         now: Instant,
     ) -> (Decision, Granted) {
         let window = self.windows.at(claim.account.period, since_1970, now);
+        let now_ms = now.saturating_duration_since(self.start).as_millis();
+        let now_ms = u64::try_from(now_ms).unwrap_or(u64::MAX);
         let decision = match self.sheets.get(&claim.account) {
-            Some(sheet) => sheet.consider(claim, window.number),
-            None => Sheet::default().consider(claim, window.number),
+            Some(sheet) => sheet.consider(claim, window.number, now_ms),
+            None => Sheet::default().consider(claim, window.number, now_ms),
         };
         let granted = Granted {
             window: decision.window,
@@ -154,7 +176,7 @@ mod tests {
     }
 
     fn put(sheet: &mut Sheet, claim: &Claim, clock: u64) -> u64 {
-        let decision = sheet.consider(claim, clock);
+        let decision = sheet.consider(claim, clock, 0);
         sheet.apply(claim.instance, &decision);
         decision.entry.total
     }
@@ -166,7 +188,7 @@ mod tests {
         assert_eq!(put(&mut sheet, &claim(2, 1, 70), 5), 30);
         assert_eq!(put(&mut sheet, &claim(1, 2, 20), 5), 20, "given back");
         assert_eq!(put(&mut sheet, &claim(2, 2, 90), 5), 80);
-        assert_eq!(sheet.consider(&claim(1, 3, 20), 5).others, 80);
+        assert_eq!(sheet.consider(&claim(1, 3, 20), 5, 0).others, 80);
     }
 
     #[test]
@@ -184,9 +206,9 @@ mod tests {
         put(&mut sheet, &claim(1, 1, 70), 5);
         put(&mut sheet, &claim(2, 1, 30), 5);
         assert_eq!(put(&mut sheet, &claim(1, 2, 90), 6), 7);
-        let decision = sheet.consider(&claim(2, 2, 90), 6);
+        let decision = sheet.consider(&claim(2, 2, 90), 6, 0);
         assert_eq!((decision.window, decision.entry.total, decision.others), (6, 7, 7));
-        assert_eq!(sheet.consider(&claim(2, 2, 90), 5).window, 6, "and the former does not come again");
+        assert_eq!(sheet.consider(&claim(2, 2, 90), 5, 0).window, 6, "and the former does not come again");
     }
 
     #[test]
@@ -197,14 +219,16 @@ mod tests {
         assert_eq!(put(&mut sheet, &remembered, 5), 50, "more than is free, but it may be spent");
         assert_eq!(put(&mut sheet, &claim(2, 2, 100), 5), 50);
         assert_eq!(put(&mut Sheet::default(), &remembered, 4), 60);
-        assert_eq!(Sheet::default().consider(&remembered, 4).window, 5);
+        assert_eq!(Sheet::default().consider(&remembered, 4, 0).window, 5);
     }
 
     #[test]
     fn others_know_how_much_is_spent_for_certain() {
         let mut sheet = Sheet::default();
         put(&mut sheet, &Claim { spent: 40, ..claim(1, 1, 70) }, 5);
-        let decision = sheet.consider(&claim(2, 1, 70), 5);
+        let decision = sheet.consider(&claim(2, 1, 70), 5, 59_999);
         assert_eq!((decision.others, decision.others_spent), (70, 40));
+        let decision = sheet.consider(&claim(2, 1, 70), 5, 60_000);
+        assert_eq!((decision.others, decision.others_spent), (70, 70), "it has died");
     }
 }

@@ -160,10 +160,11 @@ fn read_book(folder: &Path) -> Result<Book, LedgerError> {
         tracing::warn!(path = %path.display(), unreadable, "lines of the journal of budgets could not be read");
     }
     let last_day = records.iter().map(|record| record.day).max();
-    let mut book = Book::new(Windows::new(last_day, since_1970(), now()));
+    let now = now();
+    let mut book = Book::new(Windows::new(last_day, since_1970(), now), now);
     for record in records.iter().filter(|record| Some(record.day) == last_day) {
         // Its process has ended: all of it may be spent.
-        let entry = Entry { number: record.number, total: record.total, spent: record.total };
+        let entry = Entry { number: record.number, total: record.total, spent: record.total, at_ms: 0 };
         let decision = Decision { window: record.day, entry, others: 0, others_spent: 0, stands: false };
         book.apply(&record.account(), record.instance, &decision);
     }

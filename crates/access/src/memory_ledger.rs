@@ -17,7 +17,8 @@ pub struct MemoryLedger {
 
 impl Default for MemoryLedger {
     fn default() -> Self {
-        Self { book: Mutex::new(Book::new(Windows::new(None, since_1970(), now()))) }
+        let now = now();
+        Self { book: Mutex::new(Book::new(Windows::new(None, since_1970(), now), now)) }
     }
 }
 

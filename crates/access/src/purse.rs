@@ -13,6 +13,10 @@ pub(crate) const PAUSE: Duration = Duration::from_secs(1);
 /// How long an account may be unused before everything is given back.
 const IDLE: Duration = Duration::from_secs(2);
 
+/// How often a process that has not spent all that it holds says that it lives: less than a third of how long a ledger waits for
+/// that.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
 /// How long it is remembered how much was reserved at once.
 const PEAK: Duration = Duration::from_secs(5);
 
@@ -45,6 +49,9 @@ pub(crate) struct Purse {
     full_until: Option<Instant>,
     away_until: Option<Instant>,
     used_at: Option<Instant>,
+    /// When the ledger last heard of this process, and how much was spent by then.
+    told_at: Option<Instant>,
+    told_spent: u64,
     /// The most that was reserved at once, since `peak_since` and in the time before that.
     peak: u64,
     former_peak: u64,
@@ -92,6 +99,8 @@ impl Purse {
             full_until: None,
             away_until: None,
             used_at: None,
+            told_at: None,
+            told_spent: 0,
             peak: 0,
             former_peak: 0,
             peak_since: None,
@@ -114,6 +123,10 @@ impl Purse {
 
     fn is_away(&self, now: Instant) -> bool {
         self.away_until.is_some_and(|until| now < until)
+    }
+
+    fn is_idle(&self, now: Instant) -> bool {
+        self.used_at.is_none_or(|at| now.saturating_duration_since(at) >= IDLE)
     }
 
     fn free(&self) -> u64 {
@@ -203,6 +216,9 @@ impl Purse {
         let is_known = !is_over && self.full_until.is_some_and(|until| now < until);
         let room = if is_known { self.limit.saturating_sub(self.others) } else { self.limit };
         let in_vain = is_known && self.committed.saturating_add(self.waiting) > room;
+        if in_vain && self.is_idle(now) {
+            return None;
+        }
         let ahead = if in_vain { self.chunk } else { self.waiting.max(self.chunk) };
         let total = self.committed.saturating_add(ahead).min(room).max(self.held());
         // What was committed alone is told whatever there is.
@@ -212,7 +228,8 @@ impl Purse {
         Some(self.claim(total, ahead))
     }
 
-    /// What is to be given back, if anything: now and then, what was not needed lately; `all`: everything that is not reserved.
+    /// What is to be given back, if anything: now and then, what was not needed lately; `all`: everything that is not reserved. Also
+    /// tells the ledger what was spent, so that others know what may yet come back.
     pub(crate) fn excess(&mut self, now: Instant, all: bool) -> Option<Claim> {
         if self.peak_since.is_none_or(|since| now.saturating_duration_since(since) >= PEAK) {
             (self.former_peak, self.peak, self.peak_since) = (self.peak, self.reserved(), Some(now));
@@ -220,7 +237,7 @@ impl Purse {
         if self.asked || self.is_away(now) || self.is_over(now) || self.window.is_none() {
             return None;
         }
-        let is_idle = self.used_at.is_none_or(|at| now.saturating_duration_since(at) >= IDLE);
+        let is_idle = self.is_idle(now);
         let keep = match all || is_idle {
             true => 0,
             false => self.peak.max(self.former_peak).saturating_sub(self.reserved()).max(self.chunk),
@@ -228,7 +245,10 @@ impl Purse {
         // What is little more than that is not worth a claim.
         let slack = if keep == 0 { 0 } else { self.chunk.div_ceil(2) };
         if self.free() <= keep.saturating_add(slack) {
-            return None;
+            let is_quiet = self.told_at.is_none_or(|at| now.saturating_duration_since(at) >= HEARTBEAT);
+            let is_news = self.told_spent != self.spent;
+            let is_due = (is_idle && is_news) || (is_quiet && (is_news || self.granted > self.spent));
+            return is_due.then(|| self.claim(self.held(), self.chunk.min(keep)));
         }
         // From now on it is not here any more, whether or not the ledger hears of it.
         self.granted = self.committed.saturating_add(keep);
@@ -269,10 +289,8 @@ impl Purse {
 
     /// The ledger answered a claim that was sent at `sent`.
     pub(crate) fn answered(&mut self, claim: &Claim, answer: &Granted, sent: Instant, now: Instant) {
-        let wanted = match claim.window == Some(answer.window) {
-            true => claim.total,
-            false => claim.fresh,
-        };
+        let same = claim.window == Some(answer.window);
+        let wanted = if same { claim.total } else { claim.fresh };
         // Counted from before the question: at the end of a window rather too early than too late.
         let ends = sent + answer.ends_in;
         match self.window {
@@ -283,6 +301,7 @@ impl Purse {
         }
         self.asked = false;
         self.away_until = None;
+        (self.told_at, self.told_spent) = (Some(now), if same { claim.spent } else { 0 });
         // The limit may have been lowered meanwhile.
         self.granted = answer.granted.min(self.limit).max(self.committed);
         (self.others, self.others_spent) = (answer.others, answer.others_spent);

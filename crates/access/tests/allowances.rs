@@ -22,7 +22,7 @@ use tokio::time::Instant;
 /// A ledger that can be frozen or made to refuse, and counts how often it is asked.
 #[derive(Default)]
 struct Moody {
-    inner: MemoryLedger,
+    inner: Arc<MemoryLedger>,
     is_frozen: AtomicBool,
     asked: AtomicU64,
 }
@@ -171,10 +171,10 @@ async fn processes_that_share_a_ledger_spend_the_budget_together_and_all_of_it()
     let ledger = Arc::new(Moody::default());
     let key = key(KeyConfig { budget_usd_per_day: Some(10.0), ..config() });
     let mut requests = JoinSet::new();
-    for _ in 0..3 {
-        let process = Arc::new(over(&ledger, OnOutage::Refuse));
+    let processes: Vec<_> = (0..3).map(|_| Arc::new(over(&ledger, OnOutage::Refuse))).collect();
+    for process in &processes {
         for number in 0..10_u64 {
-            let (process, key) = (Arc::clone(&process), Arc::clone(&key));
+            let (process, key) = (Arc::clone(process), Arc::clone(&key));
             requests.spawn(async move {
                 let mut spent = 0;
                 loop {
@@ -306,6 +306,34 @@ async fn what_an_idle_process_holds_comes_back_to_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_killed_process_took_with_it_is_waited_for_for_a_minute_and_that_of_a_slow_one_for_longer() {
+    let ledger = Arc::new(Moody::default());
+    let of_dead = Arc::new(Moody { inner: Arc::clone(&ledger.inner), ..Moody::default() });
+    let (dead, slow) = (over(&of_dead, OnOutage::Refuse), over(&ledger, OnOutage::Refuse));
+    let other = over(&ledger, OnOutage::Refuse);
+    let key = key(KeyConfig { budget_usd_per_day: Some(1.0), ..config() });
+    let lost = admitted(&dead, &key, 500).await;
+    let open = admitted(&slow, &key, 300).await;
+    let wait = |refusal: Refused| refusal.retry_after().unwrap();
+    assert_eq!(wait(refused(&other, &key, 250).await), Duration::from_secs(1));
+    of_dead.is_frozen.store(true, Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(70)).await;
+    assert_eq!(
+        wait(refused(&other, &key, 250).await),
+        Duration::from_secs(1),
+        "the slow one may give back 300"
+    );
+    assert!(
+        wait(refused(&other, &key, 550).await) > Duration::from_secs(1),
+        "the dead one gives back nothing"
+    );
+    open.settle(used(0));
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    admitted(&other, &key, 450).await.settle(used(450));
+    drop(lost);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_process_that_closes_gives_back_what_it_did_not_use() {
     let ledger = Arc::new(Moody::default());
     let one = over(&ledger, OnOutage::Refuse);
@@ -331,7 +359,7 @@ async fn a_request_that_cannot_fit_takes_nothing_from_those_that_can_and_costs_f
     assert!(claims < 8, "{claims}");
     admitted(&one, &key, 300).await.settle(used(100));
     tokio::time::sleep(Duration::from_millis(10)).await;
-    admitted(&other, &key, 200).await.settle(used(200));
+    admitted(&other, &key, 100).await.settle(used(100));
     open.settle(used(0));
 }
 

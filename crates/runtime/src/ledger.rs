@@ -72,7 +72,8 @@ impl RedisLedger {
     async fn set(&self, claim: &Claim, now: Option<u64>) -> Result<Granted, LedgerError> {
         let service = self.service().await?;
         let Claim { account, instance, number, limit, window, held, total, spent, fresh } = claim;
-        let key = service.prefixed(format!("{PREFIX}{}:{}:{}", account.key, account.what, account.period).as_bytes());
+        let key = service
+            .prefixed(format!("{PREFIX}{}:{}:{}", account.key, account.what, account.period).as_bytes());
         let or_empty = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
         let command = Command::new("EVAL")
             .arg(CLAIM)
@@ -117,10 +118,13 @@ impl Ledger for RedisLedger {
 
 /// Window, ms until it ends, granted, others, what others have spent, whether to wait for a replica.
 fn read(answer: Value) -> Result<(Granted, bool), LedgerError> {
-    let odd = || LedgerError::Storage { reason: "the script of claims answered with something else".to_owned() };
+    let odd =
+        || LedgerError::Storage { reason: "the script of claims answered with something else".to_owned() };
     let numbers = answer.into_elements().ok_or_else(odd)?;
-    let numbers: Option<Vec<u64>> =
-        numbers.iter().map(|number| number.as_integer().and_then(|number| u64::try_from(number).ok())).collect();
+    let numbers: Option<Vec<u64>> = numbers
+        .iter()
+        .map(|number| number.as_integer().and_then(|number| u64::try_from(number).ok()))
+        .collect();
     match numbers.as_deref() {
         Some(&[window, ends_in, granted, others, others_spent, replicas]) => {
             let ends_in = Duration::from_millis(ends_in);

@@ -127,7 +127,8 @@ impl Medium for Disk {
 }
 
 fn keeper(disk: Disk) -> Keeper<Disk> {
-    let book = Book::new(Windows::new(None, Duration::from_secs(1_000_000), now()));
+    let now = now();
+    let book = Book::new(Windows::new(None, Duration::from_secs(1_000_000), now), now);
     Keeper { book, journal: Journal::new(disk, 0), compact_at: u64::MAX }
 }
 

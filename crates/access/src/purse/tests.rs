@@ -131,7 +131,7 @@ impl World {
 
     fn carry_out(&mut self, claim: &Claim) -> Granted {
         let (window, ends_in) = self.clock();
-        let decision = self.sheet.consider(claim, window);
+        let decision = self.sheet.consider(claim, window, (self.now - self.start).as_millis() as u64);
         self.sheet.apply(claim.instance, &decision);
         let Decision { window, entry, others, others_spent, .. } = decision;
         Granted { window, ends_in, granted: entry.total, others, others_spent }

@@ -1,6 +1,6 @@
 -- Sets the claim of one instance on one account: "mine shall be so much". The same as `Sheet` in crates/access/src/book.rs.
 -- KEYS[1]  the account's hash: w (window), at (ms of the last claim), skew (ms), sum and spent (of all claims), and for each
---          instance i:ID with "number total spent"
+--          instance i:ID with "number total spent at"
 -- ARGV     1 ms of a window   2 instance   3 number of the claim   4 limit   5 the window that 6 to 8 are about, or ''
 --          6 what is held in it   7 what the claim shall be   8 what of it is spent   9 what it shall be in a later window
 --          10 ms since 1970, or '' for the clock of this server
@@ -33,7 +33,7 @@ end
 
 local mine, total, spent = -1, 0, 0
 if entry then
-  local a, b, c = string.match(entry, '^(%d+) (%d+) (%d+)$')
+  local a, b, c = string.match(entry, '^(%d+) (%d+) (%d+) ')
   mine, total, spent = tonumber(a), tonumber(b), tonumber(c)
 end
 local others, others_spent = sum - total, sum_spent - spent
@@ -49,7 +49,7 @@ used = math.min(used, granted)
 if window > w then redis.call('DEL', KEYS[1]) end
 local function text(n) return string.format('%.0f', n) end
 redis.call('HSET', KEYS[1], 'w', text(window), 'at', text(now), 'skew', text(skew), 'sum', text(others + granted),
-  'spent', text(others_spent + used), id, text(number) .. ' ' .. text(granted) .. ' ' .. text(used))
+  'spent', text(others_spent + used), id, text(number) .. ' ' .. text(granted) .. ' ' .. text(used) .. ' ' .. text(now + skew))
 redis.call('PEXPIRE', KEYS[1], text(2 * period))
 
 -- Only what grew could be granted twice after a failover.
@@ -58,4 +58,17 @@ if granted > total then
   local info = redis.pcall('INFO', 'replication')
   if type(info) == 'string' then replicas = tonumber(string.match(info, 'connected_slaves:(%d+)')) or 0 end
 end
-return { window, ends_in, granted, others, others_spent, replicas }
+
+-- Who is refused wants to know whether something may come back: what the dead took with them, who have been silent for a minute, does not.
+local gone = others_spent
+if granted < wanted then
+  gone = 0
+  local fields = redis.call('HGETALL', KEYS[1])
+  for i = 1, #fields, 2 do
+    local _, b, c, d = string.match(fields[i + 1], '^(%d+) (%d+) (%d+) (%d+)$')
+    if b and fields[i] ~= id then
+      if now + skew - tonumber(d) >= 60000 then gone = gone + tonumber(b) else gone = gone + tonumber(c) end
+    end
+  end
+end
+return { window, ends_in, granted, others, gone, replicas }

@@ -1,8 +1,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use access::{
-    Account, Allowances, Ask, InstanceId, Key, KeyConfig, KeyHash, Keyring, MemoryLedger, MemoryUsage, OnOutage, Period,
-    Refused, Settings, UsageBy, UsageLog, UsageQuery, UsageRow, Used, What,
+    Account, Allowances, Ask, InstanceId, Key, KeyConfig, KeyHash, Keyring, MemoryLedger, MemoryUsage,
+    OnOutage, Period, Refused, Settings, UsageBy, UsageLog, UsageQuery, UsageRow, Used, What,
 };
 use route_plan::Price;
 use testkit::redis::{RedisCluster, RedisServer, Sentinels};
@@ -77,7 +77,10 @@ async fn a_clock_that_is_set_back_gives_no_fresh_budget_and_no_endless_day() {
     let shared = ledger(server.url());
     let noon = 20_000 * DAY_MS + DAY_MS / 2;
     let first = shared.set(&claim(1, 1, 1000), Some(noon)).await.unwrap();
-    assert_eq!((first.window, first.granted, first.ends_in), (20_000, 1000, Duration::from_millis(DAY_MS / 2)));
+    assert_eq!(
+        (first.window, first.granted, first.ends_in),
+        (20_000, 1000, Duration::from_millis(DAY_MS / 2))
+    );
     for back in [1, 3_600_000, 5 * DAY_MS] {
         let granted = shared.set(&claim(2, back, 10), Some(noon - back)).await.unwrap();
         assert_eq!((granted.window, granted.granted, granted.others), (20_000, 0, 1000), "{back}");
@@ -103,13 +106,33 @@ async fn a_server_that_forgot_learns_what_is_held_and_which_window_it_is() {
     let remembered = Claim { window: Some(first.window), held: 600, spent: 500, ..claim(1, 2, 700) };
     let granted = shared.set(&remembered, Some(20_000 * DAY_MS)).await.unwrap();
     assert_eq!((granted.granted, granted.others), (600, 900), "it may be spent, and counts");
-    let again = Claim { window: Some(first.window), held: 900, ..claim(2, 2, 1000) };
-    let others = shared.set(&again, Some(20_000 * DAY_MS));
-    assert_eq!(others.await.unwrap().others, 600);
+    let more = Claim { window: Some(first.window), held: 900, ..claim(2, 2, 1000) };
+    assert_eq!(shared.set(&more, Some(20_000 * DAY_MS)).await.unwrap().others, 600);
     server.cli(&["FLUSHALL"]).unwrap();
     // The clock of another server is behind: the day that has begun has begun.
     let behind = shared.set(&Claim { number: 3, ..remembered }, Some(20_000 * DAY_MS - 1)).await.unwrap();
     assert_eq!((behind.window, behind.granted), (20_000, 700));
+    shared.close().await;
+}
+
+#[tokio::test]
+async fn what_a_silent_instance_took_with_it_is_not_waited_for() {
+    let server = RedisServer::start().unwrap();
+    let shared = ledger(server.url());
+    let at = 20_000 * DAY_MS;
+    let dead = shared.set(&claim(1, 1, 600), Some(at)).await.unwrap();
+    shared
+        .set(&Claim { window: Some(dead.window), held: 600, spent: 500, ..claim(1, 2, 600) }, Some(at))
+        .await
+        .unwrap();
+    let refused = |number, now| {
+        let claim = claim(2, number, 500);
+        let shared = &shared;
+        async move { shared.set(&claim, Some(now)).await.unwrap() }
+    };
+    let soon = refused(1, at + 59_999).await;
+    assert_eq!((soon.granted, soon.others, soon.others_spent), (400, 600, 500));
+    assert_eq!(refused(2, at + 60_000).await.others_spent, 600);
     shared.close().await;
 }
 
@@ -190,13 +213,15 @@ async fn spend(replica: &Arc<Allowances>, key: &Arc<Key>, until: u64) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_replicas_of_which_one_is_killed_and_started_again_spend_at_most_the_budget_and_at_least_98_percent() {
+async fn two_replicas_of_which_one_is_killed_and_started_again_spend_at_most_the_budget_and_at_least_98_percent()
+ {
     let server = RedisServer::start().unwrap();
     let key = budgeted();
     let killed = Arc::new(Killed { inner: ledger(server.url()), is_dead: AtomicBool::new(false) });
     let ledgers = Ledgers::shared(killed.clone(), Arc::new(MemoryUsage::default()));
     let (one, other) = (Arc::new(Allowances::new(ledgers, Settings::default())), replica(server.url()));
-    let (first, second) = tokio::join!(spend(&one, &key, BUDGET / 20 * 9), spend(&other, &key, BUDGET / 20 * 9));
+    let (first, second) =
+        tokio::join!(spend(&one, &key, BUDGET / 20 * 9), spend(&other, &key, BUDGET / 20 * 9));
     let mut unfinished = Vec::new();
     for _ in 0..20 {
         unfinished.push(one.admit(&key, ask()).await.unwrap());
@@ -270,7 +295,8 @@ async fn a_frozen_redis_holds_up_nobody_for_longer_than_a_claim_may_take() {
     assert!(allowances.outage().is_some());
     server.thaw().unwrap();
     let back = Instant::now();
-    while allowances.admit(&key, ask()).await.map(|reservation| reservation.settle(Used::default())).is_err() {
+    while allowances.admit(&key, ask()).await.map(|reservation| reservation.settle(Used::default())).is_err()
+    {
         assert!(back.elapsed() < Duration::from_secs(10));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -306,7 +332,8 @@ async fn usage_is_added_up_and_a_batch_that_comes_again_counts_once() {
     let sums: Vec<_> = all.iter().map(|row| (&*row.key, row.requests, row.cost)).collect();
     assert_eq!(sums, [("a", 3, 13), ("b", 1, 5)]);
     assert_eq!(shared.read(hour + 1, hour + 1).await.unwrap(), rows[2..]);
-    let left: u64 = server.cli(&["TTL", &format!("app:~uat:usage:{{{}}}", hour / 24)]).unwrap().parse().unwrap();
+    let left: u64 =
+        server.cli(&["TTL", &format!("app:~uat:usage:{{{}}}", hour / 24)]).unwrap().parse().unwrap();
     assert!(left > 399 * 86_400 && left <= 400 * 86_400);
     shared.close().await;
 }

@@ -23,7 +23,9 @@ const BATCH_SECONDS: u64 = 24 * 3600;
 const COUNTS: [&str; 6] = ["requests", "estimated", "prompt", "cached", "completion", "cost"];
 
 fn counts(row: &UsageRow) -> [u64; 6] {
-    let UsageRow { requests, estimated, prompt_tokens, cached_prompt_tokens, completion_tokens, cost, .. } = row;
+    let UsageRow {
+        requests, estimated, prompt_tokens, cached_prompt_tokens, completion_tokens, cost, ..
+    } = row;
     [*requests, *estimated, *prompt_tokens, *cached_prompt_tokens, *completion_tokens, *cost]
 }
 
@@ -70,7 +72,8 @@ impl RedisLedger {
         for (field, count) in fields.into_pairs().unwrap_or_default() {
             let Some((place, name, count)) = read_field(&field, &count) else { continue };
             let (hour, key, model) = place.clone();
-            let row = rows.entry(place).or_insert_with(|| UsageRow { key, model, hour, ..UsageRow::default() });
+            let row =
+                rows.entry(place).or_insert_with(|| UsageRow { key, model, hour, ..UsageRow::default() });
             if let Some(sum) = count_of(row, &name) {
                 *sum = count;
             }
@@ -83,7 +86,8 @@ impl RedisLedger {
 type Place = (u64, Arc<str>, Arc<str>);
 
 fn read_field(field: &Value, count: &Value) -> Option<(Place, String, u64)> {
-    let (hour, key, model, name): (u64, Arc<str>, Arc<str>, String) = serde_json::from_str(field.as_str()?).ok()?;
+    let (hour, key, model, name): (u64, Arc<str>, Arc<str>, String) =
+        serde_json::from_str(field.as_str()?).ok()?;
     Some(((hour, key, model), name, u64::try_from(count.as_integer()?).ok()?))
 }
 
