@@ -24,10 +24,22 @@ fn admit_and_settle(bencher: divan::Bencher<'_, '_>, limits: &str) {
     let price = Some(Price::new(0.25, 2.0).cached(0.025));
     runtime.block_on(async {
         // The first waits for its claims.
-        let first = Ask { model: Arc::clone(&model), prompt_tokens: 1, completion_tokens: 1, expected_tokens: None, price };
+        let first = Ask {
+            model: Arc::clone(&model),
+            prompt_tokens: 1,
+            completion_tokens: 1,
+            expected_tokens: None,
+            price,
+        };
         allowances.admit(&key, first).await.unwrap().settle(Used::default());
         bencher.bench_local(|| {
-            let ask = Ask { model: Arc::clone(&model), prompt_tokens: 1000, completion_tokens: 100, expected_tokens: None, price };
+            let ask = Ask {
+                model: Arc::clone(&model),
+                prompt_tokens: 1000,
+                completion_tokens: 100,
+                expected_tokens: None,
+                price,
+            };
             let mut admit = std::pin::pin!(allowances.admit(&key, ask));
             let mut context = std::task::Context::from_waker(std::task::Waker::noop());
             let std::task::Poll::Ready(Ok(reservation)) = admit.as_mut().poll(&mut context) else {

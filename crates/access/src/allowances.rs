@@ -153,7 +153,8 @@ impl Allowances {
         let inner = &self.inner;
         let most = inner.judge(key, &ask)?;
         let meters = inner.meters_of(key);
-        let tokens = ask.expected_tokens.unwrap_or_else(|| ask.prompt_tokens.saturating_add(ask.completion_tokens));
+        let tokens =
+            ask.expected_tokens.unwrap_or_else(|| ask.prompt_tokens.saturating_add(ask.completion_tokens));
         let needs = [1, tokens, most];
         let holding = match inner.reserve(&meters, &needs, now()) {
             Some(holding) => holding,

@@ -30,7 +30,13 @@ fn key() -> Arc<Key> {
 
 /// A request of at most [`MOST`]: each token of the answer costs one nano-USD.
 fn ask() -> Ask {
-    Ask { model: "m".into(), prompt_tokens: 0, completion_tokens: MOST, expected_tokens: None, price: Some(Price::new(0.0, 0.001)) }
+    Ask {
+        model: "m".into(),
+        prompt_tokens: 0,
+        completion_tokens: MOST,
+        expected_tokens: None,
+        price: Some(Price::new(0.0, 0.001)),
+    }
 }
 
 /// Not a test of its own: what the process does that is killed. It says on its output what a provider would put on its bill, after

@@ -66,8 +66,8 @@ pub use fast_llm_coordinator::{
 };
 /// What a model's file says, as [`FileDescription`] has it.
 pub use gguf;
-pub use ledger::RedisLedger;
 pub use inspect::{FileDescription, LoadedModel, ModelDescription};
+pub use ledger::RedisLedger;
 pub use nearest::{nearest, nearest_few};
 pub use redis::{RedisAnswer, ask_redis, open_redis};
 /// The cache: its options, its values, its errors.
