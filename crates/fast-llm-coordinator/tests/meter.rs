@@ -235,7 +235,8 @@ async fn who_refuses_or_is_not_there_takes_nothing() {
 #[tokio::test]
 async fn nobody_is_told_of_a_model_that_is_not_there() {
     let place = Place::new(Protocol::OpenAi).await;
-    let request = ChatRequest::parse(r#"{"model":"x","messages":[]}"#.into()).unwrap();
+    let request =
+        ChatRequest::parse(r#"{"model":"x","messages":[{"role":"user","content":"Hi"}]}"#.into()).unwrap();
     let asked = place.coordinator.execute(&RoutePlan::single("r", "x"), &request, place.told.options()).await;
     asked.unwrap_err();
     assert_eq!(place.told.all(), []);

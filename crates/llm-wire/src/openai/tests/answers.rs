@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::WireError;
 use crate::openai::{
-    Answer, ChunkReader, Delta, ErrorBody, ModelEntry, UpstreamError, Usage, answer, chunk, chunk_facts,
-    model_list, parse_error, response_facts, usage_chunk,
+    Answer, ChunkReader, Delta, ErrorBody, ModelEntry, PromptDetails, UpstreamError, Usage, answer, chunk,
+    chunk_facts, model_list, parse_error, response_facts, usage_chunk,
 };
 
 fn delta(delta: &str) -> bool {
@@ -124,11 +124,17 @@ fn usage_is_read_as_far_as_it_is_there() {
     let usage =
         |usage: &str| chunk_facts(format!(r#"{{"choices":[],"usage":{usage}}}"#).as_bytes()).unwrap().usage;
     let all = Usage { prompt_tokens: 3, completion_tokens: 4, total_tokens: 7, ..Usage::default() };
+    let cached = Usage { prompt_tokens_details: Some(PromptDetails { cached_tokens: 1 }), ..all };
     assert_eq!(
         usage(
             r#"{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7,"prompt_tokens_details":{"cached_tokens":1}}"#
         ),
-        Some(all)
+        Some(cached)
+    );
+    assert_eq!(
+        usage(r#"{"prompt_tokens":3,"completion_tokens":4,"prompt_cache_hit_tokens":1}"#),
+        Some(cached),
+        "DeepSeek's word for it"
     );
     assert_eq!(usage(r#"{"prompt_tokens":3,"completion_tokens":4}"#), Some(all));
     assert_eq!(
