@@ -132,6 +132,10 @@ fn every_setting_is_described() {
 }
 
 fn put(tree: &mut Value, pointer: &str, value: Value) {
+    if let Some(there) = tree.pointer_mut(pointer) {
+        *there = value;
+        return;
+    }
     let (table, key) = pointer.rsplit_once('/').unwrap();
     tree.pointer_mut(table).unwrap()[key] = value;
 }

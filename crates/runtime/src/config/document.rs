@@ -83,7 +83,9 @@ impl Document {
             variables.into_iter().filter(|(name, _)| name.starts_with(OVERRIDE_PREFIX)).collect();
         overrides.sort();
         for (variable, raw) in overrides {
+            let before = (self.tree.clone(), self.places.clone());
             if let Err(error) = self.apply_override(&variable, &raw) {
+                (self.tree, self.places) = before;
                 self.errors.push(error);
             }
         }
@@ -139,8 +141,9 @@ impl Document {
     /// What was wrong while it was read, and where nothing can be told therefore.
     pub(super) fn take_errors(&mut self) -> (Vec<ConfigError>, Unreadable) {
         let mut unreadable = Unreadable::default();
-        // A variable whose name says nothing has no path, and hides nothing.
-        for error in self.errors.iter().filter(|error| !error.path.is_empty()) {
+        // A variable that could not be laid over the file has changed nothing, and hides nothing.
+        let in_text = |error: &&ConfigError| matches!(error.location, Location::File { .. });
+        for error in self.errors.iter().filter(in_text) {
             unreadable.add(&error.path);
         }
         (std::mem::take(&mut self.errors), unreadable)

@@ -13,8 +13,7 @@ pub(super) fn read(text: &str, mut writer: Writer<'_>) -> Result<Text, Vec<Confi
     let tree: Value = serde_json::from_str(text).map_err(|error| {
         let message = error.to_string();
         let message = message.split(" at line ").next().unwrap_or_default();
-        // 0 where the text ends too early.
-        let location = writer.lines.written(error.line().max(1), error.column().max(1));
+        let location = writer.lines.written_in_bytes(error.line(), error.column());
         vec![writer.broken(location, "JSON", message)]
     })?;
     // It takes all that JSON is; were there something that it does not, only the places would be missing.

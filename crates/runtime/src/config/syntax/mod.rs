@@ -118,8 +118,9 @@ impl<'a> Lines<'a> {
         Self { file, text, starts, last: Cell::new((1, 0, 1)) }
     }
 
-    /// `offset` in bytes.
+    /// `offset` in bytes; beyond the text, its end.
     fn at(&self, offset: usize) -> Location {
+        let offset = self.text.floor_char_boundary(offset);
         let line = self.starts.partition_point(|start| *start <= offset).max(1);
         let start = self.starts.get(line - 1).copied().unwrap_or_default();
         let (from, column) = match self.last.get() {
@@ -128,16 +129,27 @@ impl<'a> Lines<'a> {
         };
         let column = column + self.text.get(from..offset).unwrap_or_default().chars().count();
         self.last.set((line, offset, column));
-        self.written(line, column)
+        Location::File { file: self.file.to_owned(), line, column }
     }
 
     fn start_of(&self, span: Range<usize>) -> Location {
         self.at(span.start)
     }
 
-    /// A place whose line and column are known, both from 1.
+    /// A place as a parser names it, line and column from 1, the column in characters; beyond the text, its end.
     fn written(&self, line: usize, column: usize) -> Location {
-        Location::File { file: self.file.to_owned(), line, column }
+        let Some(start) = self.starts.get(line.max(1) - 1) else { return self.at(usize::MAX) };
+        let end = self.starts.get(line.max(1)).map_or(self.text.len(), |next| next - 1);
+        match column.max(1) - 1 > end - start {
+            true => self.at(end),
+            false => Location::File { file: self.file.to_owned(), line: line.max(1), column: column.max(1) },
+        }
+    }
+
+    /// The same with a column in bytes.
+    fn written_in_bytes(&self, line: usize, column: usize) -> Location {
+        let start = self.starts.get(line.max(1) - 1).copied().unwrap_or(usize::MAX);
+        self.at(start.saturating_add(column.max(1) - 1))
     }
 }
 

@@ -108,13 +108,13 @@ impl<'a> Reader<'a> {
     fn next(&mut self) -> Result<Option<(Event<'a>, Span)>, ConfigError> {
         self.events.next_event().transpose().map_err(|error| {
             let marker = error.marker();
-            let location = self.writer.lines.written(marker.line().max(1), marker.col() + 1);
+            let location = self.writer.lines.written(marker.line(), marker.col() + 1);
             self.writer.broken(location, "YAML", error.info())
         })
     }
 
     fn at(&self, span: Span) -> Location {
-        self.writer.lines.written(span.start.line().max(1), span.start.col() + 1)
+        self.writer.lines.written(span.start.line(), span.start.col() + 1)
     }
 
     fn broken(&self, span: Span, message: &str) -> ConfigError {
