@@ -162,7 +162,13 @@ fn budgeted() -> Arc<Key> {
 
 /// Each token of the answer costs one nano-USD.
 fn ask() -> Ask {
-    Ask { model: "m".into(), prompt_tokens: 0, completion_tokens: MOST, price: Some(Price::new(0.0, 0.001)) }
+    Ask {
+        model: "m".into(),
+        prompt_tokens: 0,
+        completion_tokens: MOST,
+        expected_tokens: None,
+        price: Some(Price::new(0.0, 0.001)),
+    }
 }
 
 /// A replica of the gateway, with its own connection.
