@@ -31,7 +31,6 @@ fn soon(what: &str, document: String, read: impl FnOnce(Bytes)) {
     let began = worked();
     read(document.into());
     let took = worked() - began;
-    println!("{what}: {took:?}");
     assert!(took < SOON, "{what} took {took:?}");
 }
 
