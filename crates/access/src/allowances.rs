@@ -2,29 +2,25 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use parking_lot::{Mutex, RwLock};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::account::{Period, What};
-use crate::file_ledger::FileLedger;
+use crate::account::Period;
 use crate::key::Key;
-use crate::ledger::{CLAIM_TIME, Claim, Granted, InstanceId, Ledger, LedgerError};
-use crate::memory_ledger::{MemoryLedger, now};
-use crate::meters::{Holding, Meter, Meters, Needs, Short, Waiting};
-use crate::money::NanoUsd;
+use crate::ledger::{CLAIM_TIME, Claim, Granted, InstanceId, LedgerError};
+use crate::ledgers::{Ledgers, OnOutage, Settings};
+use crate::memory_ledger::now;
+use crate::meters::{Holding, Meter, Meters, Needs, Waiting};
 use crate::purse::Shortage;
 use crate::refused::Refused;
 use crate::reservation::{Ask, Reservation};
-use crate::usage::{FileUsage, MemoryUsage, Tally, UsageLog, UsageQuery, UsageRow, summarise};
+use crate::usage::{Tally, UsageQuery, UsageRow, summarise};
 
 /// How often it is looked what can be given back, and how often usage is written: what is lost of it by `kill -9`.
 const TIDY_EVERY: Duration = Duration::from_secs(1);
@@ -35,24 +31,6 @@ const WAIT_TIME: Duration = CLAIM_TIME.saturating_add(Duration::from_millis(10))
 /// How long [`Allowances::close`] tries to give back and to write.
 const CLOSE_TIME: Duration = Duration::from_secs(2);
 
-/// What is done while a ledger is away and what was claimed before is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum OnOutage {
-    /// Requests are refused: no limit is ever exceeded.
-    #[default]
-    Refuse,
-    /// This process goes on alone, with the whole limit for itself: several may exceed it together.
-    Local,
-}
-
-/// How limits are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Settings {
-    /// See there.
-    pub on_outage: OnOutage,
-}
-
 /// How a key stands in a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
@@ -62,42 +40,6 @@ pub struct Standing {
     pub left: u64,
     /// When the window begins anew.
     pub resets_in: Duration,
-}
-
-/// Who owns which accounts, and where usage is kept.
-#[derive(Clone)]
-pub struct Ledgers {
-    /// Requests and tokens a minute.
-    pub minute: Arc<dyn Ledger>,
-    /// Money a day.
-    pub day: Arc<dyn Ledger>,
-    /// What was used.
-    pub usage: Arc<dyn UsageLog>,
-}
-
-impl Ledgers {
-    /// All in this process: gone when it ends.
-    pub fn in_memory() -> Self {
-        Self::shared(Arc::new(MemoryLedger::default()), Arc::new(MemoryUsage::default()))
-    }
-
-    /// Minutes in this process; money and usage in this folder, which one process may have at a time. Blocks; for start-up.
-    ///
-    /// # Errors
-    /// [`LedgerError::Locked`] where another process has it, [`LedgerError::Storage`].
-    pub fn on_disk(state_dir: &Path) -> Result<Self, LedgerError> {
-        let day = Arc::new(FileLedger::open(state_dir)?);
-        Ok(Self {
-            minute: Arc::new(MemoryLedger::default()),
-            day,
-            usage: Arc::new(FileUsage::open(state_dir)),
-        })
-    }
-
-    /// One ledger for everything, such as one that several processes share.
-    pub fn shared(ledger: Arc<dyn Ledger>, usage: Arc<dyn UsageLog>) -> Self {
-        Self { minute: Arc::clone(&ledger), day: ledger, usage }
-    }
 }
 
 /// Admits requests within the limits of their keys. One for a process's life: it survives reloads of the configuration, since a key's
@@ -310,7 +252,7 @@ impl Inner {
                 if !is_coming {
                     drop(waiting);
                     self.give_back_of(meters, false);
-                    return Err(refused(key, needs[at], short, self.outage.lock().clone()));
+                    return Err(Refused::short(key, needs[at], short, self.outage.lock().clone()));
                 }
                 last_short = Some((needs[at], short));
                 pending.push(changed);
@@ -325,7 +267,7 @@ impl Inner {
             {
                 let (what, period, shortage) = short;
                 let late = (what, period, Shortage { is_away: true, may_fit: true, ..shortage });
-                return Err(refused(key, need, late, Some("it did not answer in its time".into())));
+                return Err(Refused::short(key, need, late, Some("it did not answer in its time".into())));
             }
         }
     }
@@ -426,32 +368,6 @@ impl Drop for Asking<'_> {
     fn drop(&mut self) {
         if !self.is_answered {
             self.meter.purse.lock().failed(now());
-        }
-    }
-}
-
-fn refused(
-    key: &Arc<Key>,
-    needed: u64,
-    (what, period, shortage): Short,
-    outage: Option<Arc<str>>,
-) -> Refused {
-    let key = key.name().clone();
-    let Shortage { limit, left, may_fit, is_away, retry_after } = shortage;
-    if is_away && may_fit {
-        let reason = outage.unwrap_or_else(|| "the ledger of limits does not answer".into());
-        return Refused::Away { key, what, reason };
-    }
-    match what {
-        What::Money => Refused::Budget {
-            key,
-            limit: NanoUsd(limit),
-            left: NanoUsd(left),
-            needed: NanoUsd(needed),
-            retry_after,
-        },
-        What::Requests | What::Tokens => {
-            Refused::Rate { key, what, period, limit, left, needed, retry_after }
         }
     }
 }

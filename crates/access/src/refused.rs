@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::account::{Period, What};
+use crate::key::Key;
+use crate::meters::Short;
 use crate::money::NanoUsd;
+use crate::purse::Shortage;
 
 /// One variant for each thing that a caller can do differently.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -88,6 +91,33 @@ pub enum Refused {
 }
 
 impl Refused {
+    /// What a shortage is to the caller.
+    pub(crate) fn short(
+        key: &Arc<Key>,
+        needed: u64,
+        (what, period, shortage): Short,
+        outage: Option<Arc<str>>,
+    ) -> Self {
+        let key = key.name().clone();
+        let Shortage { limit, left, may_fit, is_away, retry_after } = shortage;
+        if is_away && may_fit {
+            let reason = outage.unwrap_or_else(|| "the ledger of limits does not answer".into());
+            return Self::Away { key, what, reason };
+        }
+        match what {
+            What::Money => Self::Budget {
+                key,
+                limit: NanoUsd(limit),
+                left: NanoUsd(left),
+                needed: NanoUsd(needed),
+                retry_after,
+            },
+            What::Requests | What::Tokens => {
+                Self::Rate { key, what, period, limit, left, needed, retry_after }
+            }
+        }
+    }
+
     /// The stable code.
     pub fn code(&self) -> &'static str {
         match self {

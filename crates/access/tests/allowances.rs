@@ -364,6 +364,17 @@ async fn a_request_that_cannot_fit_takes_nothing_from_those_that_can_and_costs_f
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_large_request_claims_what_it_needs_and_no_more_than_a_chunk_beyond() {
+    let ledger = Arc::new(Moody::default());
+    let (one, other) = (over(&ledger, OnOutage::Refuse), over(&ledger, OnOutage::Refuse));
+    let key = key(KeyConfig { budget_usd_per_day: Some(1.0), ..config() });
+    let open = admitted(&one, &key, 500).await;
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    admitted(&other, &key, 490).await.settle(used(490));
+    open.settle(used(500));
+}
+
+#[tokio::test(start_paused = true)]
 async fn closing_waits_for_no_frozen_ledger() {
     let ledger = Arc::new(Moody::default());
     let one = over(&ledger, OnOutage::Refuse);
