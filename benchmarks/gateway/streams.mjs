@@ -2,7 +2,7 @@
 
 import { median } from "../measure/report.mjs";
 import { atMost, shown } from "./goals.mjs";
-import { added, beside, column, inTurn, overOneUpstream, put, sideBySide } from "./upstream.mjs";
+import { added, column, inTurn, overOneUpstream, put, sideBySide } from "./upstream.mjs";
 import { resident } from "./memory.mjs";
 
 export const title = "Many open streams at once";
@@ -34,7 +34,9 @@ export async function run({ quick, say, gateways, limit, setup }) {
   );
   const names = [...new Set(raw.map((row) => row.gateway))].filter((name) => name !== "direct");
   const first = (name) => raw.filter((row) => row.gateway === name && row.round === 1).map((row) => row.kib_per_stream);
-  const gaps = (name) => beside(raw, name, "direct", "gap_us_p99", added);
+  // Beside the least that the upstream showed by itself: with thousands of connections its own rounds differ by seconds.
+  const least = Math.min(...column(raw, "direct", "gap_us_p99"));
+  const gaps = (name) => column(raw, name, "gap_us_p99").map((gap) => added(gap, least));
   return {
     rounds,
     claims: [
@@ -54,6 +56,7 @@ export async function run({ quick, say, gateways, limit, setup }) {
     notes: [
       ...raw.unfit,
       `A chunk every ${INTERVAL_MS / 1e3} s in each stream, ${median(Object.values(counts))} streams in most; Portkey and LiteLLM get fewer, as shown, because their CPU would be all that is measured. A gap is then measured against ${INTERVAL_MS} ms.`,
+      `Added is beside the best round of the upstream itself (p99 ${(least / 1e3).toFixed(1)} ms).`,
       "Memory of a stream is the most that was resident, less what was before, by the number of streams. Later rounds use again what the first allocated, so the first counts.",
     ],
     raw,

@@ -124,7 +124,7 @@ impl ChatStream {
         if let Some(resumption) = &mut resumption {
             for chunk in &preamble {
                 // Nothing was cut yet, so that every chunk passes as it is.
-                let _passed = resumption.chunk(chunk.clone());
+                let _passed = resumption.chunk(chunk.clone(), None);
             }
         }
         Self(Origin::Endpoint(Box::new(Running {
@@ -261,13 +261,13 @@ impl Running {
     /// What a chunk of the endpoint's is to the client.
     fn given(&mut self, chunk: UpstreamChunk) -> Result<Option<Bytes>, CoordinatorError> {
         self.last_chunk = Instant::now();
-        let UpstreamChunk { data, usage } = chunk;
+        let UpstreamChunk { data, usage, text } = chunk;
         let Some(resumption) = &mut self.resumption else {
             self.usage = usage.or(self.usage.take());
             return Ok(Some(data));
         };
         self.usage = usage.map(|usage| resumption.usage(usage)).or(self.usage.take());
-        match resumption.chunk(data) {
+        match resumption.chunk(data, text.as_ref()) {
             Ok(Heard::New(data)) => Ok(Some(data)),
             Ok(Heard::Nothing) => Ok(None),
             Ok(Heard::Another { anew }) => {
@@ -333,7 +333,7 @@ impl Running {
         self.source = Source::Upstream(Box::new(upstream));
         for (index, data) in preamble.into_iter().enumerate() {
             let usage = if index == 0 { counted } else { None };
-            if let Some(data) = self.given(UpstreamChunk { data, usage })? {
+            if let Some(data) = self.given(UpstreamChunk { data, usage, text: None })? {
                 self.ready.push_back(data);
             }
             if !matches!(self.source, Source::Upstream(_)) {

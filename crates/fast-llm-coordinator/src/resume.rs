@@ -6,6 +6,7 @@
 //! have begun, open reasoning, and answers with a required format unless the local engine gives the rest, whose grammar
 //! advances over what has been said.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -97,15 +98,21 @@ impl Resumption {
         })
     }
 
-    /// Takes a chunk of the endpoint's and gives the one for the client, if it has anything new to say.
+    /// Takes a chunk of the endpoint's and gives the one for the client, if it has anything new to say. `text`: where its
+    /// text lies, if that is known and all that it says.
     ///
     /// # Errors
     /// [`WireError::Json`] where a chunk of the rest is none.
-    pub(crate) fn chunk(&mut self, chunk: Bytes) -> Result<Heard<Bytes>, WireError> {
-        let heard = match &mut self.seam {
-            None => Heard::New(chunk),
-            Some(seam) => seam.chunk(&self.partial, &chunk)?,
+    pub(crate) fn chunk(
+        &mut self,
+        chunk: Bytes,
+        text: Option<&Range<usize>>,
+    ) -> Result<Heard<Bytes>, WireError> {
+        let Some(seam) = &mut self.seam else {
+            self.partial.push_known(&chunk, text);
+            return Ok(Heard::New(chunk));
         };
+        let heard = seam.chunk(&self.partial, &chunk)?;
         if let Heard::New(chunk) = &heard {
             self.partial.push(chunk);
         }

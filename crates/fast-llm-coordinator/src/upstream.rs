@@ -1,5 +1,6 @@
 //! A streamed answer that has begun, chunk by chunk.
 
+use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -25,6 +26,8 @@ pub(crate) struct UpstreamChunk {
     pub(crate) data: Bytes,
     /// What the endpoint counted, if it says so here.
     pub(crate) usage: Option<Usage>,
+    /// Where its text lies, if that is known and all that it says.
+    pub(crate) text: Option<Range<usize>>,
 }
 
 /// A streamed answer that has begun.
@@ -72,7 +75,7 @@ impl Upstream {
                     return Poll::Ready(Some(match facts.error {
                         None => {
                             self.finished |= facts.finished;
-                            Ok(UpstreamChunk { data, usage: facts.usage })
+                            Ok(UpstreamChunk { data, usage: facts.usage, text: facts.text })
                         }
                         Some(error) => {
                             let failed = error_inside(self.in_flight.endpoint().name(), error);

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::Uri;
-use llm_wire::openai::chunk_facts;
+use llm_wire::openai::ChunkReader;
 use llm_wire::{Translated, WireError, sse};
 
 use super::address::Base;
@@ -74,27 +74,30 @@ pub(super) fn body(question: Question<'_>, model: &str) -> Bytes {
 }
 
 /// Server-sent events that hold OpenAI's chunks.
-pub(super) struct Chunks(sse::Decoder);
+pub(super) struct Chunks {
+    events: sse::Decoder,
+    reader: ChunkReader,
+}
 
 impl Chunks {
     pub(super) fn new() -> Self {
-        Self(sse::Decoder::new(MAX_EVENT_BYTES))
+        Self { events: sse::Decoder::new(MAX_EVENT_BYTES), reader: ChunkReader::default() }
     }
 }
 
 impl Decoder for Chunks {
     fn push(&mut self, bytes: Bytes) {
-        self.0.push(bytes);
+        self.events.push(bytes);
     }
 
     fn next_piece(&mut self) -> Option<Result<Piece, WireError>> {
-        let data = match self.0.next_event()? {
+        let data = match self.events.next_event()? {
             Ok(event) => event.data,
             Err(error) => return Some(Err(error)),
         };
         Some(match data.as_ref() == sse::DONE {
             true => Ok(Piece::Done),
-            false => chunk_facts(&data).map(|facts| Piece::Chunk { data, facts }),
+            false => self.reader.facts(&data).map(|facts| Piece::Chunk { data, facts }),
         })
     }
 }

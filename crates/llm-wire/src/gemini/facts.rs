@@ -22,6 +22,7 @@ pub fn chunk_facts(data: &[u8]) -> Result<ChunkFacts, WireError> {
         finished,
         usage: answer.usage_metadata.and_then(answer::Counts::usage),
         error: error_of(&answer, data),
+        text: None,
     })
 }
 

@@ -1,6 +1,7 @@
 //! What one chunk of a stream says, without building a tree of it: this runs for every token.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,9 @@ pub struct ChunkFacts {
     pub usage: Option<Usage>,
     /// The upstream reports an error inside the stream.
     pub error: Option<UpstreamError>,
+    /// Where its text lies in the document, if it has one choice that says nothing else and writes it without escapes:
+    /// most chunks do, and whoever keeps the text need not read them again.
+    pub text: Option<Range<usize>>,
 }
 
 /// Reads one chunk.
@@ -49,9 +53,15 @@ pub struct ChunkFacts {
 /// [`WireError::Json`] where it is not a JSON object, or its choices are not those of a chunk.
 pub fn chunk_facts(data: &[u8]) -> Result<ChunkFacts, WireError> {
     let chunk: ChunkView<'_> = decode_object(data)?;
+    let choices = chunk.choices.unwrap_or_default();
+    let text = choices.text.and_then(|text| {
+        let start = text.as_ptr().addr().checked_sub(data.as_ptr().addr())?;
+        Some(start..start + text.len())
+    });
     Ok(ChunkFacts {
-        has_content: chunk.choices.as_ref().is_some_and(|choices| choices.has_content),
-        finished: chunk.choices.as_ref().is_some_and(|choices| choices.finished),
+        has_content: choices.has_content,
+        finished: choices.finished,
+        text,
         usage: chunk.usage.and_then(UsageView::usage),
         error: upstream_error(chunk.error, chunk.object.as_deref(), data)?,
     })
@@ -60,7 +70,7 @@ pub fn chunk_facts(data: &[u8]) -> Result<ChunkFacts, WireError> {
 /// Decodes a document that has to be an object; a derived reader alone would take an array for one, and
 /// never look at the bytes of strings that it skips.
 pub(crate) fn decode_object<'a, T: Deserialize<'a>>(data: &'a [u8]) -> Result<T, WireError> {
-    json::text(data)?;
+    let text = json::text(data)?;
     if let Some(first @ (b'[' | b'"' | b'0'..=b'9' | b'-' | b't' | b'f' | b'n')) =
         data.trim_ascii_start().first()
     {
@@ -76,7 +86,8 @@ pub(crate) fn decode_object<'a, T: Deserialize<'a>>(data: &'a [u8]) -> Result<T,
             ),
         });
     }
-    json::decode(data)
+    // What is known to be text is not checked again string by string; the other reader knows the place of an error.
+    serde_json::from_str(text).or_else(|_| json::decode(data))
 }
 
 /// The error that a document reports, if it does.
@@ -97,8 +108,8 @@ pub(super) fn upstream_error(
 struct ChunkView<'a> {
     #[serde(borrow, default)]
     object: Option<std::borrow::Cow<'a, str>>,
-    #[serde(default)]
-    choices: Option<ChoicesView>,
+    #[serde(borrow, default)]
+    choices: Option<ChoicesView<'a>>,
     #[serde(default)]
     usage: Option<UsageView>,
     #[serde(borrow, default)]
@@ -131,25 +142,30 @@ impl UsageView {
 
 /// All choices of a chunk, folded while they are read.
 #[derive(Default)]
-struct ChoicesView {
+struct ChoicesView<'a> {
     has_content: bool,
     finished: bool,
+    /// Of the only choice, where it is all that this says.
+    text: Option<&'a str>,
 }
 
-impl<'de> Deserialize<'de> for ChoicesView {
+impl<'de: 'a, 'a> Deserialize<'de> for ChoicesView<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct ChoicesVisitor;
         impl<'de> Visitor<'de> for ChoicesVisitor {
-            type Value = ChoicesView;
+            type Value = ChoicesView<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an array of choices")
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<ChoicesView, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<ChoicesView<'de>, A::Error> {
                 let mut all = ChoicesView::default();
-                while let Some(choice) = seq.next_element::<ChoiceView>()? {
+                let mut count = 0;
+                while let Some(choice) = seq.next_element::<ChoiceView<'de>>()? {
                     let finished = choice.finish_reason.0;
+                    count += 1;
+                    all.text = if count == 1 { choice.text() } else { None };
                     all.finished |= finished;
                     all.has_content |= finished || choice.delta.is_some_and(DeltaView::has_content);
                 }
@@ -161,19 +177,31 @@ impl<'de> Deserialize<'de> for ChoicesView {
 }
 
 #[derive(Deserialize)]
-struct ChoiceView {
+struct ChoiceView<'a> {
     #[serde(default)]
-    delta: Option<DeltaView>,
+    index: Option<u64>,
+    #[serde(borrow, default)]
+    delta: Option<DeltaView<'a>>,
+    #[serde(default)]
+    logprobs: Option<IgnoredAny>,
     #[serde(default)]
     finish_reason: Present,
+}
+
+impl<'a> ChoiceView<'a> {
+    fn text(&self) -> Option<&'a str> {
+        let delta = self.delta.as_ref()?;
+        let alone = self.index.unwrap_or(0) == 0 && self.logprobs.is_none() && !delta.says_more();
+        delta.content.plain.filter(|_| alone)
+    }
 }
 
 /// The fields of a delta that carry part of an answer; `reasoning_content` is DeepSeek's and vLLM's name, `reasoning`
 /// OpenRouter's, Groq's and newer vLLM's.
 #[derive(Deserialize)]
-struct DeltaView {
-    #[serde(default)]
-    content: Present,
+struct DeltaView<'a> {
+    #[serde(borrow, default)]
+    content: Content<'a>,
     #[serde(default)]
     reasoning_content: Present,
     #[serde(default)]
@@ -186,14 +214,76 @@ struct DeltaView {
     refusal: Present,
 }
 
-impl DeltaView {
+impl DeltaView<'_> {
     fn has_content(self) -> bool {
-        self.content.0
-            || self.reasoning_content.0
+        self.content.present || self.says_more()
+    }
+
+    fn says_more(&self) -> bool {
+        self.reasoning_content.0
             || self.reasoning.0
             || self.tool_calls.0
             || self.function_call.0
             || self.refusal.0
+    }
+}
+
+/// A text, or what stands in its place.
+#[derive(Default)]
+struct Content<'a> {
+    present: bool,
+    /// Not empty, and written without escapes.
+    plain: Option<&'a str>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ContentVisitor;
+        impl<'de> Visitor<'de> for ContentVisitor {
+            type Value = Content<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                PresentVisitor.expecting(f)
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Content<'de>, E> {
+                let plain = (!text.is_empty()).then_some(text);
+                Ok(Content { present: plain.is_some(), plain })
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Content<'de>, E> {
+                Ok(Content { present: !text.is_empty(), plain: None })
+            }
+
+            fn visit_unit<E>(self) -> Result<Content<'de>, E> {
+                Ok(Content::default())
+            }
+
+            fn visit_bool<E>(self, value: bool) -> Result<Content<'de>, E> {
+                Ok(Content { present: value, plain: None })
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Content<'de>, E> {
+                Ok(Content { present: true, plain: None })
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Content<'de>, E> {
+                Ok(Content { present: true, plain: None })
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Content<'de>, E> {
+                Ok(Content { present: true, plain: None })
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Content<'de>, A::Error> {
+                Ok(Content { present: PresentVisitor.visit_seq(seq)?.0, plain: None })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Content<'de>, A::Error> {
+                Ok(Content { present: PresentVisitor.visit_map(map)?.0, plain: None })
+            }
+        }
+        deserializer.deserialize_any(ContentVisitor)
     }
 }
 

@@ -7,6 +7,7 @@
 //! the end is left out. In both cases [`Seam`] takes away what is said twice.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -121,16 +122,30 @@ impl PartialAnswer {
                 self.begun = Begun::Reasoning;
             }
             if let Some(content) = delta.content.filter(|content| !content.is_empty()) {
-                self.text.push_str(&content);
-                self.chunks += 1;
-                self.ends.push_back(self.text.len());
-                if self.ends.len() > REMEMBERED_ENDS {
-                    self.ends.pop_front();
-                }
-                if self.begun == Begun::Reasoning {
-                    self.begun = Begun::Nothing;
-                }
+                self.push_text(&content);
             }
+        }
+    }
+
+    /// Takes a chunk of which [`chunk_facts`](super::chunk_facts) has said what it says.
+    pub fn push_known(&mut self, chunk: &[u8], text: Option<&Range<usize>>) {
+        let text = text.and_then(|range| std::str::from_utf8(chunk.get(range.clone())?).ok());
+        match text {
+            // The first chunk is read for the names that it carries.
+            Some(text) if self.head.is_some() => self.push_text(text),
+            _ => self.push(chunk),
+        }
+    }
+
+    fn push_text(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.chunks += 1;
+        self.ends.push_back(self.text.len());
+        if self.ends.len() > REMEMBERED_ENDS {
+            self.ends.pop_front();
+        }
+        if self.begun == Begun::Reasoning {
+            self.begun = Begun::Nothing;
         }
     }
 

@@ -7,6 +7,7 @@ mod beginning;
 mod build;
 mod call_delta;
 mod chunk;
+mod chunk_reader;
 mod collector;
 mod continuation;
 mod embeddings;
@@ -27,6 +28,7 @@ pub use build::{
 pub(crate) use call_delta::CallDelta;
 pub(crate) use chunk::decode_object;
 pub use chunk::{ChunkFacts, PromptDetails, Usage, chunk_facts};
+pub use chunk_reader::ChunkReader;
 pub use collector::ChunkCollector;
 pub use continuation::{Cut, Heard, PartialAnswer, Seam};
 pub use embeddings::{

@@ -1,11 +1,12 @@
 //! What chunks, answers and errors say, in the shapes that providers send them.
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::WireError;
 use crate::openai::{
-    Answer, Delta, ErrorBody, ModelEntry, UpstreamError, Usage, answer, chunk, chunk_facts, model_list,
-    parse_error, response_facts, usage_chunk,
+    Answer, ChunkReader, Delta, ErrorBody, ModelEntry, UpstreamError, Usage, answer, chunk, chunk_facts,
+    model_list, parse_error, response_facts, usage_chunk,
 };
 
 fn delta(delta: &str) -> bool {
@@ -58,6 +59,64 @@ fn a_finish_reason_is_content_and_ends_the_choice() {
     assert!(facts.has_content && facts.finished);
     let facts = chunk_facts(br#"{"choices":[{"delta":{"content":"a"},"finish_reason":""}]}"#).unwrap();
     assert!(facts.has_content && !facts.finished);
+}
+
+#[test]
+fn where_a_text_lies_is_told_where_it_is_all_that_the_chunk_says() {
+    let text = |chunk: &str| {
+        let range = chunk_facts(chunk.as_bytes()).unwrap().text?;
+        Some(chunk[range].to_owned())
+    };
+    assert_eq!(text(r#"{"choices":[{"index":0,"delta":{"content":"a 空"}}]}"#).unwrap(), "a 空");
+    for other in [
+        r#"{"choices":[{"delta":{"content":"a\n"}}]}"#,
+        r#"{"choices":[{"delta":{"content":""}}]}"#,
+        r#"{"choices":[{"delta":{"content":"a"}},{"delta":{"content":"b"}}]}"#,
+        r#"{"choices":[{"delta":{"content":"a","reasoning":"b"}}]}"#,
+        r#"{"choices":[{"delta":{"content":"a"},"logprobs":{}}]}"#,
+        r#"{"choices":[{"index":1,"delta":{"content":"a"}}]}"#,
+    ] {
+        assert_eq!(text(other), None, "{other}");
+    }
+}
+
+#[test]
+fn a_chunk_that_differs_in_its_text_alone_is_told_by_its_bytes() {
+    let mut reader = ChunkReader::default();
+    let texts =
+        ["a", "b 空", "", r"\n", r#"","content":""#, r#"","refusal":"no"#, "\u{1}", r"\", r#"a"b"#, "c"];
+    for text in texts {
+        let chunk =
+            format!(r#"{{"id":"1","choices":[{{"index":0,"delta":{{"content":"{text}"}}}}],"usage":null}}"#);
+        let (read, alone) = (reader.facts(chunk.as_bytes()), chunk_facts(chunk.as_bytes()));
+        assert_eq!(read.ok(), alone.ok(), "{text:?}");
+    }
+    let otherwise = br#"{"id":"2","choices":[],"usage":null}"#;
+    assert!(!reader.facts(otherwise).unwrap().has_content);
+}
+
+proptest! {
+    #[test]
+    fn chunks_are_read_one_after_another_as_each_by_itself(
+        chunks in prop::collection::vec(
+            ("[ab\\\\\"\n空]{0,4}", prop_oneof![Just(""), Just(r#","logprobs":{}"#), Just(r#","finish_reason":"stop""#)], prop::option::of(0u8..3)),
+            1..12,
+        ),
+        junk in prop::collection::vec(any::<u8>(), 0..4),
+    ) {
+        let mut reader = ChunkReader::default();
+        for (text, more, tokens) in chunks {
+            let usage = tokens.map_or("null".to_owned(), |tokens| format!(r#"{{"completion_tokens":{tokens}}}"#));
+            let mut chunk =
+                format!(r#"{{"id":"1","choices":[{{"delta":{{"content":"{text}"}}{more}}}],"usage":{usage}}}"#)
+                    .into_bytes();
+            prop_assert_eq!(reader.facts(&chunk).ok(), chunk_facts(&chunk).ok());
+            // The same with bytes of no meaning in its text.
+            let at = chunk.windows(10).position(|bytes| bytes == br#""content":"#).unwrap() + 11;
+            chunk.splice(at..at, junk.iter().copied());
+            prop_assert_eq!(reader.facts(&chunk).ok(), chunk_facts(&chunk).ok());
+        }
+    }
 }
 
 #[test]

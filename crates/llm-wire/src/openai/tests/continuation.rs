@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::openai::{ChatRequest, Cut, Heard, PartialAnswer, Seam, Usage};
+use crate::openai::{ChatRequest, Cut, Heard, PartialAnswer, Seam, Usage, chunk_facts};
 
 fn chunk(delta: Value, finish: Option<&str>) -> Vec<u8> {
     json!({
@@ -170,6 +170,32 @@ proptest! {
         let rest: Vec<String> = rest.chunks(size).map(|piece| piece.iter().collect()).collect();
         let rest = rest_after(&given(&[&had]), cut, &rest).expect("it was the same answer");
         prop_assert_eq!(format!("{had}{rest}"), text);
+    }
+
+    #[test]
+    fn a_chunk_whose_text_is_known_is_kept_like_one_that_is_read(
+        contents in prop::collection::vec("[a-z \\\\\"\n空]{0,6}", 1..4), kind in 0..9, escaped: bool,
+    ) {
+        let choice = |content: &String| match kind {
+            0 => json!({ "delta": { "content": content }, "logprobs": {} }),
+            1 => json!({ "index": 1, "delta": { "content": content } }),
+            2 => json!({ "delta": { "content": content, "tool_calls": [{}] } }),
+            3 => json!({ "delta": { "content": content, "reasoning": "so" } }),
+            4 => json!({ "delta": { "reasoning_content": content } }),
+            5 => json!({ "delta": { "content": content, "refusal": "no" } }),
+            6 => json!({ "index": 0, "delta": { "role": "assistant", "content": content }, "logprobs": null }),
+            _ => json!({ "delta": { "content": content, "tool_calls": [], "refusal": null } }),
+        };
+        let mut document =
+            json!({ "id": "1", "choices": contents.iter().map(choice).collect::<Vec<_>>() }).to_string();
+        if escaped {
+            document = document.replace('a', "\\u0061");
+        }
+        let facts = chunk_facts(document.as_bytes()).unwrap();
+        let (mut known, mut read) = (given(&["The"]), given(&["The"]));
+        known.push_known(document.as_bytes(), facts.text.as_ref());
+        read.push(document.as_bytes());
+        prop_assert_eq!(format!("{known:?}"), format!("{read:?}"), "{}", document);
     }
 
     #[test]
