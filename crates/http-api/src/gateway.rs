@@ -201,7 +201,7 @@ impl Gateway {
         if let Some(Failed { code, attempts }) = response.extensions_mut().remove() {
             recording.trail().failed(code, attempts);
         }
-        recording.trail().status(status.as_u16());
+        recording.answers(status.as_u16());
         self.traffic.answered(status);
         (response, recording)
     }

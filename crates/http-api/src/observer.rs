@@ -211,6 +211,14 @@ impl Recording {
     pub(crate) fn trail(&self) -> &Arc<Trail> {
         &self.trail
     }
+
+    /// The head of the answer is there. What is known of a stream can be asked for from now on.
+    pub(crate) fn answers(&self, status: u16) {
+        self.trail.status(status);
+        if self.trail.known(|known| known.is_streaming) {
+            self.observer.recent.keep(&self.trail);
+        }
+    }
 }
 
 impl Drop for Recording {

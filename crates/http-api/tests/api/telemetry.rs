@@ -75,7 +75,7 @@ async fn a_request_and_its_attempts_become_spans_of_the_callers_trace() {
         [first, second].iter().map(|span| format!("00-{TRACE}-{}-01", hexadecimal(&span.span_id))).collect();
     let heard: Vec<String> = told_to_endpoint(&gateway, "traceparent").into_iter().flatten().collect();
     assert_eq!(heard, told, "each attempt is told of its own span");
-    assert_eq!(attribute(first, "error.type"), Some(Otlp::StringValue("UAT_OVERLOADED".into())));
+    assert_eq!(attribute(first, "error.type"), Some(Otlp::StringValue("UAT_UPSTREAM".into())));
     assert_eq!(attribute(second, "gen_ai.request.model"), Some(Otlp::StringValue("upstream-m".into())));
     assert_eq!(attribute(request, "uat.request.id"), Some(Otlp::StringValue("my-id".into())));
     assert!(matches!(attribute(request, "gen_ai.usage.input_tokens"), Some(Otlp::IntValue(1..))));
