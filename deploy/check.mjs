@@ -3,7 +3,9 @@
 // says why.
 
 import { spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
@@ -293,36 +295,54 @@ async function metricsExist() {
   return `${named.length} metrics`;
 }
 
-/** What /metrics says of a uat that has keys, budgets and a local Redis that is away, so that every family is there. */
+/** What /metrics says of a uat with a key, a budget and an answer that was counted, so that every family is there. */
 async function exposition() {
+  const provider = createServer((request, response) => {
+    request.resume().on('end', () => {
+      const choices = [{ index: 0, message: { role: 'assistant', content: 'Hello' }, finish_reason: 'stop' }];
+      response.setHeader('content-type', 'application/json');
+      response.end(JSON.stringify({ id: 'c', object: 'chat.completion', created: 1, model: 'm', choices, usage: { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 } }));
+    });
+  });
+  await new Promise(resolve => { provider.listen(0, '127.0.0.1', resolve); });
+  try {
+    return await told(`http://127.0.0.1:${provider.address().port}`);
+  } finally {
+    provider.closeAllConnections();
+    provider.close();
+  }
+}
+
+async function told(provider) {
   const key = 'uat-check-deploy';
-  const { createHash } = await import('node:crypto');
   const hash = createHash('sha256').update(key).digest('hex');
   const config = join(SCRATCH, 'metrics.toml');
-  writeFileSync(config, readFileSync(at('check.toml'), 'utf8').replaceAll('@HASH@', hash).replaceAll('@STATE@', join(SCRATCH, 'metrics-state')));
+  writeFileSync(config, readFileSync(at('check.toml'), 'utf8').replaceAll('@HASH@', hash).replaceAll('@PROVIDER@', provider).replaceAll('@STATE@', join(SCRATCH, 'metrics-state')));
   mkdirSync(join(SCRATCH, 'metrics-state'), { recursive: true });
   const child = spawn(uat(), ['serve', '--config', config, '--bind', '127.0.0.1:0'], { stdio: ['ignore', 'pipe', 'pipe'] });
-  let said = '';
+  let output = '';
   const closed = new Promise(resolve => { child.on('close', resolve); });
   try {
     const base = await new Promise((resolve, reject) => {
-      const late = setTimeout(() => reject(new Error(`uat serve said no address in 20 s: ${said}`)), 20_000);
+      const late = setTimeout(() => reject(new Error(`uat serve said no address in 20 s: ${output}`)), 20_000);
       for (const stream of [child.stdout, child.stderr]) {
         stream.on('data', data => {
-          said += data;
-          const address = said.match(/listening on (http:\S+)/)?.[1];
+          output += data;
+          const address = output.match(/listening on (http:\S+)/)?.[1];
           if (address !== undefined) {
             clearTimeout(late);
             resolve(address);
           }
         });
       }
-      child.on('close', () => reject(new Error(`uat serve ended: ${said}`)));
+      child.on('close', () => reject(new Error(`uat serve ended: ${output}`)));
     });
     const headers = { authorization: `Bearer ${key}` };
     // So that what counts by model, key and endpoint has counted.
     const body = JSON.stringify({ model: 'm', messages: [{ role: 'user', content: 'Hi' }], max_tokens: 1 });
-    await (await fetch(`${base}/v1/chat/completions`, { method: 'POST', headers, body })).text();
+    const asked = await fetch(`${base}/v1/chat/completions`, { method: 'POST', headers, body });
+    const said = await asked.text();
+    need(asked.status === 200, `a chat was answered with ${asked.status}: ${said}`);
     const answer = await fetch(`${base}/metrics`, { headers });
     const text = await answer.text();
     need(answer.status === 200, `GET /metrics was answered with ${answer.status}: ${text}`);
