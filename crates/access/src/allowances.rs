@@ -11,7 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::account::Period;
+use crate::account::{Period, What};
 use crate::key::Key;
 use crate::ledger::{CLAIM_TIME, Claim, Granted, InstanceId, LedgerError};
 use crate::ledgers::{Ledgers, OnOutage, Settings};

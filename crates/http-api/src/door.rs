@@ -16,8 +16,9 @@ pub(crate) enum Door {
     /// `server.bind`. `is_exposed`: others than this machine reach it, so that nothing is served without keys, whatever
     /// becomes of the configuration.
     Public { is_exposed: bool },
-    /// `server.admin_bind`: administration alone, without a key.
-    Admin,
+    /// `server.admin_bind`: administration alone, without a key. `is_exposed`: others than this machine reach it, by names that
+    /// are not ours to know.
+    Admin { is_exposed: bool },
 }
 
 /// What a path asks of whoever comes, where keys are asked for.

@@ -212,7 +212,7 @@ impl Gateway {
         request: Request<hyper::body::Incoming>,
     ) -> Response<Body> {
         // Nearly every request is this one; the router's boxes and path tables would be a tenth of its cost.
-        if self.door != Door::Admin && surfaces::is_chat_completion(&request) {
+        if !matches!(self.door, Door::Admin { .. }) && surfaces::is_chat_completion(&request) {
             return surfaces::chat_completions(self, request.map(Body::new)).await;
         }
         match router.call(request).await {
@@ -224,7 +224,7 @@ impl Gateway {
     /// Whether this listener asks for keys.
     pub(crate) fn asks_for_keys(&self) -> bool {
         match self.door {
-            Door::Admin => false,
+            Door::Admin { .. } => false,
             Door::Public { is_exposed } => is_exposed || self.runtime.asks_for_keys(),
         }
     }
@@ -253,8 +253,9 @@ impl Gateway {
         }
         let origin = origin.map(HeaderValue::as_bytes);
         // What the host check keeps out, a page behind a name that was rebound, has no key: and with keys, people call us
-        // by the names of proxies and clusters.
-        let host = if self.asks_for_keys() || self.door == Door::Admin { None } else { host };
+        // by the names of proxies and clusters, as they call an administration that is not on loopback.
+        let is_called_otherwise = self.asks_for_keys() || self.door == Door::Admin { is_exposed: true };
+        let host = if is_called_otherwise { None } else { host };
         self.gate.check(host.map(HeaderValue::as_bytes), origin, |page| {
             self.runtime
                 .config()
@@ -276,7 +277,7 @@ impl Gateway {
 pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
     let routes = match gateway.door {
         Door::Public { .. } => surfaces::router(),
-        Door::Admin => surfaces::admin_router(),
+        Door::Admin { .. } => surfaces::admin_router(),
     };
     routes.with_state(gateway)
 }

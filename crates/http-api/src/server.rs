@@ -68,7 +68,8 @@ pub async fn serve_with_admin(
     let served = match admin {
         None => serving.await,
         Some(admin) => {
-            let administered = serve_at(admin, Door::Admin, runtime, counts, shutdown);
+            let door = Door::Admin { is_exposed: !admin.local_addr()?.ip().is_loopback() };
+            let administered = serve_at(admin, door, runtime, counts, shutdown);
             tokio::try_join!(serving, administered).map(|_| ())
         }
     };

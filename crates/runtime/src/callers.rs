@@ -131,6 +131,19 @@ impl Callers {
         Standings { requests: of(What::Requests, config.rpm), tokens: of(What::Tokens, config.tpm) }
     }
 
+    /// What share of its budget of the day each key has spent or reserved, of those that have one and have asked.
+    pub(crate) fn budgets_used(&self) -> Vec<(Arc<str>, f64)> {
+        let Some(accounts) = self.accounts.load_full() else { return Vec::new() };
+        let keyring = self.keyring.load();
+        let used = keyring.keys().iter().filter_map(|key| {
+            key.config().budget_usd_per_day?;
+            let Standing { limit, left, .. } = accounts.allowances.standing(key, What::Money)?;
+            let used = limit.saturating_sub(left) as f64 / limit.max(1) as f64;
+            Some((Arc::clone(key.name()), used))
+        });
+        used.collect()
+    }
+
     pub(crate) fn opened(&self) -> Option<Arc<Accounts>> {
         self.accounts.load_full()
     }

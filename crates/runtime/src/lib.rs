@@ -259,6 +259,11 @@ impl Runtime {
         self.callers.standings(key)
     }
 
+    /// What share of its budget of the day each key has spent or reserved, 0 to 1, of those that have one and have asked.
+    pub fn budgets_used(&self) -> Vec<(Arc<str>, f64)> {
+        self.callers.budgets_used()
+    }
+
     /// Why limits cannot be counted at present, if they cannot.
     pub fn limits_outage(&self) -> Option<Arc<str>> {
         self.callers.opened()?.allowances.outage()

@@ -4,6 +4,8 @@
 //! handed to its encoder as it stands: those counters live where they are counted. `prometheus-client`, the other crate
 //! for this, writes OpenMetrics alone, in which readers of the older format see every counter as one without a type.
 
+use std::sync::Arc;
+
 use prometheus::TextEncoder;
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use runtime::telemetry::Counts;
@@ -19,8 +21,10 @@ pub(crate) struct Snapshot<'a> {
     pub(crate) endpoints: &'a [EndpointHealth],
     pub(crate) traffic: &'a Traffic,
     pub(crate) reloads: &'a Reloads,
-    /// Whether the ledger of limits does not answer.
-    pub(crate) limits_away: bool,
+    /// Whether the limits of keys can be counted.
+    pub(crate) limits_up: bool,
+    /// Keys and what share of their budgets is used.
+    pub(crate) budgets_used: &'a [(Arc<str>, f64)],
     pub(crate) series: &'a Series,
     pub(crate) told: &'a Counts,
 }
@@ -34,8 +38,7 @@ pub(crate) fn exposition(snapshot: &Snapshot<'_>) -> prometheus::Result<String> 
     traffic(&mut families, snapshot.traffic);
     told(&mut families, snapshot.told);
     reloads(&mut families, snapshot.reloads);
-    let away = if snapshot.limits_away { 1.0 } else { 0.0 };
-    families.gauge("uat_limits_ledger_away", "1 while the limits of keys cannot be counted.", away);
+    limits(&mut families, snapshot);
     process(&mut families, Process::look());
     let Families(mut families) = families;
     families.extend(snapshot.series.families().into_iter().filter(|family| !family.get_metric().is_empty()));
@@ -188,6 +191,16 @@ fn traffic(families: &mut Families, traffic: &Traffic) {
     );
     families.gauge("uat_http_connections", "Open connections.", traffic.connections() as f64);
     families.counter("uat_http_connections_total", "Connections accepted.", traffic.accepted());
+}
+
+fn limits(families: &mut Families, snapshot: &Snapshot<'_>) {
+    let up = if snapshot.limits_up { 1.0 } else { 0.0 };
+    families.gauge("uat_limits_up", "1 while the limits of keys can be counted.", up);
+    families.gauges(
+        "uat_key_budget_used_ratio",
+        "The share of its budget of the day that a key has spent or reserved.",
+        snapshot.budgets_used.iter().map(|(key, used)| (vec![("key", &**key)], *used)),
+    );
 }
 
 fn reloads(families: &mut Families, reloads: &Reloads) {

@@ -74,7 +74,8 @@ pub(super) async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response<Bod
         endpoints: &endpoints,
         traffic: &gateway.traffic,
         reloads: &reloads,
-        limits_away: runtime.limits_outage().is_some(),
+        limits_up: runtime.limits_outage().is_none(),
+        budgets_used: &runtime.budgets_used(),
         series,
         told: counts,
     };

@@ -1,6 +1,7 @@
+use serde::Serialize;
 use serde_json::Value;
 
-use super::{ServerConfig, UatConfig};
+use super::UatConfig;
 
 /// The settings of `[server]` that a running server takes over.
 const TAKEN_OVER: [&str; 4] = ["allowed_origins", "max_body_mb", "hold_ms", "drain_timeout_s"];
@@ -8,17 +9,24 @@ const TAKEN_OVER: [&str; 4] = ["allowed_origins", "max_body_mb", "hold_ms", "dra
 impl UatConfig {
     /// The settings that `next` has otherwise and that count only when a server starts, like `server.bind`.
     pub fn needs_restart_for(&self, next: &Self) -> Vec<String> {
-        let (former, next) = (members(&self.server), members(&next.server));
-        let keys = former.keys().chain(next.keys().filter(|key| !former.contains_key(*key)));
-        keys.filter(|key| !TAKEN_OVER.contains(&key.as_str()) && former.get(*key) != next.get(*key))
-            .map(|key| format!("server.{key}"))
-            .collect()
+        let mut found = differing("server", &self.server, &next.server);
+        found.retain(|setting| !TAKEN_OVER.iter().any(|key| setting.strip_prefix("server.") == Some(key)));
+        found.extend(differing("telemetry", &self.telemetry, &next.telemetry));
+        found
     }
 }
 
+/// The settings of a section that are not the same in both.
+fn differing(section: &str, former: &impl Serialize, next: &impl Serialize) -> Vec<String> {
+    let (former, next) = (members(former), members(next));
+    let keys = former.keys().chain(next.keys().filter(|key| !former.contains_key(*key)));
+    let differing = keys.filter(|key| former.get(*key) != next.get(*key));
+    differing.map(|key| format!("{section}.{key}")).collect()
+}
+
 /// Whatever the section has or will have: a new setting counts at the start until it is named above.
-fn members(server: &ServerConfig) -> serde_json::Map<String, Value> {
-    match serde_json::to_value(server) {
+fn members(section: &impl Serialize) -> serde_json::Map<String, Value> {
+    match serde_json::to_value(section) {
         Ok(Value::Object(members)) => members,
         _ => serde_json::Map::new(),
     }
@@ -41,6 +49,10 @@ mod tests {
         assert!(former.needs_restart_for(&next).is_empty());
         next.server.max_connections = 1;
         next.server.bind.set_port(1);
-        assert_eq!(former.needs_restart_for(&next), ["server.bind", "server.max_connections"]);
+        next.telemetry.access_log = "stdout".into();
+        assert_eq!(
+            former.needs_restart_for(&next),
+            ["server.bind", "server.max_connections", "telemetry.access_log"]
+        );
     }
 }

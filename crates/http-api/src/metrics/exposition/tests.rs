@@ -50,7 +50,8 @@ fn text() -> String {
         endpoints: &endpoints,
         traffic: &traffic,
         reloads: &Reloads { total: 3, failed: 1, last_failed: true, last_success_ms: 1_500 },
-        limits_away: true,
+        limits_up: false,
+        budgets_used: &[("team-a".into(), 0.25)],
         series: &series,
         told: &told,
     })
@@ -78,7 +79,8 @@ fn the_exposition_is_what_prometheus_reads() {
         concat!("uat_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
         "uat_config_reload_failed_total 1",
         "uat_config_last_reload_success_timestamp_seconds 1.5",
-        "uat_limits_ledger_away 1",
+        "uat_limits_up 0",
+        "uat_key_budget_used_ratio{key=\"team-a\"} 0.25",
         "# TYPE process_resident_memory_bytes gauge",
     ] {
         assert!(text.lines().any(|have| have == line), "no line {line:?} in\n{text}");
