@@ -124,9 +124,11 @@ pub struct KeyConfig {
     pub models: Vec<String>,
     /// Requests a minute at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 9_007_199_254_740_991_u64))]
     pub rpm: Option<u64>,
     /// Tokens a minute at most, of prompts and answers together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 9_007_199_254_740_991_u64))]
     pub tpm: Option<u64>,
     /// USD a day (UTC) at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]

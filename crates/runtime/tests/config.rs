@@ -111,7 +111,7 @@ fn an_unknown_key_deep_inside_is_found() {
 
 #[test]
 fn a_key_that_resembles_nothing_is_told_what_there_is() {
-    check_refused("[server]\nxyzzy = 1\n", 2, 1, &["known here: bind, allowed_origins"]);
+    check_refused("[server]\nxyzzy = 1\n", 2, 1, &["known here: bind, admin_bind"]);
 }
 
 #[test]

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 /// A right configuration that has every section.
 fn sample() -> Value {
     json!({
-        "server": {}, "engine": {}, "cache": {}, "redis": {},
+        "server": {}, "engine": {}, "cache": {}, "redis": {}, "telemetry": {}, "limits": {},
+        "keys": [{ "name": "k", "hash": format!("sha256:{}", "0".repeat(64)) }],
         "endpoints": [{ "name": "a", "protocol": "ollama", "base_url": "http://127.0.0.1:1" }],
         "models": [{ "name": "m", "endpoints": [{ "endpoint": "a" }] }],
     })
@@ -137,5 +138,8 @@ fn put(tree: &mut Value, pointer: &str, value: Value) {
         return;
     }
     let (table, key) = pointer.rsplit_once('/').unwrap();
+    if !table.is_empty() && tree.pointer(table).is_none() {
+        put(tree, table, json!({}));
+    }
     tree.pointer_mut(table).unwrap()[key] = value;
 }

@@ -118,10 +118,13 @@ async fn every_path_but_health_needs_a_key() {
         let reply = gateway.send(as_("team", Request::get(path))).await;
         assert_ne!(reply.status, 401, "{path}");
     }
-    for path in ["/health/live", "/health/ready"] {
+    for (path, expected) in [
+        ("/health/live", json!({ "status": "ok" })),
+        ("/health/ready", json!({ "status": "ok", "config": "current" })),
+    ] {
         let reply = gateway.get(path).await;
         assert_eq!(reply.status, 200, "{path}");
-        assert_eq!(reply.json(), json!({ "status": "ok" }), "which endpoints there are is not told");
+        assert_eq!(reply.json(), expected, "which endpoints there are is not told");
     }
 }
 

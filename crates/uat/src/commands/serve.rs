@@ -55,6 +55,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 async fn serve(runtime: Arc<Runtime>, mut reload: Reload) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     let config = runtime.config();
+    // Before it is read, so that no change is missed, and so that a file that is just being written is not read in the middle.
+    let keys = config.server.keys_file.clone().map(FileWatch::new);
     // Before anybody can ask: what keys have spent is known, or it is known why not.
     runtime.open_accounts().await?;
     let (listener, address) = listen(config.server.bind).await?;
@@ -79,7 +81,7 @@ async fn serve(runtime: Arc<Runtime>, mut reload: Reload) -> Result<(), Failure>
         tell_what_is_served(&runtime);
         tokio::select! {
             () = reload.keep_current(tell_what_is_served) => {}
-            () = follow_keys(&runtime) => {}
+            () = follow_keys(&runtime, keys) => {}
         }
     };
     tokio::select! {
@@ -108,20 +110,16 @@ async fn listen(bind: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> 
 }
 
 /// Takes over what becomes of `server.keys_file`: a revoked key ends at once.
-async fn follow_keys(runtime: &Runtime) {
-    let Some(file) = runtime.config().server.keys_file.clone() else { return std::future::pending().await };
-    let mut watch = FileWatch::new(file);
-    // What was written between the start and now.
-    let mut read = runtime.reload_keys().await;
+async fn follow_keys(runtime: &Runtime, watch: Option<FileWatch>) {
+    let Some(mut watch) = watch else { return std::future::pending().await };
     loop {
-        match read {
+        watch.changed().await;
+        match runtime.reload_keys().await {
             Ok(()) => tracing::info!(file = %watch.file().display(), "the keys are as the file says"),
             Err(error) => {
                 tracing::error!(code = error.code(), %error, "the keys stay as they were");
             }
         }
-        watch.changed().await;
-        read = runtime.reload_keys().await;
     }
 }
 
