@@ -73,7 +73,9 @@ pub(crate) fn judge(asked: &Asked, status: u16, code: Option<&str>, body: &str) 
         Some(kind) if kind.is_empty() => wrong("an error without a kind"),
         Some(kind) if expected.starts_with(&read.text) => Outcome::Failed(format!("in a stream: {kind}")),
         Some(_) => wrong("another text before the error"),
-        None if read.text != expected => wrong("another text"),
+        None if read.text != expected => {
+            wrong(&format!("another text, {:?} instead of {expected:?}", read.text))
+        }
         None if read.ends != 1 || !read.stopped => wrong("no proper end"),
         None => Outcome::Complete,
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use runtime::access::KeyHash;
-use testkit::redis::RedisServer;
+use testkit::redis::{RedisCluster, RedisServer};
 use testkit::{Answer, Behaviour, FakeProvider};
 
 use crate::support::{Place, Server};
@@ -156,6 +156,59 @@ async fn two_servers_share_a_budget_through_redis_and_one_is_killed() {
     check("two servers with one Redis, one killed", &provider);
     let usage = one.run(&["usage", "--by", "key", "--json"]).json();
     println!("usage: {usage}");
+}
+
+/// One of two servers and the master that has the budget are killed at the same moment, with twenty requests under way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_server_and_a_master_of_a_cluster_are_killed_and_no_money_is_spent_twice() {
+    let provider = provider().await;
+    let cluster = RedisCluster::start().unwrap();
+    let more = format!("[redis]\nurl = \"{}\"\n", cluster.url());
+    let (one, other) = (budgeted(&provider, &more), budgeted(&provider, &more));
+    let (first, second) = (one.serve(&["serve"]), other.serve(&["serve"]));
+    let half = (BUDGET / 2 / COST) as usize;
+    tokio::task::block_in_place(|| {
+        ask_until(&[&first, &second], |_, answered| answered >= half);
+        let of_money = |node: &RedisServer| node.cli(&["KEYS", "*limits:team:money:*"]).unwrap_or_default();
+        let keys = cluster.servers().iter().map(of_money).find(|keys| !keys.is_empty()).unwrap();
+        let key = keys.lines().next().unwrap().to_owned();
+
+        // What the server that is left answers while the cluster finds another master.
+        let (answered, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let begun = Instant::now();
+        let last_refusal = std::sync::Mutex::new(Duration::ZERO);
+        let killed = std::thread::scope(|scope| {
+            for _ in 0..20 {
+                scope.spawn(|| {
+                    let body = body();
+                    while begun.elapsed() < Duration::from_secs(5) {
+                        match ask(&second, &body) {
+                            200 => answered.fetch_add(1, Ordering::Relaxed),
+                            429 => {
+                                *last_refusal.lock().unwrap() = begun.elapsed();
+                                refused.fetch_add(1, Ordering::Relaxed)
+                            }
+                            status => panic!("status {status}"),
+                        };
+                        std::thread::sleep(Duration::from_millis(100));
+                    }
+                });
+            }
+            first.signal("KILL");
+            cluster.kill_master_of(&key).unwrap()
+        });
+        let (answered, refused) = (answered.into_inner(), refused.into_inner());
+        println!(
+            "node {killed} and a server killed: within 5 s {answered} answered, {refused} refused ({:.1} %), the last after {:?}",
+            100.0 * refused as f64 / (answered + refused) as f64,
+            last_refusal.into_inner().unwrap()
+        );
+        assert!(answered > 0, "what was claimed before is spent meanwhile");
+    });
+    drop(first);
+    let first = one.serve(&["serve"]);
+    tokio::task::block_in_place(|| ask_to_the_end(&[&first, &second]));
+    check("two servers with a cluster, a server and a master killed", &provider);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
