@@ -129,6 +129,8 @@ fn responses(described: &Described) -> Value {
         for (media, schema_name) in answer {
             let body = match schema_name {
                 Some(name) => schema(name),
+                // Readers hold it against each event, not against all of them as one text.
+                None if *media == "text/event-stream" => json!({}),
                 None => json!({ "type": "string" }),
             };
             content.insert((*media).to_owned(), json!({ "schema": body }));
