@@ -208,6 +208,38 @@ proptest! {
         prop_assert_eq!(format!("{known:?}"), format!("{read:?}"), "{}", document);
     }
 
+    /// Broken off again and again, also while the seam is still being heard.
+    #[test]
+    fn an_answer_that_is_cut_several_times_is_whole(
+        text in "[ab]{1,5}( {1,2}[ab空]{1,5}){1,8}",
+        cuts in prop::collection::vec((1usize..9, 0usize..12, any::<bool>()), 1..6),
+    ) {
+        let letters: Vec<char> = text.chars().collect();
+        let first: String = letters[..cuts[0].0.min(letters.len())].iter().collect();
+        let mut partial = given(&[&first]);
+        let mut client = first;
+        for (index, (size, count, repeat)) in cuts.iter().copied().enumerate() {
+            let last = index == cuts.len() - 1;
+            let cut = partial.cut(repeat);
+            let rest: Vec<char> = text[cut.prefill.len()..].chars().collect();
+            let pieces: Vec<String> = rest.chunks(size).map(|piece| piece.iter().collect()).collect();
+            let heard = if last { pieces.len() } else { count.min(pieces.len()) };
+            let mut seam = Seam::new(cut);
+            for piece in &pieces[..heard] {
+                match seam.chunk(&partial, &chunk(json!({ "content": piece }), None)).unwrap() {
+                    Heard::Nothing => {}
+                    Heard::New(new) => {
+                        partial.push(&new);
+                        let new: Value = serde_json::from_slice(&new).unwrap();
+                        client.push_str(new["choices"][0]["delta"]["content"].as_str().unwrap_or_default());
+                    }
+                    Heard::Another { .. } => prop_assert!(false, "it was the same answer"),
+                }
+            }
+        }
+        prop_assert_eq!(client, text);
+    }
+
     #[test]
     fn any_bytes_are_a_chunk_or_none(bytes: Vec<u8>) {
         let mut partial = given(&["a"]);
