@@ -185,7 +185,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for ChoicesView<'a> {
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<ChoicesView<'de>, A::Error> {
                 let mut all = ChoicesView::default();
                 while let Some(choice) = seq.next_element::<ChoiceView<'de>>()? {
-                    let finished = choice.finish_reason.0 > 0;
+                    let finished = choice.finish_reason.bytes > 0;
                     let bytes = choice.delta.as_ref().map_or(0, DeltaView::content_bytes);
                     all.count += 1;
                     all.text = if all.count == 1 { choice.text() } else { None };
@@ -208,8 +208,8 @@ struct ChoiceView<'a> {
     delta: Option<DeltaView<'a>>,
     #[serde(default)]
     logprobs: Option<IgnoredAny>,
-    #[serde(default)]
-    finish_reason: Present,
+    #[serde(borrow, default)]
+    finish_reason: Present<'a>,
 }
 
 impl<'a> ChoiceView<'a> {
@@ -225,17 +225,17 @@ impl<'a> ChoiceView<'a> {
 #[derive(Deserialize)]
 struct DeltaView<'a> {
     #[serde(borrow, default)]
-    content: Content<'a>,
-    #[serde(default)]
-    reasoning_content: Present,
-    #[serde(default)]
-    reasoning: Present,
-    #[serde(default)]
-    tool_calls: Present,
-    #[serde(default)]
-    function_call: Present,
-    #[serde(default)]
-    refusal: Present,
+    content: Present<'a>,
+    #[serde(borrow, default)]
+    reasoning_content: Present<'a>,
+    #[serde(borrow, default)]
+    reasoning: Present<'a>,
+    #[serde(borrow, default)]
+    tool_calls: Present<'a>,
+    #[serde(borrow, default)]
+    function_call: Present<'a>,
+    #[serde(borrow, default)]
+    refusal: Present<'a>,
 }
 
 impl DeltaView<'_> {
@@ -247,81 +247,26 @@ impl DeltaView<'_> {
     fn more_bytes(&self) -> u64 {
         let parts =
             [&self.reasoning_content, &self.reasoning, &self.tool_calls, &self.function_call, &self.refusal];
-        parts.into_iter().fold(0, |sum, part| sum.saturating_add(part.0))
+        parts.into_iter().fold(0, |sum, part| sum.saturating_add(part.bytes))
     }
 }
 
-/// A text, or what stands in its place.
+/// How much a value says.
 #[derive(Default)]
-struct Content<'a> {
+struct Present<'a> {
+    /// Those of its strings, and at least one for an array or object that is not empty.
     bytes: u64,
-    /// Not empty, and written without escapes.
+    /// The value, if it is a string that is not empty and is written without escapes.
     plain: Option<&'a str>,
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ContentVisitor)
-    }
-}
-
-struct ContentVisitor;
-
-impl Content<'_> {
-    fn of(Present(bytes): Present) -> Self {
+impl Present<'_> {
+    fn of(bytes: u64) -> Self {
         Self { bytes, plain: None }
     }
 }
 
-impl<'de> Visitor<'de> for ContentVisitor {
-    type Value = Content<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        PresentVisitor.expecting(f)
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Content<'de>, E> {
-        Ok(Content { bytes: text.len() as u64, plain: (!text.is_empty()).then_some(text) })
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Content<'de>, E> {
-        PresentVisitor.visit_str(text).map(Content::of)
-    }
-
-    fn visit_unit<E: serde::de::Error>(self) -> Result<Content<'de>, E> {
-        PresentVisitor.visit_unit().map(Content::of)
-    }
-
-    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<Content<'de>, E> {
-        PresentVisitor.visit_bool(value).map(Content::of)
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Content<'de>, E> {
-        PresentVisitor.visit_u64(value).map(Content::of)
-    }
-
-    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Content<'de>, E> {
-        PresentVisitor.visit_i64(value).map(Content::of)
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Content<'de>, E> {
-        PresentVisitor.visit_f64(value).map(Content::of)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Content<'de>, A::Error> {
-        PresentVisitor.visit_seq(seq).map(Content::of)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Content<'de>, A::Error> {
-        PresentVisitor.visit_map(map).map(Content::of)
-    }
-}
-
-/// How much a value says, in bytes: those of its strings, and at least one for an array or object that is not empty.
-#[derive(Default)]
-struct Present(u64);
-
-impl<'de> Deserialize<'de> for Present {
+impl<'de: 'a, 'a> Deserialize<'de> for Present<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(PresentVisitor)
     }
@@ -330,49 +275,53 @@ impl<'de> Deserialize<'de> for Present {
 struct PresentVisitor;
 
 impl<'de> Visitor<'de> for PresentVisitor {
-    type Value = Present;
+    type Value = Present<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("any value")
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Present, E> {
-        Ok(Present(text.len() as u64))
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Present<'de>, E> {
+        Ok(Present { bytes: text.len() as u64, plain: (!text.is_empty()).then_some(text) })
     }
 
-    fn visit_unit<E>(self) -> Result<Present, E> {
-        Ok(Present(0))
+    fn visit_str<E>(self, text: &str) -> Result<Present<'de>, E> {
+        Ok(Present::of(text.len() as u64))
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Present, E> {
-        Ok(Present(value.into()))
+    fn visit_unit<E>(self) -> Result<Present<'de>, E> {
+        Ok(Present::of(0))
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Present, E> {
-        Ok(Present(1))
+    fn visit_bool<E>(self, value: bool) -> Result<Present<'de>, E> {
+        Ok(Present::of(value.into()))
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Present, E> {
-        Ok(Present(1))
+    fn visit_u64<E>(self, _: u64) -> Result<Present<'de>, E> {
+        Ok(Present::of(1))
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Present, E> {
-        Ok(Present(1))
+    fn visit_i64<E>(self, _: i64) -> Result<Present<'de>, E> {
+        Ok(Present::of(1))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Present, A::Error> {
+    fn visit_f64<E>(self, _: f64) -> Result<Present<'de>, E> {
+        Ok(Present::of(1))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Present<'de>, A::Error> {
         let mut bytes: u64 = 0;
-        while let Some(Present(more)) = seq.next_element()? {
-            bytes = bytes.saturating_add(more.max(1));
+        while let Some(more) = seq.next_element::<Present<'de>>()? {
+            bytes = bytes.saturating_add(more.bytes.max(1));
         }
-        Ok(Present(bytes))
+        Ok(Present::of(bytes))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Present, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Present<'de>, A::Error> {
         let mut bytes: u64 = 0;
-        while let Some((IgnoredAny, Present(more))) = map.next_entry()? {
-            bytes = bytes.saturating_add(more.max(1));
+        while let Some((IgnoredAny, more)) = map.next_entry::<_, Present<'de>>()? {
+            bytes = bytes.saturating_add(more.bytes.max(1));
         }
-        Ok(Present(bytes))
+        Ok(Present::of(bytes))
     }
 }
