@@ -2,7 +2,7 @@
 //! error of [`runtime::Runtime`] looks on the wire.
 //!
 //! [`serve`] owns a listener until it is told to stop. A connection is one task; it carries the request through
-//! [`gate`] (may this page call us?), the router, and one of the `surfaces`, and the answer's bytes back as they are.
+//! [`gate`] (may this page call us?), `door` (whose key is it?), the router, and one of the `surfaces`, and the answer's bytes back as they are.
 //!
 //! # What it deliberately does not know
 //! Endpoints, retries, models, prices: all of that is behind `Runtime::chat`. It never looks into a prompt.
