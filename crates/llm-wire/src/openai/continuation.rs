@@ -352,10 +352,10 @@ impl Seam {
         if rest.is_empty() { Heard::Nothing } else { Heard::New(rest.to_owned()) }
     }
 
-    /// The answer ends here. Whether it is the one that was begun.
-    fn end(&mut self) -> bool {
-        let closed = std::mem::replace(&mut self.closed, true);
-        closed || !self.cut.strict
+    /// Why the answer ends was said. Whether it is the one that was begun. Some say it before the last text, so that
+    /// what comes after it is still heard.
+    fn end(&self) -> bool {
+        self.closed || !self.cut.strict
     }
 }
 

@@ -166,6 +166,20 @@ fn the_rest_comes_under_the_first_id_and_counts_both_parts() {
     assert_eq!((summed.prompt_tokens, summed.completion_tokens), (10, 7));
 }
 
+#[test]
+fn what_is_said_again_is_taken_away_after_an_early_finish_reason_too() {
+    let partial = given(&["The sky", " "]);
+    let mut seam = Seam::new(partial.cut(false));
+    let end = seam.chunk(&partial, &chunk(json!({}), Some("stop"))).unwrap();
+    assert!(matches!(end, Heard::New(_)));
+    assert_eq!(seam.chunk(&partial, &chunk(json!({ "content": " " }), None)).unwrap(), Heard::Nothing);
+    let Heard::New(new) = seam.chunk(&partial, &chunk(json!({ "content": "is" }), None)).unwrap() else {
+        panic!("it is new");
+    };
+    let new: Value = serde_json::from_slice(&new).unwrap();
+    assert_eq!(new["choices"][0]["delta"]["content"], "is");
+}
+
 proptest! {
     #[test]
     fn an_answer_cut_anywhere_and_said_again_from_the_cut_is_the_whole_answer(
