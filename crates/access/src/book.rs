@@ -76,7 +76,9 @@ impl Sheet {
     fn gone_for_others(&self, instance: InstanceId, now_ms: u64) -> u64 {
         let is_dead = |entry: &Entry| u128::from(now_ms.saturating_sub(entry.at_ms)) >= SILENT.as_millis();
         let others = self.entries.iter().filter(|(other, _)| **other != instance);
-        others.map(|(_, entry)| if is_dead(entry) { entry.total } else { entry.spent }).sum()
+        others
+            .map(|(_, entry)| if is_dead(entry) { entry.total } else { entry.spent })
+            .fold(0, u64::saturating_add)
     }
 
     /// Carries a decision out.

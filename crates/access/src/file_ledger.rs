@@ -184,8 +184,12 @@ fn write_anew(folder: &Path, book: &Book) -> io::Result<(Arc<File>, u64)> {
     let mut file = private(OpenOptions::new().append(true).create_new(true)).open(&path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
+    let directory = File::open(folder)?;
     std::fs::rename(&path, folder.join(JOURNAL))?;
-    File::open(folder)?.sync_all()?;
+    // The new one is the journal now, whatever else fails: only a loss of power may bring the old one back.
+    if let Err(error) = directory.sync_all() {
+        tracing::warn!(%error, folder = %folder.display(), "the disk may not keep the new journal of budgets");
+    }
     Ok((Arc::new(file), text.len() as u64))
 }
 

@@ -16,8 +16,8 @@ pub(crate) fn budget(usd: f64) -> Option<u64> {
     (nano >= 1.0 && nano <= MOST as f64).then_some(nano as u64)
 }
 
-/// What a key is limited in: each account with its limit.
-pub(crate) fn of(config: &KeyConfig) -> impl Iterator<Item = (Account, u64)> + '_ {
+/// What a key is limited in: each account with its limit, at its place in [`crate::meters`].
+pub(crate) fn of(config: &KeyConfig) -> [Option<(Account, u64)>; 3] {
     let account = |what, period| Account { key: config.name.clone(), what, period };
     let money = config.budget_usd_per_day.map(|usd| budget(usd).unwrap_or(0));
     [
@@ -25,8 +25,7 @@ pub(crate) fn of(config: &KeyConfig) -> impl Iterator<Item = (Account, u64)> + '
         (What::Tokens, Period::Minute, config.tpm),
         (What::Money, Period::Day, money),
     ]
-    .into_iter()
-    .filter_map(move |(what, period, limit)| Some((account(what, period), limit?.min(MOST))))
+    .map(|(what, period, limit)| Some((account(what, period), limit?.min(MOST))))
 }
 
 /// How much is claimed ahead: a part of the limit that is lost when the process is killed. A minute's loss is soon forgotten.

@@ -21,9 +21,6 @@ pub(crate) const TOKENS: usize = 1;
 /// The place of money.
 pub(crate) const MONEY: usize = 2;
 
-const KINDS: [(What, Period); ACCOUNTS] =
-    [(What::Requests, Period::Minute), (What::Tokens, Period::Minute), (What::Money, Period::Day)];
-
 /// What a request needs of each account.
 pub(crate) type Needs = [u64; ACCOUNTS];
 
@@ -59,10 +56,8 @@ impl Meters {
     ) -> Self {
         let mut all = former.map_or_else(Default::default, |former| former.all.clone());
         let mut limited = [false; ACCOUNTS];
-        for (account, limit) in limits::of(key.config()) {
-            let Some(at) = KINDS.iter().position(|kind| *kind == (account.what, account.period)) else {
-                continue;
-            };
+        for (at, limited_by) in limits::of(key.config()).into_iter().enumerate() {
+            let Some((account, limit)) = limited_by else { continue };
             limited[at] = true;
             match &all[at] {
                 Some(meter) => meter.purse.lock().set_limit(limit),
