@@ -70,14 +70,7 @@ const fn flat(input: f64, output: f64) -> Price {
 
 /// OpenAI's models with a window of a million tokens: twice the input and one and a half times the output above 272,000 tokens.
 const fn openai(input: f64, cached_input: f64, output: f64) -> Price {
-    let (long_input, long_output) = (2.0 * input, 1.5 * output);
-    let long = LongPrompt {
-        above: 272_000,
-        input: long_input,
-        output: long_output,
-        cached_input: Some(2.0 * cached_input),
-    };
-    at(input, cached_input, output).above(long)
+    tiered(at(input, cached_input, output), 272_000, at(2.0 * input, 2.0 * cached_input, 1.5 * output))
 }
 
 /// With another price above so many tokens.

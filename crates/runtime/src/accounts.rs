@@ -75,9 +75,7 @@ impl Accounts {
 /// # Errors
 /// `UAT_STORAGE` where it cannot be read, `UAT_CONFIG` for an address that leads nowhere.
 pub async fn read_usage(config: &UatConfig, query: &UsageQuery) -> Result<Vec<UsageRow>, RuntimeError> {
-    let hour = |at: access::Timestamp| u64::try_from(at.as_second() / 3600).unwrap_or(0);
-    let since = query.since.map_or(0, hour);
-    let until = hour(query.until.unwrap_or_else(access::Timestamp::now));
+    let (since, until) = query.hours(access::Timestamp::now());
     let rows = match Place::of(config)? {
         Place::Disk(folder) => FileUsage::open(&folder).read(since, until).await?,
         Place::Redis(options) => {

@@ -176,7 +176,8 @@ fn successor(
 ) -> Result<Keyring, RuntimeError> {
     former.successor(rows).map_err(|error| match file {
         Some(path) => RuntimeError::KeysFile { path: path.clone(), message: error.to_string() },
-        None => RuntimeError::Config(crate::config::wrong_keys(&error)),
+        // The check of the configuration refuses all that a keyring does.
+        None => RuntimeError::Internal { message: error.to_string() },
     })
 }
 

@@ -147,11 +147,6 @@ pub enum RuntimeError {
 }
 
 impl RuntimeError {
-    /// The key was revoked with which something was asked that is under way.
-    pub fn key_revoked() -> Self {
-        Self::KeyRevoked
-    }
-
     /// The stable code, `UAT_...`.
     pub fn code(&self) -> &'static str {
         match self {

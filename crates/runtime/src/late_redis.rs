@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use redis_service::{Options, RedisService};
 use tokio::sync::SetOnce;
 use tokio_util::task::TaskTracker;
 
-/// Connects once. Nobody waits longer for it than a read may take, and if it fails, that is for good: the configuration is wrong. A
+/// Connects once. A request waits no longer for it than a read may take, and if it fails, that is for good: the configuration is wrong. A
 /// server that is away is no failure.
 pub(crate) struct LateRedis {
     options: Options,
@@ -31,6 +32,11 @@ impl LateRedis {
 
     /// The service, or why there is none.
     pub(crate) async fn service(&self) -> Result<&RedisService, &'static str> {
+        self.service_within(self.options.read_budget()).await
+    }
+
+    /// The same, waiting for so long.
+    pub(crate) async fn service_within(&self, within: Duration) -> Result<&RedisService, &'static str> {
         const FAILED: &str = "the connection failed";
         if let Some(service) = self.service.get() {
             return service.as_ref().ok_or(FAILED);
@@ -45,7 +51,7 @@ impl LateRedis {
                 let _ = service.set(connected.ok());
             });
         }
-        match tokio::time::timeout(self.options.read_budget(), self.service.wait()).await {
+        match tokio::time::timeout(within, self.service.wait()).await {
             Ok(service) => service.as_ref().ok_or(FAILED),
             Err(_) => Err("the connection does not stand yet"),
         }

@@ -51,12 +51,8 @@ impl RedisLedger {
 
     /// Connects now, and waits for it, at most so long: so that the first request does not.
     pub(crate) async fn connect(&self, within: Duration) {
-        /// Between two looks.
-        const LOOK: Duration = Duration::from_millis(20);
-        let begun = Instant::now();
-        while self.service().await.is_err() && begun.elapsed() < within {
-            tokio::time::sleep(LOOK).await;
-        }
+        // Whether it stands by then is seen when it is asked.
+        let _stands_or_late = self.redis.service_within(within).await;
     }
 
     /// Ends the connection, if there is one.

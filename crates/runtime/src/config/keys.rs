@@ -3,14 +3,13 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use access::{KeyConfig, KeyringError, OnOutage};
+use access::{KeyConfig, OnOutage};
 use fast_llm_coordinator::{EndpointConfig, ModelConfig, Protocol};
 use route_plan::{LongPrompt, Price};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::UatConfig;
-use super::error::{ConfigErrors, Location};
 use super::finding::Finding;
 
 /// `[limits]`.
@@ -41,7 +40,10 @@ impl UatConfig {
     pub fn state_dir(&self) -> Option<PathBuf> {
         let state_home = || match std::env::var_os("XDG_STATE_HOME") {
             Some(folder) if !folder.is_empty() => Some(PathBuf::from(folder)),
-            _ => Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")),
+            _ => {
+                let home = std::env::var_os("HOME").filter(|home| !home.is_empty())?;
+                Some(PathBuf::from(home).join(".local/state"))
+            }
         };
         self.server.state_dir.clone().or_else(|| Some(state_home()?.join("uat")))
     }
@@ -144,13 +146,4 @@ fn unknown_prices(config: &UatConfig, key: &KeyConfig, path: &str, found: &mut V
          of the key's `models`"
     );
     found.push(Finding::new(format!("{path}.budget_usd_per_day"), message).hint(hint));
-}
-
-/// Rows of keys that make no keyring; every one of them is among [`findings`] too.
-pub(crate) fn wrong_keys(error: &KeyringError) -> ConfigErrors {
-    let (at, field) = match error {
-        KeyringError::Value { at, field, .. } | KeyringError::Twice { at, field, .. } => (*at, *field),
-        _ => (0, "name"),
-    };
-    ConfigErrors::from(Finding::new(format!("keys[{at}].{field}"), error.to_string()).at(Location::Object))
 }

@@ -27,7 +27,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub use effective::Setting;
 pub use error::{ConfigError, ConfigErrors, Location};
 pub use keys::LimitsConfig;
-pub(crate) use keys::{price_of, wrong_keys};
+pub(crate) use keys::price_of;
 pub use load::{ConfigSource, Loaded, process_environment};
 pub use schema::config_schema;
 pub use telemetry::TelemetryConfig;
