@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use llm_wire::openai::ChatRequest;
 use trace_context::TraceContext;
 
 use crate::meter::Meter;
@@ -69,6 +70,11 @@ impl Default for CallOptions {
 }
 
 impl CallOptions {
+    /// The request with its usage asked for; `None` where nobody is told of it, or it says so anyway.
+    pub(crate) fn counted(&self, request: &ChatRequest) -> Option<ChatRequest> {
+        (self.meter.is_some() && request.stream()).then(|| request.clone().counted())
+    }
+
     /// When the request ends, and the time allowed until then; a time beyond the clock's range is no limit.
     pub(crate) fn deadline(&self) -> Option<(Instant, Duration)> {
         let after = self.timeout?;

@@ -219,9 +219,7 @@ impl Coordinator {
         }
         let mut journal = Journal::new(options.received, Bill::new(options.meter.as_ref()));
         let counted = match question {
-            Question::Chat(request) if options.meter.is_some() && request.stream() => {
-                Some(request.clone().counted())
-            }
+            Question::Chat(request) => options.counted(request),
             _ => None,
         };
         let question = counted.as_ref().map_or(question, Question::Chat);

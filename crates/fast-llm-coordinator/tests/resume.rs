@@ -125,6 +125,19 @@ async fn however_and_wherever_it_breaks_off_the_text_is_the_whole_one() {
 }
 
 #[tokio::test]
+async fn a_space_at_the_seam_is_not_doubled_where_the_rest_says_why_it_ends_before_its_text() {
+    for (temperature, chunks) in (1..30).flat_map(|chunks| [(0.0, chunks), (0.7, chunks)]) {
+        let other = Behaviour::FinishFirst { answer: whole(Continuation::Prefill) };
+        let place = place(Protocol::OpenAi, other, Some(Resume::Prefill)).await;
+        place.broken.set_default(Behaviour::Answer(whole(Continuation::Prefill)));
+        place.broken.enqueue(Behaviour::CutAfter { chunks, answer: paced(Continuation::Never) });
+        let (answer, _) = ask(&place, &question(json!({ "temperature": temperature }))).await;
+        let answer = answer.unwrap();
+        assert_eq!(answer["choices"][0]["message"]["content"], TEXT, "cut after {chunks}, {temperature}");
+    }
+}
+
+#[tokio::test]
 async fn every_dialect_goes_on_with_what_openais_began() {
     for protocol in [Protocol::Ollama, Protocol::Anthropic, Protocol::Gemini] {
         let other = Behaviour::Answer(whole(Continuation::Prefill));

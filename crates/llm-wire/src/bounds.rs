@@ -20,6 +20,11 @@ pub const MAX_VALUES: usize = 1 << 19;
 /// # Errors
 /// [`WireError::Invalid`] for the whole document where there are more than [`MAX_DEPTH`] or [`MAX_VALUES`].
 pub fn check(document: &[u8]) -> Result<(), WireError> {
+    // Neither can be more than its brackets and its bytes: that says enough of nearly every document, far faster.
+    let brackets = document.iter().filter(|&&byte| (byte | 0x20) == b'{').count();
+    if brackets <= MAX_DEPTH && document.len() < MAX_VALUES {
+        return Ok(());
+    }
     let (depth, values) = measured(document);
     if depth > MAX_DEPTH {
         return refuse(&format!("at most {MAX_DEPTH} levels of arrays and objects"), depth);

@@ -44,10 +44,7 @@ impl Departure {
         Self {
             core: Arc::clone(core),
             plan: call.plan.clone(),
-            request: match &call.options.meter {
-                Some(_) if call.request.stream() => call.request.clone().counted(),
-                _ => call.request.clone(),
-            },
+            request: call.options.counted(call.request).unwrap_or_else(|| call.request.clone()),
             received: call.options.received,
             meter: call.options.meter.clone(),
             trace: call.options.trace.clone(),
