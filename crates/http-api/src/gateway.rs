@@ -62,6 +62,12 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    fn new(headers: &HeaderMap, trail: Arc<Trail>, caller: Option<Arc<Key>>) -> Self {
+        let (timeout_ms, cache) = (headers.get(UAT_TIMEOUT_MS).cloned(), headers.get(UAT_CACHE).cloned());
+        let (received, request_id) = (trail.received, Arc::clone(&trail.request_id));
+        Self { received, request_id, caller, trail, timeout_ms, cache }
+    }
+
     /// What the client's headers ask for.
     pub(crate) fn options(&self) -> Result<ChatOptions, WireError> {
         let timeout = self.timeout_ms.as_ref().map(timeout).transpose()?;
@@ -130,9 +136,7 @@ impl Gateway {
             // Every request has one; the surfaces alone, in a test, may be asked without.
             None => self.trail(headers),
         };
-        let (timeout_ms, cache) = (headers.get(UAT_TIMEOUT_MS).cloned(), headers.get(UAT_CACHE).cloned());
-        let (received, request_id) = (trail.received, Arc::clone(&trail.request_id));
-        Call { received, request_id, caller: caller(request.extensions()), trail, timeout_ms, cache }
+        Call::new(headers, trail, caller(request.extensions()))
     }
 
     /// What is known of a request that has just come.
@@ -158,11 +162,10 @@ impl Gateway {
     pub(crate) async fn answer(
         self: &Arc<Self>,
         router: &mut Router,
-        mut request: Request<hyper::body::Incoming>,
+        request: Request<hyper::body::Incoming>,
     ) -> (Response<Body>, Recording) {
         let trail = self.trail(request.headers());
         let recording = Recording::new(&self.observer, &trail, &request);
-        request.extensions_mut().insert(trail);
         let headers = request.headers();
         let origin = headers.get(ORIGIN).cloned();
         let checked = self.check(&request, origin.as_ref());
@@ -176,10 +179,9 @@ impl Gateway {
                 Ok(key) => {
                     if let Some(key) = &key {
                         recording.trail().is_of(Arc::clone(key.name()));
-                        request.extensions_mut().insert(Caller(Arc::clone(key)));
                     }
                     caller = key;
-                    self.routed(router, request).await
+                    self.routed(router, request, recording.trail(), caller.as_ref()).await
                 }
             },
         };
@@ -209,11 +211,19 @@ impl Gateway {
     async fn routed(
         self: &Arc<Self>,
         router: &mut Router,
-        request: Request<hyper::body::Incoming>,
+        mut request: Request<hyper::body::Incoming>,
+        trail: &Arc<Trail>,
+        caller: Option<&Arc<Key>>,
     ) -> Response<Body> {
         // Nearly every request is this one; the router's boxes and path tables would be a tenth of its cost.
         if !matches!(self.door, Door::Admin { .. }) && surfaces::is_chat_completion(&request) {
-            return surfaces::chat_completions(self, request.map(Body::new)).await;
+            let call = Call::new(request.headers(), Arc::clone(trail), caller.cloned());
+            return surfaces::chat_completions(self, call, Body::new(request.into_body())).await;
+        }
+        let extensions = request.extensions_mut();
+        extensions.insert(Arc::clone(trail));
+        if let Some(key) = caller {
+            extensions.insert(Caller(Arc::clone(key)));
         }
         match router.call(request).await {
             Ok(response) => response,

@@ -46,17 +46,21 @@ pub(crate) fn insert_request_id(headers: &mut HeaderMap, id: &Arc<str>) {
     insert(headers, REQUEST_ID, id);
 }
 
-/// What is known of how the request was answered.
-pub(crate) fn insert_report(headers: &mut HeaderMap, report: &RoutingReport) {
-    let cache = match report.cache {
+/// As headers, logs and traces write it.
+pub(crate) fn cache_word(outcome: CacheOutcome) -> &'static str {
+    match outcome {
         CacheOutcome::Bypass => "bypass",
         CacheOutcome::Miss => "miss",
         CacheOutcome::Hit => "hit",
-    };
+    }
+}
+
+/// What is known of how the request was answered.
+pub(crate) fn insert_report(headers: &mut HeaderMap, report: &RoutingReport) {
     insert(headers, UAT_MODEL, &report.model);
     insert(headers, UAT_ENDPOINT, &report.endpoint);
     headers.insert(UAT_ATTEMPTS, HeaderValue::from(report.attempts.len()));
-    headers.insert(UAT_CACHE, HeaderValue::from_static(cache));
+    headers.insert(UAT_CACHE, HeaderValue::from_static(cache_word(report.cache)));
     headers.insert(UAT_OVERHEAD_US, HeaderValue::from(report.overhead_us));
     if !report.dropped.is_empty() {
         insert(headers, UAT_DROPPED, &report.dropped.join(", "));

@@ -4,15 +4,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, Method, Request, Uri};
+use http::{HeaderMap, Request};
 use runtime::telemetry::{
     AccessLog, Begun, Counts, EndedAttempt, EndedRequest, Exporter, Fate, Tokens, Traces,
 };
-use runtime::{
-    Attempt, CacheOutcome, Outcome, Protocol, RoutingReport, Runtime, TelemetryConfig, TraceContext,
-};
+use runtime::{Attempt, Outcome, Protocol, RoutingReport, Runtime, TelemetryConfig, TraceContext};
 use trace_context::{TRACEPARENT, TRACESTATE};
 
+use crate::headers::cache_word;
 use crate::metrics::Series;
 use crate::recent::Recent;
 use crate::surfaces::{Route, route_of};
@@ -66,9 +65,8 @@ impl Observer {
         }
     }
 
-    fn ended(&self, trail: &Arc<Trail>, method: &Method, uri: &Uri) {
+    fn ended(&self, trail: &Arc<Trail>, route: Option<&'static Route>, asked: Option<Asked>) {
         let fate = trail.over();
-        let route = route_of(uri.path());
         let asks = route.is_some_and(|route| route.operation.is_some());
         let total = trail.received.elapsed();
         if asks {
@@ -81,15 +79,12 @@ impl Observer {
             });
             self.recent.keep(trail);
         }
-        let begun = trail.begun.clone().zip(self.traces.as_ref());
-        if self.access_log.is_none() && begun.is_none() {
-            return;
-        }
-        let request = self.describe(trail, fate, (method, uri, route), total);
+        let Some(asked) = asked else { return };
+        let request = self.describe(trail, fate, (asked, route), total);
         if let Some(log) = &self.access_log {
             log.write(&request);
         }
-        if let Some((begun, traces)) = begun {
+        if let Some((begun, traces)) = trail.begun.clone().zip(self.traces.as_ref()) {
             traces.ended(begun, request);
         }
     }
@@ -98,7 +93,7 @@ impl Observer {
         &self,
         trail: &Trail,
         fate: Fate,
-        (method, uri, route): (&Method, &Uri, Option<&'static Route>),
+        (asked, route): (Asked, Option<&'static Route>),
         total: Duration,
     ) -> EndedRequest {
         trail.known(|known| {
@@ -110,8 +105,8 @@ impl Observer {
                 received: SystemTime::now().checked_sub(total).unwrap_or(SystemTime::UNIX_EPOCH),
                 request_id: Arc::clone(&trail.request_id),
                 key: known.key.clone(),
-                method: method.as_str().into(),
-                path: shortened(uri.path()).into(),
+                method: asked.method,
+                path: asked.path,
                 route: route.map(|route| route.path),
                 operation: route.and_then(|route| route.operation),
                 status: known.status.unwrap_or_default(),
@@ -119,7 +114,7 @@ impl Observer {
                 code: known.code,
                 model: report.map(|report| Arc::clone(&report.model)).or_else(|| known.model.clone()),
                 endpoint: report.map(|report| Arc::clone(&report.endpoint)),
-                cache: report.map(|report| cache(report.cache)),
+                cache: report.map(|report| cache_word(report.cache)),
                 attempts: attempts.iter().enumerate().map(attempt).collect(),
                 tokens: report.and_then(tokens),
                 cost_nano_usd: None,
@@ -165,15 +160,7 @@ fn provider(protocol: Protocol) -> &'static str {
     }
 }
 
-fn cache(outcome: CacheOutcome) -> &'static str {
-    match outcome {
-        CacheOutcome::Bypass => "bypass",
-        CacheOutcome::Miss => "miss",
-        CacheOutcome::Hit => "hit",
-    }
-}
-
-fn tokens(report: &RoutingReport) -> Option<Tokens> {
+pub(crate) fn tokens(report: &RoutingReport) -> Option<Tokens> {
     report.usage.map(|usage| Tokens {
         prompt: usage.prompt_tokens,
         cached_prompt: usage.prompt_tokens_details.map_or(0, |details| details.cached_tokens),
@@ -194,17 +181,27 @@ fn shortened(path: &str) -> &str {
 pub(crate) struct Recording {
     observer: Arc<Observer>,
     trail: Arc<Trail>,
-    method: Method,
-    uri: Uri,
+    route: Option<&'static Route>,
+    asked: Option<Asked>,
+}
+
+/// What logs and traces say of its first line; only kept where there are any, and copied, because a [`http::Uri`]
+/// keeps the connection's read buffer.
+struct Asked {
+    method: Arc<str>,
+    path: Arc<str>,
 }
 
 impl Recording {
     pub(crate) fn new<B>(observer: &Arc<Observer>, trail: &Arc<Trail>, request: &Request<B>) -> Self {
+        let path = request.uri().path();
+        let is_told = observer.access_log.is_some() || trail.begun.is_some();
+        let asked = || Asked { method: request.method().as_str().into(), path: shortened(path).into() };
         Self {
             observer: Arc::clone(observer),
             trail: Arc::clone(trail),
-            method: request.method().clone(),
-            uri: request.uri().clone(),
+            route: route_of(path),
+            asked: is_told.then(asked),
         }
     }
 
@@ -214,8 +211,7 @@ impl Recording {
 
     /// The head of the answer is there. What is known of a stream can be asked for from now on.
     pub(crate) fn answers(&self, status: u16) {
-        self.trail.status(status);
-        if self.trail.known(|known| known.is_streaming) {
+        if self.trail.status(status) {
             self.observer.recent.keep(&self.trail);
         }
     }
@@ -223,6 +219,6 @@ impl Recording {
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        self.observer.ended(&self.trail, &self.method, &self.uri);
+        self.observer.ended(&self.trail, self.route, self.asked.take());
     }
 }

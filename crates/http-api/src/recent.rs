@@ -38,6 +38,7 @@ impl Recent {
     /// Keeps a request, or weighs it again.
     pub(crate) fn keep(&self, trail: &Arc<Trail>) {
         let weight = trail.known(weight);
+        let mut forgotten = None;
         let mut ring = self.0.lock();
         let before = trail.weight.swap(weight, Ordering::Relaxed);
         ring.bytes = (ring.bytes + weight).saturating_sub(before);
@@ -45,9 +46,13 @@ impl Recent {
             ring.trails.push_back(Arc::clone(trail));
         }
         while ring.trails.len() > MOST || ring.bytes > MOST_BYTES {
-            let Some(oldest) = ring.trails.pop_front() else { return };
+            let Some(oldest) = ring.trails.pop_front() else { break };
             ring.bytes = ring.bytes.saturating_sub(oldest.weight.swap(0, Ordering::Relaxed));
+            forgotten = Some(oldest);
         }
+        // Nobody waits while the last one, nearly always the only one, is freed.
+        drop(ring);
+        drop(forgotten);
     }
 
     /// The last request of this id that may be seen.

@@ -123,9 +123,11 @@ impl Trail {
         }
     }
 
-    /// The head of the answer is there.
-    pub(crate) fn status(&self, status: u16) {
-        self.known.lock().status = Some(status);
+    /// The head of the answer is there; whether more of it follows.
+    pub(crate) fn status(&self, status: u16) -> bool {
+        let mut known = self.known.lock();
+        known.status = Some(status);
+        known.is_streaming
     }
 
     /// It is over.

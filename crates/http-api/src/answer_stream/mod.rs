@@ -115,7 +115,7 @@ impl AnswerStream {
             && let Some(key) = &mut self.key
             && key.poll_revoked(cx).is_ready()
         {
-            return self.fail(&RuntimeError::key_revoked().into());
+            return self.fail(&RuntimeError::KeyRevoked.into());
         }
         while self.buffer.len() < FRAME {
             match &mut self.state {

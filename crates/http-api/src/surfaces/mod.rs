@@ -167,7 +167,7 @@ async fn unless_revoked(
     tokio::select! {
         biased;
         answer = asking => answer,
-        () = key.revoked() => Err(RuntimeError::key_revoked()),
+        () = key.revoked() => Err(RuntimeError::KeyRevoked),
     }
 }
 

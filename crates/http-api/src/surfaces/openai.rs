@@ -23,9 +23,8 @@ pub(crate) fn is_chat_completion<B>(request: &http::Request<B>) -> bool {
     request.method() == http::Method::POST && request.uri().path() == CHAT_COMPLETIONS
 }
 
-pub(crate) async fn chat_completions(gateway: &Gateway, request: Request) -> Response<Body> {
-    let call = gateway.call(&request);
-    match answer(gateway, &call, request.into_body()).await {
+pub(crate) async fn chat_completions(gateway: &Gateway, call: Call, body: Body) -> Response<Body> {
+    match answer(gateway, &call, body).await {
         Ok(response) => response,
         Err(error) => identified(&call, error.openai()),
     }
@@ -46,7 +45,8 @@ pub(super) async fn chat_completions_route(
     State(gateway): State<Arc<Gateway>>,
     request: Request,
 ) -> Response<Body> {
-    chat_completions(&gateway, request).await
+    let call = gateway.call(&request);
+    chat_completions(&gateway, call, request.into_body()).await
 }
 
 pub(super) async fn embeddings(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {

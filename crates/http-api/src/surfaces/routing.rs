@@ -13,6 +13,7 @@ use super::with_type;
 use crate::error::ApiError;
 use crate::gateway::{Gateway, caller};
 use crate::headers::JSON;
+use crate::observer::tokens;
 use crate::recent::Whose;
 use crate::trail::{Known, Trail};
 
@@ -125,9 +126,9 @@ fn tried(attempt: &Attempt) -> Tried<'_> {
 }
 
 fn used(known: &Known) -> Option<Used> {
-    known.report.as_ref()?.usage.map(|usage| Used {
-        prompt_tokens: usage.prompt_tokens,
-        cached_prompt_tokens: usage.prompt_tokens_details.map_or(0, |details| details.cached_tokens),
-        completion_tokens: usage.completion_tokens,
+    tokens(known.report.as_ref()?).map(|tokens| Used {
+        prompt_tokens: tokens.prompt,
+        cached_prompt_tokens: tokens.cached_prompt,
+        completion_tokens: tokens.completion,
     })
 }
