@@ -42,7 +42,7 @@ fn text() -> String {
     };
     let traffic = Traffic::default();
     traffic.answered(StatusCode::NOT_FOUND);
-    let (series, told) = (Series::new().unwrap(), Counts::default());
+    let (series, told) = (Series::new(), Counts::default());
     series.ended(Some(&"m".into()), &known(), Fate::Answered, Duration::from_millis(70));
     let endpoints = [endpoint];
     exposition(&Snapshot {
