@@ -409,20 +409,14 @@ impl ChatRequest {
     }
 
     /// A bound on the tokens of the prompt, where money depends on it: no tokenizer makes more tokens than bytes, and the
-    /// JSON around a message weighs more than a template does. Of images and the like, whose bytes say nothing of their
-    /// tokens, each counts as [`MEDIUM_TOKENS`].
+    /// JSON around a message weighs more than a template does. Of images, whose bytes say nothing of their tokens, each
+    /// counts as [`MEDIUM_TOKENS`]; what only looks like one in a text is text.
     pub fn prompt_tokens_bound(&self) -> u64 {
         let body = self.body();
-        let (mut bytes, mut media) = (body.len(), 0_u64);
-        for at in memchr::memmem::find_iter(body, b";base64,") {
-            let rest = body.get(at..).unwrap_or_default();
-            bytes -= memchr::memchr(b'"', rest).unwrap_or(rest.len());
-            media += 1;
-        }
-        // A part that names an image says so twice: as its type, and as its member.
-        let named = memchr::memmem::find_iter(body, b"\"image_url\"").count().div_ceil(2) as u64;
+        let names_image = memchr::memmem::find(body, b"image_url").is_some();
+        let (images, bytes) = if names_image { images(body) } else { (0, 0) };
         let tools = if self.has_tools() { TOOLS_TOKENS } else { 0 };
-        bytes as u64 + media.max(named) * MEDIUM_TOKENS + tools + 8
+        (body.len() - bytes) as u64 + images * MEDIUM_TOKENS + tools + 8
     }
 
     /// The request for the rest of the answer: the conversation ends with the prefill, and as many tokens fewer are asked
@@ -456,4 +450,32 @@ impl ChatRequest {
         continued.counted = self.counted;
         Ok(Some(continued))
     }
+}
+
+/// How many images the messages of a request have, and how many bytes of it they are.
+fn images(body: &[u8]) -> (u64, usize) {
+    #[derive(Deserialize)]
+    struct Request<'a> {
+        #[serde(borrow)]
+        messages: Vec<Message<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Message<'a> {
+        #[serde(borrow, default)]
+        content: Option<&'a RawValue>,
+    }
+    #[derive(Deserialize)]
+    struct Part<'a> {
+        #[serde(rename = "type")]
+        kind: String,
+        #[serde(borrow, default)]
+        image_url: Option<&'a RawValue>,
+    }
+    let Ok(request) = serde_json::from_slice::<Request<'_>>(body) else { return (0, 0) };
+    let contents = request.messages.iter().filter_map(|message| message.content);
+    // A content that is a text is no list of parts.
+    let parts =
+        contents.filter_map(|content| serde_json::from_str::<Vec<Part<'_>>>(content.get()).ok()).flatten();
+    let images = parts.filter(|part| part.kind == "image_url").filter_map(|part| part.image_url);
+    images.fold((0, 0), |(count, bytes), image| (count + 1, bytes + image.get().len()))
 }

@@ -461,3 +461,26 @@ proptest! {
         }
     }
 }
+
+fn bound(content: Value) -> u64 {
+    let body = json!({ "model": "m", "messages": [{ "role": "user", "content": content }] });
+    ChatRequest::parse(body.to_string().into()).unwrap().prompt_tokens_bound()
+}
+
+#[test]
+fn an_image_is_bounded_by_what_images_cost_and_a_text_that_looks_like_one_by_its_bytes() {
+    let url = format!("data:image/png;base64,{}", "A".repeat(100_000));
+    let image = json!({ "type": "image_url", "image_url": { "url": url } });
+    assert!((6_000..7_000).contains(&bound(json!([image]))));
+    assert!((12_000..13_000).contains(&bound(json!([image, image]))));
+    assert!(
+        bound(json!([{ "type": "image_url", "image_url": { "url": "https://a.example/b.png" } }])) > 6_000
+    );
+    for looks_like_one in [
+        json!(url),
+        json!([{ "type": "text", "text": format!("\"image_url\":\"{url}") }]),
+        json!([{ "type": "text", "text": url, "image_url": "" }]),
+    ] {
+        assert!(bound(looks_like_one) > 100_000);
+    }
+}
