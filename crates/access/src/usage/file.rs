@@ -14,8 +14,9 @@ use super::{KEPT_DAYS, UsageLog, UsageRow};
 use crate::file_ledger::{make_folder, private, storage};
 use crate::ledger::LedgerError;
 
-/// Keeps rows in files, one for each month: `usage-2026-11.jsonl`, lines of JSON, in the state directory. Several processes may read
-/// while one writes.
+/// Keeps rows in files, one for each month: `usage-2026-11.jsonl`, lines of JSON, in the state directory. Rows that are
+/// added together stand in one file, the one of the last of them, because a file takes them all or none. Several processes
+/// may read while one writes.
 #[derive(Debug, Clone)]
 pub struct FileUsage {
     folder: Arc<PathBuf>,
@@ -67,24 +68,20 @@ impl FileUsage {
     fn write(&self, rows: &[UsageRow]) -> io::Result<()> {
         let _one = self.writing.lock();
         make_folder(&self.folder)?;
-        let mut files: Vec<(String, String)> = Vec::new();
+        let Some(last) = rows.iter().map(|row| row.hour).max() else { return Ok(()) };
+        let mut text = String::new();
         for row in rows {
-            let name = name_of(time_of(row.hour));
-            let at = files.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
-                files.push((name, String::new()));
-                files.len() - 1
-            });
-            files[at].1.push_str(&serde_json::to_string(row)?);
-            files[at].1.push('\n');
+            text.push_str(&serde_json::to_string(row)?);
+            text.push('\n');
         }
-        files.iter().try_for_each(|(name, text)| append(&self.folder.join(name), text))
+        append(&self.folder.join(name_of(time_of(last))), &text)
     }
 
     fn read_files(&self, since_hour: u64, until_hour: u64) -> io::Result<Vec<UsageRow>> {
-        let (first, last) = (name_of(time_of(since_hour)), name_of(time_of(until_hour)));
+        let first = name_of(time_of(since_hour));
         let mut rows = Vec::new();
         for (name, path) in self.files()? {
-            if name < first || name > last {
+            if name < first {
                 continue;
             }
             let mut bytes = Vec::new();
