@@ -31,9 +31,9 @@ pub struct Standings {
 /// The keys that are valid now, and the accounts of those that ask.
 pub(crate) struct Callers {
     keyring: ArcSwap<Keyring>,
-    /// Whether the keys of `server.keys_file` count, too: only where a server wants them. Other programs with the same
-    /// configuration have no callers, and may not even read that file.
-    has_file: AtomicBool,
+    /// Whether this is a server. Other programs with the same configuration have no callers: the keys of
+    /// `server.keys_file`, which they may not even be able to read, do not count there.
+    serves: AtomicBool,
     /// Opened when the first key asks, or before.
     accounts: ArcSwapOption<Accounts>,
     opening: tokio::sync::Mutex<()>,
@@ -43,7 +43,7 @@ impl Callers {
     pub(crate) fn new(config: &UatConfig) -> Result<Self, RuntimeError> {
         Ok(Self {
             keyring: ArcSwap::from_pointee(keyring(&Keyring::default(), config, false)?),
-            has_file: AtomicBool::new(false),
+            serves: AtomicBool::new(false),
             accounts: ArcSwapOption::empty(),
             opening: tokio::sync::Mutex::new(()),
         })
@@ -65,14 +65,14 @@ impl Callers {
         Err(denied.unwrap_or(access::Denied::Missing).into())
     }
 
-    /// From now on the keys of `server.keys_file` count, too.
-    pub(crate) fn read_file(&self) {
-        self.has_file.store(true, Ordering::Relaxed);
+    /// This is a server from now on.
+    pub(crate) fn serve(&self) {
+        self.serves.store(true, Ordering::Relaxed);
     }
 
     /// The keyring of this configuration, which is not used yet.
     pub(crate) fn successor(&self, config: &UatConfig) -> Result<Keyring, RuntimeError> {
-        keyring(&self.keyring.load(), config, self.has_file.load(Ordering::Relaxed))
+        keyring(&self.keyring.load(), config, self.serves.load(Ordering::Relaxed))
     }
 
     /// Goes on with this keyring: keys that it does not have are revoked.
@@ -98,13 +98,15 @@ impl Callers {
 
     /// What another configuration needs opened before it counts; `None`: what there is goes on.
     pub(crate) async fn prepare(&self, config: &UatConfig) -> Result<Option<Arc<Accounts>>, RuntimeError> {
-        match self.accounts.load_full() {
-            Some(accounts) if config.asks_for_keys() && accounts.place != Place::of(config)? => {
-                let next = Accounts::open(Place::of(config)?, settings(config)).await?;
-                Ok(Some(Arc::new(next)))
-            }
-            _ => Ok(None),
+        let others = match self.accounts.load_full() {
+            Some(accounts) => accounts.place != Place::of(config)?,
+            // A server is refused a configuration whose accounts it could not open, rather than its callers their requests.
+            None => self.serves.load(Ordering::Relaxed),
+        };
+        if !others || !config.asks_for_keys() {
+            return Ok(None);
         }
+        Ok(Some(Arc::new(Accounts::open(Place::of(config)?, settings(config)).await?)))
     }
 
     /// Goes on with what was prepared.
@@ -159,9 +161,9 @@ fn settings(config: &UatConfig) -> Settings {
     Settings { on_outage: config.limits.on_outage }
 }
 
-fn keyring(former: &Keyring, config: &UatConfig, has_file: bool) -> Result<Keyring, RuntimeError> {
+fn keyring(former: &Keyring, config: &UatConfig, serves: bool) -> Result<Keyring, RuntimeError> {
     let mut rows: Vec<KeyConfig> = config.keys.clone();
-    let Some(path) = config.server.keys_file.as_ref().filter(|_| has_file) else {
+    let Some(path) = config.server.keys_file.as_ref().filter(|_| serves) else {
         return successor(former, rows, None);
     };
     let wrong = |message: String| RuntimeError::KeysFile { path: path.clone(), message };

@@ -1,4 +1,4 @@
-//! Keeps the configuration of a running server what its file says.
+//! Keeps the configuration of a running server, and the keys of its callers, what their files say.
 
 use std::io::{IsTerminal, stdin};
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::watch::FileWatch;
 
-/// Takes over what the file says, when it changes and at SIGHUP.
+/// Takes over what the files say, when they change and at SIGHUP.
 pub(crate) struct Reload {
     runtime: Arc<Runtime>,
     /// What the process began with: settings that count only at the start are held against it.
@@ -17,6 +17,8 @@ pub(crate) struct Reload {
     /// In place of the file's `server.bind`.
     bind: Option<SocketAddr>,
     watch: FileWatch,
+    /// `server.keys_file`, where there is one.
+    keys: Option<FileWatch>,
     /// Whether there has been a file. If it goes, the defaults do not take its place.
     has_file: bool,
     hangup: Signal,
@@ -34,7 +36,10 @@ impl Reload {
     ) -> std::io::Result<Self> {
         let started_with = runtime.config();
         let hangup = signal(SignalKind::hangup())?;
-        Ok(Self { runtime, started_with, bind, watch, has_file, hangup, in_terminal: stdin().is_terminal() })
+        // Before it is read, so that no change is missed.
+        let keys = started_with.server.keys_file.clone().map(FileWatch::new);
+        let in_terminal = stdin().is_terminal();
+        Ok(Self { runtime, started_with, bind, watch, keys, has_file, hangup, in_terminal })
     }
 
     /// Resolves only when the terminal that the server runs in is closed, which says so with the same signal. Calls
@@ -43,6 +48,10 @@ impl Reload {
         loop {
             let why = tokio::select! {
                 () = self.watch.changed() => "the file has changed",
+                () = changed(self.keys.as_mut()) => {
+                    self.take_over_keys().await;
+                    continue;
+                }
                 _ = self.hangup.recv() => {
                     if self.in_terminal && !stdin().is_terminal() {
                         return;
@@ -67,12 +76,35 @@ impl Reload {
         }
     }
 
+    /// A key that has gone ends at once.
+    async fn take_over_keys(&self) {
+        match self.runtime.reload_keys().await {
+            Ok(()) => tracing::info!("the keys are as their file says"),
+            Err(error) => tracing::error!(code = error.code(), %error, "the keys stay as they were"),
+        }
+    }
+
     async fn take_over(&mut self) -> Result<(), RuntimeError> {
         let file = self.watch.file().to_owned();
         self.has_file |= file.exists();
         let source = if self.has_file { ConfigSource::File(file) } else { ConfigSource::Default };
         let bind = self.bind;
-        self.runtime.reload_with(move || load(source, bind)).await
+        self.runtime.reload_with(move || load(source, bind)).await?;
+        let keys = self.runtime.config().server.keys_file.clone();
+        if keys.as_deref() != self.keys.as_ref().map(FileWatch::file) {
+            self.keys = keys.map(FileWatch::new);
+            // What became of it since it was read with the rest.
+            self.take_over_keys().await;
+        }
+        Ok(())
+    }
+}
+
+/// Resolves when that file has become another one; never where there is none.
+async fn changed(watch: Option<&mut FileWatch>) {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
     }
 }
 

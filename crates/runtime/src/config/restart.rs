@@ -4,7 +4,8 @@ use serde_json::Value;
 use super::UatConfig;
 
 /// The settings of `[server]` that a running server takes over.
-const TAKEN_OVER: [&str; 4] = ["allowed_origins", "max_body_mb", "hold_ms", "drain_timeout_s"];
+const TAKEN_OVER: [&str; 6] =
+    ["allowed_origins", "max_body_mb", "hold_ms", "drain_timeout_s", "keys_file", "state_dir"];
 
 impl UatConfig {
     /// The settings that `next` has otherwise and that count only when a server starts, like `server.bind`.
@@ -45,6 +46,8 @@ mod tests {
         next.server.max_body_mb = 1;
         next.server.drain_timeout_s = 1;
         next.server.allowed_origins.push("https://a.example".into());
+        next.server.keys_file = Some("keys.toml".into());
+        next.server.state_dir = Some("state".into());
         next.engine.idle_exit_s = 1;
         assert!(former.needs_restart_for(&next).is_empty());
         next.server.max_connections = 1;

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use clap::Subcommand;
 use runtime::UatConfig;
@@ -235,12 +235,5 @@ fn refused(error: KeysFileError, config: &UatConfig) -> Failure {
 }
 
 fn expiry(text: &str) -> Result<Timestamp, String> {
-    if let Ok(at) = text.parse::<Timestamp>() {
-        return Ok(at);
-    }
-    let after: Duration = humantime::parse_duration(text).map_err(|_| {
-        format!("expected a duration like 30d or a time like 2027-01-01T00:00:00Z, got `{text}`")
-    })?;
-    let at = SystemTime::now().checked_add(after);
-    at.and_then(|at| Timestamp::try_from(at).ok()).ok_or_else(|| format!("`{text}` is too far away"))
+    super::moment(text, "a duration like 30d or a time like 2027-01-01T00:00:00Z", SystemTime::checked_add)
 }

@@ -13,8 +13,10 @@ pub(crate) mod usage;
 
 use std::future::Future;
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use clap::Args;
+use runtime::access::Timestamp;
 use runtime::{ConfigErrors, ConfigSource, Loaded, UatConfig, process_environment};
 
 use crate::failure::Failure;
@@ -50,6 +52,21 @@ fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, F
     // A thread that still waits for a line of input would wait for ever.
     runtime.shutdown_background();
     result
+}
+
+/// A moment by its time, or by how far it is from now in one direction.
+fn moment(
+    text: &str,
+    expected: &str,
+    from_now: fn(&SystemTime, Duration) -> Option<SystemTime>,
+) -> Result<Timestamp, String> {
+    if let Ok(at) = text.parse::<Timestamp>() {
+        return Ok(at);
+    }
+    let distance =
+        humantime::parse_duration(text).map_err(|_| format!("expected {expected}, got `{text}`"))?;
+    let at = from_now(&SystemTime::now(), distance);
+    at.and_then(|at| Timestamp::try_from(at).ok()).ok_or_else(|| format!("`{text}` is too far away"))
 }
 
 /// Bytes as people read them.

@@ -55,8 +55,6 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 async fn serve(runtime: Arc<Runtime>, mut reload: Reload) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     let config = runtime.config();
-    // Before it is read, so that no change is missed, and so that a file that is just being written is not read in the middle.
-    let keys = config.server.keys_file.clone().map(FileWatch::new);
     // Before anybody can ask: what keys have spent is known, or it is known why not.
     runtime.open_accounts().await?;
     let (listener, address) = listen(config.server.bind).await?;
@@ -79,10 +77,7 @@ async fn serve(runtime: Arc<Runtime>, mut reload: Reload) -> Result<(), Failure>
             tracing::error!(code = error.code(), %error, "not ready");
         }
         tell_what_is_served(&runtime);
-        tokio::select! {
-            () = reload.keep_current(tell_what_is_served) => {}
-            () = follow_keys(&runtime, keys) => {}
-        }
+        reload.keep_current(tell_what_is_served).await;
     };
     tokio::select! {
         ended = &mut serving => return Ok(ended?),
@@ -107,20 +102,6 @@ async fn listen(bind: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> 
     let listener = TcpListener::bind(bind).await.map_err(|error| cannot_listen(bind, &error))?;
     let address = listener.local_addr()?;
     Ok((listener, address))
-}
-
-/// Takes over what becomes of `server.keys_file`: a revoked key ends at once.
-async fn follow_keys(runtime: &Runtime, watch: Option<FileWatch>) {
-    let Some(mut watch) = watch else { return std::future::pending().await };
-    loop {
-        watch.changed().await;
-        match runtime.reload_keys().await {
-            Ok(()) => tracing::info!(file = %watch.file().display(), "the keys are as the file says"),
-            Err(error) => {
-                tracing::error!(code = error.code(), %error, "the keys stay as they were");
-            }
-        }
-    }
 }
 
 fn tell_what_is_served(runtime: &Runtime) {

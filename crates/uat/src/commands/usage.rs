@@ -1,7 +1,7 @@
 //! `uat usage`
 
 use std::io::{self, Write};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use clap::ValueEnum;
 use runtime::access::{NanoUsd, Timestamp, UsageBy, UsageQuery, UsageRow};
@@ -20,10 +20,10 @@ pub(crate) struct Args {
     #[arg(long, value_enum, value_delimiter = ',', default_value = "key,model")]
     by: Vec<By>,
     /// From when on: so long ago (7d, 12h), or a time like 2026-11-01T00:00:00Z. Hours count whole.
-    #[arg(long, value_name = "WHEN", default_value = "1d", value_parser = moment)]
+    #[arg(long, value_name = "WHEN", default_value = "1d", value_parser = past)]
     since: Timestamp,
     /// Up to when; without it, up to now.
-    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    #[arg(long, value_name = "WHEN", value_parser = past)]
     until: Option<Timestamp>,
     /// Only what was asked with this key.
     #[arg(long, value_name = "NAME")]
@@ -119,13 +119,6 @@ fn hour(hours: u64) -> String {
     at.map_or_else(|| hours.to_string(), |at| at.to_string())
 }
 
-fn moment(text: &str) -> Result<Timestamp, String> {
-    if let Ok(at) = text.parse::<Timestamp>() {
-        return Ok(at);
-    }
-    let ago: Duration = humantime::parse_duration(text).map_err(|_| {
-        format!("expected a duration like 7d or a time like 2026-11-01T00:00:00Z, got `{text}`")
-    })?;
-    let at = SystemTime::now().checked_sub(ago);
-    at.and_then(|at| Timestamp::try_from(at).ok()).ok_or_else(|| format!("`{text}` is too long ago"))
+fn past(text: &str) -> Result<Timestamp, String> {
+    super::moment(text, "a duration like 7d or a time like 2026-11-01T00:00:00Z", SystemTime::checked_sub)
 }

@@ -4,15 +4,14 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use testkit::{Answer, Behaviour, FakeProvider};
 
-use crate::support::{Place, Server};
+use crate::support::{Place, Server, configuration};
 
 const CHAT: &str = r#"{"model":"m","messages":[{"role":"user","content":"hello"}]}"#;
 
 /// A place whose server takes keys from `keys.toml`.
 fn keyed(provider: &FakeProvider) -> Place {
-    let place = Place::at(provider);
-    let config = std::fs::read_to_string(place.path().join("uat.toml")).unwrap();
-    let config = config.replace("[server]\n", "[server]\nkeys_file = \"keys.toml\"\nstate_dir = \"state\"\n");
+    let place = Place::empty();
+    let config = configuration(provider, "m", "keys_file = \"keys.toml\"\nstate_dir = \"state\"");
     let config = config.replace("name = \"m\"\n", "name = \"m\"\nprice = { input = 1.0, output = 10.0 }\n");
     place.write("uat.toml", &config);
     place
@@ -22,6 +21,15 @@ fn status(server: &Server, key: &str) -> String {
     let answer =
         server.ask_with("POST", "/v1/chat/completions", &[("authorization", &format!("Bearer {key}"))], CHAT);
     answer.split(' ').nth(1).unwrap_or_default().to_owned()
+}
+
+/// The file is watched: a key's requests have this status soon.
+async fn until(server: &Server, key: &str, expected: &str) {
+    let begun = Instant::now();
+    while status(server, key) != expected {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{expected} is awaited");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -50,17 +58,9 @@ async fn a_key_is_shown_once_and_opens_the_server_until_it_is_revoked() {
     // A key that is made while the server runs.
     let bob = place.run(&["keys", "new", "bob", "--json"]).json();
     let bob = bob["key"].as_str().unwrap();
-    let begun = Instant::now();
-    while status(&server, bob) != "200" {
-        assert!(begun.elapsed() < Duration::from_secs(5), "the file is watched");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    until(&server, bob, "200").await;
     assert_eq!(place.run(&["keys", "revoke", "alice"]).stdout, "revoked alice\n");
-    let begun = Instant::now();
-    while status(&server, &key) != "401" {
-        assert!(begun.elapsed() < Duration::from_secs(5), "a revoked key is refused");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    until(&server, &key, "401").await;
     assert_eq!(status(&server, bob), "200");
 }
 
@@ -134,6 +134,24 @@ async fn a_wrong_file_of_keys_keeps_the_keys_that_there_are() {
     assert_eq!(status(&server, &key), "200");
     drop(server);
     place.run(&["serve"]).assert_failed(1, &["error[UAT_CONFIG]", "keys.toml", "sha256:"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn another_file_of_keys_is_taken_over_and_followed() {
+    let provider = FakeProvider::start().await.unwrap();
+    let place = keyed(&provider);
+    let alice = place.run(&["keys", "new", "alice"]).stdout.trim().to_owned();
+    let new =
+        |name: &str| place.run(&["keys", "new", name, "--keys-file", "other.toml"]).stdout.trim().to_owned();
+    let bob = new("bob");
+    let server = place.serve(&["serve"]);
+    assert_eq!((&*status(&server, &alice), &*status(&server, &bob)), ("200", "401"));
+    let config = std::fs::read_to_string(place.path().join("uat.toml")).unwrap();
+    place.write("uat.toml", &config.replace("keys.toml", "other.toml"));
+    server.signal("HUP");
+    until(&server, &bob, "200").await;
+    assert_eq!(status(&server, &alice), "401");
+    until(&server, &new("carol"), "200").await;
 }
 
 #[test]
