@@ -8,7 +8,9 @@ use http::{HeaderMap, Request};
 use runtime::telemetry::{
     AccessLog, Begun, Counts, EndedAttempt, EndedRequest, Exporter, Fate, Tokens, Traces,
 };
-use runtime::{Attempt, Outcome, Protocol, RoutingReport, Runtime, TelemetryConfig, TraceContext};
+use runtime::{
+    Attempt, CacheOutcome, Outcome, Protocol, RoutingReport, Runtime, TelemetryConfig, TraceContext,
+};
 use trace_context::{TRACEPARENT, TRACESTATE};
 
 use crate::headers::cache_word;
@@ -49,7 +51,7 @@ impl Observer {
             }
             None => (None, None),
         };
-        let (recent, series) = (Recent::default(), Series::new().map_err(io::Error::other)?);
+        let (recent, series) = (Recent::default(), Series::new());
         Ok((Self { runtime, recent, series, counts, access_log, traces }, exporter))
     }
 
@@ -117,12 +119,20 @@ impl Observer {
                 cache: report.map(|report| cache_word(report.cache)),
                 attempts: attempts.iter().enumerate().map(attempt).collect(),
                 tokens: report.and_then(tokens),
-                cost_nano_usd: None,
+                cost_nano_usd: report.and_then(|report| self.cost(report)),
                 first_content: known.first_content,
                 total,
                 overhead: report.map(|report| Duration::from_micros(report.overhead_us)),
             }
         })
+    }
+
+    /// What was asked for an answer; one of the cache costs nothing.
+    fn cost(&self, report: &RoutingReport) -> Option<u64> {
+        match report.cache {
+            CacheOutcome::Hit => Some(0),
+            _ => self.runtime.cost_nano_usd(&report.model, report.usage.as_ref()?),
+        }
     }
 
     /// `answers`: it is the last one of a request that was answered, and its end is the request's.

@@ -44,7 +44,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use fast_llm_coordinator::CallOptions;
-use llm_wire::openai::{ChatRequest, EmbeddingsRequest};
+use llm_wire::openai::{ChatRequest, EmbeddingsRequest, Usage};
 use route_plan::RoutePlan;
 use tokio::sync::OnceCell;
 
@@ -245,7 +245,7 @@ impl Runtime {
     /// # Errors
     /// `UAT_CONFLICT` where another process has it, `UAT_STORAGE`, `UAT_CONFIG` if the file of keys is wrong.
     pub async fn open_accounts(&self) -> Result<(), RuntimeError> {
-        self.callers.read_file();
+        self.callers.serve();
         self.reload_keys().await?;
         let config = Arc::clone(&self.wiring.load().config);
         if config.asks_for_keys() {
@@ -425,6 +425,13 @@ impl Runtime {
     /// Whether a model of this name can be asked for.
     pub fn has_model(&self, name: &str) -> bool {
         self.wiring.load().coordinator.models().iter().any(|model| *model.name == *name)
+    }
+
+    /// What so many tokens of a model cost, in nano-USD; `None` where its price is unknown.
+    pub fn cost_nano_usd(&self, model: &str, usage: &Usage) -> Option<u64> {
+        let price = self.wiring.load().costs.get(model)?.price?;
+        let cached = usage.prompt_tokens_details.map_or(0, |details| details.cached_tokens);
+        Some(price.nano_usd(usage.prompt_tokens, cached, usage.completion_tokens))
     }
 
     /// What the endpoint of this name speaks; `None`: there is none.

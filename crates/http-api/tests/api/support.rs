@@ -56,7 +56,9 @@ impl Gateway {
 
     /// One model, `m`, at the fake provider; `telemetry` is the section of that name.
     pub(crate) async fn with_telemetry(telemetry: Value) -> Self {
-        let models = json!([{ "name": "m", "endpoints": [{ "endpoint": "fake", "model": "upstream-m" }] }]);
+        let endpoints = json!([{ "endpoint": "fake", "model": "upstream-m" }]);
+        let models =
+            json!([{ "name": "m", "endpoints": endpoints, "price": { "input": 1.0, "output": 10.0 } }]);
         Self::configured(json!({ "models": models, "telemetry": telemetry })).await
     }
 

@@ -122,6 +122,9 @@ async fn each_request_is_one_line_of_the_access_log_and_says_nothing_of_what_was
         stream["completion_tokens"].as_u64() > Some(0) && stream["first_content_ms"].is_number(),
         "{stream}"
     );
+    let tokens = |kind: &str| stream[kind].as_f64().unwrap();
+    let cost = (tokens("prompt_tokens") + 10.0 * tokens("completion_tokens")) / 1e6;
+    assert!((stream["cost_usd"].as_f64().unwrap() - cost).abs() < 1e-12, "{stream}");
     assert!(stream["total_ms"].as_f64() >= stream["first_content_ms"].as_f64());
     assert_eq!((&refused["status"], &refused["code"]), (&json!(400), &json!("UAT_INVALID_INPUT")));
     assert_eq!(refused["path"], "/v1/messages");
