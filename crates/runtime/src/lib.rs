@@ -429,7 +429,7 @@ impl Runtime {
 
     /// What so many tokens of a model cost, in nano-USD; `None` where its price is unknown.
     pub fn cost_nano_usd(&self, model: &str, usage: &Usage) -> Option<u64> {
-        let price = self.wiring.load().costs.get(model)?.price?;
+        let price = self.wiring.load().price(model)?;
         let cached = usage.prompt_tokens_details.map_or(0, |details| details.cached_tokens);
         Some(price.nano_usd(usage.prompt_tokens, cached, usage.completion_tokens))
     }

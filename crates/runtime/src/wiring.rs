@@ -187,6 +187,11 @@ impl Wiring {
         Ok(())
     }
 
+    /// USD per million tokens; `None`: unknown.
+    pub(crate) fn price(&self, model: &str) -> Option<Price> {
+        self.costs.get(model)?.price
+    }
+
     /// What a request of this key for a model can cost.
     ///
     /// # Errors
