@@ -189,7 +189,11 @@ impl Runtime {
         if self.closed.load(Ordering::Acquire) {
             return Err(RuntimeError::Closed);
         }
-        self.discovered.get_or_try_init(|| self.discover()).await.copied()
+        if self.discovered.initialized() {
+            return Ok(());
+        }
+        // Boxed, because it happens once and every request would have the room for it.
+        Box::pin(self.discovered.get_or_try_init(|| self.discover())).await.copied()
     }
 
     async fn discover(&self) -> Result<(), RuntimeError> {

@@ -10,6 +10,7 @@ mod responses;
 mod routes;
 mod routing;
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use axum::Router;
@@ -125,7 +126,8 @@ async fn ask(
     let caller = call.caller.as_ref();
     call.trail.asks(request.model());
     if !request.stream() {
-        let answer = unless_revoked(caller, gateway.runtime.chat(request, options)).await?;
+        let asking = pin!(gateway.runtime.chat(request, options));
+        let answer = unless_revoked(caller, asking).await?;
         return Ok(Begun::Complete(whole(answer)?));
     }
     let may_hold = frames.keep_alive().is_some();
@@ -154,11 +156,12 @@ async fn ask(
 async fn embed(gateway: &Gateway, call: &Call, request: EmbeddingsRequest) -> Result<Whole, ApiError> {
     let options = call.options()?;
     call.trail.asks(request.model());
-    let asking = gateway.runtime.embed(request, options);
+    let asking = pin!(gateway.runtime.embed(request, options));
     whole(unless_revoked(call.caller.as_ref(), asking).await?)
 }
 
-/// What is asked for ends when the key is revoked with which it was asked.
+/// What is asked for ends when the key is revoked with which it was asked. `asking` is better a pinned reference: an
+/// `async fn` has room for its arguments twice.
 async fn unless_revoked(
     caller: Option<&Arc<Key>>,
     asking: impl Future<Output = Result<Answer, RuntimeError>>,

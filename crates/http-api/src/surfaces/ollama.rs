@@ -1,5 +1,6 @@
 //! Ollama's dialect.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -68,7 +69,7 @@ async fn load(gateway: &Gateway, call: &Call, request: ChatRequest) -> Result<Re
     let model = request.model().to_owned();
     let options = call.options()?;
     call.trail.asks(&model);
-    let asking = gateway.runtime.chat(request, options);
+    let asking = pin!(gateway.runtime.chat(request, options));
     let Whole { report, .. } = whole(unless_revoked(call.caller.as_ref(), asking).await?)?;
     Ok(complete_response(call, loaded(&model, &now_rfc3339()), report, JSON))
 }
