@@ -5,7 +5,7 @@
 import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
 
-import { claimsTable } from "./engine/claims.mjs";
+import { goalsTable } from "./measure/goals.mjs";
 import * as cancel from "./engine/cancel.mjs";
 import * as faults from "./engine/faults.mjs";
 import * as parallel from "./engine/parallel.mjs";
@@ -44,7 +44,7 @@ for (const name of asked) {
   const about = circumstances();
   const result = await PARTS[name].run({ quick, model, file });
   results.push({ name, ...result });
-  const body = [claimsTable(result.claims), ...result.tables, result.notes.map((note) => `- ${note}\n`).join("")].join("\n");
+  const body = [goalsTable(result.claims), ...result.tables, result.notes.map((note) => `- ${note}\n`).join("")].join("\n");
   console.log(`\n${body}`);
   if (quick) continue;
   const facts = Object.entries({ ...about, model }).map(([key, value]) => `- ${key}: ${value}\n`).join("");

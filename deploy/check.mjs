@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 
 import { built, ROOT } from '../scripts/front-door/build.mjs';
+import { venv } from '../scripts/front-door/venv.mjs';
 
 const DEPLOY = join(ROOT, 'deploy');
 const TOOLS = join(ROOT, '.cache', 'deploy-tools');
@@ -72,23 +73,15 @@ function ran(command, args, options = {}) {
 
 /** A program of deploy/requirements.txt, installed once into a folder that git ignores. */
 function python(program, ...args) {
-  ran(join(venv(), program), args);
+  ran(join(tools(), program), args);
 }
 
-function venv() {
-  const bin = join(TOOLS, 'venv', 'bin');
-  const wanted = readFileSync(at('requirements.txt'), 'utf8');
-  const mark = join(TOOLS, 'venv', 'requirements.txt');
-  if (existsSync(mark) && readFileSync(mark, 'utf8') === wanted) return bin;
-  mkdirSync(TOOLS, { recursive: true });
+function tools() {
   try {
-    ran('python3', ['-m', 'venv', join(TOOLS, 'venv')]);
-    ran(join(bin, 'pip'), ['install', '--quiet', '--disable-pip-version-check', '-r', at('requirements.txt')]);
+    return venv(join(TOOLS, 'venv'), at('requirements.txt'));
   } catch (error) {
     throw new Skipped(`its tools could not be installed (${lastLine(error.message)})`);
   }
-  writeFileSync(mark, wanted);
-  return bin;
 }
 
 /** Debian's promtool; where it is not installed, taken out of the package without installing the server. */
@@ -118,7 +111,7 @@ function lastLine(text) {
 
 function yaml(path) {
   const program = 'import json, sys, yaml; json.dump(list(yaml.safe_load_all(open(sys.argv[1]))), sys.stdout, default=str)';
-  return JSON.parse(ran(join(venv(), 'python'), ['-c', program, path]));
+  return JSON.parse(ran(join(tools(), 'python'), ['-c', program, path]));
 }
 
 function uat() {

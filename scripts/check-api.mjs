@@ -1,7 +1,7 @@
 // npm run check:api [seconds]: sends what /openapi.json allows, and what it does not, to a running server, and holds the answers
 // against it. Ten minutes unless told otherwise; its figures are printed, and exit code 1 means that something was found.
 
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,10 +9,8 @@ import { join } from 'node:path';
 
 import { built, ROOT } from './front-door/build.mjs';
 import { door, inOrder, run, Stop } from './front-door/terminal.mjs';
+import { venv } from './front-door/venv.mjs';
 
-/** Reads OpenAPI 3.1 and generates requests from it. */
-const SCHEMATHESIS = 'schemathesis==4.32.5';
-const VENV = join(ROOT, '.venv-api');
 const MODEL = 'm';
 /** `not_a_server_error` is left out: 502, 503 and 504 are documented, and `no_internal_error` of the hooks looks for 500. */
 const CHECKS = ['status_code_conformance', 'content_type_conformance', 'response_headers_conformance', 'response_schema_conformance', 'unsupported_method', 'allow_header_conformance', 'no_internal_error'];
@@ -24,12 +22,13 @@ await door('check:api', async () => {
   const seconds = Number(process.argv[2] ?? 600);
   if (!Number.isInteger(seconds) || seconds < 1) throw new Stop(`expected a number of seconds, got ${process.argv[2]}`);
   let address;
+  let tools;
   try {
     await inOrder([
-      { title: 'schemathesis, in a virtual environment of its own', run: install },
+      { title: 'schemathesis, in a virtual environment of its own', run: () => { tools = venv(join(ROOT, '.cache', 'api-tools'), join(ROOT, 'scripts', 'api-check', 'requirements.txt')); } },
       { title: 'A server, with a provider that answers', run: async () => { address = await serve(); return address; } },
-      { title: 'Each operation with examples, edges of its schema and random values', run: () => schemathesis('run', address, 'run.json', ['--max-examples', '50']) },
-      { title: `Chains of random requests for ${seconds} s`, run: () => schemathesis('fuzz', address, 'fuzz.json', ['--max-time', String(seconds)]) },
+      { title: 'Each operation with examples, edges of its schema and random values', run: () => schemathesis(tools, 'run', address, 'run.json', ['--max-examples', '50']) },
+      { title: `Chains of random requests for ${seconds} s`, run: () => schemathesis(tools, 'fuzz', address, 'fuzz.json', ['--max-time', String(seconds)]) },
     ]);
   } finally {
     for (const child of children) child.kill('SIGTERM');
@@ -37,14 +36,6 @@ await door('check:api', async () => {
     rmSync(folder, { recursive: true, force: true });
   }
 });
-
-async function install() {
-  const python = join(VENV, 'bin', 'python');
-  if (!existsSync(python)) await run('python3', ['-m', 'venv', VENV]);
-  const has = spawnSync(join(VENV, 'bin', 'pip'), ['freeze'], { encoding: 'utf8' }).stdout?.split('\n').includes(SCHEMATHESIS);
-  if (has) return 'is there';
-  await run(join(VENV, 'bin', 'pip'), ['install', '--quiet', SCHEMATHESIS]);
-}
 
 async function serve() {
   for (const program of ['uat', 'uat-fake-provider']) {
@@ -67,10 +58,10 @@ async function started(program, args, line) {
   throw new Stop(`${program} ended before it listened`);
 }
 
-async function schemathesis(command, address, report, args) {
+async function schemathesis(tools, command, address, report, args) {
   const checks = ['--checks', CHECKS.join(','), '--continue-on-failure', '--workers', '2', '--no-color', '--request-timeout', '30'];
   const env = { SCHEMATHESIS_HOOKS: join(ROOT, 'scripts', 'api-check', 'hooks.py'), UAT_CHECK_MODEL: MODEL, UAT_CHECK_REPORT: join(folder, report) };
-  await run(join(VENV, 'bin', 'schemathesis'), [command, `${address}/openapi.json`, ...checks, ...args], { cwd: folder, env });
+  await run(join(tools, 'schemathesis'), [command, `${address}/openapi.json`, ...checks, ...args], { cwd: folder, env });
 }
 
 /** How often each operation was answered with which status. */

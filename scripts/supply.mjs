@@ -12,6 +12,7 @@ import process from 'node:process';
 
 import { ROOT } from './front-door/build.mjs';
 import { door, Stop } from './front-door/terminal.mjs';
+import { venv } from './front-door/venv.mjs';
 import { crates, OTHERS, packages, textsOf } from './supply/dependencies.mjs';
 import { bill } from './supply/bill.mjs';
 
@@ -100,12 +101,11 @@ function checksums() {
 }
 
 function tool(name, args) {
-  const bin = join(TOOLS, 'bin');
-  if (!existsSync(join(bin, name))) {
-    const made = spawnSync('python3', ['-m', 'venv', TOOLS], { encoding: 'utf8' });
-    const requirements = join(ROOT, 'scripts', 'supply', 'requirements.txt');
-    const installed = made.status === 0 ? spawnSync(join(bin, 'pip'), ['install', '--quiet', '--disable-pip-version-check', '-r', requirements], { encoding: 'utf8' }) : made;
-    if (installed.status !== 0) throw new NotChecked(`${name} could not be installed: ${lastLine(installed.stderr)}`);
+  let bin;
+  try {
+    bin = venv(TOOLS, join(ROOT, 'scripts', 'supply', 'requirements.txt'));
+  } catch (error) {
+    throw new NotChecked(`${name} could not be installed: ${lastLine(error.message)}`);
   }
   const { status, stdout, stderr } = spawnSync(join(bin, name), args, { cwd: ROOT, encoding: 'utf8', maxBuffer: 64 << 20 });
   if (status !== 0) throw new Error(`\n${stdout}${stderr}`);

@@ -4,7 +4,7 @@ import { peerModule } from "../engine/peers.mjs";
 import { figure, markdownTable, median } from "../measure/report.mjs";
 import { openService } from "./clients.mjs";
 import { KINDS } from "./documents.mjs";
-import { atMost, shown } from "./goals.mjs";
+import { atMost, shown } from "../measure/goals.mjs";
 import { Redis } from "./redis.mjs";
 
 export const title = "Bytes in Redis";

@@ -5,7 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { figure, markdownTable, median, quantile } from "../measure/report.mjs";
 import { column, inTurn, withChildren } from "./children.mjs";
 import { openClient } from "./clients.mjs";
-import { atMost, shown } from "./goals.mjs";
+import { atMost, shown } from "../measure/goals.mjs";
 import { Redis } from "./redis.mjs";
 
 export const title = "A new key while Redis is frozen";

@@ -6,7 +6,7 @@ import { peerModule } from "../engine/peers.mjs";
 import { markdownTable } from "../measure/report.mjs";
 import { Child } from "./children.mjs";
 import { openService } from "./clients.mjs";
-import { exactly, shown } from "./goals.mjs";
+import { exactly, shown } from "../measure/goals.mjs";
 import { Redis } from "./redis.mjs";
 
 export const title = "Gaps of a subscription";

@@ -3,7 +3,7 @@
 import { figure, markdownTable, median, quantile } from "../measure/report.mjs";
 import { column, inTurn, ratios, withChildren } from "./children.mjs";
 import { OVER_REDIS, openClient } from "./clients.mjs";
-import { atMost, shown } from "./goals.mjs";
+import { atMost, shown } from "../measure/goals.mjs";
 import { Redis } from "./redis.mjs";
 import { fill, keyOf, SIZES } from "./values.mjs";
 

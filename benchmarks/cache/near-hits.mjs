@@ -7,7 +7,7 @@ import { peerModule } from "../engine/peers.mjs";
 import { figure, markdownTable, median } from "../measure/report.mjs";
 import { column, inTurn, ratios, withChildren } from "./children.mjs";
 import { openClient } from "./clients.mjs";
-import { atLeast, atMost, shown } from "./goals.mjs";
+import { atLeast, atMost, shown } from "../measure/goals.mjs";
 import { Redis } from "./redis.mjs";
 import { seeded } from "./traces.mjs";
 import { text } from "./values.mjs";

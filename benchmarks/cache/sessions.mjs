@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import { Child } from "./children.mjs";
 import { openService } from "./clients.mjs";
-import { exactly, shown } from "./goals.mjs";
+import { exactly, shown } from "../measure/goals.mjs";
 import { History, judge, requireJudge } from "./history.mjs";
 import { Redis, temporaryFolder } from "./redis.mjs";
 import { seeded } from "./traces.mjs";

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { figure, markdownTable, median } from "../measure/report.mjs";
 import { column, inTurn, ratios, withChildren } from "./children.mjs";
 import { OVER_REDIS, openClient } from "./clients.mjs";
-import { atLeast, atMost, shown } from "./goals.mjs";
+import { atLeast, atMost, shown } from "../measure/goals.mjs";
 import { Redis } from "./redis.mjs";
 import { fill, keyOf, SIZES, text } from "./values.mjs";
 

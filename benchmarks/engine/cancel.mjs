@@ -2,7 +2,7 @@
 
 import { below, chat, get, memory, seeded, settled, startEngine, words } from "../measure/engine.mjs";
 import { figure, median } from "../measure/report.mjs";
-import { atMost, exactly, shown } from "./claims.mjs";
+import { atMost, exactly, shown } from "../measure/goals.mjs";
 
 /** More than the engine's 8 slots, so that some are cancelled while they wait. */
 const IN_FLIGHT = 10;

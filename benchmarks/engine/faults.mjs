@@ -10,7 +10,7 @@ import { answered, chat } from "../measure/engine.mjs";
 import { memoryCgroup } from "../measure/memory-cgroup.mjs";
 import { binary, enginesOf, freePort, start, startGateway, startServer, stop } from "../measure/processes.mjs";
 import { figure } from "../measure/report.mjs";
-import { atMost, exactly, shown } from "./claims.mjs";
+import { atMost, exactly, shown } from "../measure/goals.mjs";
 
 /** With text on its way when the fault comes, and still before their first text. */
 const STREAMS = 4;

@@ -2,7 +2,7 @@
 
 import { answered, chat, firstToken, get, seeded, settled, startEngine, words } from "../measure/engine.mjs";
 import { figure } from "../measure/report.mjs";
-import { atLeast, atMost, shown } from "./claims.mjs";
+import { atLeast, atMost, shown } from "../measure/goals.mjs";
 
 const CHATS = 8;
 const ANSWER_TOKENS = 128;

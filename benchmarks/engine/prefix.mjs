@@ -2,7 +2,7 @@
 
 import { answered, firstToken, seeded, startEngine, words } from "../measure/engine.mjs";
 import { figure } from "../measure/report.mjs";
-import { atMost, shown } from "./claims.mjs";
+import { atMost, shown } from "../measure/goals.mjs";
 
 const PREFIX_TOKENS = 1000;
 

@@ -1,7 +1,7 @@
 // Whether what was asked for as JSON of a schema is JSON of that schema, judged by a validator that knows nothing of us.
 
 import { chat, seeded, startEngine } from "../measure/engine.mjs";
-import { exactly, shown } from "./claims.mjs";
+import { exactly, shown } from "../measure/goals.mjs";
 import { installFromNpm, peerModule } from "./peers.mjs";
 import { randomSchema } from "./schema-generator.mjs";
 

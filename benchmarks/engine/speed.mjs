@@ -2,7 +2,7 @@
 
 import { answered, firstToken, generationRate, promptRate, seeded, startEngine, words } from "../measure/engine.mjs";
 import { figure, markdownTable, median } from "../measure/report.mjs";
-import { atLeast, shown } from "./claims.mjs";
+import { atLeast, shown } from "../measure/goals.mjs";
 import { installFromNpm, installFromPypi, peers } from "./peers.mjs";
 
 const PROMPT_TOKENS = 512;

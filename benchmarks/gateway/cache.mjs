@@ -1,7 +1,7 @@
 // CPU time for an answer that the response cache has.
 
 import { ask } from "./judge.mjs";
-import { atMost, shown } from "./goals.mjs";
+import { atMost, shown } from "../measure/goals.mjs";
 import { column, inTurn, overOneUpstream, put, sideBySide } from "./upstream.mjs";
 
 export const title = "CPU per exact cache hit, 16 connections";

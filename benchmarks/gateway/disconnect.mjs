@@ -6,7 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { figure, markdownTable, median, quantile } from "../measure/report.mjs";
 import { Backend } from "./backend.mjs";
 import { orNull } from "./peers/program.mjs";
-import { atMost, shown } from "./goals.mjs";
+import { atMost, shown } from "../measure/goals.mjs";
 
 export const title = "Client gone to upstream closed";
 

@@ -6,7 +6,7 @@ import { markdownTable } from "../measure/report.mjs";
 import { Backend } from "./backend.mjs";
 import { brief, isAlive, put, tally } from "./cell.mjs";
 import { FAULTS } from "./fault-list.mjs";
-import { atMost, shown } from "./goals.mjs";
+import { atMost, shown } from "../measure/goals.mjs";
 import { resident } from "./memory.mjs";
 import { OUTCOMES } from "./judge.mjs";
 import { SPECIAL } from "./special-faults.mjs";

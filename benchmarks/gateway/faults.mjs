@@ -3,7 +3,7 @@
 import { markdownTable } from "../measure/report.mjs";
 import { Backend } from "./backend.mjs";
 import { isAlive, put, tally } from "./cell.mjs";
-import { atLeast, shown } from "./goals.mjs";
+import { atLeast, shown } from "../measure/goals.mjs";
 
 export const title = "Complete answers with one faulty of two backends";
 

@@ -1,7 +1,7 @@
 // Resident memory at rest, and after a million requests.
 
 import { residentMib } from "../measure/processes.mjs";
-import { atMost, shown } from "./goals.mjs";
+import { atMost, shown } from "../measure/goals.mjs";
 import { overOneUpstream, put, sideBySide } from "./upstream.mjs";
 
 export const title = "Memory at rest and after many requests";

@@ -7,7 +7,7 @@ import path from "node:path";
 
 import { binary, enginesOf, freePort, startGateway, stop } from "../measure/processes.mjs";
 import { markdownTable } from "../measure/report.mjs";
-import { atLeast, shown } from "./goals.mjs";
+import { atLeast, shown } from "../measure/goals.mjs";
 
 export const title = "Streams cut or stalled at a random chunk, two engines with the same model";
 

@@ -1,7 +1,7 @@
 // Four replicas of which one is slow, eight requests at a time, nothing learned before.
 
 import { startServer, stop } from "../measure/processes.mjs";
-import { atLeast, atMost, shown } from "./goals.mjs";
+import { atLeast, atMost, shown } from "../measure/goals.mjs";
 import { orNull } from "./peers/program.mjs";
 import { column, put, sideBySide } from "./upstream.mjs";
 

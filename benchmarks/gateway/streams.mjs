@@ -1,7 +1,7 @@
 // Thousands of streams that are open at the same time: memory for each, and whether chunks come late.
 
 import { median } from "../measure/report.mjs";
-import { atMost, shown } from "./goals.mjs";
+import { atMost, shown } from "../measure/goals.mjs";
 import { added, column, inTurn, overOneUpstream, put, sideBySide } from "./upstream.mjs";
 import { resident } from "./memory.mjs";
 

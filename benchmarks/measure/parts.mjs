@@ -2,7 +2,7 @@
 
 import { performance } from "node:perf_hooks";
 
-import { goalsTable, met } from "../cache/goals.mjs";
+import { goalsTable, met } from "./goals.mjs";
 import { circumstances, csv, keep } from "./report.mjs";
 
 /**

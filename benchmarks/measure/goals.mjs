@@ -1,6 +1,6 @@
-// What the engine has to show: a goal, the figures of all rounds, and whether their median meets it.
+// What is to be shown: a goal, the figures of all rounds, and whether their median reaches it.
 
-import { figure, markdownTable, median } from "../measure/report.mjs";
+import { figure, markdownTable, median } from "./report.mjs";
 
 export const atLeast = (name, goal, values) => claim(name, `>= ${goal}`, values, (middle) => middle >= goal);
 export const atMost = (name, goal, values) => claim(name, `<= ${goal}`, values, (middle) => middle <= goal);
@@ -13,11 +13,14 @@ function claim(name, goal, values, meets) {
   return { name, goal, median: middle, least: Math.min(...values), most: Math.max(...values), met: meets(middle) };
 }
 
-export function claimsTable(claims) {
+/** A goal that was not reached, or not measured, is not met. */
+export const met = ({ goal, met }) => goal === "" || met;
+
+export function goalsTable(claims) {
   const spread = ({ least, most }) => (least === most ? "" : `${figure(least)} .. ${figure(most)}`);
-  const verdict = ({ goal, met }) => (goal === "" ? "" : met ? "yes" : "**no**");
+  const verdict = ({ goal, median, met }) => (goal === "" ? "" : !Number.isFinite(median) ? "**not measured**" : met ? "reached" : "**missed**");
   return markdownTable(
-    ["", "goal", "median", "over the rounds", "met"],
+    ["", "goal", "median", "least .. most", ""],
     claims.map((one) => [one.name, one.goal, figure(one.median), spread(one), verdict(one)]),
   );
 }
