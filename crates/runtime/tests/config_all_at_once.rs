@@ -30,31 +30,7 @@ fn check_with(text: &str, environment: &[(&str, &str)], expected: &[(&str, &str)
 }
 
 /// Ten mistakes of ten kinds.
-const TEN: &str = r#"[server]
-bnd = "127.0.0.1:1"
-hold_ms = "soon"
-max_body_mb = 4096
-
-[[endpoints]]
-name = "a"
-protocol = "olama"
-base_url = "http://127.0.0.1:1"
-idle_timeout_ms = 0
-
-[[endpoints]]
-protocol = "openai"
-api_key = "sk-very-secret"
-base_url = "http://127.0.0.1:2"
-
-[[models]]
-name = "m"
-endpoints = [{ endpoint = "a" }, { endpoint = "a", weight = -1 }]
-
-[[models]]
-name = "m"
-endpoints = [{ endpoint = "a" }]
-context_tokens = -5
-"#;
+const TEN: &str = include_str!("ten_mistakes.toml");
 
 #[test]
 fn ten_mistakes_are_ten_messages_from_top_to_bottom() {

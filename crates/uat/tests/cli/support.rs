@@ -7,31 +7,7 @@ use std::time::Duration;
 use testkit::FakeProvider;
 
 /// Ten mistakes of ten kinds, in the lines 2, 3, 4, 8, 10, 12, 14, 19, 22 and 24.
-pub(crate) const TEN_MISTAKES: &str = r#"[server]
-bnd = "127.0.0.1:1"
-hold_ms = "soon"
-max_body_mb = 4096
-
-[[endpoints]]
-name = "a"
-protocol = "olama"
-base_url = "http://127.0.0.1:1"
-idle_timeout_ms = 0
-
-[[endpoints]]
-protocol = "openai"
-api_key = "sk-very-secret"
-base_url = "http://127.0.0.1:2"
-
-[[models]]
-name = "m"
-endpoints = [{ endpoint = "a" }, { endpoint = "a", weight = -1 }]
-
-[[models]]
-name = "m"
-endpoints = [{ endpoint = "a" }]
-context_tokens = -5
-"#;
+pub(crate) const TEN_MISTAKES: &str = include_str!("../../../runtime/tests/ten_mistakes.toml");
 
 /// A folder of its own, and a `uat` that sees nothing of this machine but it.
 pub(crate) struct Place {
