@@ -43,4 +43,5 @@ pub use filter::Rejection;
 pub use learner::{DiscountedMeans, Features, Learned, Learner};
 pub use question::{Constraints, PromptTokens, Question, Target};
 pub use record::{Record, RecordError, VERSION};
+pub use score::quality;
 pub use snapshot::{Snapshot, Standing};

@@ -41,14 +41,16 @@ pub(crate) fn terms(model: &Model, standing: &Standing, estimate: &Estimate, tie
     let health = &standing.health;
     Terms {
         tier,
-        quality: quality(model.quality.unwrap_or(UNKNOWN_QUALITY), standing.quality),
+        quality: quality(model.quality, standing.quality),
         price: estimate.cost_usd.map_or(0.0, |usd| HALF_COST_USD / (HALF_COST_USD + usd)),
         latency: estimate.latency_ms.map_or(UNKNOWN_LATENCY, |ms| HALF_LATENCY_MS / (HALF_LATENCY_MS + ms)),
         health: if health.is_up { 1.0 - health.error_rate.clamp(0.0, 1.0) } else { 0.0 },
     }
 }
 
-fn quality(prior: f64, learned: Option<Learned>) -> f64 {
+/// How good a model's answers are taken to be, 0 to 1: the prior of the configuration, and what was learnt in proportion to its weight.
+pub fn quality(prior: Option<f64>, learned: Option<Learned>) -> f64 {
+    let prior = prior.unwrap_or(UNKNOWN_QUALITY);
     let Some(Learned { mean, weight }) = learned.filter(|learned| learned.weight > 0.0) else { return prior };
     (prior * PRIOR_WEIGHT + mean * weight) / (PRIOR_WEIGHT + weight)
 }
@@ -70,9 +72,9 @@ mod tests {
 
     #[test]
     fn a_few_judgements_move_a_prior_and_many_replace_it() {
-        assert_eq!(quality(0.8, None), 0.8);
-        assert!((quality(0.8, Some(Learned { mean: 0.0, weight: 1.0 })) - 0.711).abs() < 0.001);
-        assert!(quality(0.8, Some(Learned { mean: 0.0, weight: 50.0 })) < 0.12);
+        assert_eq!(quality(Some(0.8), None), 0.8);
+        assert!((quality(Some(0.8), Some(Learned { mean: 0.0, weight: 1.0 })) - 0.711).abs() < 0.001);
+        assert!(quality(Some(0.8), Some(Learned { mean: 0.0, weight: 50.0 })) < 0.12);
     }
 
     #[test]

@@ -57,7 +57,8 @@ pub(crate) fn router() -> Router<Arc<Gateway>> {
         .route("/health/ready", get(operations::ready))
         .route("/metrics", get(operations::metrics))
         .route("/openapi.json", get(openapi))
-        .route("/v1/routing/{*request_id}", get(routing::routing))
+        .route("/v1/routing/{request_id}", get(routing::routing))
+        .route("/v1/routing/{request_id}/feedback", post(routing::feedback))
         .fallback(no_such_path)
         .method_not_allowed_fallback(method_not_allowed)
 }
@@ -121,9 +122,8 @@ async fn ask(
     request: ChatRequest,
     frames: Box<dyn Frames>,
 ) -> Result<Begun, ApiError> {
-    let options = call.options()?;
+    let options = call.asks(request.model())?;
     let caller = call.caller.as_ref();
-    call.trail.asks(request.model());
     if !request.stream() {
         let answer = unless_revoked(caller, gateway.runtime.chat(request, options)).await?;
         return Ok(Begun::Complete(whole(answer)?));
@@ -152,8 +152,7 @@ async fn ask(
 
 /// The same for embeddings, which are never streamed.
 async fn embed(gateway: &Gateway, call: &Call, request: EmbeddingsRequest) -> Result<Whole, ApiError> {
-    let options = call.options()?;
-    call.trail.asks(request.model());
+    let options = call.asks(request.model())?;
     let asking = gateway.runtime.embed(request, options);
     whole(unless_revoked(call.caller.as_ref(), asking).await?)
 }
