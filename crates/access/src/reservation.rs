@@ -92,6 +92,12 @@ impl Reservation {
         cost
     }
 
+    /// The same where it was left open which of several models answers: `model` did, and it came to `cost`, in nano-USD.
+    pub fn settle_for(mut self, model: Arc<str>, used: Used, cost: u64) {
+        self.ask.model = model;
+        self.finish(used, cost);
+    }
+
     fn finish(&mut self, used: Used, cost: u64) {
         self.is_settled = true;
         let mut amounts = [1, 0, 0];

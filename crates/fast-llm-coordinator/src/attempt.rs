@@ -59,11 +59,15 @@ pub(crate) async fn attempt(
             in_flight.first_content(now);
             let answer = match answer {
                 Answer::Complete(WholeAnswer { body, usage, .. }) => {
+                    if let Some(counted) = usage.map(|usage| usage.completion_tokens).filter(|n| *n > 0) {
+                        in_flight.wrote(Some(counted));
+                    }
                     in_flight.success(now);
                     bill.whole(usage, body.len());
                     Got::Complete { body, usage, in_flight }
                 }
                 Answer::Streaming { preamble, usage, body, decoder, finished, done, ended } => {
+                    in_flight.streams(now);
                     let (body, drains) = (Some(body), drains.clone());
                     let (bill, hides_usage) = (bill.clone(), question.hides_usage());
                     let upstream = Upstream {

@@ -160,7 +160,10 @@ pub enum Balance {
 pub struct ModelConfig {
     /// Unique; what a client writes into `model`.
     pub name: Arc<str>,
-    /// What the model can do, for the lists that clients read.
+    /// The tier that the router finds it in, like `fast` or `expert-reasoning`; any word will do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<Arc<str>>,
+    /// What the model can do, for the router and for the lists that clients read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub capabilities: Vec<String>,
     /// Prompt and answer together, in tokens.
@@ -172,6 +175,10 @@ pub struct ModelConfig {
     /// What its tokens cost, for budgets and lists; absent: what is known of the name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
+    /// How good its answers are taken to be before the router has learnt better, 0 to 1; absent: 0.5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1))]
+    pub quality: Option<f64>,
     /// Where it is served. At least one.
     #[schemars(length(min = 1))]
     pub endpoints: Vec<ModelEndpoint>,
@@ -200,10 +207,12 @@ impl ModelConfig {
     pub fn at<E: Into<Arc<str>>>(name: impl Into<Arc<str>>, endpoints: impl IntoIterator<Item = E>) -> Self {
         Self {
             name: name.into(),
+            tier: None,
             capabilities: Vec::new(),
             context_tokens: None,
             max_output_tokens: None,
             price: None,
+            quality: None,
             endpoints: endpoints
                 .into_iter()
                 .map(|endpoint| ModelEndpoint {

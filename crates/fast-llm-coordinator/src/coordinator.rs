@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use llm_wire::openai::{ChatRequest, EmbeddingsRequest};
 use parking_lot::Mutex;
 use resilience::RetryBudget;
-use route_plan::{EndpointHealth, RoutePlan};
+use route_plan::{EndpointHealth, ModelHealth, RoutePlan};
 use tokio_util::task::TaskTracker;
 
 use crate::answer::{Answer, answer};
@@ -110,7 +110,8 @@ impl Coordinator {
         }
         let mut models = HashMap::with_capacity(config.models.len());
         for model in &config.models {
-            if models.insert(Arc::clone(&model.name), Model::new(model, &by_name)?).is_some() {
+            let known = former.and_then(|(core, _)| core.models.get(&model.name));
+            if models.insert(Arc::clone(&model.name), Model::new(model, &by_name, known)?).is_some() {
                 return Err(invalid(format!(
                     "two models are called `{}`; each needs a name of its own",
                     model.name
@@ -159,18 +160,19 @@ impl Coordinator {
         self.answered(plan, Question::Embeddings(request), options).await
     }
 
-    /// How many tokens the conversation has, by an endpoint of the model that counts them; `None`: it has none that does
-    /// (those with Anthropic's protocol do).
+    /// How many tokens the conversation has, by an endpoint of the plan's first model that counts them; `None`: it has none that
+    /// does (those with Anthropic's protocol do).
     ///
     /// # Errors
     /// As [`execute`](Self::execute).
     pub async fn count_tokens(
         &self,
-        request_id: &Arc<str>,
+        plan: &RoutePlan,
         request: &ChatRequest,
         options: CallOptions,
     ) -> Result<Option<u64>, CoordinatorError> {
-        let model = self.core.model(request.model())?;
+        let first = plan.stages.first().and_then(|stage| stage.candidates.first());
+        let model = self.core.model(first.map_or(request.model(), |candidate| &*candidate.model))?;
         let tried: Vec<Tried> = model
             .places
             .iter()
@@ -183,8 +185,14 @@ impl Coordinator {
             return Ok(None);
         }
         let mut journal = Journal::new(options.received, Bill::default());
-        let asked =
-            self.core.try_model(model, tried, request_id, Question::Count(request), &options, &mut journal);
+        let asked = self.core.try_model(
+            model,
+            tried,
+            &plan.request_id,
+            Question::Count(request),
+            &options,
+            &mut journal,
+        );
         let answered = match options.deadline() {
             None => asked.await,
             Some((at, after)) => match tokio::time::timeout_at(at.into(), asked).await {
@@ -252,6 +260,14 @@ impl Coordinator {
     pub fn health(&self) -> Vec<EndpointHealth> {
         let (now, wall) = (Instant::now(), SystemTime::now());
         self.core.endpoints.iter().map(|endpoint| endpoint.health(now, wall)).collect()
+    }
+
+    /// What is known of each model now, in the order of [`models`](Self::models). Waits for nobody; some 100 ns for each endpoint
+    /// of a model.
+    pub fn model_health(&self) -> Vec<ModelHealth> {
+        let now = Instant::now();
+        let of = |model: &ModelConfig| self.core.models.get(&model.name).map(|model| model.health(now));
+        self.catalogue.iter().map(|model| of(model).unwrap_or_default()).collect()
     }
 
     /// Counts since the start.

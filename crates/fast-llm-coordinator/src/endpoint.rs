@@ -13,6 +13,7 @@ use crate::config::EndpointConfig;
 use crate::dialect::Dialect;
 use crate::error::Failure;
 use crate::line::{Line, Permit};
+use crate::pace::Pace;
 use crate::transport::HttpClient;
 
 /// Assumed of an endpoint that has not answered yet: about what a near one needs, so that a new endpoint is tried
@@ -89,6 +90,12 @@ impl Endpoint {
         Standing { availability, cost, in_flight: state.in_flight, weight }
     }
 
+    /// Whether it may be asked, in its turn, and the share of its recent requests that failed.
+    pub(crate) fn may_be_asked(&self, now: Instant) -> (bool, f64) {
+        let state = self.state.lock();
+        (state.board.availability(now) == Availability::Ready, state.board.error_rate())
+    }
+
     /// `wall` is the time of day at `now`.
     pub(crate) fn health(&self, now: Instant, wall: SystemTime) -> EndpointHealth {
         let queued = self.line.queued();
@@ -119,16 +126,29 @@ impl Endpoint {
         if key_is_stale {
             self.dialect.read_key_again();
         }
-        InFlight { endpoint: Arc::clone(self), id, tokens, started: now, judged: false, _place: place }
+        InFlight {
+            endpoint: Arc::clone(self),
+            pace: None,
+            id,
+            tokens,
+            started: now,
+            written: 0,
+            judged: false,
+            _place: place,
+        }
     }
 }
 
 /// A request that is under way at an endpoint.
 pub(crate) struct InFlight {
     endpoint: Arc<Endpoint>,
+    /// Where it is written down how the answer comes.
+    pace: Option<Arc<Mutex<Pace>>>,
     id: u64,
     tokens: u64,
     started: Instant,
+    /// Tokens of the answer so far, or as the endpoint counted them.
+    written: u64,
     judged: bool,
     /// Given back after the request is counted out.
     _place: Permit,
@@ -143,6 +163,30 @@ impl InFlight {
         &self.endpoint
     }
 
+    /// How the answer comes is written down here.
+    #[must_use]
+    pub(crate) fn timed(mut self, pace: &Arc<Mutex<Pace>>) -> Self {
+        self.pace = Some(Arc::clone(pace));
+        self
+    }
+
+    /// A stream has begun.
+    pub(crate) fn streams(&self, now: Instant) {
+        self.came(1, now);
+    }
+
+    /// A piece of the answer has come, with what the endpoint counted if it says so.
+    pub(crate) fn wrote(&mut self, counted: Option<u64>) {
+        // Nearly all write a piece for each token.
+        self.written = counted.unwrap_or(self.written + 1);
+    }
+
+    fn came(&self, tokens: u64, now: Instant) {
+        if let Some(pace) = &self.pace {
+            pace.lock().observe(tokens, now.saturating_duration_since(self.started));
+        }
+    }
+
     /// The first content is there: the latency is known, however long the rest takes.
     pub(crate) fn first_content(&self, now: Instant) {
         let mut state = self.endpoint.state.lock();
@@ -154,6 +198,9 @@ impl InFlight {
     /// The answer is whole.
     pub(crate) fn success(&mut self, now: Instant) {
         self.judged = true;
+        if self.written > 0 {
+            self.came(self.written, now);
+        }
         self.endpoint.line.finished(now.saturating_duration_since(self.started));
         self.endpoint.state.lock().board.succeeded(now);
     }

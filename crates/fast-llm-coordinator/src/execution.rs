@@ -50,6 +50,7 @@ impl Core {
         for candidate in plan.stages.iter().flat_map(|stage| &stage.candidates) {
             let model = self.model(&candidate.model)?;
             let tried = vec![Tried::NotYet; model.places.len()];
+            journal.bill.turn_to(&candidate.model);
             match self.try_model(model, tried, &plan.request_id, question, options, journal).await {
                 Ok((place, established)) => {
                     return Ok(Answered {
@@ -58,7 +59,10 @@ impl Core {
                         established,
                     });
                 }
-                Err(failure) if failure.is_final => return Err(journal.failed(failure)),
+                // What is too long for one model may not be for the next.
+                Err(failure) if failure.is_final && failure.code != "UAT_CONTEXT_LENGTH_EXCEEDED" => {
+                    return Err(journal.failed(failure));
+                }
                 Err(failure) => last = Some(failure),
             }
         }
@@ -88,7 +92,7 @@ impl Core {
             if !journal.attempts.is_empty() {
                 self.counters.failover();
             }
-            let in_flight = place.endpoint.begin(permit, tokens, Instant::now());
+            let in_flight = place.endpoint.begin(permit, tokens, Instant::now()).timed(&place.pace);
             let begun = in_flight.started();
             let patience = patience(place, question.stream(), others);
             let trace = options.trace.as_ref().map(|trace| trace.of_attempt(journal.attempts.len()));

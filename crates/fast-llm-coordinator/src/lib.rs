@@ -50,6 +50,7 @@ mod execution;
 mod journal;
 mod line;
 mod meter;
+mod pace;
 mod pause;
 mod place;
 mod question;

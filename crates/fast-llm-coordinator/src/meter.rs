@@ -14,9 +14,10 @@ pub trait Meter: std::fmt::Debug + Send + Sync + 'static {
     /// The most that one attempt can take, for what nobody counts.
     fn most(&self) -> Most;
 
-    /// The execution has ended: with an answer, an error, or because nobody wanted it any more. Called once, if an endpoint
-    /// was asked, from wherever that happens; it must not wait.
-    fn used(&self, spent: Spent);
+    /// What the execution took of this model, by its public name, has come to its end: with an answer, an error, or because
+    /// nobody wanted it any more. Called once for each of the plan's models of which an endpoint was asked, from wherever that
+    /// happens; it must not wait.
+    fn used(&self, model: &Arc<str>, spent: Spent);
 }
 
 /// The most that one attempt can take.
@@ -63,6 +64,8 @@ struct Open {
 
 #[derive(Default)]
 struct State {
+    /// The model that is asked.
+    model: Option<Arc<str>>,
     /// What the attempts took that have ended; `None` while no endpoint was asked.
     spent: Option<Spent>,
     attempt: Option<Attempt>,
@@ -92,6 +95,15 @@ pub(crate) enum Ending {
 impl Bill {
     pub(crate) fn new(meter: Option<&Arc<dyn Meter>>) -> Self {
         Self(meter.map(|meter| Arc::new(Open { meter: Arc::clone(meter), state: Mutex::default() })))
+    }
+
+    /// The endpoints of this model are asked from now on.
+    pub(crate) fn turn_to(&self, model: &Arc<str>) {
+        if let Some(open) = &self.0 {
+            let mut state = open.state.lock();
+            state.tell(&*open.meter);
+            state.model = Some(Arc::clone(model));
+        }
     }
 
     /// An endpoint is about to be asked.
@@ -132,6 +144,14 @@ impl Bill {
 }
 
 impl State {
+    /// Tells what was spent on the model that was asked so far.
+    fn tell(&mut self, meter: &dyn Meter) {
+        self.end(Ending::GivenUp, meter.most());
+        if let (Some(spent), Some(model)) = (self.spent.take(), &self.model) {
+            meter.used(model, spent);
+        }
+    }
+
     fn end(&mut self, ending: Ending, most: Most) {
         let Some(attempt) = self.attempt.take() else { return };
         let spent = attempt.spent(ending, most);
@@ -164,11 +184,7 @@ impl Attempt {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        let state = self.state.get_mut();
-        state.end(Ending::GivenUp, self.meter.most());
-        if let Some(spent) = state.spent {
-            self.meter.used(spent);
-        }
+        self.state.get_mut().tell(&*self.meter);
     }
 }
 
@@ -184,7 +200,7 @@ mod tests {
             Most { prompt_tokens: 100, completion_tokens: 1_000 }
         }
 
-        fn used(&self, spent: Spent) {
+        fn used(&self, _model: &Arc<str>, spent: Spent) {
             self.0.lock().push(spent);
         }
     }
@@ -194,6 +210,7 @@ mod tests {
         let told = Arc::new(Told::default());
         let meter: Arc<dyn Meter> = told.clone();
         let bill = Bill::new(Some(&meter));
+        bill.turn_to(&"m".into());
         execution(&bill);
         drop(bill);
         let told = told.0.lock();
@@ -261,6 +278,19 @@ mod tests {
             bill.end(Ending::Broken);
         });
         assert_eq!(broken, [(100, 0, true)], "whoever breaks off has not answered");
+    }
+
+    #[test]
+    fn what_each_model_took_is_told_apart() {
+        let each = told(|bill| {
+            bill.begin(true);
+            bill.chunk(&content(20));
+            bill.end(Ending::Broken);
+            bill.turn_to(&"other".into());
+            bill.begin(false);
+            bill.whole(usage(30, 9), 40);
+        });
+        assert_eq!(each, [(100, 20, true), (30, 9, false)]);
     }
 
     #[test]

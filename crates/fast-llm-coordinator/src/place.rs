@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 
 use balance::RoundRobin;
 use parking_lot::Mutex;
+use route_plan::ModelHealth;
 
 use crate::config::{Balance, ModelConfig};
 use crate::endpoint::Endpoint;
 use crate::error::{CoordinatorError, Failure};
 use crate::line::{Permit, TurnedAway, first_place};
+use crate::pace::Pace;
 use crate::question::Question;
 use crate::select::{Contender, Tried, Unavailable, Way};
 
@@ -29,20 +31,32 @@ pub(crate) struct Place {
     pub(crate) endpoint: Arc<Endpoint>,
     /// Its name there.
     pub(crate) model: Arc<str>,
+    /// How its answers come from there.
+    pub(crate) pace: Arc<Mutex<Pace>>,
     weight: f64,
     /// Stands for it in hashes: the same in every process that knows it by the same names.
     id: u64,
 }
 
 impl Model {
+    /// `former` is the model of this name before: of places that stay it is still known how answers come.
+    ///
     /// # Errors
     /// For an unknown endpoint or a bad weight.
     pub(crate) fn new(
         config: &ModelConfig,
         endpoints: &HashMap<Arc<str>, Arc<Endpoint>>,
+        former: Option<&Self>,
     ) -> Result<Self, CoordinatorError> {
+        let mut places = places(config, endpoints)?;
+        for place in &mut places {
+            let same = |known: &&Place| known.id == place.id && Arc::ptr_eq(&known.endpoint, &place.endpoint);
+            if let Some(known) = former.and_then(|former| former.places.iter().find(same)) {
+                place.pace = Arc::clone(&known.pace);
+            }
+        }
         Ok(Self {
-            places: places(config, endpoints)?,
+            places,
             max_output_tokens: config.max_output_tokens,
             balance: config.balance,
             turns: Mutex::default(),
@@ -77,6 +91,27 @@ impl Model {
             id: place.id,
             tried,
         })
+    }
+
+    /// How the model stands: as its best place does that may be asked.
+    pub(crate) fn health(&self, now: Instant) -> ModelHealth {
+        let places = self.places.iter().map(|place| {
+            let (is_up, error_rate) = place.endpoint.may_be_asked(now);
+            let pace = *place.pace.lock();
+            let expected = pace.expected();
+            let health = ModelHealth {
+                is_up,
+                first_token_ms: expected.map(|expected| expected.first_token_ms),
+                tokens_per_s: expected.and_then(|expected| expected.tokens_per_s),
+                error_rate,
+                samples: pace.points().into(),
+            };
+            (health, expected.map_or(f64::INFINITY, |expected| expected.page_ms()))
+        });
+        let better = |one: &(ModelHealth, f64), other: &(ModelHealth, f64)| {
+            other.0.is_up.cmp(&one.0.is_up).then(one.1.total_cmp(&other.1))
+        };
+        places.min_by(better).map_or_else(ModelHealth::default, |(health, _)| health)
     }
 
     /// Waits in the lines of these places until one has room.
@@ -122,6 +157,7 @@ fn places(
         Ok(Place {
             endpoint: Arc::clone(endpoint),
             model: Arc::clone(there),
+            pace: Arc::default(),
             weight: at.weight,
             id: hash((&at.endpoint, there)),
         })

@@ -82,6 +82,9 @@ impl Upstream {
                         None => {
                             self.finished |= facts.finished;
                             self.bill.chunk(&facts);
+                            if facts.has_content || facts.usage.is_some() {
+                                self.in_flight.wrote(facts.usage.map(|usage| usage.completion_tokens));
+                            }
                             let hidden = self.hides_usage && facts.only_usage;
                             let text = facts.text.filter(|_| !hidden);
                             let data = if hidden { Bytes::new() } else { data };

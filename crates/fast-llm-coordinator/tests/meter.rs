@@ -37,7 +37,7 @@ impl Meter for Told {
         MOST
     }
 
-    fn used(&self, spent: Spent) {
+    fn used(&self, _model: &Arc<str>, spent: Spent) {
         self.spent.lock().push(spent);
         self.news.notify_one();
     }

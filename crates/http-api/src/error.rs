@@ -31,6 +31,10 @@ pub(crate) enum ApiError {
         "there is no report of the request `{id}`: it is unknown, somebody else's, or one of an earlier while; ask with the x-request-id of an answer, soon after it"
     )]
     NoSuchReport { id: String },
+    #[error("the request `{id}` has no answer that could be judged")]
+    NotAnswered { id: String },
+    #[error("the answer to `{id}` was judged already: it counts once")]
+    JudgedAlready { id: String },
     #[error("{method} is not possible at {path}: the header Allow names what is")]
     MethodNotAllowed { method: String, path: String },
     #[error(
@@ -82,6 +86,7 @@ impl ApiError {
             Self::BodyTooLarge { .. } | Self::BodyCut | Self::MethodNotAllowed { .. } => "UAT_INVALID_INPUT",
             Self::BodyTooSlow { .. } => "UAT_TIMEOUT",
             Self::NoSuchPath { .. } | Self::NotStored { .. } | Self::NoSuchReport { .. } => "UAT_NOT_FOUND",
+            Self::NotAnswered { .. } | Self::JudgedAlready { .. } => "UAT_CONFLICT",
             Self::NotAdmin { .. } | Self::ForeignHost { .. } | Self::ForeignOrigin { .. } => {
                 "UAT_UNAUTHORIZED"
             }
@@ -98,6 +103,8 @@ impl ApiError {
             Self::NoSuchPath { .. } => (404, "unknown_url"),
             Self::NotStored { .. } => (404, "not_stored"),
             Self::NoSuchReport { .. } => (404, "not_found"),
+            Self::NotAnswered { .. } => (409, "not_answered"),
+            Self::JudgedAlready { .. } => (409, "judged_already"),
             Self::MethodNotAllowed { .. } => (405, "method_not_allowed"),
             Self::NotAdmin { .. } => (403, "admin_key_required"),
             Self::ForeignHost { .. } => (421, "foreign_host"),

@@ -13,6 +13,7 @@ use http::header::{
 };
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use llm_wire::WireError;
+use runtime::llm_router::Target;
 use runtime::{CachePreference, ChatOptions, Key, Runtime};
 use tower::Service;
 
@@ -20,9 +21,11 @@ use crate::door::{Door, Needs, needs, presented};
 use crate::error::{ApiError, Failed};
 use crate::gate::Gate;
 use crate::headers::{
-    EXPOSED, REQUEST_ID, UAT_CACHE, UAT_TIMEOUT_MS, client_request_id, insert_request_id, insert_standings,
+    EXPOSED, REQUEST_ID, UAT_CACHE, UAT_ROUTE, UAT_TIMEOUT_MS, client_request_id, insert_request_id,
+    insert_standings,
 };
 use crate::observer::{Observer, Recording};
+use crate::route_header::route_ask;
 use crate::surfaces;
 use crate::traffic::Traffic;
 use crate::trail::Trail;
@@ -59,17 +62,26 @@ pub(crate) struct Call {
     pub(crate) trail: Arc<Trail>,
     timeout_ms: Option<HeaderValue>,
     cache: Option<HeaderValue>,
+    route: Option<HeaderValue>,
 }
 
 impl Call {
     fn new(headers: &HeaderMap, trail: Arc<Trail>, caller: Option<Arc<Key>>) -> Self {
         let (timeout_ms, cache) = (headers.get(UAT_TIMEOUT_MS).cloned(), headers.get(UAT_CACHE).cloned());
+        let route = headers.get(UAT_ROUTE).cloned();
         let (received, request_id) = (trail.received, Arc::clone(&trail.request_id));
-        Self { received, request_id, caller, trail, timeout_ms, cache }
+        Self { received, request_id, caller, trail, timeout_ms, cache, route }
     }
 
-    /// What the client's headers ask for.
-    pub(crate) fn options(&self) -> Result<ChatOptions, WireError> {
+    /// What the client's headers ask for, of this model. Where that is left to the router, its decision is kept.
+    pub(crate) fn asks(&self, model: &str) -> Result<ChatOptions, WireError> {
+        let options = self.options()?;
+        self.trail.asks(model);
+        let decision = Target::is_target(model).then(|| self.trail.routes());
+        Ok(ChatOptions { decision, ..options })
+    }
+
+    fn options(&self) -> Result<ChatOptions, WireError> {
         let timeout = self.timeout_ms.as_ref().map(timeout).transpose()?;
         let cache = self.cache.as_ref().map_or(Ok(CachePreference::Default), cache_preference)?;
         Ok(ChatOptions {
@@ -80,6 +92,8 @@ impl Call {
             tenant: self.caller.as_ref().map(|key| Arc::clone(&key.config().name)),
             caller: self.caller.clone(),
             trace: self.trail.trace(),
+            route: self.route.as_ref().map(route_ask).transpose()?.flatten(),
+            decision: None,
         })
     }
 }

@@ -16,6 +16,8 @@ pub(crate) const UAT_CACHE: HeaderName = HeaderName::from_static("x-uat-cache");
 const UAT_DROPPED: HeaderName = HeaderName::from_static("x-uat-dropped");
 /// Asks for an answer within so many milliseconds.
 pub(crate) const UAT_TIMEOUT_MS: HeaderName = HeaderName::from_static("x-uat-timeout-ms");
+/// What is wanted of whoever answers, where the router chooses.
+pub(crate) const UAT_ROUTE: HeaderName = HeaderName::from_static("x-uat-route");
 const UAT_OVERHEAD_US: HeaderName = HeaderName::from_static("x-uat-overhead-us");
 
 /// What a web page of an allowed origin may read besides the usual headers.

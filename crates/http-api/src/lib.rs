@@ -19,6 +19,7 @@ mod observer;
 mod openapi;
 mod recent;
 mod request_body;
+mod route_header;
 mod server;
 mod signal;
 mod surfaces;

@@ -71,7 +71,8 @@ fn weight(known: &Known) -> usize {
     let attempts: usize = attempts.map(|attempt| 128 + attempt.error.as_ref().map_or(0, String::len)).sum();
     let dropped =
         known.report.as_ref().map_or(0, |report| report.dropped.iter().map(|field| 24 + field.len()).sum());
-    WEIGHT + attempts + dropped
+    let decision = known.routed().map_or(0, |routed| routed.weight());
+    WEIGHT + attempts + dropped + decision
 }
 
 #[cfg(test)]

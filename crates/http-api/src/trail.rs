@@ -1,12 +1,12 @@
 //! What is known of a request, from its arrival until its answer has been handed over.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use runtime::telemetry::{Begun, Fate};
-use runtime::{Attempt, RoutingReport, Trace, TraceContext};
+use runtime::{Attempt, DecisionSlot, Routed, RoutingReport, Trace, TraceContext};
 
 /// Shared by whoever answers the request and whoever reports it.
 pub(crate) struct Trail {
@@ -19,6 +19,8 @@ pub(crate) struct Trail {
     known: Mutex<Known>,
     /// What it counts among the recent ones, in bytes; 0: it is not there. Written under their lock.
     pub(crate) weight: AtomicUsize,
+    /// Somebody has said how good the answer is.
+    is_judged: AtomicBool,
 }
 
 /// What has been found out so far.
@@ -28,6 +30,8 @@ pub(crate) struct Known {
     pub(crate) key: Option<Arc<str>>,
     /// The public name that was asked for, whether or not it exists.
     pub(crate) model: Option<Arc<str>>,
+    /// The router's decision, where it was left to it.
+    pub(crate) decision: Option<DecisionSlot>,
     pub(crate) report: Option<RoutingReport>,
     /// What was tried where nobody answered.
     pub(crate) failed_attempts: Vec<Attempt>,
@@ -43,6 +47,11 @@ pub(crate) struct Known {
 }
 
 impl Known {
+    /// What the router decided, if it did.
+    pub(crate) fn routed(&self) -> Option<&Arc<Routed>> {
+        self.decision.as_ref()?.get()
+    }
+
     /// Every try, in order.
     pub(crate) fn attempts(&self) -> &[Attempt] {
         match &self.report {
@@ -59,7 +68,15 @@ impl Trail {
         begun: Option<Begun>,
         passed: Option<TraceContext>,
     ) -> Self {
-        Self { received, request_id, begun, passed, known: Mutex::default(), weight: AtomicUsize::new(0) }
+        Self {
+            received,
+            request_id,
+            begun,
+            passed,
+            known: Mutex::default(),
+            weight: AtomicUsize::new(0),
+            is_judged: AtomicBool::new(false),
+        }
     }
 
     /// What endpoints are told.
@@ -84,6 +101,16 @@ impl Trail {
     /// This model is being asked for.
     pub(crate) fn asks(&self, model: &str) {
         self.known.lock().model = Some(model.into());
+    }
+
+    /// The router chooses; where its decision is to be put.
+    pub(crate) fn routes(&self) -> DecisionSlot {
+        Arc::clone(self.known.lock().decision.insert(DecisionSlot::default()))
+    }
+
+    /// Somebody says how good the answer is; whether it is the first time.
+    pub(crate) fn is_judged_first(&self) -> bool {
+        !self.is_judged.swap(true, Ordering::Relaxed)
     }
 
     /// A whole answer is there.

@@ -27,6 +27,31 @@ pub struct EndpointHealth {
     pub history: Vec<StateChange>,
 }
 
+/// What is known of a model from the answers that its endpoints gave as it: what speaks for and against asking it now.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelHealth {
+    /// Whether at least one endpoint that serves it may be asked.
+    pub is_up: bool,
+    /// The expected time to the first content where it is shortest, in ms; `None` before the first answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_token_ms: Option<f64>,
+    /// How fast an answer is written there; `None` before the first answer whose tokens were counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_per_s: Option<f64>,
+    /// Share of the recent requests that failed for a reason of the endpoint's, 0 to 1, where it is lowest.
+    pub error_rate: f64,
+    /// The answers that this rests on.
+    pub samples: u64,
+}
+
+impl Default for ModelHealth {
+    /// Nothing is known, and nothing speaks against it.
+    fn default() -> Self {
+        Self { is_up: true, first_token_ms: None, tokens_per_s: None, error_rate: 0.0, samples: 0 }
+    }
+}
+
 /// One change of an endpoint's state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

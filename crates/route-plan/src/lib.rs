@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use health::{EndpointHealth, EndpointState, StateChange};
+pub use health::{EndpointHealth, EndpointState, ModelHealth, StateChange};
 pub use price::{LongPrompt, Price};
 
 /// One decision: the stages are tried in order, the candidates of a stage in order of preference.

@@ -255,7 +255,7 @@ impl Meter for Metered {
         self.most
     }
 
-    fn used(&self, spent: Spent) {
+    fn used(&self, _model: &Arc<str>, spent: Spent) {
         let Spent { prompt_tokens, cached_prompt_tokens, completion_tokens, is_estimate } = spent;
         self.settle(Used { prompt_tokens, cached_prompt_tokens, completion_tokens, is_estimate });
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use child_engine::EngineError;
 use fast_llm_coordinator::{CoordinatorError, Failure};
+use llm_router::RouterError;
 use llm_wire::WireError;
 use llm_wire::openai::ErrorBody;
 use model_store::StoreError;
@@ -45,6 +46,7 @@ const LIMIT: &str = "rate_limit_error";
 pub const TABLE: &[ErrorRow] = &[
     row("UAT_INVALID_INPUT", 400, REQUEST, "invalid_value", false),
     row("UAT_UNSUPPORTED", 400, REQUEST, "unsupported_value", false),
+    row("UAT_NO_CANDIDATE", 400, REQUEST, "no_candidate", false),
     row("UAT_CONTEXT_LENGTH_EXCEEDED", 400, REQUEST, "context_length_exceeded", false),
     row("UAT_UNAUTHORIZED", 401, "authentication_error", "invalid_api_key", false),
     row("UAT_FORBIDDEN", 403, "permission_error", "forbidden", false),
@@ -91,6 +93,9 @@ pub struct HttpError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RuntimeError {
+    /// The router can choose nobody.
+    #[error(transparent)]
+    Router(#[from] RouterError),
     /// The configuration is refused.
     #[error(transparent)]
     Config(#[from] ConfigErrors),
@@ -150,6 +155,7 @@ impl RuntimeError {
     /// The stable code, `UAT_...`.
     pub fn code(&self) -> &'static str {
         match self {
+            Self::Router(error) => error.code(),
             Self::Config(error) => error.code(),
             Self::Input(error) => error.code(),
             Self::Coordinator(error) => error.code(),
@@ -169,6 +175,7 @@ impl RuntimeError {
     /// Whether the same request may succeed later.
     pub fn retryable(&self) -> bool {
         match self {
+            Self::Router(error) => error.retryable(),
             Self::Config(error) => error.retryable(),
             Self::Input(error) => error.retryable(),
             Self::Coordinator(error) => error.retryable(),
@@ -191,7 +198,8 @@ impl RuntimeError {
         match self {
             Self::Input(error) | Self::Coordinator(CoordinatorError::InvalidInput(error)) => error.param(),
             Self::Coordinator(CoordinatorError::ModelNotFound { .. })
-            | Self::Store(StoreError::NotPulled { .. }) => Some("model"),
+            | Self::Store(StoreError::NotPulled { .. })
+            | Self::Router(RouterError::UnknownTier { .. } | RouterError::NoModel) => Some("model"),
             Self::Coordinator(CoordinatorError::Failed { failure, .. }) => {
                 failure.upstream.as_ref()?.param.as_deref()
             }

@@ -35,6 +35,7 @@ mod redis;
 mod reload;
 mod request_id;
 mod responses;
+mod routing;
 mod wiring;
 
 use std::path::PathBuf;
@@ -44,6 +45,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use fast_llm_coordinator::CallOptions;
+use llm_router::{DiscountedMeans, Learner, Target};
+use llm_wire::WireError;
 use llm_wire::openai::{ChatRequest, EmbeddingsRequest, Usage};
 use route_plan::RoutePlan;
 use tokio::sync::OnceCell;
@@ -69,12 +72,15 @@ pub use fast_llm_coordinator::{
 pub use gguf;
 pub use inspect::{FileDescription, LoadedModel, ModelDescription};
 pub use ledger::RedisLedger;
+/// The router: decisions and their records.
+pub use llm_router;
 pub use nearest::{nearest, nearest_few};
 pub use redis::{RedisAnswer, ask_redis, open_redis};
 /// The cache: its options, its values, its errors.
 pub use redis_service;
 pub use reload::Reloads;
 pub use route_plan::{EndpointHealth, EndpointState, StateChange};
+pub use routing::{DecisionSlot, RouteAsk, Routed, RoutedModel};
 /// How what happened is told to others: traces, and the access log.
 pub use telemetry;
 pub use wiring::{ModelFile, ModelInfo};
@@ -95,6 +101,8 @@ pub struct Runtime {
     discovered: OnceCell<()>,
     /// Who may ask.
     callers: Callers,
+    /// What is learnt of how good answers are.
+    learner: Arc<dyn Learner>,
     request_ids: RequestIds,
     /// Seconds since 1970: what the lists of models give as their creation.
     started: u64,
@@ -118,6 +126,10 @@ pub struct ChatOptions {
     pub caller: Option<Arc<Key>>,
     /// The trace that the request belongs to; endpoints are told of it.
     pub trace: Option<Trace>,
+    /// What is wanted of whoever answers, where the router chooses.
+    pub route: Option<Box<RouteAsk>>,
+    /// Where the router's decision is put, before anybody is asked.
+    pub decision: Option<DecisionSlot>,
 }
 
 impl Default for ChatOptions {
@@ -130,6 +142,8 @@ impl Default for ChatOptions {
             tenant: None,
             caller: None,
             trace: None,
+            route: None,
+            decision: None,
         }
     }
 }
@@ -174,6 +188,7 @@ impl Runtime {
             reloads: reload::Counts::starting(),
             discovered: OnceCell::new(),
             callers,
+            learner: Arc::new(DiscountedMeans::default()),
             request_ids: RequestIds::new(fastrand::u64(..)),
             started: now.as_secs(),
             closed: AtomicBool::new(false),
@@ -273,16 +288,21 @@ impl Runtime {
         self.callers.opened()?.allowances.outage()
     }
 
-    /// Answers a chat request. Resolves when the whole answer is there or, for a stream, its first content; dropping
+    /// Answers a chat request. Its model is a public name, or `auto` or `tier:NAME` for the router to choose. Resolves when the whole answer is there or, for a stream, its first content; dropping
     /// the future or the stream closes the connection to whoever was asked.
     ///
     /// # Errors
     /// [`RuntimeError`] by its code: `UAT_MODEL_NOT_FOUND` (unknown, or its file is not pulled),
     /// `UAT_INVALID_INPUT`, `UAT_CONTEXT_LENGTH_EXCEEDED`, `UAT_UPSTREAM`, `UAT_ALL_ENDPOINTS_FAILED`,
-    /// `UAT_TIMEOUT`, `UAT_ENGINE_UNAVAILABLE`, `UAT_CLOSED`.
+    /// `UAT_TIMEOUT`, `UAT_ENGINE_UNAVAILABLE`, `UAT_NO_CANDIDATE`, `UAT_CLOSED`.
     pub async fn chat(&self, request: ChatRequest, options: ChatOptions) -> Result<Answer, RuntimeError> {
-        let size = |limit| Size::of_chat(&request, limit);
-        let (wiring, plan, call) = self.begin(request.model(), options, size).await?;
+        let (wiring, plan, call) = match Target::parse(request.model()) {
+            None => {
+                let size = |limit| Size::of_chat(&request, limit);
+                self.begin(request.model(), options, size).await?
+            }
+            Some(target) => Box::pin(self.begin_routed(target, &request, options, Size::of_chat)).await?,
+        };
         Ok(wiring.coordinator.execute(&plan, &request, call).await?)
     }
 
@@ -295,6 +315,11 @@ impl Runtime {
         request: EmbeddingsRequest,
         options: ChatOptions,
     ) -> Result<Answer, RuntimeError> {
+        if Target::is_target(request.model()) {
+            let expected = "the name of a model: vectors of different models cannot be compared".to_owned();
+            let (field, got) = ("model".to_owned(), request.model().to_owned());
+            return Err(RuntimeError::Input(WireError::Invalid { field, expected, got }));
+        }
         let size = |_| Size::of_embeddings(&request);
         let (wiring, plan, call) = self.begin(request.model(), options, size).await?;
         Ok(wiring.coordinator.embed(&plan, &request, call).await?)
@@ -311,13 +336,19 @@ impl Runtime {
         options: ChatOptions,
     ) -> Result<TokenCount, RuntimeError> {
         // Nobody bills it, but it is a request.
-        let (wiring, plan, call) = self.begin(request.model(), options, |_| Size::NOTHING).await?;
+        let (wiring, plan, call) = match Target::parse(request.model()) {
+            None => self.begin(request.model(), options, |_| Size::NOTHING).await?,
+            Some(target) => {
+                Box::pin(self.begin_routed(target, request, options, |_, _| Size::NOTHING)).await?
+            }
+        };
         let call = CallOptions { meter: None, ..call };
-        let counted = wiring.coordinator.count_tokens(&plan.request_id, request, call.clone()).await?;
+        let counted = wiring.coordinator.count_tokens(&plan, request, call.clone()).await?;
         if let Some(tokens) = counted {
             return Ok(TokenCount { tokens, is_estimate: false });
         }
-        if wiring.engine_source(request.model()).is_some() {
+        let first = plan.stages.first().and_then(|stage| stage.candidates.first());
+        if first.is_some_and(|first| wiring.engine_source(&first.model).is_some()) {
             let read = request.asking_for_one_token()?;
             let call = CallOptions { cache: CachePreference::Off, ..call };
             if let Answer::Complete { body, .. } = wiring.coordinator.execute(&plan, &read, call).await?
@@ -339,7 +370,10 @@ impl Runtime {
     ) -> Result<(Arc<Wiring>, RoutePlan, CallOptions), RuntimeError> {
         self.ready().await?;
         let wiring = self.wiring.load_full();
-        let ChatOptions { request_id, timeout, received, cache, tenant, caller, trace } = options;
+        let ChatOptions { request_id, timeout, received, cache, tenant, caller, trace, route, .. } = options;
+        if route.is_some() {
+            return Err(routing::not_routed(model));
+        }
         let request_id = request_id.unwrap_or_else(|| self.request_ids.make());
         let meter = match &caller {
             None => None,

@@ -20,6 +20,7 @@ use crate::engine::{Dialer, engine};
 use crate::errors::RuntimeError;
 use crate::nearest::nearest_few;
 use crate::responses::Responses;
+use crate::routing::Routing;
 
 /// A model that can be asked for.
 #[derive(Debug, Clone)]
@@ -64,6 +65,7 @@ pub(crate) struct Wiring {
     models: Vec<ModelConfig>,
     engine_models: HashMap<Arc<str>, EngineModel>,
     costs: HashMap<Arc<str>, Cost>,
+    pub(crate) routing: Routing,
 }
 
 /// What decides on what a request for a model can cost.
@@ -142,7 +144,9 @@ impl Wiring {
             },
             max_output_tokens: model.max_output_tokens,
         };
-        let costs = models.iter().map(|model| (model.name.clone(), cost(model))).collect();
+        let costs: HashMap<_, _> = models.iter().map(|model| (model.name.clone(), cost(model))).collect();
+        let price = |model: &ModelConfig| costs.get(&model.name).and_then(|cost| cost.price);
+        let routing = Routing::new(&whole.routing, &models, price);
         let same_engine = former.is_some_and(|former| former.config.engine == whole.engine);
         let dialer = engine.as_ref().map(|engine| Arc::new(Dialer(engine.clone())) as Arc<dyn EngineDialer>);
         let cache = ResponseCache {
@@ -153,7 +157,7 @@ impl Wiring {
             None => Coordinator::with_cache(config, dialer, Some(cache))?,
             Some(former) => former.coordinator.successor(config, dialer, Some(cache), same_engine)?,
         };
-        Ok(Self { config: whole, engine, coordinator, responses, models, engine_models, costs })
+        Ok(Self { config: whole, engine, coordinator, responses, models, engine_models, costs, routing })
     }
 
     /// Lets go what `next` does not go on with, once what is under way has been answered.

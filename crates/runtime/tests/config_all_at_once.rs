@@ -122,6 +122,46 @@ fn every_option_of_the_cache_is_told() {
 }
 
 #[test]
+fn tiers_that_lead_nowhere_and_weights_that_weigh_nothing_are_told() {
+    let text = r#"[[endpoints]]
+name = "e"
+protocol = "ollama"
+base_url = "http://127.0.0.1:1"
+[[models]]
+name = "auto"
+tier = ""
+quality = 1.5
+endpoints = [{ endpoint = "e" }]
+[[models]]
+name = "large"
+tier = "strong"
+endpoints = [{ endpoint = "e" }]
+[routing]
+max_candidates = 0
+[routing.tiers]
+empty = []
+fast = ["lagre", "large", "large"]
+[routing.weights]
+price = -1
+"#;
+    check(
+        text,
+        &[
+            (":6:8", "`auto` and `tier:...` are the router's words"),
+            (":7:8", "`tier`: expected a name"),
+            (":8:11", "expected 0 to 1, got 1.5"),
+            (":15:18", "`routing.max_candidates`: expected 1 to 16, got 0"),
+            (":17:9", "the tier `empty` names no model"),
+            (":18:9", "the model `lagre`, which does not exist"),
+            (":18:27", "names `large` twice"),
+            (":20:9", "`routing.weights.price`: expected a number of at least 0, got -1"),
+        ],
+    );
+    let nothing = "[routing.weights]\ntier = 0\nquality = 0\nprice = 0\nlatency = 0\nhealth = 0\n";
+    check(nothing, &[(":1:2", "nothing decides")]);
+}
+
+#[test]
 fn what_the_toml_parser_recovers_from_is_told_at_once_too() {
     let errors = load("[server]\nbind = \nhold_ms = 1\nhold_ms = 2\n[engine\n", &[]).unwrap_err();
     let told: Vec<String> = errors.iter().map(ToString::to_string).collect();

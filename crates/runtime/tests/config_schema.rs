@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 /// A right configuration that has every section.
 fn sample() -> Value {
     json!({
-        "server": {}, "engine": {}, "cache": {}, "redis": {}, "telemetry": {}, "limits": {},
+        "server": {}, "engine": {}, "cache": {}, "redis": {}, "telemetry": {}, "limits": {}, "routing": {},
         "keys": [{ "name": "k", "hash": format!("sha256:{}", "0".repeat(64)) }],
         "endpoints": [{ "name": "a", "protocol": "ollama", "base_url": "http://127.0.0.1:1" }],
         "models": [{ "name": "m", "endpoints": [{ "endpoint": "a" }] }],

@@ -8,6 +8,7 @@ mod commands;
 mod failure;
 mod log;
 mod reload;
+mod running;
 mod table;
 mod watch;
 
@@ -47,6 +48,8 @@ enum Command {
     Doctor(commands::doctor::Args),
     /// Ask a running server how its endpoints are. Exit code 1 if one is taken out.
     Health(commands::health::Args),
+    /// Say why a running server had a request answered by which model, and decide it again.
+    Explain(commands::explain::Args),
     /// Measure how fast the local engine is on this machine.
     Bench(commands::bench::Args),
     /// Look into the cache in Redis, change it, and measure it.
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
             Command::Models(args) => commands::models::run(&args),
             Command::Doctor(args) => commands::doctor::run(&args),
             Command::Health(args) => commands::health::run(&args),
+            Command::Explain(args) => commands::explain::run(&args),
             Command::Bench(args) => commands::bench::run(&args),
             Command::Cache(args) => commands::cache::run(&args),
             Command::Keys(args) => commands::keys::run(&args),

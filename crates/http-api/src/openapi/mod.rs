@@ -112,9 +112,12 @@ fn parameters_of(described: &Described) -> Vec<Value> {
     };
     add(&["request-id"]);
     match described.says {
-        Says::Model => add(&["timeout", "cache", "traceparent"]),
-        Says::Count => add(&["timeout"]),
+        Says::Model => add(&["timeout", "cache", "route", "traceparent"]),
+        Says::Count => add(&["timeout", "route"]),
         _ => {}
+    }
+    if described.path == "/v1/routing/{request_id}" {
+        add(&["record"]);
     }
     if described.path.ends_with(":streamGenerateContent") {
         add(&["alt"]);
@@ -182,7 +185,7 @@ fn answer_headers(says: Says) -> Value {
             "x-uat-dropped",
         ],
         Says::Count => &["x-request-id", "x-uat-estimate"],
-        Says::Reads | Says::Lists | Says::Health | Says::Static => &["x-request-id"],
+        Says::Reads | Says::Judges | Says::Lists | Says::Health | Says::Static => &["x-request-id"],
     };
     Value::Object(names.iter().map(|name| ((*name).to_owned(), header(name))).collect())
 }
@@ -194,7 +197,7 @@ fn headers() -> Value {
     json!({
         "x-request-id": text("The request's id; the client's own, where it sent one that may be repeated."),
         "x-uat-code": text("The stable code of an error, UAT_..."),
-        "x-uat-model": text("The public name of the model."),
+        "x-uat-model": text("The public name of the model that answered."),
         "x-uat-endpoint": text("The endpoint that answered. Absent, with the other x-uat- headers, on a stream whose head went out before its first content."),
         "x-uat-attempts": number("How many tries it took; 0 for an answer of the cache."),
         "x-uat-cache": { "description": "Whether the cache answered.", "schema": { "type": "string", "enum": ["hit", "miss", "bypass"] } },
@@ -211,6 +214,8 @@ fn parameters() -> Value {
         "request-id": header("x-request-id", "Kept as the request's id if it has at most 128 letters, digits, '-', '_', '.' or ':'.", json!({ "type": "string" })),
         "timeout": header("x-uat-timeout-ms", "The request's own limit in milliseconds, from its arrival to the end of its answer.", json!({ "type": "integer", "minimum": 1 })),
         "cache": header("x-uat-cache", "on: the response cache may answer whatever the temperature; off: it may not.", json!({ "type": "string", "enum": ["on", "off"] })),
+        "route": header("x-uat-route", "What is wanted of whoever answers, where model is auto or tier:NAME: capability=WORD, max-latency-ms=NUMBER, max-cost-usd=NUMBER, task=WORD, with commas between them.", json!({ "type": "string" })),
+        "record": { "name": "record", "in": "query", "description": "Also what it takes to decide the same again.", "schema": { "type": "string" } },
         "traceparent": header("traceparent", "The caller's trace, which is continued: https://www.w3.org/TR/trace-context/.", json!({ "type": "string" })),
         "alt": { "name": "alt", "in": "query", "description": "sse: events; otherwise the elements of one array.", "schema": { "type": "string", "enum": ["sse", "json"] } },
     })

@@ -30,6 +30,8 @@ pub(super) enum Says {
     Count,
     /// Reads a body, and asks no endpoint.
     Reads,
+    /// Takes in how good an answer was.
+    Judges,
     /// Says what there is.
     Lists,
     /// Needs no key.
@@ -73,6 +75,19 @@ const READS: Errors = &[
     ("500", "Something is broken here."),
     ("503", "The server is shutting down."),
 ];
+const JUDGES: Errors = &[
+    ("400", "The score is none."),
+    CALLER[0],
+    CALLER[1],
+    ("404", "There is no such request."),
+    ("408", "The body came too slowly."),
+    ("409", "It has no answer, or the answer was judged already."),
+    ("413", "The body is too large."),
+    CALLER[2],
+    CALLER[3],
+    ("500", "Something is broken here."),
+    ("503", "The server is shutting down."),
+];
 const MODEL: Errors = &[
     ("400", "The request is none of its dialect, or cannot be carried out."),
     CALLER[0],
@@ -110,6 +125,7 @@ impl Described {
         match (self.says, self.path) {
             (Says::Model | Says::Count, _) => MODEL,
             (Says::Reads, _) => READS,
+            (Says::Judges, _) => JUDGES,
             (Says::Lists, _) => LISTS,
             (Says::Health, "/health/ready") => READY,
             (Says::Health, _) => HEALTH,
@@ -125,6 +141,7 @@ impl Described {
             {
                 "operations"
             }
+            (Says::Judges, _) => "operations",
             (_, Dialect::OpenAi) => "openai",
             (_, Dialect::Anthropic) => "anthropic",
             (_, Dialect::Gemini) => "gemini",
@@ -362,6 +379,16 @@ pub(super) const OPERATIONS: &[Described] = &[
         (OpenAi, Says::Lists),
         &[(JSON, Some("RoutingReport"))],
     ),
+    Described {
+        path: "/v1/routing/{request_id}/feedback",
+        method: "post",
+        id: "feedback",
+        summary: "How good the answer to a request of the last while was, once; the router learns from it",
+        dialect: OpenAi,
+        says: Says::Judges,
+        request: Some("Feedback"),
+        answer: Some(&[(JSON, Some("FeedbackTaken"))]),
+    },
     get("/metrics", "metrics", "Counts in Prometheus' text format", (OpenAi, Says::Lists), &[(TEXT, None)]),
     get("/openapi.json", "openapi", "This document", (OpenAi, Says::Static), &[(JSON, Some("OpenApi"))]),
     get("/", "about", "A few lines about what runs here", (OpenAi, Says::Static), &[(TEXT, None)]),

@@ -47,8 +47,7 @@ async fn counted(
 ) -> Result<Response<Body>, ApiError> {
     let body = request_body::collect(body, gateway.max_body()).await?;
     let request = with_beta(parse_count_tokens(body)?, beta);
-    let options = call.options()?;
-    call.trail.asks(request.model());
+    let options = call.asks(request.model())?;
     let count = gateway.runtime.count_tokens(&request, options).await?;
     let mut response = with_type(token_count(count.tokens), JSON);
     if count.is_estimate {

@@ -58,7 +58,8 @@ pub(crate) fn router() -> Router<Arc<Gateway>> {
         .route("/health/ready", get(operations::ready))
         .route("/metrics", get(operations::metrics))
         .route("/openapi.json", get(openapi))
-        .route("/v1/routing/{*request_id}", get(routing::routing))
+        .route("/v1/routing/{request_id}", get(routing::routing))
+        .route("/v1/routing/{request_id}/feedback", post(routing::feedback))
         .fallback(no_such_path)
         .method_not_allowed_fallback(method_not_allowed)
 }
@@ -122,9 +123,8 @@ async fn ask(
     request: ChatRequest,
     frames: Box<dyn Frames>,
 ) -> Result<Begun, ApiError> {
-    let options = call.options()?;
+    let options = call.asks(request.model())?;
     let caller = call.caller.as_ref();
-    call.trail.asks(request.model());
     if !request.stream() {
         let asking = pin!(gateway.runtime.chat(request, options));
         let answer = unless_revoked(caller, asking).await?;
@@ -154,8 +154,7 @@ async fn ask(
 
 /// The same for embeddings, which are never streamed.
 async fn embed(gateway: &Gateway, call: &Call, request: EmbeddingsRequest) -> Result<Whole, ApiError> {
-    let options = call.options()?;
-    call.trail.asks(request.model());
+    let options = call.asks(request.model())?;
     let asking = pin!(gateway.runtime.embed(request, options));
     whole(unless_revoked(call.caller.as_ref(), asking).await?)
 }

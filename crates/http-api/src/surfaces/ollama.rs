@@ -67,8 +67,7 @@ async fn answer(
 /// The model is in memory once it has answered.
 async fn load(gateway: &Gateway, call: &Call, request: ChatRequest) -> Result<Response<Body>, ApiError> {
     let model = request.model().to_owned();
-    let options = call.options()?;
-    call.trail.asks(&model);
+    let options = call.asks(&model)?;
     let asking = pin!(gateway.runtime.chat(request, options));
     let Whole { report, .. } = whole(unless_revoked(call.caller.as_ref(), asking).await?)?;
     Ok(complete_response(call, loaded(&model, &now_rfc3339()), report, JSON))

@@ -103,10 +103,21 @@ pub(super) async fn model(
     }
 }
 
-/// The models that the caller may ask for.
+/// The models that the caller may ask for, and what it may say for the router to choose.
 async fn listed(gateway: &Gateway, caller: Option<Arc<Key>>) -> Result<Vec<ModelInfo>, ApiError> {
     gateway.runtime.ready().await?;
-    Ok(gateway.runtime.models_for(caller.as_deref()))
+    let mut models = gateway.runtime.models_for(caller.as_deref());
+    let created = models.first().map_or(0, |model| model.created);
+    let targets = gateway.runtime.targets_for(caller.as_deref());
+    models.extend(targets.into_iter().map(|target| ModelInfo {
+        name: target.to_string().into(),
+        created,
+        endpoints: Vec::new(),
+        capabilities: Vec::new(),
+        context_tokens: None,
+        file: None,
+    }));
+    Ok(models)
 }
 
 fn entry(model: &ModelInfo) -> ModelEntry {

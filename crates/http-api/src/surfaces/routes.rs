@@ -33,6 +33,7 @@ pub(crate) const ROUTES: &[Route] = &[
     route("/v1/models/{id}", GET, None),
     route("/v1/responses", POST, Some(Operation::Chat)),
     route("/v1/responses/{id}", &[Method::GET, Method::DELETE], None),
+    route("/v1/routing/{request_id}/feedback", POST, None),
     route("/v1/routing/{request_id}", GET, None),
     route("/v1beta/models/{model}:generateContent", POST, Some(Operation::GenerateContent)),
     route("/v1beta/models/{model}:streamGenerateContent", POST, Some(Operation::GenerateContent)),

@@ -5,37 +5,87 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use http::Response;
+use llm_wire::WireError;
+use runtime::llm_router::Record;
 use runtime::telemetry::Fate;
-use runtime::{Attempt, CacheOutcome};
-use serde::Serialize;
+use runtime::{Attempt, CacheOutcome, Key};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use super::with_type;
+use super::{identified, with_type};
 use crate::error::ApiError;
 use crate::gateway::{Gateway, caller};
 use crate::headers::JSON;
 use crate::observer::tokens;
 use crate::recent::Whose;
+use crate::request_body;
 use crate::trail::{Known, Trail};
 
-/// `GET /v1/routing/{request_id}`.
+/// `GET /v1/routing/{request_id}`; with `?record` also what it takes to decide the same again.
 pub(super) async fn routing(
     State(gateway): State<Arc<Gateway>>,
     Path(id): Path<String>,
     request: Request,
 ) -> Response<Body> {
-    let whose = match caller(request.extensions()) {
+    let whose = whose(caller(request.extensions()));
+    let mut wishes = request.uri().query().unwrap_or_default().split('&');
+    let with_record = wishes.any(|wish| matches!(wish, "record" | "record=true"));
+    match gateway.observer.recent.find(&id, &whose) {
+        Some(trail) => with_type(report(&trail, &whose, with_record), JSON),
+        None => ApiError::NoSuchReport { id }.openai(),
+    }
+}
+
+fn whose(caller: Option<Arc<Key>>) -> Whose {
+    match caller {
         Some(key) if key.is_admin() => Whose::All,
         Some(key) => Whose::Of(Some(Arc::clone(key.name()))),
         None => Whose::Of(None),
-    };
-    answer(&gateway, id, &whose)
+    }
 }
 
-fn answer(gateway: &Gateway, id: String, whose: &Whose) -> Response<Body> {
-    match gateway.observer.recent.find(&id, whose) {
-        Some(trail) => with_type(report(&trail, whose), JSON),
-        None => ApiError::NoSuchReport { id }.openai(),
+/// How good an answer was.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Feedback {
+    /// 0 to 1.
+    score: f64,
+}
+
+/// `POST /v1/routing/{request_id}/feedback`.
+pub(super) async fn feedback(
+    State(gateway): State<Arc<Gateway>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Response<Body> {
+    let call = gateway.call(&request);
+    match judged(&gateway, id, request).await {
+        Ok(answer) => identified(&call, with_type(answer.to_string(), JSON)),
+        Err(error) => identified(&call, error.openai()),
     }
+}
+
+async fn judged(gateway: &Gateway, id: String, request: Request) -> Result<serde_json::Value, ApiError> {
+    let whose = whose(caller(request.extensions()));
+    let body = request_body::collect(request.into_body(), gateway.max_body()).await?;
+    let Feedback { score } = serde_json::from_slice(&body).map_err(|error| WireError::Invalid {
+        field: "score".to_owned(),
+        expected: "{\"score\": a number from 0 to 1}".to_owned(),
+        got: error.to_string(),
+    })?;
+    let Some(trail) = gateway.observer.recent.find(&id, &whose) else {
+        return Err(ApiError::NoSuchReport { id });
+    };
+    let (answered, routed) = trail.known(|known| {
+        (known.report.as_ref().map(|report| Arc::clone(&report.model)), known.routed().cloned())
+    });
+    let Some(model) = answered else { return Err(ApiError::NotAnswered { id }) };
+    gateway.runtime.check_score(score)?;
+    if !trail.is_judged_first() {
+        return Err(ApiError::JudgedAlready { id });
+    }
+    gateway.runtime.feedback(&model, routed.as_deref(), score)?;
+    Ok(json!({ "requestId": id, "model": model, "score": score }))
 }
 
 /// In the words of `RoutingReport` in Node.
@@ -69,6 +119,10 @@ struct Report<'a> {
     usage: Option<Used>,
     #[serde(skip_serializing_if = "Option::is_none")]
     trace_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<Record>,
 }
 
 #[derive(Serialize)]
@@ -89,7 +143,7 @@ struct Used {
     completion_tokens: u64,
 }
 
-fn report(trail: &Trail, whose: &Whose) -> Vec<u8> {
+fn report(trail: &Trail, whose: &Whose, with_record: bool) -> Vec<u8> {
     trail.known(|known| {
         let report = known.report.as_ref();
         // An endpoint's own words may repeat a prompt: they are for whoever sent it.
@@ -115,6 +169,8 @@ fn report(trail: &Trail, whose: &Whose) -> Vec<u8> {
             dropped: report.map_or(&[], |report| &report.dropped),
             usage: used(known),
             trace_id: trail.begun.as_ref().map(|begun| format!("{:032x}", begun.context.trace_id())),
+            plan: known.routed().map(|routed| routed.plan()),
+            record: known.routed().filter(|_| with_record).map(|routed| routed.record()),
         };
         // Text and numbers: nothing that JSON cannot carry.
         serde_json::to_vec(&written).unwrap_or_default()

@@ -21,6 +21,7 @@ mod keys;
 mod limits;
 mod openapi;
 mod responses;
+mod router;
 mod shutdown;
 mod support;
 mod telemetry;

@@ -145,6 +145,14 @@ async fn what_is_there_to_read_is_as_described() {
         let reply = gateway.send(Request::get(path).header("anthropic-version", "2023-06-01")).await;
         description.check("get", pattern, &reply);
     }
+    let asked = Request::post("/v1/chat/completions").header("x-request-id", "routed");
+    Exchange::begin(gateway.addr, asked, chat_with(json!({ "model": "auto" })).into()).await.whole().await;
+    description.get(&gateway, "/v1/routing/{request_id}", "/v1/routing/routed?record", 200).await;
+    for status in [200, 409] {
+        let reply = gateway.post("/v1/routing/routed/feedback", r#"{"score":0.5}"#).await;
+        assert_eq!(reply.status, status, "{}", reply.body);
+        description.check("post", "/v1/routing/{request_id}/feedback", &reply);
+    }
     let deleted = gateway.send(Request::delete("/v1/responses/resp_1")).await;
     description.check("delete", "/v1/responses/{id}", &deleted);
 }

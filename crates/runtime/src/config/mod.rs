@@ -21,6 +21,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use fast_llm_coordinator::{CacheConfig, EndpointConfig, ModelConfig};
+use llm_router::RoutingConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -45,6 +46,8 @@ pub struct UatConfig {
     pub endpoints: Vec<EndpointConfig>,
     /// The models that can be asked for.
     pub models: Vec<ModelConfig>,
+    /// How `auto` and `tier:NAME` choose among the models.
+    pub routing: RoutingConfig,
     /// Who may ask; none: everybody on this machine.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<access::KeyConfig>,

@@ -3,22 +3,12 @@
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::body::Bytes;
-use hyper::{Request, StatusCode, Uri};
-use hyper_util::rt::TokioIo;
+use hyper::StatusCode;
 use runtime::{EndpointHealth, EndpointState};
 use serde::Deserialize;
 
-use super::block_on;
-use super::doctor::host_and_port;
 use crate::failure::Failure;
-use crate::table;
-
-/// A server on this machine answers in milliseconds, one across an ocean in less than a second.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// A thousand endpoints with all of their histories are about 2 MB.
-const LONGEST: usize = 8 << 20;
+use crate::{running, table};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -42,20 +32,19 @@ struct Board {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let uri = address(&args.url, if args.live { "/health/live" } else { "/v1/endpoints" })?;
-    let key = std::env::var(&args.key_env).ok().filter(|key| !key.is_empty());
-    let asking = async { tokio::time::timeout(PATIENCE, ask(&uri, key.as_deref())).await };
-    let body = match block_on(async { Ok(asking.await) })? {
-        Ok(Ok(body)) => body,
-        Ok(Err(reason)) => return Err(no_server(&args.url, &reason)),
-        Err(_) => return Err(no_server(&args.url, &format!("no answer within {} s", PATIENCE.as_secs()))),
-    };
+    let path = if args.live { "/health/live" } else { "/v1/endpoints" };
+    let answer = running::get(&args.url, path, &args.key_env)?;
+    if answer.status != StatusCode::OK {
+        return Err(answer.refusal("an admin key"));
+    }
+    let body = answer.body;
     if args.live {
         writeln!(io::stdout(), "alive")?;
         return Ok(());
     }
-    let board: Board = serde_json::from_slice(&body)
-        .map_err(|error| no_server(&args.url, &format!("the answer is not a list of endpoints ({error})")))?;
+    let board: Board = serde_json::from_slice(&body).map_err(|error| {
+        running::nobody(&args.url, &format!("the answer is not a list of endpoints ({error})"))
+    })?;
     let mut out = io::stdout().lock();
     if args.json {
         out.write_all(&body)?;
@@ -66,57 +55,6 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let is_out =
         |health: &EndpointHealth| matches!(health.state, EndpointState::Open | EndpointState::Quarantined);
     if board.endpoints.iter().any(is_out) { Err(Failure::Shown) } else { Ok(()) }
-}
-
-/// This path of a server given by its address.
-fn address(url: &str, path: &str) -> Result<Uri, Failure> {
-    let path = format!("{}{path}", url.trim_end_matches('/').trim_end_matches("/v1"));
-    match path.parse::<Uri>() {
-        Ok(uri) if uri.scheme_str() == Some("http") && uri.host().is_some() => Ok(uri),
-        _ => Err(Failure::usage(format!(
-            "--url: expected an address like http://127.0.0.1:8642, got `{url}`; `uat serve` speaks http"
-        ))),
-    }
-}
-
-fn no_server(url: &str, reason: &str) -> Failure {
-    Failure::new("UAT_UPSTREAM", format!("no `uat serve` answers at {url}: {reason}"))
-        .hint("uat serve, or --url with the address it printed")
-}
-
-async fn ask(uri: &Uri, key: Option<&str>) -> Result<Bytes, String> {
-    let (host, port) = host_and_port(uri).ok_or("the address names no host")?;
-    let stream = tokio::net::TcpStream::connect((host.as_str(), port)).await.map_err(|e| e.to_string())?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
-    let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
-    let mut request = Request::get(uri.path()).header("host", authority);
-    if let Some(key) = key {
-        request = request.header("authorization", format!("Bearer {key}"));
-    }
-    let request = request.body(Empty::<Bytes>::new()).map_err(|e| e.to_string())?;
-    let exchange = async {
-        let response = sender.send_request(request).await.map_err(|e| e.to_string())?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), LONGEST).collect().await.map_err(|e| e.to_string())?;
-        match status {
-            StatusCode::OK => Ok(body.to_bytes()),
-            status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => Err(format!(
-                "status {}: it wants an admin key in the environment variable that --key-env names",
-                status.as_u16()
-            )),
-            status => Err(format!("status {}", status.as_u16())),
-        }
-    };
-    tokio::pin!(exchange);
-    tokio::select! {
-        result = &mut exchange => result,
-        ended = connection => match ended {
-            // The answer may have come with the end.
-            Ok(()) => exchange.await,
-            Err(error) => Err(error.to_string()),
-        },
-    }
 }
 
 fn print(out: &mut impl Write, endpoints: &[EndpointHealth], now: SystemTime) -> io::Result<()> {
@@ -220,18 +158,5 @@ far-away  open     -            2          7       50 %    2 min ago: status 503
             ["0 s", "59 s", "1 min", "59 min", "1 h", "1 d"]
         );
         assert_eq!(age(u64::MAX, now), "0 s", "a clock that runs behind");
-    }
-
-    #[test]
-    fn a_server_is_named_with_or_without_its_path() {
-        for url in ["http://127.0.0.1:8642", "http://127.0.0.1:8642/", "http://127.0.0.1:8642/v1"] {
-            assert_eq!(
-                address(url, "/v1/endpoints").unwrap().to_string(),
-                "http://127.0.0.1:8642/v1/endpoints"
-            );
-        }
-        for url in ["", "127.0.0.1:8642", "https://gateway.example", "ftp://x"] {
-            assert!(matches!(address(url, "/health/live"), Err(Failure::Usage(_))), "{url}");
-        }
     }
 }

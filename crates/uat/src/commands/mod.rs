@@ -5,6 +5,7 @@ pub(crate) mod cache;
 pub(crate) mod chat;
 pub(crate) mod config;
 pub(crate) mod doctor;
+pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod keys;
 pub(crate) mod models;
@@ -46,7 +47,7 @@ impl ConfigArgs {
 }
 
 /// Runs a command that waits for one thing at a time: threads would only cost memory.
-fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+pub(crate) fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(command);
     // A thread that still waits for a line of input would wait for ever.

@@ -12,6 +12,7 @@ mod cache;
 mod chat;
 mod config;
 mod doctor;
+mod explain;
 mod health;
 mod keys;
 mod models;

@@ -4,6 +4,7 @@
 
 mod endpoints;
 mod models;
+mod routing;
 pub(super) mod secrets;
 mod server;
 
@@ -20,6 +21,7 @@ pub(super) fn findings(config: &UatConfig) -> Vec<Finding> {
     found.extend(engine(config));
     found.extend(endpoints::findings(config));
     found.extend(models::findings(config));
+    found.extend(routing::findings(config));
     found.extend(cache(config));
     found.extend(redis(config));
     found.extend(super::keys::findings(config));

@@ -1,0 +1,102 @@
+//! A decision that was made for a request, as it is kept and told.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use llm_router::{
+    Candidate, Catalogue, Decision, Estimate, Features, Policy, Question, Record, Rejection, Snapshot, Terms,
+};
+use serde::Serialize;
+
+/// Where the decision on a request is put, if the router makes one.
+pub type DecisionSlot = Arc<OnceLock<Arc<Routed>>>;
+
+/// A decision with everything that it was made of.
+#[derive(Debug)]
+pub struct Routed {
+    pub(super) question: Question,
+    pub(super) catalogue: Arc<Catalogue>,
+    pub(super) snapshot: Snapshot,
+    pub(super) policy: Policy,
+    pub(super) features: Features,
+    pub(super) decision: Decision,
+    pub(super) decided_in: Duration,
+}
+
+/// `RoutePlan` of the npm package.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Plan<'a> {
+    request_id: &'a str,
+    tier: &'a str,
+    chosen: &'a str,
+    candidates: Vec<Told<'a>>,
+    context_added: [(); 0],
+    estimate: Expected,
+    decided_in_us: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Told<'a> {
+    model: &'a str,
+    score: f64,
+    terms: Terms,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rejected: Option<String>,
+}
+
+/// What is not known is `null`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Expected {
+    prompt_tokens: u64,
+    cost_usd: Option<f64>,
+    latency_ms: Option<f64>,
+}
+
+impl<'a> From<&'a Candidate> for Told<'a> {
+    fn from(Candidate { model, score, terms, rejected, .. }: &'a Candidate) -> Self {
+        let rejected = rejected.as_ref().map(ToString::to_string);
+        Self { model, score: *score, terms: *terms, rejected }
+    }
+}
+
+impl Routed {
+    /// What was decided.
+    pub fn decision(&self) -> &Decision {
+        &self.decision
+    }
+
+    /// The decision as `RoutePlan` of the npm package, without the models that whoever asked may not use. `chosen` is empty where
+    /// nobody could be asked.
+    pub fn plan(&self) -> serde_json::Value {
+        let decision = &self.decision;
+        let seen = |candidate: &&Candidate| candidate.rejected != Some(Rejection::NotAllowed);
+        let Estimate { prompt_tokens, cost_usd, latency_ms } = decision.estimate;
+        let plan = Plan {
+            request_id: &decision.plan.request_id,
+            tier: &decision.tier,
+            chosen: decision.chosen.as_deref().unwrap_or_default(),
+            candidates: decision.candidates.iter().filter(seen).map(Told::from).collect(),
+            context_added: [],
+            estimate: Expected { prompt_tokens, cost_usd, latency_ms },
+            decided_in_us: self.decided_in.as_nanos() as f64 / 1e3,
+        };
+        // Text and numbers: nothing that JSON cannot carry.
+        serde_json::to_value(plan).unwrap_or_default()
+    }
+
+    /// What it takes to decide the same again, without the models that whoever asked may not use.
+    pub fn record(&self) -> Record {
+        let Self { question, catalogue, snapshot, policy, decision, .. } = self;
+        Record::new(question, catalogue, snapshot, policy, decision.clone()).without_forbidden()
+    }
+
+    /// About how many bytes of memory it takes beside the catalogue, which all decisions of a configuration share.
+    pub fn weight(&self) -> usize {
+        let candidates = self.decision.candidates.len() * (size_of::<Candidate>() + 64);
+        let standings = self.snapshot.models.len() * size_of::<llm_router::Standing>();
+        let allowed = self.question.allowed.as_ref().map_or(0, |allowed| allowed.len() * 32);
+        size_of::<Self>() + candidates + standings + allowed + self.features.len() * 4
+    }
+}
