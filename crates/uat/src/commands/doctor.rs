@@ -307,7 +307,7 @@ async fn reachable(name: &str, base_url: &str) -> Check {
     }
 }
 
-pub(super) fn host_and_port(uri: &hyper::Uri) -> Option<(String, u16)> {
+pub(crate) fn host_and_port(uri: &hyper::Uri) -> Option<(String, u16)> {
     let usual = if uri.scheme_str() == Some("https") { 443 } else { 80 };
     let host = uri.host()?.trim_matches(['[', ']']).to_owned();
     Some((host, uri.port_u16().unwrap_or(usual)))
