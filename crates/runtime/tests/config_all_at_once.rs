@@ -158,7 +158,7 @@ price = -1
         ],
     );
     let nothing = "[routing.weights]\ntier = 0\nquality = 0\nprice = 0\nlatency = 0\nhealth = 0\n";
-    check(nothing, &[(":1:2", "nothing decides")]);
+    check(nothing, &[(":1:1", "nothing decides")]);
 }
 
 #[test]
