@@ -142,6 +142,10 @@ struct Usd(f64);
 
 impl fmt::Display for Usd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Less than that is written as it is: nothing is not what is allowed.
+        if self.0 > 0.0 && self.0 < 1e-6 {
+            return write!(f, "{}", self.0);
+        }
         let text = format!("{:.6}", self.0);
         f.write_str(text.trim_end_matches('0').trim_end_matches('.'))
     }

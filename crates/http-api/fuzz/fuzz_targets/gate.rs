@@ -10,14 +10,15 @@ mod gate;
 
 fuzz_target!(|input: (&[u8], Option<&[u8]>)| {
     let (host, origin) = input;
-    let gate = gate::Gate::new(8642, &["https://app.example".to_owned()]);
-    if gate.check(Some(host), None).is_ok() {
+    let gate = gate::Gate::new(8642);
+    let is_listed = |origin: &str| origin == "https://app.example";
+    if gate.check(Some(host), None, is_listed).is_ok() {
         let name = host.to_ascii_lowercase();
         let is_ours = name.starts_with(b"localhost:") || name.starts_with(b"127.") || name.starts_with(b"[");
         assert!(is_ours && name.ends_with(b":8642"), "{}", String::from_utf8_lossy(host));
     }
     if let Some(origin) = origin
-        && gate.check(None, Some(origin)).is_ok()
+        && gate.check(None, Some(origin), is_listed).is_ok()
     {
         let page = origin.to_ascii_lowercase();
         assert!(page.starts_with(b"http://") || page.starts_with(b"https://"), "{}", String::from_utf8_lossy(origin));
