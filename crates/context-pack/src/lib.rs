@@ -13,7 +13,7 @@
 //!     Piece::turn("memory", 1, Role::User, "My name is Ada."),
 //!     Piece::passage("handbook#3", 2.4, "Refunds take five days."),
 //! ];
-//! let packed = pack(pieces, 50, &[], |text| text.len() as u64 / 3 + 1);
+//! let packed = pack(pieces, 50, &[], |piece| piece.text.len() as u64 / 3 + 1);
 //! assert_eq!(packed.added.len(), 3);
 //! assert!(packed.instructions().unwrap().contains("Refunds take five days."));
 //! ```

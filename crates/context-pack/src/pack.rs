@@ -66,8 +66,9 @@ impl Packed {
 
 /// Chooses what fits into `budget` tokens. Instructions come first, in their order; then turns, from the latest back, as
 /// long as each fits, so that what is left is the end of the conversation; then passages, the best first, each that
-/// fits. `said`: the texts of the request's own messages. `count` counts tokens.
-pub fn pack(pieces: Vec<Piece>, budget: u64, said: &[&str], count: impl Fn(&str) -> u64) -> Packed {
+/// fits. Turns of one number are an exchange, and are added together or not at all: an answer without its question says
+/// something else. `said`: the texts of the request's own messages. `count` says what a piece takes, in tokens.
+pub fn pack(pieces: Vec<Piece>, budget: u64, said: &[&str], count: impl Fn(&Piece) -> u64) -> Packed {
     let mut packing = Packing {
         left_over: budget,
         seen: said.iter().map(|text| normalised(text)).collect(),
@@ -75,18 +76,19 @@ pub fn pack(pieces: Vec<Piece>, budget: u64, said: &[&str], count: impl Fn(&str)
     };
     let (mut turns, mut passages) = (Vec::new(), Vec::new());
     for piece in pieces {
-        let tokens = count(&piece.text);
+        let tokens = count(&piece);
         match piece.kind {
             Kind::Instruction => {
                 if packing.takes(&piece, tokens) {
                     packing.packed.instructions.push(piece);
                 }
             }
-            Kind::Turn { number, role } => turns.push((number, role, tokens, piece)),
+            Kind::Turn { number, role } => turns.push(Turn { number, role, tokens, piece }),
             Kind::Passage { score } => passages.push((score, tokens, piece)),
         }
     }
-    turns.sort_by_key(|(number, ..)| std::cmp::Reverse(*number));
+    // Stable: what has one number stays in the order in which it was given.
+    turns.sort_by_key(|turn: &Turn| std::cmp::Reverse(turn.number));
     packing.turns(turns);
     // Stable: passages of one score stay in the order in which they were found. NaN is worse than any.
     passages.sort_by(|(a, ..), (b, ..)| key(*b).total_cmp(&key(*a)));
@@ -105,6 +107,13 @@ fn key(score: f64) -> f64 {
 /// As texts are compared: without differences in case and white space, which copies have.
 fn normalised(text: &str) -> String {
     text.split_whitespace().flat_map(|word| [word, " "]).collect::<String>().to_lowercase()
+}
+
+struct Turn {
+    number: u64,
+    role: Role,
+    tokens: u64,
+    piece: Piece,
 }
 
 struct Packing {
@@ -139,19 +148,28 @@ impl Packing {
     }
 
     /// From the latest back. Two turns may say the same ("yes"), so only the request's own texts count as said.
-    fn turns(&mut self, turns: Vec<(u64, Role, u64, Piece)>) {
+    fn turns(&mut self, turns: Vec<Turn>) {
         let said = self.seen.clone();
+        let is_said = |turn: &Turn| said.contains(&normalised(&turn.piece.text));
         let mut is_full = false;
-        for (_, role, tokens, piece) in turns {
-            if said.contains(&normalised(&piece.text)) {
-                self.leave(&piece, tokens, Why::Twice);
-            } else if is_full || tokens > self.left_over {
-                let why = if is_full { Why::Hole } else { Why::Budget };
-                self.leave(&piece, tokens, why);
-                is_full = true;
-            } else {
-                self.add(&piece, tokens);
-                self.packed.turns.push((role, piece));
+        for exchange in turns.chunk_by(|one, other| one.number == other.number) {
+            let tokens = exchange.iter().fold(0_u64, |sum, turn| sum.saturating_add(turn.tokens));
+            let why = match (exchange.iter().all(is_said), is_full, tokens > self.left_over) {
+                (true, ..) => Some(Why::Twice),
+                (false, true, _) => Some(Why::Hole),
+                (false, false, true) => Some(Why::Budget),
+                (false, false, false) => None,
+            };
+            is_full |= matches!(why, Some(Why::Budget));
+            // The latest comes first, until all are turned around.
+            for turn in exchange.iter().rev() {
+                match why {
+                    Some(why) => self.leave(&turn.piece, turn.tokens, why),
+                    None => {
+                        self.add(&turn.piece, turn.tokens);
+                        self.packed.turns.push((turn.role, turn.piece.clone()));
+                    }
+                }
             }
         }
         self.packed.turns.reverse();
@@ -164,8 +182,8 @@ mod tests {
 
     use super::*;
 
-    fn words(text: &str) -> u64 {
-        text.split_whitespace().count() as u64
+    fn words(piece: &Piece) -> u64 {
+        piece.text.split_whitespace().count() as u64
     }
 
     fn sources<'a>(pieces: impl IntoIterator<Item = &'a Piece>) -> Vec<&'a str> {
@@ -201,6 +219,20 @@ mod tests {
         assert_eq!(sources(packed.turns.iter().map(|(_, piece)| piece)), ["turn 3"]);
         let why: Vec<Why> = packed.left.iter().map(|left| left.why).collect();
         assert_eq!(why, [Why::Budget, Why::Hole]);
+    }
+
+    #[test]
+    fn a_question_and_its_answer_are_added_together_or_not_at_all() {
+        let exchange = |number, question: &str, answer: &str| {
+            [
+                Piece::turn("m", number, Role::User, question),
+                Piece::turn("m", number, Role::Assistant, answer),
+            ]
+        };
+        let pieces = [exchange(1, "a b c", "d"), exchange(2, "e", "f"), exchange(3, "again", "g")].concat();
+        let packed = pack(pieces, 5, &["again"], words);
+        let texts: Vec<&str> = packed.turns.iter().map(|(_, piece)| &*piece.text).collect();
+        assert_eq!(texts, ["e", "f", "again", "g"], "one word is left, which is not an exchange");
     }
 
     #[test]

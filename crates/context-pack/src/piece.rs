@@ -19,7 +19,7 @@ pub enum Kind {
     Instruction,
     /// Of the conversation so far.
     Turn {
-        /// Its place in the conversation: a later one has a higher number.
+        /// Its place in the conversation: a later one has a higher number, and a question that of its answer.
         number: u64,
         /// Who said it.
         role: Role,
