@@ -191,7 +191,7 @@ mod tests {
     }
 
     fn turn(number: u64, text: &str) -> Piece {
-        let role = if number % 2 == 0 { Role::Assistant } else { Role::User };
+        let role = if number.is_multiple_of(2) { Role::Assistant } else { Role::User };
         Piece::turn(format!("turn {number}"), number, role, text)
     }
 
