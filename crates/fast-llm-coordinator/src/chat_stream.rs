@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_core::Stream;
 use llm_wire::Spoken;
-use llm_wire::openai::{Heard, Usage};
+use llm_wire::openai::{self, Usage};
 use tokio::time::Sleep;
 
 use crate::cache::{Followed, Replay};
 use crate::config::EndpointConfig;
 use crate::error::{CoordinatorError, Failure};
+use crate::heard::{Heard, Listener};
 use crate::report::{Outcome, RoutingReport};
 use crate::resume::{Continued, Continuing, Next, Resumption};
 use crate::stats::RequestGuard;
@@ -32,6 +33,8 @@ enum Origin {
     Kept(Box<Replay>),
     /// An execution that several requests may share.
     Followed(Box<Followed>),
+    /// One of these, with somebody who hears it too.
+    Heard(Box<Heard>),
 }
 
 struct Running {
@@ -149,12 +152,19 @@ impl ChatStream {
         Self(Origin::Followed(Box::new(followed)))
     }
 
+    /// The same stream with somebody who hears it beside whoever reads it.
+    #[must_use]
+    pub fn heard_by(self, listener: Box<dyn Listener>) -> Self {
+        Self(Origin::Heard(Box::new(Heard::new(self, listener))))
+    }
+
     /// What happened so far; final once the stream has ended.
     pub fn report(&self) -> RoutingReport {
         match &self.0 {
             Origin::Endpoint(running) => running.report(),
             Origin::Kept(replay) => replay.report(),
             Origin::Followed(followed) => followed.report(),
+            Origin::Heard(heard) => heard.stream.report(),
         }
     }
 
@@ -165,6 +175,7 @@ impl ChatStream {
             Origin::Endpoint(running) => running.spoken,
             Origin::Kept(_) => None,
             Origin::Followed(followed) => followed.spoken(),
+            Origin::Heard(heard) => heard.stream.spoken(),
         }
     }
 
@@ -174,6 +185,7 @@ impl ChatStream {
             Origin::Endpoint(running) => running.usage.as_ref(),
             Origin::Kept(replay) => replay.usage(),
             Origin::Followed(followed) => followed.usage(),
+            Origin::Heard(heard) => heard.stream.usage(),
         }
     }
 }
@@ -271,9 +283,9 @@ impl Running {
             return Ok(None);
         }
         match resumption.chunk(data, text.as_ref()) {
-            Ok(Heard::New(data)) => Ok(Some(data)),
-            Ok(Heard::Nothing) => Ok(None),
-            Ok(Heard::Another { anew }) => {
+            Ok(openai::Heard::New(data)) => Ok(Some(data)),
+            Ok(openai::Heard::Nothing) => Ok(None),
+            Ok(openai::Heard::Another { anew }) => {
                 if let Source::Upstream(upstream) = &self.source {
                     resumption.is_another(anew, upstream.in_flight().endpoint());
                 }
@@ -415,6 +427,7 @@ impl Stream for ChatStream {
             Origin::Endpoint(running) => running.poll_chunk(cx),
             Origin::Kept(replay) => Poll::Ready(replay.next_chunk().map(Ok)),
             Origin::Followed(followed) => followed.poll_chunk(cx),
+            Origin::Heard(heard) => heard.poll_chunk(cx),
         }
     }
 }

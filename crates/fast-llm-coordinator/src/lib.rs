@@ -47,6 +47,7 @@ mod dialect;
 mod endpoint;
 mod error;
 mod execution;
+mod heard;
 mod journal;
 mod line;
 mod meter;
@@ -71,6 +72,7 @@ pub use config::{
 };
 pub use coordinator::Coordinator;
 pub use error::{CoordinatorError, Failure};
+pub use heard::Listener;
 pub use meter::{Meter, Most, Spent};
 pub use report::{Attempt, CacheOutcome, Outcome, RoutingReport};
 pub use stats::Stats;

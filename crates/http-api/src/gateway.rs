@@ -93,6 +93,7 @@ impl Call {
             caller: self.caller.clone(),
             trace: self.trail.trace(),
             route: self.route.as_ref().map(route_ask).transpose()?.flatten(),
+            context: None,
             decision: None,
         })
     }

@@ -24,6 +24,7 @@
 mod accounts;
 mod callers;
 mod config;
+mod context;
 mod discovery;
 mod engine;
 mod errors;
@@ -59,9 +60,13 @@ pub use accounts::read_usage;
 pub use callers::Standings;
 pub use child_engine::Engine;
 pub use config::{
-    ConfigError, ConfigErrors, ConfigSource, EngineConfig, KvType, LimitsConfig, Loaded, Location,
-    ServerConfig, Setting, TelemetryConfig, UatConfig, config_schema, parse_bind, process_environment,
+    ConfigError, ConfigErrors, ConfigSource, ContextConfig, ContextKind, ContextProviderConfig, EngineConfig,
+    KvType, LimitsConfig, Loaded, Location, ServerConfig, Setting, TelemetryConfig, UatConfig, config_schema,
+    parse_bind, process_environment,
 };
+pub use context::{ContextAsk, ContextReport, Document, Missing};
+/// What is chosen of what could be added to a request, and why the rest is not.
+pub use context_pack;
 pub use discovery::{Neighbour, Neighbours, look_for};
 pub use errors::{ErrorRow, HttpError, RuntimeError, TABLE, error_body, row_of};
 pub use fast_llm_coordinator::{
@@ -128,6 +133,8 @@ pub struct ChatOptions {
     pub trace: Option<Trace>,
     /// What is wanted of whoever answers, where the router chooses.
     pub route: Option<Box<RouteAsk>>,
+    /// What is wanted beside the request's own messages, where the router chooses.
+    pub context: Option<Box<ContextAsk>>,
     /// Where the router's decision is put, before anybody is asked.
     pub decision: Option<DecisionSlot>,
 }
@@ -143,6 +150,7 @@ impl Default for ChatOptions {
             caller: None,
             trace: None,
             route: None,
+            context: None,
             decision: None,
         }
     }
@@ -296,13 +304,11 @@ impl Runtime {
     /// `UAT_INVALID_INPUT`, `UAT_CONTEXT_LENGTH_EXCEEDED`, `UAT_UPSTREAM`, `UAT_ALL_ENDPOINTS_FAILED`,
     /// `UAT_TIMEOUT`, `UAT_ENGINE_UNAVAILABLE`, `UAT_NO_CANDIDATE`, `UAT_CLOSED`.
     pub async fn chat(&self, request: ChatRequest, options: ChatOptions) -> Result<Answer, RuntimeError> {
-        let (wiring, plan, call) = match Target::parse(request.model()) {
-            None => {
-                let size = |limit| Size::of_chat(&request, limit);
-                self.begin(request.model(), options, size).await?
-            }
-            Some(target) => Box::pin(self.begin_routed(target, &request, options, Size::of_chat)).await?,
-        };
+        if let Some(target) = Target::parse(request.model()) {
+            return Box::pin(self.chat_routed(target, request, options)).await;
+        }
+        let size = |limit| Size::of_chat(&request, limit);
+        let (wiring, plan, call) = self.begin(request.model(), options, size).await?;
         Ok(wiring.coordinator.execute(&plan, &request, call).await?)
     }
 
@@ -370,9 +376,11 @@ impl Runtime {
     ) -> Result<(Arc<Wiring>, RoutePlan, CallOptions), RuntimeError> {
         self.ready().await?;
         let wiring = self.wiring.load_full();
-        let ChatOptions { request_id, timeout, received, cache, tenant, caller, trace, route, .. } = options;
-        if route.is_some() {
-            return Err(routing::not_routed(model));
+        let ChatOptions {
+            request_id, timeout, received, cache, tenant, caller, trace, route, context, ..
+        } = options;
+        if route.is_some() || context.is_some() {
+            return Err(routing::not_routed(model, route.is_some()));
         }
         let request_id = request_id.unwrap_or_else(|| self.request_ids.make());
         let meter = match &caller {

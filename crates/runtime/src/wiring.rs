@@ -15,6 +15,7 @@ use model_store::{AddedModel, ModelState, ModelStore, StoreError};
 use route_plan::Price;
 
 use crate::config::{UatConfig, price_of};
+use crate::context::{Memory, Providers};
 use crate::discovery::{self, Neighbour};
 use crate::engine::{Dialer, engine};
 use crate::errors::RuntimeError;
@@ -66,6 +67,8 @@ pub(crate) struct Wiring {
     engine_models: HashMap<Arc<str>, EngineModel>,
     costs: HashMap<Arc<str>, Cost>,
     pub(crate) routing: Routing,
+    pub(crate) providers: Providers,
+    pub(crate) memory: Arc<Memory>,
 }
 
 /// What decides on what a request for a model can cost.
@@ -111,9 +114,15 @@ impl Wiring {
             Some(former) if former.config.engine == whole.engine => former.engine.clone(),
             _ => whole.engine.enabled.then(|| Arc::new(engine(&whole.engine, engine_search.to_vec()))),
         };
-        let responses = match former {
-            Some(former) if former.config.redis == whole.redis => Arc::clone(&former.responses),
-            _ => Arc::new(Responses::new(whole.redis.as_ref())),
+        let providers = Providers::new(&whole)?;
+        let (responses, memory) = match former {
+            Some(former) if former.config.redis == whole.redis => {
+                (Arc::clone(&former.responses), Arc::clone(&former.memory))
+            }
+            _ => {
+                let redis = whole.redis.as_ref();
+                (Arc::new(Responses::new(redis)), Arc::new(Memory::new(redis)))
+            }
         };
         let mut config = configured(&whole);
         discovery::add_neighbours(&mut config, found);
@@ -157,7 +166,18 @@ impl Wiring {
             None => Coordinator::with_cache(config, dialer, Some(cache))?,
             Some(former) => former.coordinator.successor(config, dialer, Some(cache), same_engine)?,
         };
-        Ok(Self { config: whole, engine, coordinator, responses, models, engine_models, costs, routing })
+        Ok(Self {
+            config: whole,
+            engine,
+            coordinator,
+            responses,
+            models,
+            engine_models,
+            costs,
+            routing,
+            providers,
+            memory,
+        })
     }
 
     /// Lets go what `next` does not go on with, once what is under way has been answered.
@@ -165,6 +185,9 @@ impl Wiring {
         self.coordinator.close().await;
         if !Arc::ptr_eq(&self.responses, &next.responses) {
             self.responses.close().await;
+        }
+        if !Arc::ptr_eq(&self.memory, &next.memory) {
+            self.memory.close().await;
         }
         if let Some(engine) = &self.engine
             && !next.engine.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, engine))
@@ -176,6 +199,7 @@ impl Wiring {
     pub(crate) async fn close(&self) {
         self.coordinator.close().await;
         self.responses.close().await;
+        self.memory.close().await;
         if let Some(engine) = &self.engine {
             engine.close().await;
         }

@@ -16,6 +16,7 @@ fn sample() -> Value {
         "keys": [{ "name": "k", "hash": format!("sha256:{}", "0".repeat(64)) }],
         "endpoints": [{ "name": "a", "protocol": "ollama", "base_url": "http://127.0.0.1:1" }],
         "models": [{ "name": "m", "endpoints": [{ "endpoint": "a" }] }],
+        "context": {}, "context_providers": [{ "name": "c", "kind": "memory" }],
     })
 }
 
@@ -84,6 +85,7 @@ fn it_refuses_the_shapes_that_the_types_refuse() {
         ("/models/0/endpoints/0/weight", json!(0)),
         ("/models/0/balance", json!("random")),
         ("/redis", json!({ "codec": "gzip" })),
+        ("/context_providers/0/kind", json!("memo")),
     ] {
         let mut tree = sample();
         put(&mut tree, pointer, value.clone());
@@ -101,6 +103,12 @@ fn ranges_are_the_same_in_the_schema_and_in_the_checks() {
             let (least, most) = (node["minimum"].as_i64(), node["maximum"].as_i64());
             let mut try_value = |value: i64, is_right: bool| {
                 let mut tree = sample();
+                if key == "top" {
+                    // Not a memory's.
+                    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+                    tree["context_providers"][0] =
+                        json!({ "name": "c", "kind": "passages", "files": [file] });
+                }
                 put(&mut tree, &format!("{pointer}/{key}"), value.into());
                 let loaded = load(&tree);
                 assert_eq!(loaded.is_ok(), is_right, "{value} at {pointer}/{key}: {:?}", loaded.err());

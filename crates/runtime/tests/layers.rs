@@ -16,6 +16,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("access", 0),
     ("balance", 0),
     ("child-engine", 0),
+    ("context-pack", 0),
     ("gguf", 0),
     ("llm-wire", 0),
     ("model-store", 0),
@@ -51,7 +52,7 @@ const BESIDE: &[(&str, &str)] = &[
 const DEVELOPMENT: &[&str] = &["testkit", "bench-harness"];
 
 /// Foundations that no outer crate needs: what they are for goes through `runtime`.
-const ONLY_BELOW_RUNTIME: &[&str] = &["access", "balance", "resilience", "child-engine"];
+const ONLY_BELOW_RUNTIME: &[&str] = &["access", "balance", "context-pack", "resilience", "child-engine"];
 
 fn layer(name: &str) -> Option<u8> {
     LAYERS.iter().find(|(known, _)| *known == name).map(|&(_, layer)| layer)

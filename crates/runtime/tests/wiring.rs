@@ -11,7 +11,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use llm_wire::openai::{ChatRequest, EmbeddingsRequest};
-use runtime::{Answer, ChatOptions, ConfigSource, Neighbours, Runtime, RuntimeError, UatConfig};
+use runtime::{
+    Answer, ChatOptions, ConfigSource, ContextAsk, DecisionSlot, Document, Neighbours, Runtime, RuntimeError,
+    UatConfig,
+};
 use testkit::{Behaviour, FakeProvider, refused_addr};
 
 fn config(json: &str) -> UatConfig {
@@ -138,4 +141,28 @@ fn a_wrong_configuration_is_refused_by_the_constructor() {
     let Err(error) = Runtime::new(config, Vec::new()) else { panic!("strangers would be let in") };
     assert_eq!(error.code(), "UAT_CONFIG");
     assert!(error.to_string().contains("server.bind"), "{error}");
+}
+
+#[tokio::test]
+async fn context_is_added_where_the_router_chooses_and_refused_elsewhere() {
+    let provider = FakeProvider::start().await.unwrap();
+    let config = config(&format!(
+        r#"{{"endpoints":[{{"name":"a","protocol":"openai","base_url":"{}"}}],
+            "models":[{{"name":"m","endpoints":[{{"endpoint":"a"}}]}}]}}"#,
+        provider.base_url()
+    ));
+    let runtime = Runtime::with_neighbours(config, Vec::new(), Neighbours::none()).unwrap();
+    let document = Document { id: "note".into(), text: "Say hello to Ada.".into() };
+    let context = Some(Box::new(ContextAsk { documents: vec![document], ..ContextAsk::default() }));
+    let options = || ChatOptions { context: context.clone(), ..ChatOptions::default() };
+    let error = runtime.chat(request("m"), options()).await.unwrap_err();
+    assert_eq!(error.code(), "UAT_INVALID_INPUT");
+    assert!(error.to_string().contains("context is wanted"), "{error}");
+
+    let decision = DecisionSlot::default();
+    let options = ChatOptions { decision: Some(Arc::clone(&decision)), ..options() };
+    runtime.chat(request("auto"), options).await.unwrap();
+    let added = &decision.get().unwrap().context().added;
+    assert_eq!(added.iter().map(|added| &*added.source).collect::<Vec<_>>(), ["note"]);
+    assert!(String::from_utf8_lossy(&provider.requests()[0].body).contains("Say hello to Ada."));
 }

@@ -5,7 +5,7 @@ import { checkKeys, checkPrice } from './config-keys.js';
 import { checkRedis, REDIS_SECRET, REDIS_SHAPE, type RedisSettings } from './config-redis.js';
 import { meant, named, refuse, secretKey, type Shape, shaped, type Wrong } from './config-shape.js';
 
-const ROOT: Shape = { server: 'table', engine: 'table', endpoints: 'tables', models: 'tables', keys: 'tables', limits: 'table', routing: 'table', cache: 'table', redis: 'table', telemetry: 'table' };
+const ROOT: Shape = { server: 'table', engine: 'table', endpoints: 'tables', models: 'tables', keys: 'tables', limits: 'table', routing: 'table', context: 'table', context_providers: 'tables', cache: 'table', redis: 'table', telemetry: 'table' };
 const SERVER: Shape = { bind: 'text', admin_bind: 'text', keys_file: 'text', state_dir: 'text', allowed_origins: 'texts', max_body_mb: 'count', hold_ms: 'whole', drain_timeout_s: 'whole', max_connections: 'count' };
 const KV_TYPES = ['f32', 'f16', 'q8_0', 'q4_0'] as const;
 const ENGINE: Shape = { enabled: 'flag', model: 'text', idle_exit_s: 'whole', threads: 'count', context_tokens: 'count', slots: 'count', queue: 'whole', kv_type: KV_TYPES, gpu_layers: 'whole', unload_after_s: 'whole', memory_mb: 'count' };
@@ -14,6 +14,9 @@ const MODEL: Shape = { name: 'text', tier: 'text', quality: 'number', capabiliti
 const SERVED: Shape = { endpoint: 'text', model: 'text', weight: 'number' };
 /** Only the core routes; the file is shared, so the section is checked here too. */
 const ROUTING: Shape = { tiers: 'table', weights: 'table', max_candidates: 'count' };
+/** Only the core adds context. */
+const CONTEXT: Shape = { max_tokens: 'count' };
+const CONTEXT_PROVIDER: Shape = { name: 'text', kind: ['instructions', 'memory', 'passages'], text: 'text', files: 'texts', max_tokens: 'count', turns: 'count', ttl_s: 'count', top: 'count' };
 const WEIGHTS: Shape = { tier: 'number', quality: 'number', price: 'number', latency: 'number', health: 'number' };
 /** Only a server tells; the file is shared, so the section is checked here too. */
 const TELEMETRY: Shape = { otlp_endpoint: 'text', otlp_headers_env: 'text', otlp_headers_file: 'text', sample_ratio: 'number', service_name: 'text', access_log: 'text' };
@@ -45,6 +48,8 @@ export function checkConfig(tree: Record<string, unknown>, origin: string, env: 
   checkKeys(list(tree['keys']), tree['limits'] ?? {}, wrong);
   const { weights } = shaped(tree['routing'] ?? {}, ROUTING, 'routing', wrong);
   shaped(weights ?? {}, WEIGHTS, 'routing.weights', wrong);
+  shaped(tree['context'] ?? {}, CONTEXT, 'context', wrong);
+  list(tree['context_providers']).forEach((provider, index) => shaped(provider, CONTEXT_PROVIDER, `context_providers[${index}]`, wrong));
   shaped(tree['telemetry'] ?? {}, TELEMETRY, 'telemetry', wrong);
   const engine = readEngine(tree['engine'] ?? {}, wrong);
   const endpoints = list(tree['endpoints']).map((endpoint, index) => readEndpoint(endpoint, `endpoints[${index}]`, engine.enabled, env, wrong));

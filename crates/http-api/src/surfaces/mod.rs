@@ -22,7 +22,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use llm_wire::Spoken;
 use llm_wire::openai::{ChatRequest, EmbeddingsRequest};
-use runtime::{Answer, Key, RuntimeError, nearest};
+use runtime::{Answer, ChatOptions, ContextAsk, Key, RuntimeError, nearest};
 
 use crate::answer_stream::{AnswerStream, Frames, Pending, unexpected_answer};
 use crate::error::ApiError;
@@ -123,7 +123,18 @@ async fn ask(
     request: ChatRequest,
     frames: Box<dyn Frames>,
 ) -> Result<Begun, ApiError> {
-    let options = call.asks(request.model())?;
+    ask_with(gateway, call, request, None, frames).await
+}
+
+/// The same with what is to be added to the request.
+async fn ask_with(
+    gateway: &Gateway,
+    call: &Call,
+    request: ChatRequest,
+    context: Option<Box<ContextAsk>>,
+    frames: Box<dyn Frames>,
+) -> Result<Begun, ApiError> {
+    let options = ChatOptions { context, ..call.asks(request.model())? };
     let caller = call.caller.as_ref();
     if !request.stream() {
         let asking = pin!(gateway.runtime.chat(request, options));

@@ -6,9 +6,10 @@ use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use http::Response;
 use llm_wire::openai::{ChatRequest, EmbeddingsRequest, ModelEntry, model_list};
-use runtime::{CoordinatorError, Key, ModelInfo, RuntimeError, nearest_few};
+use runtime::llm_router::Target;
+use runtime::{ContextAsk, CoordinatorError, Key, ModelInfo, RuntimeError, nearest_few};
 
-use super::{Begun, anthropic, ask, complete_response, embed, identified, stream_response, with_type};
+use super::{Begun, anthropic, ask_with, complete_response, embed, identified, stream_response, with_type};
 use crate::answer_stream::OpenAiEvents;
 use crate::error::ApiError;
 use crate::gateway::{Call, Gateway, caller};
@@ -34,10 +35,22 @@ async fn answer(gateway: &Gateway, call: &Call, body: Body) -> Result<Response<B
     // The type of the body is not asked for: what parses is JSON, and half of the scripts forget to say so.
     let body = request_body::collect(body, gateway.max_body()).await?;
     let request = ChatRequest::parse(body)?;
-    Ok(match ask(gateway, call, request, Box::new(OpenAiEvents)).await? {
+    let (request, context) = match Target::is_target(request.model()) {
+        true => context_of(request)?,
+        false => (request, None),
+    };
+    Ok(match ask_with(gateway, call, request, context, Box::new(OpenAiEvents)).await? {
         Begun::Complete(whole) => complete_response(call, whole.body, whole.report, JSON),
         Begun::Stream(stream, report) => stream_response(call, stream, report, EVENT_STREAM),
     })
+}
+
+/// What is to be added to a request that the router decides: its member `context`, which is ours and goes no further.
+fn context_of(request: ChatRequest) -> Result<(ChatRequest, Option<Box<ContextAsk>>), ApiError> {
+    match request.without_member("context")? {
+        Some((json, rest)) => Ok((rest, Some(Box::new(ContextAsk::from_json(&json)?)))),
+        None => Ok((request, None)),
+    }
 }
 
 /// Only asked with another method, for the error; see [`is_chat_completion`].

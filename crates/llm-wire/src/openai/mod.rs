@@ -12,6 +12,7 @@ mod collector;
 mod continuation;
 mod embeddings;
 mod error;
+mod insert;
 mod members;
 mod message;
 mod options;

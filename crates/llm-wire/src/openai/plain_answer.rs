@@ -51,6 +51,15 @@ impl<'a> PlainAnswer<'a> {
         Ok(plain.then_some(Self { head, choice, message }))
     }
 
+    /// What it says.
+    ///
+    /// # Errors
+    /// [`WireError::Json`] where the text is none.
+    pub fn text(&self) -> Result<String, WireError> {
+        let content = self.message.get("content").map_or("\"\"", RawValue::get);
+        json::decode(content.as_bytes())
+    }
+
     /// The usage, where it was counted.
     ///
     /// # Errors

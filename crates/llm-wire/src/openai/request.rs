@@ -40,16 +40,23 @@ pub struct ChatRequest {
     /// The usage is asked for whether the client wants it or not.
     pub(super) counted: bool,
     /// Where it comes from, if it is a translation.
-    source: Option<Arc<Source>>,
+    pub(super) source: Option<Arc<Source>>,
 }
 
 /// What a request was translated from.
 #[derive(Clone, Default)]
-struct Source {
+pub(super) struct Source {
     original: Option<Original>,
     dropped: Vec<String>,
     untranslatable: Option<WireError>,
     beta: Option<String>,
+}
+
+impl Source {
+    /// Of a request that says something else than the document does.
+    pub(super) fn without_original(&self) -> Self {
+        Self { original: None, ..self.clone() }
+    }
 }
 
 /// Where `stream_options` lies, and what it says.

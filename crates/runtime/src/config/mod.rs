@@ -4,6 +4,7 @@
 //! what does not fit the types here, and `check` what the types alone cannot tell.
 
 mod check;
+mod context;
 mod document;
 mod effective;
 mod error;
@@ -25,6 +26,7 @@ use llm_router::RoutingConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
+pub use context::{ContextConfig, ContextKind, ContextProviderConfig};
 pub use effective::Setting;
 pub use error::{ConfigError, ConfigErrors, Location};
 pub use keys::LimitsConfig;
@@ -48,6 +50,11 @@ pub struct UatConfig {
     pub models: Vec<ModelConfig>,
     /// How `auto` and `tier:NAME` choose among the models.
     pub routing: RoutingConfig,
+    /// How much is added to requests that the router decides.
+    pub context: ContextConfig,
+    /// What is added to them; none: nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub context_providers: Vec<ContextProviderConfig>,
     /// Who may ask; none: everybody on this machine.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<access::KeyConfig>,

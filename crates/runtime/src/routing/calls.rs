@@ -1,22 +1,16 @@
 //! What the router is asked through [`Runtime`].
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use access::Key;
-use fast_llm_coordinator::CallOptions;
-use llm_router::{RouterError, Target, decide};
+use llm_router::Target;
 use llm_wire::WireError;
 use llm_wire::openai::ChatRequest;
-use route_plan::RoutePlan;
 
-use super::meter::Payable;
-use super::question::{prompt_of, question_of};
-use super::{RouteAsk, Routed, admit_any};
-use crate::callers::Size;
+use super::begin::{Asked, Decided};
+use super::{RouteAsk, Routed};
+use crate::Runtime;
 use crate::errors::RuntimeError;
-use crate::wiring::Wiring;
-use crate::{ChatOptions, Runtime};
 
 /// A model that the router chooses among, and what is known of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,7 +30,7 @@ pub struct RoutedModel {
 }
 
 impl Runtime {
-    /// Decides who would answer, and asks nobody. `request_id` is what the plan is called.
+    /// Decides who would answer, and asks nobody, for context neither. `request_id` is what the plan is called.
     ///
     /// # Errors
     /// `UAT_MODEL_NOT_FOUND` (no such tier), `UAT_INVALID_INPUT` (no such capability), `UAT_NO_CANDIDATE`.
@@ -48,91 +42,9 @@ impl Runtime {
         ask: &RouteAsk,
         caller: Option<&Key>,
     ) -> Result<Arc<Routed>, RuntimeError> {
-        let (routed, refused) = self.routed(&self.wiring.load(), request_id, target, request, ask, caller)?;
-        refused.map_or(Ok(routed), |error| Err(error.into()))
-    }
-
-    /// The decision, and why nobody can be asked if that is what it comes to.
-    fn routed(
-        &self,
-        wiring: &Wiring,
-        request_id: Arc<str>,
-        target: Target,
-        request: &ChatRequest,
-        ask: &RouteAsk,
-        caller: Option<&Key>,
-    ) -> Result<(Arc<Routed>, Option<RouterError>), RouterError> {
-        let begun = Instant::now();
-        let routing = &wiring.routing;
-        let learner = &*self.learner;
-        let question = question_of(target, request, ask, caller, &routing.catalogue);
-        let features = learner.features(&|| prompt_of(request));
-        let is_there = |model: &str| wiring.require_file(model).is_ok();
-        let snapshot = routing.snapshot(&wiring.coordinator, learner, &features, is_there);
-        let decided = decide(request_id, &question, &routing.catalogue, &snapshot, &routing.policy);
-        let (decision, refused) = match decided {
-            Ok(decision) => (decision, None),
-            Err(RouterError::NoCandidate { nearest, rejection, decision }) => {
-                let kept = (*decision).clone();
-                (kept, Some(RouterError::NoCandidate { nearest, rejection, decision }))
-            }
-            Err(error) => return Err(error),
-        };
-        let routed = Routed {
-            question,
-            catalogue: Arc::clone(&routing.catalogue),
-            snapshot,
-            policy: routing.policy,
-            features,
-            decision,
-            decided_in: begun.elapsed(),
-        };
-        Ok((Arc::new(routed), refused))
-    }
-
-    /// What a request needs that leaves it to the router who answers.
-    pub(crate) async fn begin_routed(
-        &self,
-        target: Target,
-        request: &ChatRequest,
-        options: ChatOptions,
-        size: fn(&ChatRequest, Option<u64>) -> Size,
-    ) -> Result<(Arc<Wiring>, RoutePlan, CallOptions), RuntimeError> {
-        self.ready().await?;
-        let wiring = self.wiring.load_full();
-        let ChatOptions { request_id, timeout, received, cache, tenant, caller, trace, route, decision } =
-            options;
-        let request_id = request_id.unwrap_or_else(|| self.request_ids.make());
-        let ask = route.as_deref().cloned().unwrap_or_default();
-        let (routed, refused) = self.routed(&wiring, request_id, target, request, &ask, caller.as_deref())?;
-        if let Some(slot) = decision {
-            // Each request has its own.
-            let _ = slot.set(Arc::clone(&routed));
-        }
-        if let Some(error) = refused {
-            return Err(error.into());
-        }
-        let plan = routed.decision.plan.clone();
-        let models = || plan.stages.iter().flat_map(|stage| &stage.candidates).map(|one| &one.model);
-        if let Some(first) = models().next() {
-            wiring.require_file(first)?;
-        }
-        let meter = match &caller {
-            None => None,
-            Some(key) => {
-                let payable = |model: &Arc<str>| {
-                    let cost = wiring.cost_of(model, key)?;
-                    let size = size(request, cost.max_output_tokens);
-                    Ok(Payable { model: Arc::clone(model), price: cost.price, size })
-                };
-                let payables = models().map(payable).collect::<Result<Vec<_>, RuntimeError>>()?;
-                let accounts = self.callers.accounts(&wiring.config).await?;
-                Some(admit_any(&accounts.allowances, key, payables).await?)
-            }
-        };
-        let tenant = tenant.or_else(|| caller.map(|key| Arc::clone(key.name())));
-        let call = CallOptions { timeout, received, cache, tenant, meter, trace };
-        Ok((wiring, plan, call))
+        let asked = Asked { request_id, target, request, ask, caller };
+        let Decided { routed, refused, .. } = self.decided(&self.wiring.load(), asked, None)?;
+        refused.map_or(Ok(Arc::new(routed)), |error| Err(error.into()))
     }
 
     /// Whether this can be how good an answer was.

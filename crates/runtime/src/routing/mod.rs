@@ -1,5 +1,6 @@
 //! The router's part of a configuration, wired: `auto` and `tier:NAME` become a plan of models.
 
+mod begin;
 mod calls;
 mod meter;
 mod question;
@@ -20,10 +21,11 @@ pub use question::RouteAsk;
 pub use routed::{DecisionSlot, Routed};
 
 /// What was wanted of whoever answers says nothing where the request names who that is.
-pub(crate) fn not_routed(model: &str) -> RuntimeError {
+pub(crate) fn not_routed(model: &str, is_choice: bool) -> RuntimeError {
+    let why = if is_choice { "a choice is described (x-uat-route)" } else { "context is wanted" };
     RuntimeError::Input(WireError::Invalid {
         field: "model".to_owned(),
-        expected: "auto or tier:NAME, because a choice is described (x-uat-route)".to_owned(),
+        expected: format!("auto or tier:NAME, because {why}"),
         got: model.to_owned(),
     })
 }

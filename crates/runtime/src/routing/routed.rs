@@ -3,10 +3,13 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use context_pack::{Added, Left};
 use llm_router::{
     Candidate, Catalogue, Decision, Estimate, Features, Policy, Question, Record, Rejection, Snapshot, Terms,
 };
 use serde::Serialize;
+
+use crate::context::{ContextReport, Missing};
 
 /// Where the decision on a request is put, if the router makes one.
 pub type DecisionSlot = Arc<OnceLock<Arc<Routed>>>;
@@ -20,6 +23,8 @@ pub struct Routed {
     pub(super) policy: Policy,
     pub(super) features: Features,
     pub(super) decision: Decision,
+    /// What was added to the request.
+    pub(super) context: ContextReport,
     pub(super) decided_in: Duration,
 }
 
@@ -31,7 +36,11 @@ struct Plan<'a> {
     tier: &'a str,
     chosen: &'a str,
     candidates: Vec<Told<'a>>,
-    context_added: [(); 0],
+    context_added: &'a [Added],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    context_left: &'a [Left],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    context_missing: &'a [Missing],
     estimate: Expected,
     decided_in_us: f64,
 }
@@ -67,6 +76,11 @@ impl Routed {
         &self.decision
     }
 
+    /// What was added to the request, and what was not.
+    pub fn context(&self) -> &ContextReport {
+        &self.context
+    }
+
     /// The decision as `RoutePlan` of the npm package, without the models that whoever asked may not use. `chosen` is empty where
     /// nobody could be asked.
     pub fn plan(&self) -> serde_json::Value {
@@ -78,7 +92,9 @@ impl Routed {
             tier: &decision.tier,
             chosen: decision.chosen.as_deref().unwrap_or_default(),
             candidates: decision.candidates.iter().filter(seen).map(Told::from).collect(),
-            context_added: [],
+            context_added: &self.context.added,
+            context_left: &self.context.left,
+            context_missing: &self.context.missing,
             estimate: Expected { prompt_tokens, cost_usd, latency_ms },
             decided_in_us: self.decided_in.as_nanos() as f64 / 1e3,
         };
@@ -97,6 +113,6 @@ impl Routed {
         let candidates = self.decision.candidates.len() * (size_of::<Candidate>() + 64);
         let standings = self.snapshot.models.len() * size_of::<llm_router::Standing>();
         let allowed = self.question.allowed.as_ref().map_or(0, |allowed| allowed.len() * 32);
-        size_of::<Self>() + candidates + standings + allowed + self.features.len() * 4
+        size_of::<Self>() + candidates + standings + allowed + self.features.len() * 4 + self.context.weight()
     }
 }

@@ -46,6 +46,27 @@ struct Report<'a> {
 #[serde(rename_all = "camelCase")]
 struct Plan {
     decided_in_us: f64,
+    #[serde(default)]
+    context_added: Vec<Piece>,
+    #[serde(default)]
+    context_left: Vec<Piece>,
+    #[serde(default)]
+    context_missing: Vec<Missing>,
+}
+
+/// Something that was added to the request, or not.
+#[derive(Deserialize)]
+struct Piece {
+    source: String,
+    tokens: u64,
+    #[serde(default)]
+    why: String,
+}
+
+#[derive(Deserialize)]
+struct Missing {
+    source: String,
+    why: String,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
@@ -85,6 +106,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     } else {
         let micros = report.plan.as_ref().map(|plan| plan.decided_in_us);
         print(&mut out, &record, micros)?;
+        if let Some(plan) = &report.plan {
+            write!(out, "{}", context(plan))?;
+        }
         writeln!(out, "{}", answered(&report))?;
         let replay = match is_same {
             true => "Decided again from what was stored: the same, to the byte.",
@@ -110,6 +134,23 @@ fn answered(report: &Report<'_>) -> String {
         (Some(model), Some(endpoint), None) => format!("{model} answered, at {endpoint}."),
         _ => "It has not been answered yet.".to_owned(),
     }
+}
+
+/// What was added to the request and what was not, a line each.
+fn context(plan: &Plan) -> String {
+    let added =
+        plan.context_added.iter().map(|piece| format!("Added: {}, {} tokens.\n", piece.source, piece.tokens));
+    let left = plan.context_left.iter().map(|piece| {
+        let why = match piece.why.as_str() {
+            "twice" => "the request says it already",
+            "hole" => "a later turn had no room",
+            _ => "there was no room",
+        };
+        format!("Left out: {}, {} tokens: {why}.\n", piece.source, piece.tokens)
+    });
+    let missing =
+        plan.context_missing.iter().map(|missing| format!("Missing: {}: {}.\n", missing.source, missing.why));
+    added.chain(left).chain(missing).collect()
 }
 
 fn print(out: &mut impl Write, record: &Record, micros: Option<f64>) -> io::Result<()> {
@@ -155,6 +196,22 @@ mod tests {
     use runtime::llm_router::{Catalogue, Model, Policy, Question, Snapshot, Target, decide};
 
     use super::*;
+
+    #[test]
+    fn what_was_added_and_what_was_not_stands_on_lines_of_its_own() {
+        let plan = json!({
+            "decidedInUs": 1.0,
+            "contextAdded": [{ "source": "rules", "tokens": 24 }],
+            "contextLeft": [{ "source": "memory#1", "tokens": 900, "why": "budget" }],
+            "contextMissing": [{ "source": "memory", "why": "the connection failed" }],
+        });
+        let expected = "\
+Added: rules, 24 tokens.
+Left out: memory#1, 900 tokens: there was no room.
+Missing: memory: the connection failed.
+";
+        assert_eq!(context(&serde_json::from_value(plan).unwrap()), expected);
+    }
 
     #[test]
     fn the_table_says_what_decided_and_why_the_others_lost() {

@@ -22,6 +22,7 @@ pub(super) fn findings(config: &UatConfig) -> Vec<Finding> {
     found.extend(endpoints::findings(config));
     found.extend(models::findings(config));
     found.extend(routing::findings(config));
+    found.extend(super::context::findings(config));
     found.extend(cache(config));
     found.extend(redis(config));
     found.extend(super::keys::findings(config));
@@ -30,7 +31,11 @@ pub(super) fn findings(config: &UatConfig) -> Vec<Finding> {
 }
 
 /// A number outside its range.
-fn out_of_range(path: impl Into<String>, value: u64, range: RangeInclusive<u64>) -> Option<Finding> {
+pub(super) fn out_of_range(
+    path: impl Into<String>,
+    value: u64,
+    range: RangeInclusive<u64>,
+) -> Option<Finding> {
     if range.contains(&value) {
         return None;
     }

@@ -1,0 +1,145 @@
+//! Messages that are added to a request, and members that are taken out of it; every other byte stays.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use super::members::Members;
+use super::message::Role;
+use super::request::ChatRequest;
+use super::splice::{Edit, With, member, span, splice};
+use crate::{WireError, json};
+
+impl ChatRequest {
+    /// The same request with these messages after the instructions that it begins with. The document that it was translated from does not
+    /// say them, so that it is not passed on any more.
+    ///
+    /// # Errors
+    /// [`WireError::Json`] where the body is none, which [`parse`](Self::parse) has found out; what
+    /// [`untranslatable`](Self::untranslatable) says.
+    pub fn with_messages<'a>(
+        &self,
+        messages: impl IntoIterator<Item = (Role, &'a str)>,
+    ) -> Result<Self, WireError> {
+        let members: Members<'_> = self.decode()?;
+        let written = members.get("messages").map_or("[]", RawValue::get);
+        let own: Vec<&RawValue> = json::decode(written.as_bytes())?;
+        let leading = own.iter().take_while(|message| instructs(message)).count();
+        let text: Vec<String> = messages.into_iter().map(|(role, content)| message(role, content)).collect();
+        let body = match (text.as_slice(), own.get(leading), own.last()) {
+            ([], ..) | (_, None, None) => self.body().clone(),
+            (added, Some(next), _) => {
+                let at = span(self.body(), next).start;
+                let text = added.join(",") + ",";
+                splice(self.body(), &mut [Edit { at: at..at, with: With::Text(&text) }])
+            }
+            (added, None, Some(last)) => {
+                let at = span(self.body(), last).end;
+                let text = format!(",{}", added.join(","));
+                splice(self.body(), &mut [Edit { at: at..at, with: With::Text(&text) }])
+            }
+        };
+        self.of(body)
+    }
+
+    /// The value of a member as it was written, and the request without it. `None`: it has none of this name.
+    ///
+    /// # Errors
+    /// [`WireError::Json`] where the body is none, which [`parse`](Self::parse) has found out; [`WireError::Invalid`] where the
+    /// member stands there twice.
+    pub fn without_member(&self, name: &str) -> Result<Option<(Bytes, Self)>, WireError> {
+        let members: Members<'_> = json::decode(self.body())?;
+        let Some(value) = members.get(name) else { return Ok(None) };
+        let at = span(self.body(), value);
+        let value = self.body().slice(at.clone());
+        let at = member(self.body(), at);
+        let rest = self.of(splice(self.body(), &mut [Edit { at, with: With::Text("") }]))?;
+        let is_twice = json::decode::<Members<'_>>(rest.body())?.get(name).is_some();
+        if is_twice { Err(super::scan::twice(name)) } else { Ok(Some((value, rest))) }
+    }
+
+    /// The same request in other words, of which no endpoint gets the original.
+    fn of(&self, body: Bytes) -> Result<Self, WireError> {
+        let mut other = Self::parse(body)?;
+        (other.continues, other.counted) = (self.continues, self.counted);
+        other.source = self.source.as_deref().map(|source| Arc::new(source.without_original()));
+        Ok(other)
+    }
+}
+
+fn instructs(message: &RawValue) -> bool {
+    let role = json::decode::<Members<'_>>(message.get().as_bytes())
+        .ok()
+        .and_then(|members| Role::from_json(members.get("role")?.get()));
+    role.is_some_and(Role::instructs)
+}
+
+fn message(role: Role, content: &str) -> String {
+    let mut out = Vec::with_capacity(content.len() + 40);
+    out.extend_from_slice(br#"{"role":""#);
+    out.extend_from_slice(role.as_str().as_bytes());
+    out.extend_from_slice(br#"","content":"#);
+    json::append_string(&mut out, content);
+    out.push(b'}');
+    // What was put together of texts is one.
+    String::from_utf8(out).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(body: &str) -> ChatRequest {
+        ChatRequest::parse(body.to_owned().into()).unwrap()
+    }
+
+    fn body(request: &ChatRequest) -> &str {
+        std::str::from_utf8(request.body()).unwrap()
+    }
+
+    #[test]
+    fn messages_go_behind_the_instructions_that_a_request_begins_with() {
+        let added = [(Role::System, "Say \"hi\"."), (Role::User, "before")];
+        let with = |messages: &str| {
+            let asked = request(&format!(r#"{{"model":"m","messages":[{messages}], "x":1}}"#));
+            body(&asked.with_messages(added).unwrap()).to_owned()
+        };
+        let texts = r#"{"role":"system","content":"Say \"hi\"."},{"role":"user","content":"before"}"#;
+        let user = r#"{"role":"user", "content":"now"}"#;
+        assert_eq!(with(user), format!(r#"{{"model":"m","messages":[{texts},{user}], "x":1}}"#));
+        let system = r#"{"content":"a","role":"developer"}"#;
+        let expected = format!(r#"{{"model":"m","messages":[{system} , {texts},{user}], "x":1}}"#);
+        assert_eq!(with(&format!("{system} , {user}")), expected);
+        assert_eq!(with(system), format!(r#"{{"model":"m","messages":[{system},{texts}], "x":1}}"#));
+    }
+
+    #[test]
+    fn nothing_added_changes_no_byte() {
+        let asked = request(r#"{"model":"m","messages":[{"role":"user","content":"now"}]}"#);
+        assert_eq!(asked.with_messages([]).unwrap().body(), asked.body());
+    }
+
+    #[test]
+    fn a_request_with_more_messages_is_not_what_its_client_wrote() {
+        let asked = request(r#"{"model":"m","messages":[{"role":"user","content":"now"}]}"#).counted();
+        let original = crate::Original { dialect: crate::Spoken::Anthropic, body: "{}".into() };
+        let asked = asked.translated_from(Some(original), vec!["top_k".to_owned()]);
+        let with = asked.with_messages([(Role::User, "before")]).unwrap();
+        assert!(with.original().is_none() && with.include_usage());
+        assert_eq!(with.dropped(), ["top_k"]);
+    }
+
+    #[test]
+    fn a_member_is_taken_out_whole() {
+        let asked =
+            request(r#"{"model":"m","context":{"a":[1]},"messages":[{"role":"user","content":"context"}]}"#);
+        let (value, rest) = asked.without_member("context").unwrap().unwrap();
+        assert_eq!(&value[..], br#"{"a":[1]}"#);
+        assert_eq!(body(&rest), r#"{"model":"m","messages":[{"role":"user","content":"context"}]}"#);
+        assert!(rest.without_member("context").unwrap().is_none());
+        let twice =
+            request(r#"{"context":1,"model":"m","context":2,"messages":[{"role":"user","content":"a"}]}"#);
+        assert!(twice.without_member("context").unwrap_err().to_string().contains("twice"));
+    }
+}
