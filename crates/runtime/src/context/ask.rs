@@ -45,14 +45,18 @@ impl ContextAsk {
     /// # Errors
     /// `UAT_INVALID_INPUT` with the path of what is wrong in it.
     pub fn from_json(json: &[u8]) -> Result<Self, RuntimeError> {
+        const EXPECTED: &str = "{\"session_id\": TEXT, \"documents\": [{\"id\": TEXT, \"text\": TEXT}], \"max_tokens\": NUMBER}, of \
+                                which each may be missing";
+        // To serde a list may be a struct whose members have lost their names.
+        if json.trim_ascii_start().starts_with(b"[") {
+            return Err(invalid("context".to_owned(), EXPECTED, "a list".to_owned()));
+        }
         let mut reader = serde_json::Deserializer::from_slice(json);
         let read: Result<Option<Self>, _> = serde_path_to_error::deserialize(&mut reader);
         let ask = read.map_err(|error| {
             let path = error.path().to_string();
             let field = if path == "." { "context".to_owned() } else { format!("context.{path}") };
-            let expected = "{\"session_id\": TEXT, \"documents\": [{\"id\": TEXT, \"text\": TEXT}], \"max_tokens\": NUMBER}, of \
-                            which each may be missing";
-            invalid(field, expected, error.inner().to_string())
+            invalid(field, EXPECTED, error.inner().to_string())
         })?;
         Ok(ask.unwrap_or_default())
     }
