@@ -16,7 +16,7 @@ export const share = 0.01;
 export const slowStart = true;
 
 export async function install(_, say) {
-  await installed("litellm", say);
+  installed("litellm", say);
   return { version: pinned("litellm") };
 }
 
@@ -45,7 +45,7 @@ export async function start({ backends, patience_ms, folder, slowReplica = false
   writeFileSync(file, JSON.stringify(configuration, null, 2));
   const url = `http://127.0.0.1:${port}`;
   return serve({
-    file: path.join(await installed("litellm"), "litellm"),
+    file: path.join(installed("litellm"), "litellm"),
     args: ["--config", file, "--host", "127.0.0.1", "--port", String(port), "--num_workers", "1", "--telemetry", "False"],
     url,
     ready: answers(`${url}/health/liveliness`),

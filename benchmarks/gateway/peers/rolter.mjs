@@ -12,7 +12,7 @@ export const name = "rolter";
 export const policy = "power_of_two";
 
 export async function install(_, say) {
-  await installed("rolter", say);
+  installed("rolter", say);
   return { version: pinned("rolter") };
 }
 
@@ -40,7 +40,7 @@ ${seconds}`,
   );
   const url = `http://127.0.0.1:${port}`;
   return serve({
-    file: path.join(await installed("rolter"), "rolter"),
+    file: path.join(installed("rolter"), "rolter"),
     args: ["gateway", "--config", file],
     url,
     ready: answers(`${url}/metrics`),

@@ -14,7 +14,7 @@ export function router({ name, program, before, logLevel, more = [] }) {
     name,
     policy,
     async install(_, say) {
-      await installed(name, say);
+      installed(name, say);
       return { version: pinned(name) };
     },
     async start({ backends, patience_ms, env, wrap }) {
@@ -23,7 +23,7 @@ export function router({ name, program, before, logLevel, more = [] }) {
       const patience = patience_ms === undefined ? [] : ["--request-timeout-secs", String(Math.ceil(patience_ms / 1e3))];
       const url = `http://127.0.0.1:${port}`;
       return serve({
-        file: path.join(await installed(name), program),
+        file: path.join(installed(name), program),
         args: [
           ...before, "--host", "127.0.0.1", "--port", String(port), "--prometheus-port", String(metrics), "--log-level", logLevel,
           "--worker-urls", ...backends, "--policy", backends.length > 1 ? "power_of_two" : "round_robin",

@@ -1,5 +1,6 @@
-use bm25::{Document, SearchEngine, SearchEngineBuilder, Tokenizer};
 use std::sync::Arc;
+
+use bm25::{Document, SearchEngine, SearchEngineBuilder, Tokenizer};
 use unicode_segmentation::UnicodeSegmentation;
 
 use crate::piece::Piece;

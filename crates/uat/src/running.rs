@@ -8,7 +8,6 @@ use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 
 use crate::commands::block_on;
-use crate::commands::doctor::host_and_port;
 use crate::failure::Failure;
 
 /// A server on this machine answers in milliseconds, one across an ocean in less than a second.
@@ -16,50 +15,62 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A thousand endpoints with all of their histories are about 2 MB.
 const LONGEST: usize = 8 << 20;
 
+/// Which server, and with which key.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Server {
+    /// The server.
+    #[arg(long, default_value = "http://127.0.0.1:8642")]
+    url: String,
+    /// The environment variable that holds the key, where the server asks for keys.
+    #[arg(long, value_name = "VARIABLE", default_value = "UAT_KEY")]
+    key_env: String,
+}
+
 /// What it answered.
 pub(crate) struct Answer {
-    url: String,
     pub(crate) status: StatusCode,
     pub(crate) body: Bytes,
 }
 
-impl Answer {
-    /// Why this is no answer for the command, which needs `key` where keys are asked for.
-    pub(crate) fn refusal(&self, key: &str) -> Failure {
-        let status = self.status.as_u16();
-        nobody(
-            &self.url,
-            &match self.status {
-                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                    format!(
-                        "status {status}: it wants {key} in the environment variable that --key-env names"
-                    )
-                }
-                _ => format!("status {status}"),
-            },
-        )
+impl Server {
+    /// Asks for this path.
+    ///
+    /// # Errors
+    /// Nobody answers there, or it is no address.
+    pub(crate) fn get(&self, path: &str) -> Result<Answer, Failure> {
+        let uri = address(&self.url, path)?;
+        let key = std::env::var(&self.key_env).ok().filter(|key| !key.is_empty());
+        let asking = async { tokio::time::timeout(PATIENCE, ask(&uri, key.as_deref())).await };
+        match block_on(async { Ok(asking.await) })? {
+            Ok(Ok((status, body))) => Ok(Answer { status, body }),
+            Ok(Err(reason)) => Err(self.nobody(&reason)),
+            Err(_) => Err(self.nobody(&format!("no answer within {} s", PATIENCE.as_secs()))),
+        }
+    }
+
+    /// Why this status is no answer for the command, which needs `key` where keys are asked for.
+    pub(crate) fn refusal(&self, status: StatusCode, key: &str) -> Failure {
+        let number = status.as_u16();
+        self.nobody(&match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                format!("status {number}: it wants {key} in the environment variable that --key-env names")
+            }
+            _ => format!("status {number}"),
+        })
+    }
+
+    /// No server of ours is there.
+    pub(crate) fn nobody(&self, reason: &str) -> Failure {
+        Failure::new("UAT_UPSTREAM", format!("no `uat serve` answers at {}: {reason}", self.url))
+            .hint("uat serve, or --url with the address it printed")
     }
 }
 
-/// Asks the server at `url` for this path, with the key in the environment variable `key_env` if there is one.
-///
-/// # Errors
-/// Nobody answers there, or it is no address.
-pub(crate) fn get(url: &str, path: &str, key_env: &str) -> Result<Answer, Failure> {
-    let uri = address(url, path)?;
-    let key = std::env::var(key_env).ok().filter(|key| !key.is_empty());
-    let asking = async { tokio::time::timeout(PATIENCE, ask(&uri, key.as_deref())).await };
-    match block_on(async { Ok(asking.await) })? {
-        Ok(Ok((status, body))) => Ok(Answer { url: url.to_owned(), status, body }),
-        Ok(Err(reason)) => Err(nobody(url, &reason)),
-        Err(_) => Err(nobody(url, &format!("no answer within {} s", PATIENCE.as_secs()))),
-    }
-}
-
-/// No server of ours is there.
-pub(crate) fn nobody(url: &str, reason: &str) -> Failure {
-    Failure::new("UAT_UPSTREAM", format!("no `uat serve` answers at {url}: {reason}"))
-        .hint("uat serve, or --url with the address it printed")
+/// Where an address leads.
+pub(crate) fn host_and_port(uri: &Uri) -> Option<(String, u16)> {
+    let usual = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+    let host = uri.host()?.trim_matches(['[', ']']).to_owned();
+    Some((host, uri.port_u16().unwrap_or(usual)))
 }
 
 /// This path of a server given by its address.

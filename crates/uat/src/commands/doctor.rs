@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use super::{ConfigArgs, block_on, human_bytes};
 use crate::failure::Failure;
+use crate::running::host_and_port;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -305,12 +306,6 @@ async fn reachable(name: &str, base_url: &str) -> Check {
             Check::new(Verdict::Note, what, format!("{shown} did not answer within {} s", PATIENCE.as_secs()))
         }
     }
-}
-
-pub(crate) fn host_and_port(uri: &hyper::Uri) -> Option<(String, u16)> {
-    let usual = if uri.scheme_str() == Some("https") { 443 } else { 80 };
-    let host = uri.host()?.trim_matches(['[', ']']).to_owned();
-    Some((host, uri.port_u16().unwrap_or(usual)))
 }
 
 #[cfg(test)]

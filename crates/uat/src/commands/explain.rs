@@ -9,18 +9,15 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
-use crate::{running, table};
+use crate::running::Server;
+use crate::table;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The request: what its answer's header x-request-id says.
     id: String,
-    /// The server.
-    #[arg(long, default_value = "http://127.0.0.1:8642")]
-    url: String,
-    /// The environment variable that holds the key with which was asked, or an admin key, where the server asks for keys.
-    #[arg(long, value_name = "VARIABLE", default_value = "UAT_KEY")]
-    key_env: String,
+    #[command(flatten)]
+    server: Server,
     /// Print JSON for programs: the server's report, and whether the same was decided again.
     #[arg(long)]
     json: bool,
@@ -74,15 +71,16 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if args.id.is_empty() || !args.id.bytes().all(plain) {
         return Err(Failure::usage(format!("expected the x-request-id of an answer, got `{}`", args.id)));
     }
-    let answer = running::get(&args.url, &format!("/v1/routing/{}?record", args.id), &args.key_env)?;
+    let answer = args.server.get(&format!("/v1/routing/{}?record", args.id))?;
     match answer.status {
         StatusCode::OK => {}
         StatusCode::NOT_FOUND => return Err(unknown(&answer.body)),
-        _ => return Err(answer.refusal("the key with which was asked, or an admin key,")),
+        status => {
+            return Err(args.server.refusal(status, "the key with which was asked, or an admin key,"));
+        }
     }
-    let no_report = |error: serde_json::Error| {
-        running::nobody(&args.url, &format!("the answer is not a report ({error})"))
-    };
+    let no_report =
+        |error: serde_json::Error| args.server.nobody(&format!("the answer is not a report ({error})"));
     let report: Report<'_> = serde_json::from_slice(&answer.body).map_err(no_report)?;
     let mut out = io::stdout().lock();
     let Some(record) = report.record else {

@@ -8,16 +8,13 @@ use runtime::{EndpointHealth, EndpointState};
 use serde::Deserialize;
 
 use crate::failure::Failure;
-use crate::{running, table};
+use crate::running::Server;
+use crate::table;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The server.
-    #[arg(long, default_value = "http://127.0.0.1:8642")]
-    url: String,
-    /// The environment variable that holds an admin key, where the server asks for keys.
-    #[arg(long, value_name = "VARIABLE", default_value = "UAT_KEY")]
-    key_env: String,
+    #[command(flatten)]
+    server: Server,
     /// Print the server's JSON for programs.
     #[arg(long)]
     json: bool,
@@ -33,18 +30,17 @@ struct Board {
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let path = if args.live { "/health/live" } else { "/v1/endpoints" };
-    let answer = running::get(&args.url, path, &args.key_env)?;
+    let answer = args.server.get(path)?;
     if answer.status != StatusCode::OK {
-        return Err(answer.refusal("an admin key"));
+        return Err(args.server.refusal(answer.status, "an admin key"));
     }
     let body = answer.body;
     if args.live {
         writeln!(io::stdout(), "alive")?;
         return Ok(());
     }
-    let board: Board = serde_json::from_slice(&body).map_err(|error| {
-        running::nobody(&args.url, &format!("the answer is not a list of endpoints ({error})"))
-    })?;
+    let board: Board = serde_json::from_slice(&body)
+        .map_err(|error| args.server.nobody(&format!("the answer is not a list of endpoints ({error})")))?;
     let mut out = io::stdout().lock();
     if args.json {
         out.write_all(&body)?;
