@@ -1,4 +1,4 @@
-// npm run demo: from a fresh clone to a real model's answer, over HTTP and through the Node class, and a cache that outlives its Redis.
+// npm run demo: from a fresh clone to a real model's answer, over HTTP and through the Node class, a choice of the router, and a cache that outlives its Redis.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -15,6 +15,10 @@ await door('demo', async () => {
     { title: 'A question over HTTP, asked with the official `openai` client', run: () => withServer(url => example('openai-client.mjs', { OPENAI_BASE_URL: `${url}/v1` })) },
     { title: 'The same through the Node class, on the Rust core', run: () => example('node-class.mjs', { UAT_BACKEND: 'native' }) },
     { title: 'The same through the Node class, in TypeScript alone', run: () => example('node-class.mjs', { UAT_BACKEND: 'typescript' }) },
+    { title: 'A request that leaves it to the router who answers, and why', run: () => withServer(async url => {
+      await example('router.mjs', { OPENAI_BASE_URL: `${url}/v1` }, 'demo-request');
+      await run(built('uat'), ['explain', 'demo-request', '--url', url], { cwd: ROOT });
+    }) },
     { title: 'A cache in Node, on a Redis of its own that is killed under it', run: () => run('node', ['examples/cache.mjs'], { cwd: ROOT }) },
     { title: 'And in the terminal: uat chat', run: () => run(built('uat'), ['chat', '--model', MODEL, '--temperature', '0', '--max-tokens', '32', QUESTION], { cwd: ROOT }) },
   ]);
@@ -25,8 +29,8 @@ Next:  npm start                    the server on http://127.0.0.1:8642, for any
        target/release/uat doctor    what was found on this machine`);
 });
 
-function example(file, env) {
-  return run('node', [`examples/${file}`, QUESTION], { cwd: ROOT, env: { UAT_ENGINE_PATH: built('uat-engine'), ...env } });
+function example(file, env, ...more) {
+  return run('node', [`examples/${file}`, QUESTION, ...more], { cwd: ROOT, env: { UAT_ENGINE_PATH: built('uat-engine'), ...env } });
 }
 
 /** `uat serve` on a port of its own choosing, ended again by its process id. */
