@@ -1,2 +1,3 @@
 export * from './services/fast-llm-coordinator-rust.js';
 export * from './services/redis-service-rust.js';
+export * from './services/llm-router-rust.js';

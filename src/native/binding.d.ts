@@ -38,6 +38,8 @@ export declare class ChatStream {
   next(): Promise<Buffer | null>
   /** How the request travelled. Throws before `next` has resolved to null. */
   report(): RoutingReport
+  /** What the router decided, as `RoutePlan` in JSON; null where the request named its model. */
+  plan(): string | null
 }
 
 /** A whole answer. */
@@ -109,7 +111,7 @@ export declare interface EndpointHealth {
 /** The coordinator of the core. */
 export declare class FastLlmCoordinator {
   /** Only validates: starts no process and opens no connection. */
-  constructor(options: FastLlmCoordinatorOptions)
+  constructor(options: RuntimeOptions)
   /**
    * Asks for a whole answer. `request` is a chat-completion request as JSON in UTF-8; `cache` what the caller wishes of
    * the response cache.
@@ -132,14 +134,29 @@ export declare class FastLlmCoordinator {
   close(): Promise<undefined>
 }
 
-/** Where the configuration comes from, and the engine. */
-export declare interface FastLlmCoordinatorOptions {
-  /** A file in the form of uat.toml. */
-  configPath?: string
-  /** The same as one JSON document; with neither, `UAT_CONFIG`, `./uat.toml` or the defaults. */
-  configJson?: string
-  /** Folders in which the engine may lie besides the usual places. */
-  engineSearch: Array<string>
+/**
+ * The router of the core, with a coordinator of its own. Where `request` stands, it is a chat-completion request as JSON in UTF-8
+ * whose `model` is `auto` or `tier:NAME`.
+ */
+export declare class LlmRouter {
+  /** Only validates: starts no process and opens no connection. */
+  constructor(options: RuntimeOptions)
+  /** Without a configuration looks for other local servers; otherwise there is nothing to wait for. */
+  initialize(): Promise<undefined>
+  /** Asks the model that is chosen for a whole answer, and those that follow where it fails. */
+  generate(request: Uint8Array, ask: RouteAsk, cancel?: CancelHandle | undefined | null, timeoutMs?: number | undefined | null, cache?: boolean | undefined | null): Promise<RoutedCompletion>
+  /** Asks for a streamed answer; resolves when its first content is there. `request` says `"stream": true`. */
+  stream(request: Uint8Array, ask: RouteAsk, cancel: CancelHandle, timeoutMs?: number | undefined | null, cache?: boolean | undefined | null): Promise<ChatStream>
+  /** Decides who would answer, and asks nobody: `RoutePlan` as JSON. */
+  plan(request: Uint8Array, ask: RouteAsk): string
+  /** The decision of this id as `RoutePlan` in JSON; null once it is forgotten. */
+  explain(requestId: string): string | null
+  /** Says how good an answer was, 0 to 1; once for each. */
+  feedback(requestId: string, score: number): void
+  /** The models that are chosen among. */
+  models(): Array<RoutedModel>
+  /** Ends the calls that are under way and lets the engine go. */
+  close(): Promise<undefined>
 }
 
 /** A message, or a gap. */
@@ -331,6 +348,42 @@ export declare interface RedisValue {
   bytes?: Uint8Array
 }
 
+/** What is wanted of whoever answers. */
+export declare interface RouteAsk {
+  /** What the model must be able to do. */
+  capabilities: Array<string>
+  /** Until the answer is whole; milliseconds. */
+  maxLatencyMs?: number
+  /** USD. */
+  maxCostUsd?: number
+}
+
+/** A whole answer, and why this model gave it. */
+export declare interface RoutedCompletion {
+  /** OpenAI's completion object as JSON in UTF-8. */
+  body: Buffer
+  /** How the request travelled. */
+  routing: RoutingReport
+  /** `RoutePlan` as JSON, the same document that a server gives at `/v1/routing/{request_id}`. */
+  plan: string
+}
+
+/** A model that the router chooses among. */
+export declare interface RoutedModel {
+  /** The public name. */
+  name: string
+  /** The tier that it names; empty for none. */
+  tier: string
+  /** What it can do. */
+  capabilities: Array<string>
+  /** How good its answers are taken to be, 0 to 1. */
+  quality: number
+  /** Judgements that were taken in. */
+  samples: number
+  /** Whether an endpoint may be asked. */
+  healthy: boolean
+}
+
 /** How a request travelled. */
 export declare interface RoutingReport {
   /** Names the request in reports and logs. */
@@ -347,6 +400,16 @@ export declare interface RoutingReport {
   overheadUs: number
   /** Fields of the request that the endpoint was not told. */
   dropped?: Array<string>
+}
+
+/** Where the configuration comes from, and the engine. */
+export declare interface RuntimeOptions {
+  /** A file in the form of uat.toml. */
+  configPath?: string
+  /** The same as one JSON document; with neither, `UAT_CONFIG`, `./uat.toml` or the defaults. */
+  configJson?: string
+  /** Folders in which the engine may lie besides the usual places. */
+  engineSearch: Array<string>
 }
 
 /** A change of an endpoint's state. */

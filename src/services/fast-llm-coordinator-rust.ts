@@ -3,6 +3,7 @@ import { UniversalAiError } from '../errors.js';
 import { TypeScriptFastLLMCoordinator } from '../fallback/fast-llm-coordinator/coordinator.js';
 import { NativeFastLLMCoordinator } from '../native/fast-llm-coordinator.js';
 import { selectBackend } from '../native/loader.js';
+import { chatResponse } from './fast-llm-coordinator-answer.js';
 import type { FastLLMCoordinatorBackend } from './fast-llm-coordinator-backend.js';
 import { prepareEmbeddings, prepareOptions, prepareRequest } from './fast-llm-coordinator-request.js';
 import { ChatStream } from './fast-llm-coordinator-stream.js';
@@ -55,12 +56,7 @@ export class FastLLMCoordinator {
   async route(request: ChatRequest, options?: RouteCallOptions): Promise<ChatResponse> {
     const prepared = prepareRequest(request);
     const call = prepareOptions(options);
-    const { body, routing } = await this.#open().route(prepared, call);
-    const response = body as unknown as ChatResponse;
-    const content = response.choices[0]?.message?.content;
-    response.content = typeof content === 'string' ? content : textOf(content);
-    response.routing = routing;
-    return response;
+    return chatResponse(await this.#open().route(prepared, call));
   }
 
   /**
@@ -118,10 +114,4 @@ export class FastLLMCoordinator {
     if (this.#closing !== undefined) throw new UniversalAiError('UAT_CLOSED', 'this FastLLMCoordinator was closed; make a new one');
     return this.#backend;
   }
-}
-
-/** The text parts of an answer whose content is an array. */
-function textOf(content: unknown): string {
-  if (!Array.isArray(content)) return '';
-  return content.map((part: { type?: unknown; text?: unknown }) => (part?.type === 'text' && typeof part.text === 'string' ? part.text : '')).join('');
 }

@@ -1,3 +1,5 @@
+import type { RoutePlan } from './llm-router-types.js';
+
 /** One message of a conversation, in OpenAI's shape; unknown fields pass through. */
 export interface ChatMessage {
   role: 'system' | 'developer' | 'user' | 'assistant' | 'tool';
@@ -61,6 +63,8 @@ export interface RoutingReport {
   dropped?: string[];
   /** Microseconds spent in this package rather than waiting for the endpoint. */
   overheadUs: number;
+  /** Why this model was asked, where {@link LLMRouter} chose it. */
+  plan?: RoutePlan;
 }
 
 /** OpenAI's chat completion plus the first choice's text and the routing report; unknown fields pass through. */

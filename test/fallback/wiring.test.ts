@@ -15,7 +15,7 @@ describe('a configuration', () => {
   it('may stand in environment variables', () => {
     const { endpoints, models, engine } = loadConfig({}, environment);
     expect(endpoints).toMatchObject([{ name: 'a', protocol: 'uat-engine', base_path: '/v1', total_timeout_ms: 600_000 }]);
-    expect(models).toEqual([{ name: './m.gguf', endpoints: [{ endpoint: 'a', model: undefined, weight: 1 }], balance: 'peak-ewma', max_output_tokens: undefined }]);
+    expect(models).toEqual([{ name: './m.gguf', endpoints: [{ endpoint: 'a', model: undefined, weight: 1 }], balance: 'peak-ewma', max_output_tokens: undefined, facts: {} }]);
     expect(engine.idle_exit_s).toBe(0);
   });
 

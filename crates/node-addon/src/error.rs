@@ -6,6 +6,7 @@
 
 use llm_wire::WireError;
 use redis_service::RedisServiceError;
+use runtime::llm_router::RouterError;
 use runtime::{CoordinatorError, RuntimeError};
 use serde_json::{Map, Value, json};
 
@@ -24,12 +25,23 @@ impl Crossing {
         Self::plain("UAT_CANCELLED", "the call was cancelled by its signal")
     }
 
-    /// The coordinator was closed under the call.
-    pub(crate) fn closed() -> Self {
-        Self::plain(
-            "UAT_CLOSED",
-            "this FastLLMCoordinator was closed while the call was under way; make a new one",
-        )
+    /// What was called was closed under the call.
+    pub(crate) fn closed(class: &str) -> Self {
+        let message = format!("this {class} was closed while the call was under way; make a new one");
+        Self::plain("UAT_CLOSED", &message)
+    }
+
+    /// No decision of this id is kept.
+    pub(crate) fn unknown_request(id: &str) -> Self {
+        let message = format!(
+            "there is no request `{id}`: the last 1024 are kept; use the requestId of a plan or of an answer's routing"
+        );
+        Self::plain("UAT_NOT_FOUND", &message).with("requestId", id)
+    }
+
+    /// An answer cannot be judged: there is none, or it was judged before.
+    pub(crate) fn not_to_be_judged(id: &str, why: &str) -> Self {
+        Self::plain("UAT_CONFLICT", &format!("the request `{id}` {why}")).with("requestId", id)
     }
 
     /// A bug of ours.
@@ -104,6 +116,7 @@ fn details(error: &RuntimeError) -> Value {
             details
         }
         RuntimeError::Input(error) => input(error),
+        RuntimeError::Router(error) => router(error),
         RuntimeError::Coordinator(error) => match error {
             CoordinatorError::InvalidInput(error) => input(error),
             CoordinatorError::ModelNotFound { model, nearest } => {
@@ -118,6 +131,19 @@ fn details(error: &RuntimeError) -> Value {
             }
             _ => Value::Null,
         },
+        _ => Value::Null,
+    }
+}
+
+fn router(error: &RouterError) -> Value {
+    match error {
+        RouterError::UnknownTier { tier, known } => json!({ "tier": tier, "known": known }),
+        RouterError::UnknownCapability { capability, known } => {
+            json!({ "field": "capabilities", "capability": capability, "known": known })
+        }
+        RouterError::NoCandidate { nearest, rejection, .. } => {
+            json!({ "nearest": nearest, "rejection": rejection })
+        }
         _ => Value::Null,
     }
 }

@@ -6,9 +6,12 @@
 //! they cross. A panic becomes an exception (`catch_unwind`), never an abort of the Node process.
 
 mod cancel;
+mod chat_stream;
 mod eager;
 mod error;
 mod fast_llm_coordinator;
+mod llm_router;
+mod opened;
 mod redis_service;
 
 use napi_derive::napi;

@@ -3,7 +3,7 @@ import { performance } from 'node:perf_hooks';
 import { onAbort } from '../../abort.js';
 import type { ChatChunk } from '../../services/fast-llm-coordinator-types.js';
 import type { Protocol } from './config-endpoint.js';
-import { type AnswerIds, type ChunkDecoder, ErrorInAnswer, hasContent, NotOfTheDialect, type Operation, parseObject } from './dialect.js';
+import { type AnswerIds, type ChunkDecoder, ErrorInAnswer, hasContent, isObject, NotOfTheDialect, type Operation, parseObject } from './dialect.js';
 import type { Endpoint, Ticket } from './endpoint.js';
 import { EngineError } from './engine-place.js';
 import { Failure, failedInside, refused, tooSlow, unhealthy, unsayable } from './failure.js';
@@ -48,6 +48,8 @@ export async function askWhole<T>(endpoint: Endpoint, ticket: Ticket, question: 
     });
     const now = performance.now();
     ticket.firstContent(now);
+    const counted = completionTokens(whole);
+    if (counted > 0) ticket.wrote(counted);
     exchange.succeeded();
     return whole;
   });
@@ -79,7 +81,10 @@ export async function askStream(endpoint: Endpoint, ticket: Ticket, question: Qu
         if (bytes > MAX_PREAMBLE_BYTES) throw new NotOfTheDialect(`over ${MAX_PREAMBLE_BYTES} bytes came without any content`);
         if (piece === null) break;
       }
-      ticket.firstContent(performance.now());
+      const now = performance.now();
+      ticket.firstContent(now);
+      ticket.streams(now);
+      exchange.heard(first);
       return { first, rest: new Upstream(exchange, answer, decoder) };
     });
   });
@@ -110,6 +115,7 @@ export class Upstream {
         if (this.#decoder.over) return this.#whole();
         const piece = await this.#exchange.within(idleMs, `nothing came for ${idleMs} ms in the middle of the answer (idle_timeout_ms)`, () => this.#answer.read());
         const chunks = piece === null ? this.#decoder.end() : this.#decoder.push(piece);
+        this.#exchange.heard(chunks);
         if (chunks.length > 0) return chunks;
         if (piece !== null || this.#decoder.failure !== undefined) continue;
         // A finish reason is as good as [DONE], which not every server sends.
@@ -199,6 +205,11 @@ class Exchange {
     }
   }
 
+  /** Counts what came of the answer. */
+  heard(chunks: ChatChunk[]): void {
+    for (const chunk of chunks) if (chunk.usage != null || hasContent(chunk)) this.#ticket.wrote(chunk.usage?.completion_tokens);
+  }
+
   succeeded(): void {
     this.#release();
     this.#ticket.success(performance.now());
@@ -212,6 +223,13 @@ class Exchange {
     if (error instanceof EngineError) return new Failure({ code: 'UAT_ENGINE_UNAVAILABLE', message: `endpoint \`${name}\`: ${error.message}`, retryable: error.retryable, verdict: { kind: 'unhealthy' } });
     return error;
   }
+}
+
+/** As the endpoint counted them; 0 where it did not. */
+function completionTokens(whole: unknown): number {
+  const usage = isObject(whole) ? whole['usage'] : undefined;
+  const counted = isObject(usage) ? usage['completion_tokens'] : undefined;
+  return typeof counted === 'number' ? counted : 0;
 }
 
 /** Some servers answer as the request says that it can be read. */

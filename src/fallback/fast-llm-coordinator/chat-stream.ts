@@ -3,7 +3,7 @@ import { UniversalAiError } from '../../errors.js';
 import type { ChatChunk, RoutingReport } from '../../services/fast-llm-coordinator-types.js';
 import { askStream, type Upstream } from './attempt.js';
 import { type Call, left } from './call.js';
-import { Execution, type Shared } from './execution.js';
+import { askInTurn, Execution, type Shared } from './execution.js';
 import { Failure } from './failure.js';
 import type { Journal } from './journal.js';
 import { Resumption } from './resume.js';
@@ -17,24 +17,29 @@ export interface Pieces {
   leave(): void;
 }
 
+/** The model that answers, and how its answer goes on if it breaks off. */
+interface Answering {
+  model: Model;
+  resumption: Resumption;
+}
+
 /** An answer as its endpoints stream it: one that breaks off is continued elsewhere where that is possible. */
 export class LiveStream {
   readonly #journal: Journal;
-  readonly #model: Model;
+  readonly #plan: readonly Model[];
   readonly #request: Record<string, unknown>;
   readonly #shared: Shared;
-  readonly #resumption: Resumption;
+  #answering: Answering | undefined;
   #upstream: Upstream | undefined;
   /** What became of the upstream, where it is to be told after what it said before. */
   #broken: Failure | undefined;
   #over = false;
 
-  constructor(journal: Journal, model: Model, request: Record<string, unknown>, shared: Shared) {
+  constructor(journal: Journal, plan: readonly Model[], request: Record<string, unknown>, shared: Shared) {
     this.#journal = journal;
-    this.#model = model;
+    this.#plan = plan;
     this.#request = request;
     this.#shared = shared;
-    this.#resumption = new Resumption(request, model);
   }
 
   async next(): Promise<ChatChunk[] | null> {
@@ -51,7 +56,13 @@ export class LiveStream {
 
   async #fetch(): Promise<ChatChunk[] | null> {
     if (this.#over) return null;
-    if (this.#upstream === undefined) return await this.#open(() => this.#request, new Execution(this.#model, this.#journal, this.#shared), 'ok');
+    if (this.#upstream === undefined) {
+      return await askInTurn(this.#plan, this.#journal, async model => {
+        const first = await this.#open(() => this.#request, new Execution(model, this.#journal, this.#shared), 'ok');
+        this.#answering = { model, resumption: new Resumption(this.#request, model) };
+        return first;
+      });
+    }
     try {
       const broken = this.#broken;
       this.#broken = undefined;
@@ -71,7 +82,8 @@ export class LiveStream {
   }
 
   async #resume(failure: Failure, { endpoint }: Upstream): Promise<ChatChunk[]> {
-    const next = this.#resumption.next(endpoint);
+    const { model, resumption } = this.#answering as Answering;
+    const next = resumption.next(endpoint);
     if (next === undefined) throw failure;
     if ('last' in next) {
       this.#over = true;
@@ -79,11 +91,11 @@ export class LiveStream {
     }
     this.#shared.counters.resumes += 1;
     try {
-      return await this.#open(next.request, new Execution(this.#model, this.#journal, this.#shared, next.tried), 'resumed');
+      return await this.#open(next.request, new Execution(model, this.#journal, this.#shared, next.tried), 'resumed');
     } catch (error) {
       this.#journal.scope.signal.throwIfAborted();
       // What broke the answer is the news; why nobody went on with it stands in the attempts.
-      throw error instanceof UniversalAiError ? failure : error;
+      throw error instanceof UniversalAiError || error instanceof Failure ? failure : error;
     }
   }
 
@@ -92,7 +104,7 @@ export class LiveStream {
     // The last chunk of an answer that is over is ours.
     if (this.#over) return { said: chunks, isAnother: false };
     for (const chunk of chunks) {
-      const heard = this.#resumption.chunk(chunk);
+      const heard = this.#answering?.resumption.chunk(chunk);
       if (heard === 'another') return { said, isAnother: true };
       if (heard !== undefined) said.push(heard);
     }
@@ -132,6 +144,11 @@ export class FallbackStream implements BackendStream {
         throw error;
       }
     });
+  }
+
+  /** Who answers, once there is content. */
+  get model(): string {
+    return this.#call?.journal.model ?? '';
   }
 
   report(): RoutingReport {

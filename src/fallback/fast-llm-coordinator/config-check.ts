@@ -2,6 +2,7 @@ import { describeValue, type UniversalAiError } from '../../errors.js';
 import type { Balance, CacheSettings, Config, EndpointConfig, EngineSettings, ModelConfig } from './config.js';
 import { readEndpoint } from './config-endpoint.js';
 import { checkKeys, checkPrice } from './config-keys.js';
+import { readFacts, readRouting } from './config-routing.js';
 import { checkRedis, REDIS_SECRET, REDIS_SHAPE, type RedisSettings } from './config-redis.js';
 import { meant, named, refuse, secretKey, type Shape, shaped, type Wrong } from './config-shape.js';
 
@@ -12,12 +13,9 @@ const ENGINE: Shape = { enabled: 'flag', model: 'text', idle_exit_s: 'whole', th
 const BALANCES = ['peak-ewma', 'round-robin', 'least-in-flight', 'prefix-affinity', 'priority'] as const satisfies readonly Balance[];
 const MODEL: Shape = { name: 'text', tier: 'text', quality: 'number', capabilities: 'texts', context_tokens: 'whole', max_output_tokens: 'whole', price: 'table', endpoints: 'tables', balance: BALANCES };
 const SERVED: Shape = { endpoint: 'text', model: 'text', weight: 'number' };
-/** Only the core routes; the file is shared, so the section is checked here too. */
-const ROUTING: Shape = { tiers: 'table', weights: 'table', max_candidates: 'count' };
 /** Only the core adds context. */
 const CONTEXT: Shape = { max_tokens: 'count' };
 const CONTEXT_PROVIDER: Shape = { name: 'text', kind: ['instructions', 'memory', 'passages'], text: 'text', files: 'texts', max_tokens: 'count', turns: 'count', ttl_s: 'count', top: 'count' };
-const WEIGHTS: Shape = { tier: 'number', quality: 'number', price: 'number', latency: 'number', health: 'number' };
 /** Only a server tells; the file is shared, so the section is checked here too. */
 const TELEMETRY: Shape = { otlp_endpoint: 'text', otlp_headers_env: 'text', otlp_headers_file: 'text', sample_ratio: 'number', service_name: 'text', access_log: 'text' };
 const CACHE: Shape = { exact: 'flag', semantic: 'flag', ttl_s: 'count', max_entry_kb: 'count' };
@@ -46,8 +44,6 @@ export function checkConfig(tree: Record<string, unknown>, origin: string, env: 
   shaped(tree, ROOT, '', wrong);
   shaped(tree['server'] ?? {}, SERVER, 'server', wrong);
   checkKeys(list(tree['keys']), tree['limits'] ?? {}, wrong);
-  const { weights } = shaped(tree['routing'] ?? {}, ROUTING, 'routing', wrong);
-  shaped(weights ?? {}, WEIGHTS, 'routing.weights', wrong);
   shaped(tree['context'] ?? {}, CONTEXT, 'context', wrong);
   list(tree['context_providers']).forEach((provider, index) => shaped(provider, CONTEXT_PROVIDER, `context_providers[${index}]`, wrong));
   shaped(tree['telemetry'] ?? {}, TELEMETRY, 'telemetry', wrong);
@@ -59,9 +55,10 @@ export function checkConfig(tree: Record<string, unknown>, origin: string, env: 
   if (models.length === 0 && endpoints.length > 0) {
     throw wrong('endpoints', 'endpoints are configured, but no [[models]] uses them; add [[models]] with a name and endpoints = [{ endpoint = "..." }]');
   }
+  const routing = readRouting(tree['routing'] ?? {}, models.map(({ name }) => name), wrong);
   const cache = readCache(tree['cache'] ?? {}, wrong);
   const redis = tree['redis'] === undefined ? undefined : readRedis(tree['redis'], wrong);
-  return { endpoints, models, engine, cache, redis, configured: endpoints.length + models.length > 0 };
+  return { endpoints, models, engine, cache, redis, routing, configured: endpoints.length + models.length > 0 };
 }
 
 function readCache(table: unknown, wrong: Wrong): CacheSettings {
@@ -100,7 +97,7 @@ function readModel(table: unknown, path: string, endpoints: EndpointConfig[], wr
   checkPrice(model['price'], `${path}.price`, wrong);
   const served = list(model['endpoints']).map((one, index) => readServed(one, `${path}.endpoints[${index}]`, name, endpoints, wrong));
   if (served.length === 0) throw wrong(`${path}.endpoints`, `model \`${name}\` names no endpoint: expected at least one`);
-  return { name, endpoints: served, balance: (model['balance'] as Balance | undefined) ?? 'peak-ewma', max_output_tokens: model['max_output_tokens'] as number | undefined };
+  return { name, endpoints: served, balance: (model['balance'] as Balance | undefined) ?? 'peak-ewma', max_output_tokens: model['max_output_tokens'] as number | undefined, facts: readFacts(model, path, wrong) };
 }
 
 function readServed(table: unknown, path: string, model: string, endpoints: EndpointConfig[], wrong: Wrong): ModelConfig['endpoints'][number] {

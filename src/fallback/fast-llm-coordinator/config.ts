@@ -4,6 +4,7 @@ import { extname } from 'node:path';
 
 import { describeValue } from '../../errors.js';
 import type { GatewayConfig } from '../../services/fast-llm-coordinator-types.js';
+import type { Model as Facts, Policy } from '../llm-router/question.js';
 import { checkConfig } from './config-check.js';
 import type { Protocol } from './config-endpoint.js';
 import { hasPassword, REDIS_SECRET, type RedisSettings } from './config-redis.js';
@@ -46,6 +47,14 @@ export interface ModelConfig {
   balance: Balance;
   /** The longest answer, in tokens. */
   max_output_tokens: number | undefined;
+  /** What the router chooses by. */
+  facts: Omit<Facts, 'name' | 'maxOutputTokens'>;
+}
+
+/** The section `[routing]`. */
+export interface RoutingSettings {
+  tiers: Record<string, string[]>;
+  policy: Policy;
 }
 
 /** The section `[cache]`. */
@@ -80,6 +89,7 @@ export interface Config {
   cache: CacheSettings;
   /** The section `[redis]`, where there is one. */
   redis: RedisSettings | undefined;
+  routing: RoutingSettings;
   /** Whether endpoints or models were named; otherwise the engine and local servers are used. */
   configured: boolean;
 }

@@ -1,8 +1,13 @@
 import { performance } from 'node:perf_hooks';
 
-import { UniversalAiError } from '../../errors.js';
-import type { BackendStream, CallOptions, Completion, FastLLMCoordinatorBackend, PreparedEmbeddings, PreparedRequest } from '../../services/fast-llm-coordinator-backend.js';
+import { invalidInput, UniversalAiError } from '../../errors.js';
+import type { CallOptions, Completion, FastLLMCoordinatorBackend, PreparedEmbeddings, PreparedRequest } from '../../services/fast-llm-coordinator-backend.js';
 import type { ChatChunk, CoordinatorStats, EmbedResponse, EndpointHealth, GatewayConfig } from '../../services/fast-llm-coordinator-types.js';
+import type { RouteAsk } from '../../services/llm-router-backend.js';
+import type { RoutedModel, RoutePlan } from '../../services/llm-router-types.js';
+import { DiscountedMeans } from '../llm-router/learner.js';
+import { isTarget } from '../llm-router/question.js';
+import { type Routed, routed, routedModels } from '../llm-router/routing.js';
 import { askWhole } from './attempt.js';
 import { RetryBudget } from './breaker.js';
 import { Call, left } from './call.js';
@@ -10,10 +15,11 @@ import { FallbackStream, LiveStream, type Pieces } from './chat-stream.js';
 import { Collector, replay } from './completion.js';
 import { loadConfig } from './config.js';
 import type { Dialect, Operation } from './dialect.js';
-import { Execution, type Shared } from './execution.js';
+import { askInTurn, Execution, type Shared } from './execution.js';
 import type { Seat } from './flight.js';
 import { Generation } from './generation.js';
 import { Journal } from './journal.js';
+import { requestId } from './request-id.js';
 import { cacheKey, isCacheable, type ResponseCache, type Stored } from './response-cache.js';
 import { wantsUsage } from './resume.js';
 import { CallScope } from './scope.js';
@@ -22,11 +28,18 @@ import type { Model } from './wiring.js';
 
 type Fields = Record<string, unknown>;
 
+/** What is wanted of whoever answers where the router chooses, and who is told of its decision before anybody is asked. */
+export interface Asking {
+  ask: RouteAsk;
+  decided(plan: RoutePlan): void;
+}
+
 /** A call with what it was begun under. */
 interface Begun {
   call: Call;
   generation: Generation;
   wish: boolean | undefined;
+  asking: Asking | undefined;
 }
 
 /**
@@ -39,49 +52,74 @@ export class TypeScriptFastLLMCoordinator implements FastLLMCoordinatorBackend {
   readonly #shared: Shared = { budget: new RetryBudget(performance.now()), counters: this.#counters };
   readonly #running = new Set<CallScope>();
   readonly #generations = new Set<Generation>();
+  readonly #learner = new DiscountedMeans();
+  readonly #className: string;
   #generation: Generation;
 
   /**
    * @param engineSearch Folders in which the engine may lie besides the usual places.
+   * @param className The class that users made, for messages.
    * @throws {UniversalAiError} `UAT_CONFIG`.
    */
-  constructor(config: GatewayConfig | string | undefined, engineSearch: string[]) {
+  constructor(config: GatewayConfig | string | undefined, engineSearch: string[], className = 'FastLLMCoordinator') {
     this.#engineSearch = engineSearch;
+    this.#className = className;
     this.#generation = new Generation(loadConfig(config), engineSearch);
     this.#generations.add(this.#generation);
   }
 
-  async route(request: PreparedRequest, options: CallOptions): Promise<Completion> {
-    const begun = this.#begin(request, options);
+  async route(request: PreparedRequest, options: CallOptions, asking?: Asking): Promise<Completion> {
+    const begun = this.#begin(request, options, asking);
     const { call } = begun;
     return await call.guard(async () => {
-      const model = await this.#ready(begun);
       const body = JSON.parse(request.json) as Fields;
-      const found = await this.#lookUp(begun, model, body, true);
+      const plan = await this.#ready(begun, body);
+      const found = await this.#lookUp(begun, plan, body, true);
       if (found === undefined) {
-        const answer = await this.#whole(call.journal, model, body, dialect => dialect.chat);
+        const answer = await this.#whole(call.journal, plan, body, dialect => dialect.chat);
         const routing = call.journal.report('bypass');
         call.ended();
         return { body: answer, routing };
       }
       if ('stored' in found) return this.#replayed(call, found.stored);
-      return await this.#together(begun, model, body, found);
+      return await this.#together(begun, plan, body, found);
     });
   }
 
   async embed(request: PreparedEmbeddings, options: CallOptions): Promise<EmbedResponse> {
     const begun = this.#begin(request, options);
     return await begun.call.guard(async () => {
-      const model = await this.#ready(begun);
-      const answer = await this.#whole(begun.call.journal, model, { ...request }, dialect => dialect.embeddings);
+      if (isTarget(request.model)) throw invalidInput('model', 'the name of a model: vectors of different models cannot be compared', request.model);
+      const plan = await this.#ready(begun, {});
+      const answer = await this.#whole(begun.call.journal, plan, { ...request }, dialect => dialect.embeddings);
       begun.call.ended();
       return answer;
     });
   }
 
-  stream(request: PreparedRequest, options: CallOptions): BackendStream {
+  stream(request: PreparedRequest, options: CallOptions, asking?: Asking): FallbackStream {
     let begun: Begun | undefined;
-    return new FallbackStream(() => (begun = this.#begin(request, options)).call, () => this.#pieces(begun as Begun, request));
+    return new FallbackStream(() => (begun = this.#begin(request, options, asking)).call, () => this.#pieces(begun as Begun, request));
+  }
+
+  /** Decides who would answer, and asks nobody. */
+  plan(request: PreparedRequest, ask: RouteAsk): Routed {
+    return this.#routed(this.#generation, requestId(), request.model, JSON.parse(request.json) as Fields, ask);
+  }
+
+  /** An answer of the model was so good, 0 to 1. */
+  feedback(model: string, score: number): void {
+    this.#learner.feedback(model, score);
+  }
+
+  /** The models that the router chooses among. */
+  routedModels(): RoutedModel[] {
+    return routedModels(this.#generation.wiring, this.#learner, performance.now());
+  }
+
+  /** Without a configuration looks for other local servers; otherwise there is nothing to wait for. */
+  async ready(): Promise<void> {
+    await this.#generation.discovered();
   }
 
   health(): EndpointHealth[] {
@@ -103,46 +141,59 @@ export class TypeScriptFastLLMCoordinator implements FastLLMCoordinatorBackend {
   }
 
   async close(): Promise<void> {
-    for (const scope of this.#running) scope.end(new UniversalAiError('UAT_CLOSED', 'this FastLLMCoordinator was closed while the call was under way; make a new one'));
+    for (const scope of this.#running) scope.end(new UniversalAiError('UAT_CLOSED', `this ${this.#className} was closed while the call was under way; make a new one`));
     for (const generation of this.#generations) generation.close();
   }
 
-  #begin({ model }: { model: string }, { signal, timeoutMs, cache }: CallOptions): Begun {
+  #begin({ model }: { model: string }, { signal, timeoutMs, cache }: CallOptions, asking?: Asking): Begun {
     this.#shared.budget.deposit(performance.now());
     const generation = this.#generation;
-    return { call: new Call(model, new CallScope(signal, timeoutMs, this.#running), this.#counters, generation.enter()), generation, wish: cache };
+    return { call: new Call(model, new CallScope(signal, timeoutMs, this.#running), this.#counters, generation.enter()), generation, wish: cache, asking };
   }
 
-  async #ready({ call, generation }: Begun): Promise<Model> {
+  /** Who is to be asked, in this order. */
+  async #ready({ call, generation, asking }: Begun, request: Fields): Promise<Model[]> {
     call.scope.signal.throwIfAborted();
     await generation.discovered();
     call.scope.signal.throwIfAborted();
-    return generation.model(call.journal.model);
+    const { asked, id } = call.journal;
+    if (!isTarget(asked)) return [generation.model(asked)];
+    const { plan, chain, refused } = this.#routed(generation, id, asked, request, asking?.ask);
+    asking?.decided(plan);
+    if (refused !== undefined) throw refused;
+    return chain.map(name => generation.model(name));
   }
 
-  async #whole<T>(journal: Journal, model: Model, request: Fields, operation: (dialect: Dialect) => Operation<T>): Promise<T> {
-    const execution = new Execution(model, journal, this.#shared);
-    const { answer } = await execution.ask(() => request, false, ({ endpoint }, ticket, question) => askWhole(endpoint, ticket, question, operation(endpoint.dialect)));
-    return answer;
+  #routed({ wiring, config }: Generation, id: string, target: string, request: Fields, ask?: RouteAsk): Routed {
+    return routed(id, target, request, ask, wiring, config.routing, this.#learner, () => performance.now());
+  }
+
+  async #whole<T>(journal: Journal, plan: readonly Model[], request: Fields, operation: (dialect: Dialect) => Operation<T>): Promise<T> {
+    return await askInTurn(plan, journal, async model => {
+      const execution = new Execution(model, journal, this.#shared);
+      const { answer } = await execution.ask(() => request, false, ({ endpoint }, ticket, question) => askWhole(endpoint, ticket, question, operation(endpoint.dialect)));
+      return answer;
+    });
   }
 
   /** What the cache says; `undefined`: it is not to be asked. */
-  async #lookUp({ call, generation, wish }: Begun, model: Model, request: Fields, usage: boolean): Promise<{ stored: Stored } | { cache: ResponseCache; key: string } | undefined> {
+  async #lookUp({ call, generation, wish }: Begun, plan: readonly Model[], request: Fields, usage: boolean): Promise<{ stored: Stored } | { cache: ResponseCache; key: string } | undefined> {
     const { cache } = generation;
     if (cache === undefined || !isCacheable(request, wish)) return undefined;
-    const key = cacheKey(request, model);
+    const key = cacheKey(request, plan);
     const stored = await call.scope.unlessEnded(cache.get(key, usage));
     return stored === undefined ? { cache, key } : { stored };
   }
 
-  #replayed(call: Call, { endpoint, dropped, completion }: Stored): Completion {
+  #replayed(call: Call, { model, endpoint, dropped, completion }: Stored): Completion {
     this.#counters.cacheHits += 1;
+    if (model !== undefined) call.journal.turnTo(model);
     call.ended();
     return { body: completion, routing: { ...call.journal.report('hit'), endpoint, ...(dropped.length > 0 ? { dropped } : {}) } };
   }
 
   /** One question for any number of callers who ask the same meanwhile. */
-  async #together(begun: Begun, model: Model, request: Fields, { cache, key }: { cache: ResponseCache; key: string }): Promise<Completion> {
+  async #together(begun: Begun, plan: readonly Model[], request: Fields, { cache, key }: { cache: ResponseCache; key: string }): Promise<Completion> {
     const { call } = begun;
     let flown: Journal | undefined;
     const seat = cache.flights.join<{ body: Fields; journal: Journal }>(`whole:${key}`, () => {
@@ -152,7 +203,7 @@ export class TypeScriptFastLLMCoordinator implements FastLLMCoordinatorBackend {
           if (flown !== undefined) return null;
           flown = journal;
           try {
-            const body = await this.#whole(journal, model, request, dialect => dialect.chat);
+            const body = await this.#whole(journal, plan, request, dialect => dialect.chat);
             void cache.put(key, stored(journal, body));
             return { body, journal };
           } catch (error) {
@@ -177,12 +228,12 @@ export class TypeScriptFastLLMCoordinator implements FastLLMCoordinatorBackend {
 
   async #pieces(begun: Begun, prepared: PreparedRequest): Promise<Pieces> {
     const { call } = begun;
-    const model = await this.#ready(begun);
     const request = { ...JSON.parse(prepared.json) as Fields, stream: true };
+    const plan = await this.#ready(begun, request);
     const usage = wantsUsage(request);
-    const found = await this.#lookUp(begun, model, request, usage);
+    const found = await this.#lookUp(begun, plan, request, usage);
     if (found === undefined) {
-      const live = this.#live(call.journal, model, request);
+      const live = this.#live(call.journal, plan, request);
       return { next: () => live.next(), report: () => call.journal.report('bypass'), leave: () => undefined };
     }
     if ('stored' in found) {
@@ -190,15 +241,15 @@ export class TypeScriptFastLLMCoordinator implements FastLLMCoordinatorBackend {
       const left = [replay(body, usage)];
       return { next: async () => left.shift() ?? null, report: () => routing, leave: () => left.splice(0) };
     }
-    return this.#streamedTogether(begun, model, request, found);
+    return this.#streamedTogether(begun, plan, request, found);
   }
 
-  #streamedTogether(begun: Begun, model: Model, request: Fields, { cache, key }: { cache: ResponseCache; key: string }): Pieces {
+  #streamedTogether(begun: Begun, plan: readonly Model[], request: Fields, { cache, key }: { cache: ResponseCache; key: string }): Pieces {
     const { call } = begun;
     let flown: Journal | undefined;
     const seat = cache.flights.join<{ chunks: ChatChunk[]; journal: Journal }>(`stream:${key}:${JSON.stringify(request['stream_options'] ?? null)}`, () => {
       const { journal, end } = this.#detached(begun);
-      const live = this.#live(journal, model, request);
+      const live = this.#live(journal, plan, request);
       const collector = new Collector();
       return {
         next: async () => {
@@ -224,6 +275,7 @@ export class TypeScriptFastLLMCoordinator implements FastLLMCoordinatorBackend {
       next: async () => {
         const piece = await this.#from(seat, call);
         flown = piece?.journal ?? flown;
+        if (flown !== undefined) call.journal.turnTo(flown.model);
         return piece === null ? null : structuredClone(piece.chunks);
       },
       report: () => reported(call, seat, flown),
@@ -231,8 +283,8 @@ export class TypeScriptFastLLMCoordinator implements FastLLMCoordinatorBackend {
     };
   }
 
-  #live(journal: Journal, model: Model, request: Fields): LiveStream {
-    return new LiveStream(journal, model, request, this.#shared);
+  #live(journal: Journal, plan: readonly Model[], request: Fields): LiveStream {
+    return new LiveStream(journal, plan, request, this.#shared);
   }
 
   /** What goes on when the caller who began it leaves, as long as others wait for the same. */
@@ -240,7 +292,7 @@ export class TypeScriptFastLLMCoordinator implements FastLLMCoordinatorBackend {
     const scope = new CallScope(undefined, undefined, this.#running);
     const leave = generation.enter();
     return {
-      journal: new Journal(call.journal.model, scope, this.#counters, call.journal.id),
+      journal: new Journal(call.journal.asked, scope, this.#counters, call.journal.id),
       end: reason => {
         if (reason !== undefined) scope.end(reason);
         scope.release();
@@ -273,6 +325,6 @@ function reported(call: Call, seat: Seat<unknown>, flown: Journal | undefined): 
 }
 
 function stored(journal: Journal, completion: Fields): Stored {
-  const { endpoint, dropped = [] } = journal.report('miss');
-  return { endpoint, dropped, completion };
+  const { model, endpoint, dropped = [] } = journal.report('miss');
+  return { ...(model === journal.asked ? {} : { model }), endpoint, dropped, completion };
 }

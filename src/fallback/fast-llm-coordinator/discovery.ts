@@ -38,7 +38,7 @@ export async function discover(engine: EngineSettings): Promise<Wirable | undefi
 }
 
 function servedBy(endpoint: string, model: string): ModelConfig {
-  return { name: model, endpoints: [{ endpoint, model: undefined, weight: 1 }], balance: 'peak-ewma', max_output_tokens: undefined };
+  return { name: model, endpoints: [{ endpoint, model: undefined, weight: 1 }], balance: 'peak-ewma', max_output_tokens: undefined, facts: {} };
 }
 
 /** Who does not answer in time, or not in its own dialect, is not there. */

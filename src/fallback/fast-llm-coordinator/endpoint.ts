@@ -11,6 +11,7 @@ import type { Failure } from './failure.js';
 import { History } from './history.js';
 import { Hold } from './hold.js';
 import type { HttpClient } from './http-client.js';
+import type { Pace } from './pace.js';
 import { Places } from './queue.js';
 
 /** Assumed of an endpoint that has not answered yet: about what a near one needs. */
@@ -86,6 +87,11 @@ export class Endpoint {
     return kind === 'ready' || kind === 'suspect';
   }
 
+  /** Whether it may be asked, in its turn, and the share of its recent requests that failed. */
+  standing(nowMs: number): { isUp: boolean; errorRate: number } {
+    return { isUp: this.#withPlace(nowMs).kind === 'ready', errorRate: this.#breaker.failureRate() };
+  }
+
   #withPlace(nowMs: number): Availability {
     if (nowMs < this.#pauseUntilMs) return { kind: 'cooling-down', untilMs: this.#pauseUntilMs };
     if (nowMs < this.#quarantineUntilMs) return { kind: 'quarantined' };
@@ -113,15 +119,16 @@ export class Endpoint {
    * Counts a request in; the ticket counts it out again, whatever becomes of it.
    *
    * @param hasPlace The request waited for a place and got it.
+   * @param pace Where it is written down how the answer comes.
    */
-  begin(nowMs: number, hasPlace = false): Ticket {
+  begin(nowMs: number, hasPlace = false, pace?: Pace): Ticket {
     const id = Symbol();
     if (!hasPlace) this.places.take();
     this.#waiting.set(id, nowMs);
     this.#settle(nowMs);
     this.#afterQuarantine(nowMs);
     this.#breaker.onStart(nowMs);
-    let over = false;
+    let [over, written] = [false, 0];
     const end = (reason: string, now: number, judge: () => void): void => {
       if (over) return;
       over = true;
@@ -138,7 +145,13 @@ export class Endpoint {
         this.#answered = true;
         this.#firstToken.observe(now - nowMs, now);
       },
-      success: now => end('it answers', now, () => this.#healthy(now)),
+      streams: now => pace?.observe(1, now - nowMs),
+      // Nearly all write a piece for each token.
+      wrote: counted => { written = counted ?? written + 1; },
+      success: now => {
+        if (!over && written > 0) pace?.observe(written, now - nowMs);
+        end('it answers', now, () => this.#healthy(now));
+      },
       failure: (failure, now) => end(failure.summary, now, () => this.#judge(failure, now)),
       abandon: now => end('nobody waits for its probe', now, () => this.#breaker.onAbandoned()),
     };
@@ -217,6 +230,10 @@ export class Endpoint {
 /** A request that is under way at an endpoint. Ends once: by `success`, `failure` or `abandon`. */
 export interface Ticket {
   firstContent(nowMs: number): void;
+  /** A stream has begun. */
+  streams(nowMs: number): void;
+  /** A piece of the answer has come, or the endpoint says how many tokens it has. */
+  wrote(counted?: number): void;
   success(nowMs: number): void;
   failure(failure: Failure, nowMs: number): void;
   /** The caller went away: says nothing about the endpoint. */

@@ -44,7 +44,7 @@ export class Execution {
    *
    * @param request What an endpoint is asked.
    * @param well What an attempt is that succeeds: `resumed` where it goes on with an answer that was begun.
-   * @throws {UniversalAiError} None answered.
+   * @throws {Failure} None answered. {@link Journal.told} makes of it what the caller is told.
    */
   async ask<T>(request: (place: Place) => Record<string, unknown>, stream: boolean, ask: (place: Place, ticket: Ticket, question: Question) => Promise<T>, well: 'ok' | 'resumed' = 'ok'): Promise<{ answer: T; place: Place }> {
     const journal = this.#journal;
@@ -52,10 +52,10 @@ export class Execution {
       const now = performance.now();
       const contenders = this.#contenders(now);
       const choice = choose(contenders, now, this.#model.strategy, () => beginning(request(this.#model.places[0] as Place)), Math.random);
-      if (choice.kind === 'nobody') throw journal.failed(this.#last ?? this.#turnedAway ?? nobody(this.#model, choice));
+      if (choice.kind === 'nobody') throw this.#last ?? this.#turnedAway ?? nobody(this.#model, choice);
       if (journal.hasTried) {
         const isRefused = !this.#shared.budget.tryWithdraw(now);
-        if (isRefused && this.#last !== undefined) throw journal.failed(this.#last);
+        if (isRefused && this.#last !== undefined) throw this.#last;
       }
       if (choice.kind === 'ask-again') await journal.waiting(() => journal.scope.sleep(AGAIN_MS * (0.25 + 0.75 * Math.random())));
       const line = this.#line(choice);
@@ -65,7 +65,7 @@ export class Execution {
       if (journal.hasTried) this.#shared.counters.failovers += 1;
       const place = this.#model.places[index] as Place;
       const others = contenders.some((other, at) => at !== index && other.tried === 'not-yet');
-      const ticket = place.endpoint.begin(performance.now(), line !== undefined);
+      const ticket = place.endpoint.begin(performance.now(), line !== undefined, place.pace);
       try {
         const asked = { request: request(place), stream, mostTokens: place.mostTokens, patienceMs: patience(place, stream || others) };
         return { answer: await journal.attempt(place, asked, well, question => ask(place, ticket, question)), place };
@@ -73,7 +73,7 @@ export class Execution {
         if (!(error instanceof Failure)) throw error;
         this.#tried[index] = this.#tried[index] === 'not-yet' && error.brief ? 'briefly' : 'finished';
         this.#last = error;
-        if (error.final) throw journal.failed(error);
+        if (error.final) throw error;
       }
     }
   }
@@ -118,6 +118,26 @@ export class Execution {
     for (const index of indices) this.#tried[index] = 'turned-away';
     this.#turnedAway = new Failure({ code: 'UAT_OVERLOADED', message: `endpoint ${names(this.#model)}: ${why}`, retryable: true, verdict: neutral });
   }
+}
+
+/**
+ * Carries out a plan: asks its models one after the other until one answers.
+ *
+ * @param ask Asks the endpoints of one model.
+ * @throws {Failure} None answered.
+ */
+export async function askInTurn<T>(plan: readonly Model[], journal: Journal, ask: (model: Model) => Promise<T>): Promise<T> {
+  for (const [index, model] of plan.entries()) {
+    journal.turnTo(model.name);
+    try {
+      return await ask(model);
+    } catch (error) {
+      // What is too long for one model may not be for the next.
+      const isFinal = !(error instanceof Failure) || (error.final && error.code !== 'UAT_CONTEXT_LENGTH_EXCEEDED');
+      if (isFinal || index === plan.length - 1) throw error;
+    }
+  }
+  throw new UniversalAiError('UAT_INTERNAL', 'a plan without models was to be carried out; please report this');
 }
 
 /** The conversation up to and with its first user message: what a prompt cache has of others that begin alike. */

@@ -37,10 +37,14 @@ export class Generation {
     const sameCache = before !== undefined && isSame([before.config.cache, before.config.redis], [config.cache, config.redis]);
     this.#cache = sameCache ? before.#cache : cache(config);
     const known = (before?.endpoints ?? []).filter(one => one.config.protocol !== 'uat-engine' || sameEngine);
-    this.#wiring = new Wiring(config.configured ? config : engineAlone(config.engine), this.#engine?.value, known);
+    this.#wiring = new Wiring(config.configured ? config : engineAlone(config.engine), this.#engine?.value, known, before?.wiring);
     this.#engine?.hold.take();
     this.#cache?.hold.take();
     this.#keep(this.#wiring.endpoints);
+  }
+
+  get wiring(): Wiring {
+    return this.#wiring;
   }
 
   get endpoints(): readonly Endpoint[] {
@@ -63,7 +67,7 @@ export class Generation {
     if (this.config.configured) return;
     this.#ready ??= discover(this.config.engine).then(found => {
       if (found === undefined || this.#retired) return;
-      this.#wiring = new Wiring(found, this.#engine?.value, this.#wiring.endpoints);
+      this.#wiring = new Wiring(found, this.#engine?.value, this.#wiring.endpoints, this.#wiring);
       this.#keep(this.#wiring.endpoints);
     });
     await this.#ready;

@@ -14,13 +14,14 @@ import type { Place } from './wiring.js';
 export class Journal {
   readonly id: string;
   readonly scope: CallScope;
-  /** The model as the caller named it. */
-  readonly model: string;
+  /** The model as the caller named it, or what it said instead. */
+  readonly asked: string;
   readonly ids: AnswerIds;
   readonly #counters: Counters;
   readonly #attempts: Attempt[] = [];
   readonly #names = new Set<string>();
   #endpoint = '';
+  #model: string;
   #dropped: string[] = [];
   #lastBegunMs = 0;
   /** Spent waiting for endpoints, in queues and between attempts, which is no overhead of ours. */
@@ -31,10 +32,20 @@ export class Journal {
   /** @param id Names the request; absent: a new one. */
   constructor(model: string, scope: CallScope, counters: Counters, id = requestId()) {
     this.id = id;
-    this.model = model;
+    this.asked = model;
+    this.#model = model;
     this.scope = scope;
     this.#counters = counters;
     this.ids = { id: `chatcmpl-${this.id}`, created: Math.floor(Date.now() / 1000), model };
+  }
+
+  /** The model that is asked now, or that has answered. */
+  get model(): string {
+    return this.#model;
+  }
+
+  turnTo(model: string): void {
+    this.#model = model;
   }
 
   /**
@@ -109,7 +120,7 @@ export class Journal {
 
   report(cache: RoutingReport['cache']): RoutingReport {
     return {
-      requestId: this.id, model: this.model, endpoint: this.#endpoint, cache, attempts: this.attempts(), overheadUs: this.#overheadUs,
+      requestId: this.id, model: this.#model, endpoint: this.#endpoint, cache, attempts: this.attempts(), overheadUs: this.#overheadUs,
       ...(this.#dropped.length > 0 ? { dropped: [...this.#dropped] } : {}),
     };
   }

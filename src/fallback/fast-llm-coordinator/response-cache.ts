@@ -19,6 +19,8 @@ const IDLE_MS = 1_000;
 
 /** A stored answer. */
 export interface Stored {
+  /** The model, where the router chose it. */
+  model?: string;
   /** Who gave it. */
   endpoint: string;
   /** Fields of the question that it was not told. */
@@ -125,9 +127,9 @@ export function isCacheable(request: Record<string, unknown>, wish: boolean | un
 }
 
 /** What tells questions apart: every parameter and message, and who would answer. SHA-256 in hex. */
-export function cacheKey(asked: Record<string, unknown>, { places }: Model): string {
+export function cacheKey(asked: Record<string, unknown>, plan: readonly Model[]): string {
   const { stream: _, stream_options: __, ...request } = asked;
-  const fingerprint = places.map(({ endpoint: { config }, model }) => [config.name, config.protocol, String(config.base_url ?? ''), config.api_version ?? '', model]);
+  const fingerprint = plan.flatMap(({ places }) => places).map(({ endpoint: { config }, model }) => [config.name, config.protocol, String(config.base_url ?? ''), config.api_version ?? '', model]);
   return createHash('sha256').update(JSON.stringify(canonical({ request, fingerprint }))).digest('hex');
 }
 

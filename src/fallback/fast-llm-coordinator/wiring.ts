@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { performance } from 'node:perf_hooks';
 
+import type { Model as Facts } from '../llm-router/question.js';
 import { leastInFlight, peakEwma, prefixAffinity, priority, roundRobin, type Strategy } from './balance.js';
 import type { Balance, EndpointConfig, ModelConfig } from './config.js';
 import type { Dialect } from './dialect.js';
@@ -12,10 +13,13 @@ import { openai } from './dialects/openai.js';
 import { Endpoint } from './endpoint.js';
 import type { Engine } from './engine.js';
 import { HttpClient } from './http-client.js';
+import { Pace } from './pace.js';
 
 /** A model at an endpoint. */
 export interface Place {
   endpoint: Endpoint;
+  /** How its answers come from there. */
+  pace: Pace;
   /** The model's name there. */
   model: string;
   weight: number;
@@ -25,6 +29,7 @@ export interface Place {
 
 /** One public model name. */
 export interface Model {
+  name: string;
   places: Place[];
   strategy: Strategy;
 }
@@ -33,12 +38,19 @@ export interface Model {
 export class Wiring {
   readonly endpoints: Endpoint[];
   readonly models: Map<string, Model>;
+  /** What the router knows of each, in the same order. */
+  readonly facts: Facts[];
 
-  /** @param before Its endpoints are kept, with what they have taught, where their configuration is the same. */
-  constructor({ endpoints, models }: { endpoints: EndpointConfig[]; models: ModelConfig[] }, engine: Engine | undefined, before: readonly Endpoint[] = []) {
+  /** @param before Its endpoints are kept, with what they and the models there have taught, where their configuration is the same. */
+  constructor({ endpoints, models }: { endpoints: EndpointConfig[]; models: ModelConfig[] }, engine: Engine | undefined, before: readonly Endpoint[] = [], former?: Wiring) {
     const byName = new Map(endpoints.map(config => [config.name, before.find(known => isSame(known.config, config)) ?? endpoint(config, engine)]));
     this.endpoints = [...byName.values()];
-    this.models = new Map(models.map(model => [model.name, { places: model.endpoints.map(served => place(served, model, byName)), strategy: strategy(model.balance) }]));
+    const paced = (fresh: Place, name: string): Place => {
+      const known = former?.models.get(name)?.places.find(({ endpoint, model }) => endpoint === fresh.endpoint && model === fresh.model);
+      return known === undefined ? fresh : { ...fresh, pace: known.pace };
+    };
+    this.models = new Map(models.map(model => [model.name, { name: model.name, places: model.endpoints.map(served => paced(place(served, model, byName), model.name)), strategy: strategy(model.balance) }]));
+    this.facts = models.map(({ name, facts, max_output_tokens: most }) => ({ name, ...facts, ...(most === undefined ? {} : { maxOutputTokens: most }) }));
   }
 }
 
@@ -79,5 +91,5 @@ function place(served: ModelConfig['endpoints'][number], model: ModelConfig, byN
   const name = served.model ?? model.name;
   // The engine is shared by processes that were started in different folders: a relative path is meant from here.
   const isFile = endpoint.config.protocol === 'uat-engine' && (name.includes('/') || name.endsWith('.gguf'));
-  return { endpoint, model: isFile ? resolve(name) : name, weight: served.weight, mostTokens: model.max_output_tokens };
+  return { endpoint, pace: new Pace(), model: isFile ? resolve(name) : name, weight: served.weight, mostTokens: model.max_output_tokens };
 }

@@ -125,7 +125,7 @@ pub struct CoordinatorStats {
 }
 
 /// A count as JavaScript holds it: exact up to 2^53, far beyond what a process counts.
-pub(super) fn number(count: u64) -> i64 {
+pub(crate) fn number(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 

@@ -8,9 +8,9 @@ use napi_derive::napi;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::task::TaskTracker;
 
-use super::Call;
-use super::shapes::RoutingReport;
 use crate::error::Crossing;
+use crate::fast_llm_coordinator::shapes::RoutingReport;
+use crate::opened::Call;
 
 /// Chunks read ahead of a consumer that is slower than the model: enough for one batch per turn of the event loop,
 /// little enough that a consumer which stops also stops the socket.
@@ -63,10 +63,16 @@ impl ChatStream {
             None => Err(Crossing::internal("the stream has not ended").into()),
         }
     }
+
+    /// What the router decided, as `RoutePlan` in JSON; null where the request named its model.
+    #[napi(catch_unwind)]
+    pub fn plan(&self) -> Option<String> {
+        self.call.decision.get().map(|routed| routed.plan().to_string())
+    }
 }
 
 impl ChatStream {
-    pub(super) fn read_ahead(mut answer: runtime::ChatStream, call: Call, readers: &TaskTracker) -> Self {
+    pub(crate) fn read_ahead(mut answer: runtime::ChatStream, call: Call, readers: &TaskTracker) -> Self {
         let (sender, chunks) = mpsc::channel(READ_AHEAD);
         let call = Arc::new(call);
         let report = Arc::new(OnceLock::new());

@@ -1,0 +1,224 @@
+mod decisions;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use llm_wire::openai::ChatRequest;
+use napi::Env;
+use napi::bindgen_prelude::{Buffer, PromiseRaw};
+use napi_derive::napi;
+use runtime::llm_router::{Constraints, Target};
+use runtime::{Answer, RuntimeError};
+
+use crate::cancel::CancelHandle;
+use crate::chat_stream::ChatStream;
+use crate::error::Crossing;
+use crate::fast_llm_coordinator::shapes::{RoutingReport, number};
+use crate::opened::{Call, Opened, RuntimeOptions, streamed, whole};
+
+use decisions::Decisions;
+
+/// What is wanted of whoever answers.
+#[napi(object, object_to_js = false)]
+pub struct RouteAsk {
+    /// What the model must be able to do.
+    pub capabilities: Vec<String>,
+    /// Until the answer is whole; milliseconds.
+    pub max_latency_ms: Option<f64>,
+    /// USD.
+    pub max_cost_usd: Option<f64>,
+}
+
+/// A whole answer, and why this model gave it.
+#[napi(object, object_from_js = false)]
+pub struct RoutedCompletion {
+    /// OpenAI's completion object as JSON in UTF-8.
+    pub body: Buffer,
+    /// How the request travelled.
+    pub routing: RoutingReport,
+    /// `RoutePlan` as JSON, the same document that a server gives at `/v1/routing/{request_id}`.
+    pub plan: String,
+}
+
+/// A model that the router chooses among.
+#[napi(object, object_from_js = false)]
+pub struct RoutedModel {
+    /// The public name.
+    pub name: String,
+    /// The tier that it names; empty for none.
+    pub tier: String,
+    /// What it can do.
+    pub capabilities: Vec<String>,
+    /// How good its answers are taken to be, 0 to 1.
+    pub quality: f64,
+    /// Judgements that were taken in.
+    pub samples: i64,
+    /// Whether an endpoint may be asked.
+    pub healthy: bool,
+}
+
+/// The router of the core, with a coordinator of its own. Where `request` stands, it is a chat-completion request as JSON in UTF-8
+/// whose `model` is `auto` or `tier:NAME`.
+#[napi]
+pub struct LlmRouter {
+    opened: Opened,
+    decisions: Arc<Decisions>,
+}
+
+#[napi]
+impl LlmRouter {
+    /// Only validates: starts no process and opens no connection.
+    #[napi(constructor, catch_unwind)]
+    pub fn new(options: RuntimeOptions) -> napi::Result<Self> {
+        Ok(Self { opened: Opened::new("LLMRouter", options)?, decisions: Arc::default() })
+    }
+
+    /// Without a configuration looks for other local servers; otherwise there is nothing to wait for.
+    #[napi(catch_unwind)]
+    pub fn initialize<'env>(&self, env: &'env Env) -> napi::Result<PromiseRaw<'env, ()>> {
+        let runtime = Arc::clone(&self.opened.runtime);
+        env.spawn_future(async move { Ok(runtime.ready().await.map_err(Crossing::from)?) })
+    }
+
+    /// Asks the model that is chosen for a whole answer, and those that follow where it fails.
+    #[napi(catch_unwind)]
+    pub fn generate<'env>(
+        &self,
+        env: &'env Env,
+        request: &[u8],
+        ask: RouteAsk,
+        cancel: Option<&CancelHandle>,
+        timeout_ms: Option<f64>,
+        cache: Option<bool>,
+    ) -> napi::Result<PromiseRaw<'env, RoutedCompletion>> {
+        let call = self.call(ask, cancel, timeout_ms, cache);
+        let request = Bytes::copy_from_slice(request);
+        let decisions = Arc::clone(&self.decisions);
+        env.spawn_future(async move {
+            let (body, report) = whole(asked(&call, request, &decisions).await?)?;
+            let plan =
+                call.decision.get().ok_or_else(|| Crossing::internal("an answer came without a decision"))?;
+            Ok(RoutedCompletion {
+                body: Vec::from(body).into(),
+                routing: report.into(),
+                plan: plan.plan().to_string(),
+            })
+        })
+    }
+
+    /// Asks for a streamed answer; resolves when its first content is there. `request` says `"stream": true`.
+    #[napi(catch_unwind)]
+    pub fn stream<'env>(
+        &self,
+        env: &'env Env,
+        request: &[u8],
+        ask: RouteAsk,
+        cancel: &CancelHandle,
+        timeout_ms: Option<f64>,
+        cache: Option<bool>,
+    ) -> napi::Result<PromiseRaw<'env, ChatStream>> {
+        let call = self.call(ask, Some(cancel), timeout_ms, cache);
+        let request = Bytes::copy_from_slice(request);
+        let (decisions, readers) = (Arc::clone(&self.decisions), self.opened.readers.clone());
+        env.spawn_future(async move {
+            let answer = streamed(asked(&call, request, &decisions).await?)?;
+            Ok(ChatStream::read_ahead(answer, call, &readers))
+        })
+    }
+
+    /// Decides who would answer, and asks nobody: `RoutePlan` as JSON.
+    #[napi(catch_unwind)]
+    pub fn plan(&self, request: &[u8], ask: RouteAsk) -> napi::Result<String> {
+        let runtime = &self.opened.runtime;
+        let request = ChatRequest::parse(Bytes::copy_from_slice(request))
+            .map_err(|error| Crossing::from(RuntimeError::from(error)))?;
+        let target = Target::parse(request.model())
+            .ok_or_else(|| Crossing::internal("the wrapper named a model where it should name a tier"))?;
+        let id = runtime.new_request_id();
+        let routed = runtime.plan(id, target, &request, &ask.into(), None).map_err(Crossing::from)?;
+        let plan = routed.plan().to_string();
+        self.decisions.keep(routed, None);
+        Ok(plan)
+    }
+
+    /// The decision of this id as `RoutePlan` in JSON; null once it is forgotten.
+    #[napi(catch_unwind)]
+    pub fn explain(&self, request_id: String) -> Option<String> {
+        self.decisions.find(&request_id).map(|routed| routed.plan().to_string())
+    }
+
+    /// Says how good an answer was, 0 to 1; once for each.
+    #[napi(catch_unwind)]
+    pub fn feedback(&self, request_id: String, score: f64) -> napi::Result<()> {
+        let runtime = &self.opened.runtime;
+        runtime.check_score(score).map_err(Crossing::from)?;
+        let (model, routed) = self.decisions.judged(&request_id)?;
+        Ok(runtime.feedback(&model, Some(&routed), score).map_err(Crossing::from)?)
+    }
+
+    /// The models that are chosen among.
+    #[napi(catch_unwind)]
+    pub fn models(&self) -> Vec<RoutedModel> {
+        self.opened.runtime.routed_models().into_iter().map(RoutedModel::from).collect()
+    }
+
+    /// Ends the calls that are under way and lets the engine go.
+    #[napi(catch_unwind)]
+    pub fn close<'env>(&self, env: &'env Env) -> napi::Result<PromiseRaw<'env, ()>> {
+        let closed = self.opened.close();
+        env.spawn_future(async move {
+            closed.await;
+            Ok(())
+        })
+    }
+
+    fn call(
+        &self,
+        ask: RouteAsk,
+        cancel: Option<&CancelHandle>,
+        timeout_ms: Option<f64>,
+        cache: Option<bool>,
+    ) -> Call {
+        let mut call = self.opened.call(cancel, timeout_ms, cache);
+        call.route = Some(Box::new(ask.into()));
+        call
+    }
+}
+
+/// The answer; the decision is kept whatever comes of it.
+async fn asked(call: &Call, request: Bytes, decisions: &Decisions) -> Result<Answer, Crossing> {
+    let answer = call.chat(request).await;
+    if let Some(routed) = call.decision.get() {
+        let answered = match &answer {
+            Ok(Answer::Complete { report, .. }) => Some(Arc::clone(&report.model)),
+            Ok(Answer::Stream(stream)) => Some(stream.report().model),
+            Err(_) => None,
+        };
+        decisions.keep(Arc::clone(routed), answered);
+    }
+    answer
+}
+
+impl From<RouteAsk> for runtime::RouteAsk {
+    fn from(RouteAsk { capabilities, max_latency_ms, max_cost_usd }: RouteAsk) -> Self {
+        Self {
+            capabilities: capabilities.into_iter().map(Into::into).collect::<BTreeSet<_>>(),
+            constraints: Constraints { max_latency_ms, max_cost_usd },
+            task: None,
+        }
+    }
+}
+
+impl From<runtime::RoutedModel> for RoutedModel {
+    fn from(model: runtime::RoutedModel) -> Self {
+        Self {
+            name: model.name.to_string(),
+            tier: model.tier.as_deref().unwrap_or_default().to_owned(),
+            capabilities: model.capabilities.iter().map(ToString::to_string).collect(),
+            quality: model.quality,
+            samples: number(model.samples),
+            healthy: model.is_up,
+        }
+    }
+}
