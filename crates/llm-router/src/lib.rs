@@ -19,7 +19,7 @@
 //!
 //! # What it deliberately does not know
 //! Sockets, HTTP, clocks, random numbers, how a plan is carried out. What is learnt of the models' quality comes in as numbers, or
-//! through the trait [`Learner`].
+//! through the trait [`Learner`], which [`learned`] is one of.
 
 mod candidates;
 mod catalogue;
@@ -28,6 +28,7 @@ mod decide;
 mod decision;
 mod error;
 mod filter;
+pub mod learned;
 mod learner;
 mod question;
 mod record;

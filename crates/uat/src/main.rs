@@ -58,6 +58,8 @@ enum Command {
     Keys(commands::keys::Args),
     /// What was asked with which keys, and what it cost.
     Usage(commands::usage::Args),
+    /// Learn which model answers which prompts well, and measure it.
+    Router(commands::router::Args),
     /// Check or show the configuration, or print its schema.
     Config(commands::config::Args),
 }
@@ -83,6 +85,7 @@ fn main() -> ExitCode {
             Command::Cache(args) => commands::cache::run(&args),
             Command::Keys(args) => commands::keys::run(&args),
             Command::Usage(args) => commands::usage::run(&args),
+            Command::Router(args) => commands::router::run(&args),
             Command::Config(args) => commands::config::run(&args),
         }
     });

@@ -9,6 +9,7 @@ pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod keys;
 pub(crate) mod models;
+pub(crate) mod router;
 pub(crate) mod serve;
 pub(crate) mod usage;
 

@@ -17,5 +17,6 @@ mod health;
 mod keys;
 mod models;
 mod reload;
+mod router;
 mod serve;
 mod support;

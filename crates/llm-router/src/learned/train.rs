@@ -1,0 +1,599 @@
+//! Learning, and finding out within the training what of it holds.
+//!
+//! Every part is fitted twice over folds of the rows: over random folds, which show what it is worth for prompts like
+//! those seen, and over folds of whole groups (subjects, or clusters of prompts where no subject is given), which
+//! show what it is worth for others. Each view weighs the parts in its own blend (stacking, Wolpert 1992), and a gate
+//! learns from both what familiar prompts look like. In the strange view a blend must beat the prompt's length alone
+//! by a standard error over groups, or length alone is used.
+//!
+//! What generalises best is not who wins but how easy a prompt is, and what a model's score does with it: a parabola
+//! from ease to what each model has beyond it, as in item response theory, where a question's difficulty and a
+//! model's ability explain an answer (IRT-Router, arXiv 2506.01048, has it with neural networks).
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::data::Examples;
+use super::linear::{dense_ridge, logistic, non_negative, sparse_ridge};
+use super::model::{Blend, Learned, Predictor, familiarity};
+use super::parts::{
+    EASE_PARTS, Parts, RELATIVE_PARTS, Rows, SKETCH, Scale, Signals, Vocabulary, scaled_embedding, sketch,
+};
+use super::trees::Binned;
+
+/// How training goes.
+#[derive(Debug, Clone)]
+pub struct TrainOptions {
+    /// Seeds folds, trees and clusters: the same examples and seed make the same file.
+    pub seed: u64,
+    /// Parts that are left out, to measure what each is worth: `curve`, `length`, `linear`, `words`, `trees`,
+    /// `embedding`, `gate`.
+    pub without: Vec<String>,
+}
+
+impl Default for TrainOptions {
+    fn default() -> Self {
+        Self { seed: 1, without: Vec::new() }
+    }
+}
+
+/// Why nothing could be learned.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum TrainError {
+    /// A choice needs two.
+    #[error("expected the scores of two models or more, got {0}")]
+    TooFewModels(usize),
+    /// Too little to cross-validate.
+    #[error("expected {LEAST_ROWS} rows or more, got {0}; until there are, priors and the bandit decide")]
+    TooFewRows(usize),
+    /// A row's shape differs.
+    #[error("row {row}: {reason}")]
+    Row {
+        /// Which row, from 1.
+        row: usize,
+        /// What was expected and what arrived.
+        reason: String,
+    },
+}
+
+impl TrainError {
+    /// The stable code of this error.
+    pub fn code(&self) -> &'static str {
+        "UAT_INVALID_INPUT"
+    }
+}
+
+/// With fewer rows five folds of five groups say nothing.
+const LEAST_ROWS: usize = 100;
+const FOLDS: usize = 5;
+/// A signal is one whose cross-validated covariance with the truth is so many standard errors above nothing: chance
+/// reaches it once in 700 trainings.
+const SIGNIFICANT: f64 = 3.0;
+
+/// What training found.
+#[derive(Debug, Clone, Serialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// Rows that were learned from.
+    pub rows: usize,
+    /// Subjects, or clusters of prompts where no subject was given.
+    pub groups: usize,
+    /// Whether the groups are clusters.
+    pub clustered: bool,
+    /// Cross-validated covariance of predicted and true differences between models, in standard errors.
+    pub signal: f64,
+    /// The same over groups that were left out.
+    pub signal_elsewhere: f64,
+    /// Weights of the parts for familiar and for strange prompts.
+    pub familiar: Vec<(String, f64)>,
+    /// The same for strange ones.
+    pub strange: Vec<(String, f64)>,
+    /// By how many standard errors over groups the strange blend beats the prompt's length alone.
+    pub beyond_length: f64,
+    /// How familiar rows of random and of group folds looked to the gate, on average.
+    pub gate: [f64; 2],
+    /// One sentence for people.
+    pub summary: String,
+}
+
+/// Learns from examples; some seconds for 10,000 rows and two models. No signal is not an error: then
+/// [`Learned::has_signal`] is false.
+pub fn train(examples: &Examples, options: &TrainOptions) -> Result<Learned, TrainError> {
+    train_with_progress(examples, options, &mut |_| true).map(|(learned, _)| learned)
+}
+
+/// The same, telling what share is done; it stops where `progress` says false, with nothing learned.
+pub fn train_with_progress(
+    examples: &Examples,
+    options: &TrainOptions,
+    progress: &mut dyn FnMut(f64) -> bool,
+) -> Result<(Learned, Report), TrainError> {
+    check(examples)?;
+    let mut rng = fastrand::Rng::with_seed(options.seed);
+    let (rows, clustered) = rows(examples, &mut rng);
+    let n = rows.features.len();
+    let mut report = Report {
+        rows: n,
+        groups: rows.group.iter().max().map_or(0, |g| g + 1),
+        clustered,
+        ..Report::default()
+    };
+    let nothing = |mut report: Report, why: &str| {
+        report.summary = format!("no signal, priors used: {why}");
+        Ok((Learned::nothing(examples.models.clone()), report))
+    };
+    let random = random_folds(n, &mut rng);
+    let grouped = group_folds(&rows.group, &mut rng);
+    let mut views = Vec::with_capacity(2);
+    for (view, fold_of) in [random, grouped].into_iter().enumerate() {
+        let mut signals: Vec<Option<Signals>> = vec![None; n];
+        for fold in 0..FOLDS {
+            let of: Vec<usize> = (0..n).filter(|&i| fold_of[i] != fold).collect();
+            let parts = Parts::fit(&rows, &of, &mut rng);
+            for i in (0..n).filter(|&i| fold_of[i] == fold) {
+                signals[i] = Some(parts.signals(rows.features[i], rows.models));
+            }
+            if !progress((view * FOLDS + fold + 1) as f64 / (2 * FOLDS + 1) as f64) {
+                return nothing(report, "it was stopped");
+            }
+        }
+        views.push(View { signals: signals.into_iter().flatten().collect(), fold_of });
+    }
+    let [familiar_view, strange_view] =
+        <[View; 2]>::try_from(views).unwrap_or_else(|_| [View::none(), View::none()]);
+    let without = |part: &str| options.without.iter().any(|w| w == part);
+    let allowed = Allowed {
+        ease: [!without("trees"), !without("words"), !without("linear"), !without("embedding")],
+        relative: [
+            !without("curve"),
+            !without("length"),
+            !without("linear"),
+            !without("words"),
+            !without("trees"),
+            !without("embedding"),
+        ],
+    };
+    let mut familiar = blend(&rows, &familiar_view, &allowed);
+    let mut strange = blend(&rows, &strange_view, &allowed);
+    report.signal = significance(&rows, &familiar_view, &familiar, None);
+    if report.signal < SIGNIFICANT {
+        let mut why = String::new();
+        let _ = write!(
+            why,
+            "cross-validated, what the prompts say of the differences between models is {:.1} standard errors from \
+             nothing, and {SIGNIFICANT} are needed",
+            report.signal
+        );
+        return nothing(report, &why);
+    }
+    report.beyond_length = against_length(&rows, &strange_view, &mut strange);
+    report.signal_elsewhere = significance(&rows, &strange_view, &strange, Some(&rows.group));
+    familiar.trust = trust(&rows, &familiar_view, &familiar, n);
+    strange.trust = trust(&rows, &strange_view, &strange, n);
+    let mut gate = gate(&familiar_view, &strange_view);
+    if without("gate") {
+        gate = [0.0, 0.0, 50.0];
+    }
+    report.gate = [&familiar_view, &strange_view]
+        .map(|view| view.signals.iter().map(|s| familiarity(&gate, s)).sum::<f64>() / n as f64);
+    report.familiar = named(&familiar);
+    report.strange = named(&strange);
+    let all: Vec<usize> = (0..n).collect();
+    let parts = Parts::fit(&rows, &all, &mut rng);
+    if !progress(1.0) {
+        return nothing(report, "it was stopped");
+    }
+    report.summary = format!(
+        "learned from {n} rows in {} {}: the signal is {:.1} standard errors from nothing, {:.1} where whole groups \
+         are left out",
+        report.groups,
+        if clustered { "clusters" } else { "subjects" },
+        report.signal,
+        report.signal_elsewhere
+    );
+    let means = means(examples);
+    let predictor = Predictor { means, parts, familiar, strange, gate };
+    Ok((Learned { models: examples.models.clone(), predictor: Some(predictor) }, report))
+}
+
+fn check(examples: &Examples) -> Result<(), TrainError> {
+    let models = examples.models.len();
+    if models < 2 {
+        return Err(TrainError::TooFewModels(models));
+    }
+    if examples.rows.len() < LEAST_ROWS {
+        return Err(TrainError::TooFewRows(examples.rows.len()));
+    }
+    let dimensions = examples.rows.first().and_then(|row| row.features.embedding.as_ref().map(Vec::len));
+    for (i, row) in examples.rows.iter().enumerate() {
+        let wrong = |reason: String| Err(TrainError::Row { row: i + 1, reason });
+        if row.scores.len() != models {
+            return wrong(format!("expected {models} scores, got {}", row.scores.len()));
+        }
+        if row.scores.iter().flatten().any(|score| !(0.0..=1.0).contains(score)) {
+            return wrong("expected scores from 0 to 1".to_owned());
+        }
+        if !row.features.is_sound() || !row.weight.is_finite() || row.weight < 0.0 {
+            return wrong("expected features of this version and a weight of 0 or more".to_owned());
+        }
+        if row.features.embedding.as_ref().map(Vec::len) != dimensions {
+            return wrong("expected an embedding of the same length for all prompts, or for none".to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// The mean score of each model; the middle where there is none.
+pub(super) fn means(examples: &Examples) -> Vec<f64> {
+    let mean = |model: usize| {
+        let scores =
+            examples.rows.iter().filter_map(|row| Some((row.scores.get(model).copied()??, row.weight)));
+        let (sum, weight) =
+            scores.fold((0.0, 0.0), |(s, w), (score, weight)| (s + score * weight, w + weight));
+        if weight > 0.0 { sum / weight } else { 0.5 }
+    };
+    (0..examples.models.len()).map(mean).collect()
+}
+
+/// What is learned: how easy each prompt is (the mean score beyond the means), and what each model has beyond that.
+fn rows<'a>(examples: &'a Examples, rng: &mut fastrand::Rng) -> (Rows<'a>, bool) {
+    let features: Vec<_> = examples.rows.iter().map(|row| &row.features).collect();
+    let scale = Scale::of(&features);
+    let form: Vec<Vec<f32>> = features.iter().map(|f| scale.apply(f)).collect();
+    let embedding: Option<Vec<Vec<f32>>> =
+        features.iter().map(|f| f.embedding.as_deref().map(scaled_embedding)).collect();
+    let raw: Vec<&[f32]> = features.iter().map(|f| f.form.as_slice()).collect();
+    let means = means(examples);
+    let models = means.len();
+    let beyond = |row: &super::Example, model: usize| {
+        row.scores.get(model).copied().flatten().map(|score| score - means[model])
+    };
+    let mut ease = Vec::with_capacity(features.len());
+    let mut weight = Vec::with_capacity(features.len());
+    let mut complete = true;
+    for row in &examples.rows {
+        let known: Vec<f64> = (0..models).filter_map(|model| beyond(row, model)).collect();
+        complete &= known.len() == models;
+        ease.push(known.iter().sum::<f64>() / known.len().max(1) as f64);
+        weight.push(if known.is_empty() { 0.0 } else { row.weight });
+    }
+    // Where a row has not every score, its own mean would hide who is better: ease is what its words say.
+    let judged = if complete { ease.clone() } else { by_words(&features, &ease, &weight, rng) };
+    let mut targets = vec![(ease.clone(), weight)];
+    for model in 0..if complete { models - 1 } else { models } {
+        let mut target = Vec::with_capacity(features.len());
+        let mut weight = Vec::with_capacity(features.len());
+        for (i, row) in examples.rows.iter().enumerate() {
+            let own = row.scores.iter().flatten().count() == models;
+            let base = if own { ease[i] } else { judged[i] };
+            target.push(beyond(row, model).map_or(0.0, |beyond| beyond - base));
+            weight.push(if beyond(row, model).is_some() { row.weight } else { 0.0 });
+        }
+        targets.push((target, weight));
+    }
+    let subjects: Option<Vec<usize>> = examples.rows.iter().map(|row| row.subject).collect();
+    let several = |groups: &Vec<usize>| groups.iter().any(|g| Some(g) != groups.first());
+    let (group, clustered) = match subjects.filter(several) {
+        Some(subjects) => (renumbered(&subjects), false),
+        None => (renumbered(&clusters(&features, rng)), true),
+    };
+    let rows = Rows { binned: Binned::of(&raw), features, scale, form, embedding, targets, group, models };
+    (rows, clustered)
+}
+
+fn renumbered(groups: &[usize]) -> Vec<usize> {
+    let mut known: Vec<usize> = groups.to_vec();
+    known.sort_unstable();
+    known.dedup();
+    groups.iter().map(|g| known.partition_point(|k| k < g)).collect()
+}
+
+/// Ease of each row by its words, predicted from the other half.
+fn by_words(
+    features: &[&super::PromptFeatures],
+    ease: &[f64],
+    weight: &[f64],
+    rng: &mut fastrand::Rng,
+) -> Vec<f64> {
+    let half: Vec<bool> = features.iter().map(|_| rng.bool()).collect();
+    let mut out = vec![0.0; features.len()];
+    for side in [false, true] {
+        let of: Vec<usize> = (0..features.len()).filter(|&i| half[i] == side).collect();
+        let vocabulary = Vocabulary::of(features, &of);
+        let rows: Vec<_> = features.iter().map(|f| vocabulary.weighted(f)).collect();
+        let (b, intercept) = sparse_ridge(&rows, &of, ease, weight, vocabulary.len(), 10.0);
+        for i in (0..features.len()).filter(|&i| half[i] != side) {
+            out[i] =
+                intercept + rows[i].iter().map(|&(column, x)| f64::from(x * b[column as usize])).sum::<f64>();
+        }
+    }
+    out
+}
+
+/// Groups of alike prompts where no subject is given: spherical k-means over sketches of their words.
+fn clusters(features: &[&super::PromptFeatures], rng: &mut fastrand::Rng) -> Vec<usize> {
+    let all: Vec<usize> = (0..features.len()).collect();
+    let vocabulary = Vocabulary::of(features, &all);
+    let sketches: Vec<Vec<f32>> = features.iter().map(|f| sketch(&vocabulary.weighted(f))).collect();
+    // As many as there would be subjects: about one for each 250 rows.
+    let k = (features.len() / 250).clamp(2 * FOLDS, 40);
+    let mut centres: Vec<Vec<f32>> = (0..k).map(|_| sketches[rng.usize(..sketches.len())].clone()).collect();
+    let mut of = vec![0; sketches.len()];
+    for _ in 0..8 {
+        for (of, row) in of.iter_mut().zip(&sketches) {
+            let near = |c: &Vec<f32>| c.iter().zip(row).map(|(a, b)| a * b).sum::<f32>();
+            let nearest = centres.iter().map(near).enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
+            *of = nearest.map_or(0, |(i, _)| i);
+        }
+        for centre in &mut centres {
+            *centre = vec![0.0; SKETCH];
+        }
+        for (&of, row) in of.iter().zip(&sketches) {
+            for (c, v) in centres[of].iter_mut().zip(row) {
+                *c += v;
+            }
+        }
+        for centre in &mut centres {
+            let norm = centre.iter().map(|v| v * v).sum::<f32>().sqrt().max(1e-12);
+            for v in centre {
+                *v /= norm;
+            }
+        }
+    }
+    of
+}
+
+fn random_folds(n: usize, rng: &mut fastrand::Rng) -> Vec<usize> {
+    let mut folds: Vec<usize> = (0..n).map(|i| i % FOLDS).collect();
+    rng.shuffle(&mut folds);
+    folds
+}
+
+/// Whole groups in folds of about the same size: the largest first, each to the smallest fold.
+fn group_folds(group: &[usize], rng: &mut fastrand::Rng) -> Vec<usize> {
+    let groups = group.iter().max().map_or(0, |g| g + 1);
+    let mut sizes = vec![0usize; groups];
+    for &g in group {
+        sizes[g] += 1;
+    }
+    let mut order: Vec<usize> = (0..groups).collect();
+    rng.shuffle(&mut order);
+    order.sort_by_key(|&g| std::cmp::Reverse(sizes[g]));
+    let mut fold_of = vec![0; groups];
+    let mut filled = [0usize; FOLDS];
+    for g in order {
+        let fold = (0..FOLDS).min_by_key(|&f| filled[f]).unwrap_or(0);
+        fold_of[g] = fold;
+        filled[fold] += sizes[g];
+    }
+    group.iter().map(|&g| fold_of[g]).collect()
+}
+
+/// What the parts said of each row while it was left out.
+struct View {
+    signals: Vec<Signals>,
+    fold_of: Vec<usize>,
+}
+
+impl View {
+    fn none() -> Self {
+        Self { signals: Vec::new(), fold_of: Vec::new() }
+    }
+}
+
+struct Allowed {
+    ease: [bool; EASE_PARTS],
+    relative: [bool; RELATIVE_PARTS + 1],
+}
+
+/// Target, weight and model of what each row says of each model: the last is what the others are not.
+fn relative_truth(rows: &Rows<'_>, row: usize) -> Vec<(f64, f64)> {
+    let mut truth: Vec<(f64, f64)> =
+        rows.targets.iter().skip(1).map(|(target, weight)| (target[row], weight[row])).collect();
+    if truth.len() < rows.models {
+        let rest = -truth.iter().map(|(target, _)| target).sum::<f64>();
+        truth.push((rest, truth.first().map_or(0.0, |(_, weight)| *weight)));
+    }
+    truth
+}
+
+/// Weighs the parts by what they said of rows that were left out.
+fn blend(rows: &Rows<'_>, view: &View, allowed: &Allowed) -> Blend {
+    let n = view.signals.len();
+    let mut out = Blend {
+        ease: [0.0; EASE_PARTS],
+        curve: vec![[0.0; 3]; rows.models],
+        range: [0.0, 0.0],
+        relative: [0.0; RELATIVE_PARTS + 1],
+        trust: 0.0,
+    };
+    let Some((ease, ease_weight)) = rows.targets.first() else { return out };
+    let masked: Vec<[f64; EASE_PARTS]> = view
+        .signals
+        .iter()
+        .map(|s| std::array::from_fn(|i| if allowed.ease[i] { s.ease[i] } else { 0.0 }))
+        .collect();
+    let weights = non_negative(
+        masked.iter().enumerate().map(|(i, s)| (s.as_slice(), ease[i], ease_weight[i])),
+        EASE_PARTS,
+    );
+    out.ease.copy_from_slice(&weights);
+    let easy: Vec<f64> = view.signals.iter().map(|s| out.easy(s)).collect();
+    let mut sorted = easy.clone();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let quantile = |q: f64| sorted.get((q * n as f64) as usize).copied().unwrap_or(0.0);
+    out.range = [quantile(0.005), quantile(0.995)];
+    let truth: Vec<Vec<(f64, f64)>> = (0..n).map(|i| relative_truth(rows, i)).collect();
+    let all: Vec<usize> = (0..n).collect();
+    out.curve = curves(&out, &easy, &truth, &all, rows.models);
+    // To weigh the curve honestly, each fold's is fitted without it.
+    let mut inputs: Vec<Vec<[f64; RELATIVE_PARTS + 1]>> = Vec::with_capacity(n);
+    let by_fold: Vec<Vec<[f64; 3]>> = (0..FOLDS)
+        .map(|fold| {
+            let of: Vec<usize> = all.iter().copied().filter(|&i| view.fold_of[i] != fold).collect();
+            curves(&out, &easy, &truth, &of, rows.models)
+        })
+        .collect();
+    for (i, signals) in view.signals.iter().enumerate() {
+        let fold = Blend { curve: by_fold[view.fold_of[i]].clone(), ..out.clone() };
+        let inputs_of = |(model, own): (usize, &[f64; RELATIVE_PARTS])| {
+            let mut input = [0.0; RELATIVE_PARTS + 1];
+            input[0] = fold.curve(model, easy[i]);
+            input[1..].copy_from_slice(own);
+            for (value, allowed) in input.iter_mut().zip(allowed.relative) {
+                *value *= f64::from(u8::from(allowed));
+            }
+            input
+        };
+        inputs.push(signals.relative.iter().enumerate().map(inputs_of).collect());
+    }
+    let flat = inputs.iter().zip(&truth).flat_map(|(inputs, truth)| {
+        inputs.iter().zip(truth).map(|(input, &(target, weight))| (input.as_slice(), target, weight))
+    });
+    out.relative.copy_from_slice(&non_negative(flat, RELATIVE_PARTS + 1));
+    out
+}
+
+/// For each model the parabola from ease to what it has beyond it.
+fn curves(
+    blend: &Blend,
+    easy: &[f64],
+    truth: &[Vec<(f64, f64)>],
+    of: &[usize],
+    models: usize,
+) -> Vec<[f64; 3]> {
+    let inputs: Vec<[f32; 2]> = easy
+        .iter()
+        .map(|d| {
+            let d = d.clamp(blend.range[0], blend.range[1]);
+            [d as f32, (d * d) as f32]
+        })
+        .collect();
+    let curve = |model: usize| {
+        let target: Vec<f64> = truth.iter().map(|t| t[model].0).collect();
+        let weight: Vec<f64> = truth.iter().map(|t| t[model].1).collect();
+        // Ease spreads by some 0.1: a ridge of 0.1 stands against some 100 rows for the line, and more for the bend.
+        let (b, intercept) = dense_ridge(&inputs, of, &target, &weight, 0.1);
+        [intercept, f64::from(b[0]), f64::from(b[1])]
+    };
+    (0..models).map(curve).collect()
+}
+
+fn predicted(blend: &Blend, signals: &Signals, model: usize) -> f64 {
+    let curve = blend.relative[0] * blend.curve(model, blend.easy(signals));
+    let own = signals.relative.get(model).copied().unwrap_or_default();
+    curve + blend.relative[1..].iter().zip(own).map(|(w, s)| w * s).sum::<f64>()
+}
+
+/// The covariance of predicted and true differences between models, in its standard errors; over groups where given.
+fn significance(rows: &Rows<'_>, view: &View, blend: &Blend, groups: Option<&[usize]>) -> f64 {
+    let mut sums = vec![0.0; groups.map_or(view.signals.len(), |g| g.iter().max().map_or(0, |g| g + 1))];
+    let mut mean = vec![0.0; rows.models];
+    for signals in &view.signals {
+        for (model, mean) in mean.iter_mut().enumerate() {
+            *mean += predicted(blend, signals, model) / view.signals.len() as f64;
+        }
+    }
+    for (i, signals) in view.signals.iter().enumerate() {
+        let truth = relative_truth(rows, i);
+        let products = truth.iter().enumerate().map(|(model, (target, weight))| {
+            weight * (target - truth_mean(rows, model)) * (predicted(blend, signals, model) - mean[model])
+        });
+        sums[groups.map_or(i, |g| g[i])] += products.sum::<f64>();
+    }
+    let error = sums.iter().map(|s| s * s).sum::<f64>().sqrt();
+    if error > 0.0 { sums.iter().sum::<f64>() / error } else { 0.0 }
+}
+
+/// The mean of a model's own target is near nothing, as targets are beyond means; exactly so with every score known.
+fn truth_mean(rows: &Rows<'_>, model: usize) -> f64 {
+    let all: Vec<usize> = (0..rows.features.len()).collect();
+    match rows.targets.get(model + 1) {
+        Some((target, weight)) if rows.targets.len() > rows.models => {
+            super::linear::weighted_mean(&all, target, weight)
+        }
+        _ => 0.0,
+    }
+}
+
+/// Compares the blend with the prompt's length alone over groups that were left out, and replaces it where it is not
+/// better by a standard error. Returns by how many it is.
+fn against_length(rows: &Rows<'_>, view: &View, blend: &mut Blend) -> f64 {
+    let slope = non_negative_slope(rows, view);
+    let mut alone = blend.clone();
+    alone.relative = [0.0; RELATIVE_PARTS + 1];
+    alone.relative[1] = slope;
+    let mut gains = vec![0.0; rows.group.iter().max().map_or(0, |g| g + 1)];
+    for (i, signals) in view.signals.iter().enumerate() {
+        for (model, (target, weight)) in relative_truth(rows, i).into_iter().enumerate() {
+            let error = |blend: &Blend| (target - predicted(blend, signals, model)).powi(2);
+            gains[rows.group[i]] += weight * (error(&alone) - error(blend));
+        }
+    }
+    let error = gains.iter().map(|g| g * g).sum::<f64>().sqrt();
+    let better = if error > 0.0 { gains.iter().sum::<f64>() / error } else { 0.0 };
+    if better < 1.0 {
+        *blend = alone;
+    }
+    better
+}
+
+/// The weight of length alone.
+fn non_negative_slope(rows: &Rows<'_>, view: &View) -> f64 {
+    let inputs: Vec<Vec<[f64; 1]>> =
+        view.signals.iter().map(|s| s.relative.iter().map(|own| [own[0]]).collect()).collect();
+    let truth: Vec<_> = (0..view.signals.len()).map(|i| relative_truth(rows, i)).collect();
+    let flat = inputs
+        .iter()
+        .zip(&truth)
+        .flat_map(|(i, t)| i.iter().zip(t).map(|(i, &(target, weight))| (i.as_slice(), target, weight)));
+    non_negative(flat, 1).first().copied().unwrap_or(0.0)
+}
+
+/// How far to trust a blend against a prior: what share of the differences between groups it explains while they are
+/// left out, and less with few rows.
+fn trust(rows: &Rows<'_>, view: &View, blend: &Blend, n: usize) -> f64 {
+    let groups = rows.group.iter().max().map_or(0, |g| g + 1);
+    let Some((ease, weight)) = rows.targets.first() else { return 0.0 };
+    let mut sums = vec![(0.0, 0.0, 0.0); groups];
+    for (i, signals) in view.signals.iter().enumerate() {
+        let sum = &mut sums[rows.group[i]];
+        sum.0 += weight[i] * ease[i];
+        sum.1 += weight[i] * blend.easy(signals);
+        sum.2 += weight[i];
+    }
+    let known = sums.iter().filter(|s| s.2 > 0.0);
+    let (left, all) = known.fold((0.0, 0.0), |(left, all), (truth, predicted, weight)| {
+        (left + (truth - predicted).powi(2) / weight, all + truth.powi(2) / weight)
+    });
+    let explained = if all > 0.0 { 1.0 - left / all } else { 0.0 };
+    // Half of it at 200 rows: by then a mean of scores is known to some 0.03.
+    explained.clamp(0.1, 1.0) * n as f64 / (n as f64 + 200.0)
+}
+
+/// Learns what familiar prompts look like: rows whose like was in the fit (random folds) against rows whose whole
+/// group was not.
+fn gate(familiar: &View, strange: &View) -> [f64; 3] {
+    let row = |signals: &Signals, known: bool| (signals.novelty.to_vec(), known, 1.0);
+    let rows: Vec<_> = familiar
+        .signals
+        .iter()
+        .map(|s| row(s, true))
+        .chain(strange.signals.iter().map(|s| row(s, false)))
+        .collect();
+    let b = logistic(&rows);
+    // More words seen and a nearer group never make a prompt stranger.
+    let at = |i: usize| b.get(i).copied().unwrap_or(0.0);
+    [at(0).max(0.0), at(1).max(0.0), at(2)]
+}
+
+fn named(blend: &Blend) -> Vec<(String, f64)> {
+    let ease = ["ease by trees", "ease by words", "ease by linear", "ease by embedding"];
+    let own = ["curve", "length", "linear", "words", "trees", "embedding"];
+    ease.iter()
+        .zip(blend.ease)
+        .chain(own.iter().zip(blend.relative))
+        .map(|(n, w)| ((*n).to_owned(), w))
+        .collect()
+}

@@ -1,0 +1,378 @@
+//! `uat router`
+
+use std::fs::File;
+use std::io::{self, BufReader, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::Subcommand;
+use indicatif::ProgressBar;
+use runtime::llm_router::learned::evaluate::{
+    Comparison, EvalOptions, Line, Setting, across, cross_validate, svg,
+};
+use runtime::llm_router::learned::{Examples, Report, Table, TrainOptions, train_with_progress};
+use serde_json::json;
+
+use super::{block_on, human_bytes};
+use crate::failure::Failure;
+use crate::table;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Learn from judged answers how well each model answers which prompts.
+    Train(TrainArgs),
+    /// Measure what such learning is worth, beside simpler ways to choose.
+    Eval(EvalArgs),
+}
+
+#[derive(Debug, Clone, clap::Args)]
+struct TrainArgs {
+    /// A CSV, or one that gzip compressed: a column `prompt`, a column of scores (0 to 1) for each model, and perhaps
+    /// `subject`.
+    #[arg(long, value_name = "FILE")]
+    data: PathBuf,
+    /// Where what was learned is written.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Sentence embeddings of the prompts, one row each: a NumPy file of 32-bit floats.
+    #[arg(long, value_name = "FILE.npy")]
+    embeddings: Option<PathBuf>,
+    /// Seeds what is drawn at random.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Print JSON for programs.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+struct EvalArgs {
+    /// A CSV as for `uat router train`.
+    #[arg(long, value_name = "FILE")]
+    train: PathBuf,
+    /// A CSV with the same models; without it the first is split, at random and by subjects.
+    #[arg(long, value_name = "FILE")]
+    test: Option<PathBuf>,
+    /// Where the cost-quality curve is drawn. With two settings the second's file has `-subjects` in its name.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Sentence embeddings of all prompts, those of `--train` before those of `--test`: a NumPy file of 32-bit floats.
+    #[arg(long, value_name = "FILE.npy")]
+    embeddings: Option<PathBuf>,
+    /// Use the embeddings for the baselines only.
+    #[arg(long, requires = "embeddings")]
+    embeddings_for_baselines: bool,
+    /// Parts that are left out, to see what each is worth: curve, length, linear, words, trees, embedding, gate.
+    #[arg(long, value_name = "PART", value_delimiter = ',', value_parser = ["curve", "length", "linear", "words", "trees", "embedding", "gate"])]
+    without: Vec<String>,
+    /// Only one of the two settings.
+    #[arg(long, value_name = "SETTING", conflicts_with = "test", value_parser = ["folds", "subjects"])]
+    only: Option<String>,
+    /// Seeds what is drawn at random.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Print JSON for programs.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    match &args.what {
+        What::Train(args) => train(args),
+        What::Eval(args) => eval(args),
+    }
+}
+
+fn train(args: &TrainArgs) -> Result<(), Failure> {
+    let task = args.clone();
+    let (bytes, report, seconds) = watched(move |progress| {
+        let table = read(&task.data)?;
+        let embeddings =
+            task.embeddings.as_deref().map(|file| rows_of(file, table.prompts.len())).transpose()?;
+        let examples = table.examples(embeddings.as_deref());
+        let options = TrainOptions { seed: task.seed, ..TrainOptions::default() };
+        let from = Instant::now();
+        let (learned, report) = train_with_progress(&examples, &options, progress)
+            .map_err(|e| Failure::new(e.code(), e.to_string()))?;
+        Ok((learned.to_bytes(), report, from.elapsed().as_secs_f64()))
+    })?;
+    replace(&args.out, &bytes)?;
+    let mut out = io::stdout().lock();
+    if args.json {
+        let found = json!({ "out": args.out, "bytes": bytes.len(), "seconds": seconds, "report": report });
+        writeln!(out, "{found}")?;
+        return Ok(());
+    }
+    writeln!(out, "{}", report.summary)?;
+    writeln!(out, "Wrote {} ({}) in {seconds:.1} s", args.out.display(), human_bytes(bytes.len() as u64))?;
+    parts(&mut out, &report)
+}
+
+/// Which parts were believed.
+fn parts(out: &mut impl Write, report: &Report) -> Result<(), Failure> {
+    if report.familiar.is_empty() {
+        return Ok(());
+    }
+    let mut rows = vec![["PART", "FAMILIAR", "STRANGE"].map(str::to_owned)];
+    for ((name, familiar), (_, strange)) in report.familiar.iter().zip(&report.strange) {
+        if *familiar > 0.0 || *strange > 0.0 {
+            rows.push([name.clone(), format!("{familiar:.2}"), format!("{strange:.2}")]);
+        }
+    }
+    table::write(out, &rows)?;
+    Ok(())
+}
+
+fn eval(args: &EvalArgs) -> Result<(), Failure> {
+    let task = args.clone();
+    let results = watched(move |progress| compare(&task, progress))?;
+    if let Some(file) = &args.svg {
+        for (place, (title, result)) in results.iter().enumerate() {
+            let drawn = draw(title, result);
+            replace(&if place == 0 { file.clone() } else { beside(file) }, drawn.as_bytes())?;
+        }
+    }
+    let mut out = io::stdout().lock();
+    if args.json {
+        let results: Vec<_> =
+            results.iter().map(|(setting, result)| json!({ "setting": setting, "result": result })).collect();
+        writeln!(out, "{}", json!({ "settings": results }))?;
+        return Ok(());
+    }
+    for (title, result) in &results {
+        print(&mut out, title, result)?;
+    }
+    Ok(())
+}
+
+type Results = Vec<(&'static str, Comparison)>;
+
+fn compare(args: &EvalArgs, progress: &mut dyn FnMut(f64) -> bool) -> Result<Results, Failure> {
+    let first = read(&args.train)?;
+    let second = args.test.as_deref().map(read).transpose()?;
+    let rows = first.prompts.len() + second.as_ref().map_or(0, |table| table.prompts.len());
+    let embeddings = args.embeddings.as_deref().map(|file| rows_of(file, rows)).transpose()?;
+    let (for_first, for_second) = match &embeddings {
+        Some(all) => {
+            let (first, second) = all.split_at(first.prompts.len().min(all.len()));
+            (Some(first), Some(second))
+        }
+        None => (None, None),
+    };
+    let mut without = args.without.clone();
+    if args.embeddings_for_baselines {
+        without.push("embedding".to_owned());
+    }
+    let train = TrainOptions { seed: args.seed, without };
+    let options = EvalOptions { seed: args.seed, train, ..EvalOptions::default() };
+    let failed =
+        |error: runtime::llm_router::learned::TrainError| Failure::new(error.code(), error.to_string());
+    let examples = first.examples(for_first);
+    if let Some(second) = second {
+        let test = same_models(&first, &second)?.examples(for_second);
+        let result = across(&examples, &test, &options, progress).map_err(failed)?;
+        return Ok(vec![("another file", result.ok_or(Failure::Interrupted)?)]);
+    }
+    let settings =
+        [(Setting::Folds, "5-fold", "folds"), (Setting::Subjects, "whole subjects left out", "subjects")];
+    let asked: Vec<_> = settings
+        .into_iter()
+        .filter(|(_, _, name)| args.only.as_ref().is_none_or(|only| only == name))
+        .filter(|(setting, _, _)| *setting == Setting::Folds || several_subjects(&examples))
+        .collect();
+    if asked.is_empty() {
+        return Err(Failure::usage("leaving subjects out needs a column `subject` with two or more of them"));
+    }
+    let mut results = Vec::with_capacity(asked.len());
+    for (done, (setting, title, _)) in asked.iter().enumerate() {
+        let mut part = |share: f64| progress((done as f64 + share) / asked.len() as f64);
+        let result = cross_validate(&examples, *setting, &options, &mut part).map_err(failed)?;
+        results.push((*title, result.ok_or(Failure::Interrupted)?));
+    }
+    Ok(results)
+}
+
+fn several_subjects(examples: &Examples) -> bool {
+    let first = examples.rows.first().and_then(|row| row.subject);
+    first.is_some() && examples.rows.iter().any(|row| row.subject != first)
+}
+
+/// The second table with its columns in the order of the first, and its subjects by the numbers of the first.
+fn same_models(first: &Table, second: &Table) -> Result<Table, Failure> {
+    let place = |model: &String| second.models.iter().position(|known| known == model);
+    let order: Option<Vec<usize>> = first.models.iter().map(place).collect();
+    let Some(order) = order.filter(|order| order.len() == second.models.len()) else {
+        let (wanted, got) = (first.models.join(", "), second.models.join(", "));
+        return Err(Failure::new(
+            "UAT_INVALID_INPUT",
+            format!("expected the same models in both files: {wanted} in the one, {got} in the other"),
+        ));
+    };
+    let mut table = second.clone();
+    table.models.clone_from(&first.models);
+    for row in &mut table.scores {
+        *row = order.iter().filter_map(|&i| row.get(i).copied()).collect();
+    }
+    let mut subjects = first.subjects.clone();
+    let number = |name: &String| {
+        subjects.iter().position(|known| known == name).unwrap_or_else(|| {
+            subjects.push(name.clone());
+            subjects.len() - 1
+        })
+    };
+    let numbers: Vec<usize> = second.subjects.iter().map(number).collect();
+    for subject in &mut table.subject_of {
+        *subject = numbers.get(*subject).copied().unwrap_or(*subject);
+    }
+    table.subjects = subjects;
+    Ok(table)
+}
+
+fn print(out: &mut impl Write, title: &str, result: &Comparison) -> Result<(), Failure> {
+    let [weak, strong] = result.quality;
+    writeln!(
+        out,
+        "{title}: {} prompts, {} {weak:.3}, {} {strong:.3}",
+        result.rows, result.weak, result.strong
+    )?;
+    let mut rows = vec![["", "APGR", "CPT50", "CPT80", "CPT95", "OURS LESS THIS (95 %)"].map(str::to_owned)];
+    for one in &result.scorings {
+        let m = one.measures;
+        let share = |share: f64| format!("{:.0} %", 100.0 * share);
+        let apart = one
+            .ours_less_this
+            .map_or(String::new(), |[apart, low, high, _]| format!("{apart:+.3} ({low:+.3} .. {high:+.3})"));
+        let apgr = format!("{:.3}", m.apgr);
+        rows.push([one.name.clone(), apgr, share(m.cpt50), share(m.cpt80), share(m.cpt95), apart]);
+    }
+    table::write(out, &rows)?;
+    let [weak, strong, gain] = result.calibration;
+    writeln!(out, "Calibration error: {weak:.3} and {strong:.3}, of the difference {gain:.3}")?;
+    let [without, all] = result.without_signal;
+    if without > 0 {
+        writeln!(out, "{without} of {all} trainings: no signal, priors used")?;
+    }
+    writeln!(out)?;
+    Ok(())
+}
+
+fn draw(title: &str, result: &Comparison) -> String {
+    // The oracle's curve would press the others flat.
+    let shown = result.scorings.iter().filter(|one| one.name != "oracle");
+    let lines: Vec<Line> =
+        shown.map(|one| Line { name: one.name.clone(), points: one.curve.clone() }).collect();
+    let y_name = format!("share of the gap to {} that is closed", result.strong);
+    svg(
+        &format!("Quality for calls, {title}"),
+        &format!("share of calls to {}", result.strong),
+        &y_name,
+        &lines,
+    )
+}
+
+fn beside(file: &Path) -> PathBuf {
+    let stem = file.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
+    file.with_file_name(format!("{stem}-subjects.svg"))
+}
+
+fn unreadable(file: &Path, error: &io::Error) -> Failure {
+    Failure::new("UAT_STORAGE", format!("cannot read {}: {error}", file.display()))
+}
+
+/// Reads a table, unpacked where it begins as gzip's files do.
+fn read(file: &Path) -> Result<Table, Failure> {
+    let mut source = BufReader::new(File::open(file).map_err(|error| unreadable(file, &error))?);
+    let packed = io::BufRead::fill_buf(&mut source)
+        .map_err(|error| unreadable(file, &error))?
+        .starts_with(&[0x1F, 0x8B]);
+    let table =
+        if packed { Table::read(flate2::read::MultiGzDecoder::new(source)) } else { Table::read(source) };
+    table.map_err(|error| Failure::new(error.code(), format!("{}: {error}", file.display())))
+}
+
+/// Reads a NumPy file of 32-bit floats with so many rows.
+fn rows_of(file: &Path, rows: usize) -> Result<Vec<Vec<f32>>, Failure> {
+    let wrong = |got: &str| {
+        let expected = format!("expected a NumPy file (.npy) of {rows} rows of 32-bit floats, got {got}");
+        Failure::new("UAT_INVALID_INPUT", format!("{}: {expected}", file.display()))
+            .hint("numpy.save(file, embeddings.astype('<f4')), one row for each prompt in order")
+    };
+    let mut bytes = Vec::new();
+    File::open(file)
+        .and_then(|mut source| source.read_to_end(&mut bytes))
+        .map_err(|error| unreadable(file, &error))?;
+    // Version 1: a mark, two bytes of version, two of the header's length, the header.
+    let rest = bytes.strip_prefix(b"\x93NUMPY\x01\x00").ok_or_else(|| wrong("something else"))?;
+    let (length, rest) = rest.split_first_chunk::<2>().ok_or_else(|| wrong("a file that was cut"))?;
+    let length = usize::from(u16::from_le_bytes(*length));
+    let (header, values) = rest.split_at_checked(length).ok_or_else(|| wrong("a file that was cut"))?;
+    let header = String::from_utf8_lossy(header);
+    let plain = header.contains("'<f4'") && header.contains("'fortran_order': False");
+    let columns = values.len() / 4 / rows.max(1);
+    if !plain
+        || columns == 0
+        || !header.contains(&format!("({rows}, {columns})"))
+        || values.len() != rows * columns * 4
+    {
+        return Err(wrong(header.trim()));
+    }
+    let number = |four: &[u8]| f32::from_le_bytes([four[0], four[1], four[2], four[3]]);
+    Ok(values.chunks_exact(columns * 4).map(|row| row.chunks_exact(4).map(number).collect()).collect())
+}
+
+/// Writes a file whole or not at all.
+fn replace(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let mut name = file.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.incomplete", std::process::id()));
+    let unfinished = file.with_file_name(name);
+    let written = std::fs::write(&unfinished, bytes).and_then(|()| std::fs::rename(&unfinished, file));
+    written.map_err(|error| {
+        // It may not have come to be.
+        let _ = std::fs::remove_file(&unfinished);
+        Failure::new("UAT_STORAGE", format!("cannot write {}: {error}", file.display()))
+    })
+}
+
+/// Works on a thread of its own, so that Ctrl-C is heard while it computes, and shows how far it is.
+fn watched<T: Send + 'static>(
+    work: impl FnOnce(&mut dyn FnMut(f64) -> bool) -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let cancel = Arc::new(AtomicBool::new(false));
+    let cancelled = cancel.clone();
+    block_on(async {
+        let mut working = tokio::task::spawn_blocking(move || {
+            let bar = io::stderr().is_terminal().then(|| ProgressBar::new(1000));
+            if let Some(bar) = &bar {
+                bar.enable_steady_tick(Duration::from_millis(200));
+            }
+            let result = work(&mut |share| {
+                if let Some(bar) = &bar {
+                    bar.set_position((1000.0 * share) as u64);
+                }
+                !cancelled.load(Ordering::Relaxed)
+            });
+            if let Some(bar) = &bar {
+                bar.finish_and_clear();
+            }
+            if cancelled.load(Ordering::Relaxed) { Err(Failure::Interrupted) } else { result }
+        });
+        let ended = tokio::select! {
+            ended = &mut working => ended,
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted?;
+                cancel.store(true, Ordering::Relaxed);
+                working.await
+            }
+        };
+        ended
+            .map_err(|error| Failure::new("UAT_INTERNAL", format!("the training's thread ended: {error}")))?
+    })
+}
