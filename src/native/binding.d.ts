@@ -152,7 +152,7 @@ export declare class LlmRouter {
   /** The decision of this id as `RoutePlan` in JSON; null once it is forgotten. */
   explain(requestId: string): string | null
   /** Says how good an answer was, 0 to 1; once for each. */
-  feedback(requestId: string, score: number): void
+  feedback(requestId: string, score: number): Promise<undefined>
   /** The models that are chosen among. */
   models(): Array<RoutedModel>
   /** Ends the calls that are under way and lets the engine go. */

@@ -45,8 +45,10 @@ class NativeLLMRouter implements LLMRouterBackend {
     return plan === null ? null : readPlan(plan);
   }
 
-  feedback(requestId: string, score: number): void {
-    attempt(() => this.#native.feedback(requestId, score));
+  async feedback(requestId: string, score: number): Promise<void> {
+    await attempt(() => this.#native.feedback(requestId, score)).catch(error => {
+      throw fromNative(error);
+    });
   }
 
   models(): RoutedModel[] {

@@ -32,7 +32,7 @@ export interface LLMRouterBackend {
   stream(question: PreparedQuestion): BackendStream;
   plan(question: PreparedQuestion): RoutePlan;
   explain(requestId: string): RoutePlan | null;
-  feedback(requestId: string, score: number): void;
+  feedback(requestId: string, score: number): Promise<void>;
   models(): RoutedModel[];
   /** Ends the calls under way with `UAT_CLOSED` and frees everything. */
   close(): Promise<void>;

@@ -112,7 +112,7 @@ export class LLMRouter {
    */
   async feedback(requestId: string, score: number): Promise<void> {
     checkFeedback(requestId, score);
-    (await this.#opened()).feedback(requestId, score);
+    await (await this.#opened()).feedback(requestId, score);
   }
 
   /** The models that are chosen among, and what is known of them. */

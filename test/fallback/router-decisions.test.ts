@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 
 import { UniversalAiError } from '../../src/errors.js';
 import { decide } from '../../src/fallback/llm-router/decide.js';
-import { DiscountedMeans } from '../../src/fallback/llm-router/learner.js';
+import { Judgements } from '../../src/fallback/llm-router/judgements.js';
 import type { Catalogue, Policy, Question, Standing } from '../../src/fallback/llm-router/question.js';
 import { ROOT } from '../support/built.js';
 
@@ -38,15 +38,16 @@ describe('the fallback decides as the core does', () => {
 });
 
 describe('what is learnt of a model', () => {
-  it('follows one that changes', () => {
-    const learner = new DiscountedMeans();
-    expect(learner.quality('m')).toBeUndefined();
-    learner.feedback('m', 1);
-    expect(learner.quality('m')).toEqual({ mean: 1, weight: 1 });
-    for (let judgement = 0; judgement < 200; judgement += 1) learner.feedback('m', 0);
-    const { mean, weight } = learner.quality('m')!;
+  it('follows one that changes, and fades', () => {
+    const judgements = new Judgements();
+    expect(judgements.quality('m', 0)).toBeUndefined();
+    judgements.feedback('m', 1, 0);
+    expect(judgements.quality('m', 0)).toEqual({ mean: 1, weight: 1 });
+    for (let judgement = 0; judgement < 400; judgement += 1) judgements.feedback('m', 0, 0);
+    const { mean, weight } = judgements.quality('m', 0)!;
     expect(mean).toBeLessThan(0.01);
-    expect(weight).toBeGreaterThan(48);
-    expect([learner.samples('m'), learner.samples('other')]).toEqual([201, 0]);
+    expect(weight).toBeGreaterThan(97);
+    expect(judgements.quality('m', 14 * 86_400_000)!.weight).toBeCloseTo(weight / 2);
+    expect([judgements.samples('m'), judgements.samples('other')]).toEqual([401, 0]);
   });
 });

@@ -113,6 +113,11 @@ impl Trail {
         !self.is_judged.swap(true, Ordering::Relaxed)
     }
 
+    /// What was said of the answer could not be kept: it may be said again.
+    pub(crate) fn is_not_judged(&self) {
+        self.is_judged.store(false, Ordering::Relaxed);
+    }
+
     /// A whole answer is there.
     pub(crate) fn answered(&self, report: RoutingReport) {
         let mut known = self.known.lock();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use divan::{Bencher, black_box};
 use llm_router::{
-    Catalogue, Constraints, Learned, Model, Policy, Question, Record, Snapshot, Standing, Target, decide,
+    Belief, Catalogue, Constraints, Model, Policy, Question, Record, Snapshot, Standing, Target, decide,
 };
 use route_plan::{ModelHealth, Price};
 
@@ -41,7 +41,8 @@ fn snapshot(models: usize) -> Snapshot {
             error_rate: (number % 5) as f64 / 50.0,
             samples: 100,
         },
-        quality: number.is_multiple_of(2).then_some(Learned { mean: 0.7, weight: 12.0 }),
+        quality: number.is_multiple_of(2).then_some(Belief { mean: 0.7, weight: 12.0 }),
+        drawn: None,
     };
     Snapshot { models: (0..models).map(standing).collect() }
 }

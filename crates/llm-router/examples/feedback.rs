@@ -9,10 +9,12 @@
 use std::collections::VecDeque;
 use std::error::Error;
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use llm_router::learned::evaluate::{Line, svg};
-use llm_router::learned::{Bandit, BanditOptions, Examples, Learned, PromptFeatures, TrainOptions, train};
+use llm_router::learned::{Examples, Learned, PromptFeatures, TrainOptions, train};
+use llm_router::{HALF_LIFE, Judgement, Judgements, Seen, drawn, quality as quality_of};
 
 const MODELS: [&str; 5] = ["tiny", "small", "coder", "medium", "large"];
 const KINDS: [&[&str]; 4] = [
@@ -34,8 +36,8 @@ const PRIOR: [f64; 5] = [0.45, 0.55, 0.60, 0.70, 0.80];
 const ROUNDS: usize = 24_000;
 /// Requests between two trainings on what was scored.
 const RETRAIN: usize = 2_000;
-/// A request each second; feedback counts half after 3,000 of them.
-const HALF_LIFE_S: f64 = 3_000.0;
+/// Between two requests: feedback counts half after 3,000 of them.
+const EVERY: Duration = Duration::from_millis(403_200);
 /// What is kept of the feedback: four half-lives.
 const KEPT: usize = 12_000;
 
@@ -62,6 +64,8 @@ fn prompt(kind: usize, rng: &mut fastrand::Rng) -> String {
 enum Policy {
     Fixed(usize),
     RoundRobin,
+    /// The greatest mean, without exploring.
+    Means,
     Bandit,
     LearnedAndBandit,
 }
@@ -74,34 +78,30 @@ struct Run {
 fn simulate(policy: Policy, seed: u64) -> Result<Run, Box<dyn Error>> {
     let mut world = fastrand::Rng::with_seed(seed);
     let mut rng = fastrand::Rng::with_seed(seed + 1);
-    let mut bandit = Bandit::new(BanditOptions { half_life_s: HALF_LIFE_S, ..BanditOptions::default() });
-    // What is beyond the learned estimate changes fast: a provider that fails must be noticed.
-    let mut beyond = Bandit::new(BanditOptions { half_life_s: 300.0, ..BanditOptions::default() });
-    let mut learned = Learned::nothing(Vec::new());
+    let mut judgements = Judgements::default();
+    let mut learned = Arc::new(Learned::nothing(Vec::new()));
     let mut kept: VecDeque<(PromptFeatures, usize, f64, usize)> = VecDeque::new();
-    let (mut regret, mut total, mut drawn) = (0.0, 0.0, vec![(0.0, 0.0)]);
+    let (mut regret, mut total, mut points) = (0.0, 0.0, vec![(0.0, 0.0)]);
     for round in 0..ROUNDS {
         let kind = world.usize(..KINDS.len());
         let text = prompt(kind, &mut world);
         let luck = world.f64();
-        let at = Duration::from_secs(round as u64);
-        let features = PromptFeatures::of(&text, None);
-        let expected: Vec<f64> = MODELS
-            .iter()
-            .zip(PRIOR)
-            .map(|(model, prior)| learned.quality(&features, model).map_or(prior, |e| e.with_prior(prior)))
-            .collect();
+        let at = EVERY * round as u32;
+        let seen = Seen::of(&text, Some(&learned));
         let chosen = match policy {
             Policy::Fixed(model) => model,
             Policy::RoundRobin => round % MODELS.len(),
-            Policy::Bandit => bandit.choose(MODELS.into_iter().zip(PRIOR), at, &mut rng).unwrap_or(0),
-            // The bandit follows what scores have beyond the estimate, on the scale 0..1 with 0.5 for none.
-            Policy::LearnedAndBandit => {
-                let draw = |model: usize| {
-                    expected[model] + 2.0 * beyond.draw(MODELS[model], 0.5, at, &mut rng) - 1.0
+            Policy::Means | Policy::Bandit | Policy::LearnedAndBandit => {
+                let worth = |model: usize| {
+                    let (name, prior) = (MODELS[model], Some(PRIOR[model]));
+                    let belief = judgements.belief(name, seen.estimate(name), at);
+                    match policy {
+                        Policy::Means => quality_of(prior, belief),
+                        _ => drawn(prior, belief, &mut rng),
+                    }
                 };
-                let draws: Vec<f64> = (0..MODELS.len()).map(draw).collect();
-                (0..MODELS.len()).max_by(|&a, &b| draws[a].total_cmp(&draws[b])).unwrap_or(0)
+                let worths: Vec<f64> = (0..MODELS.len()).map(worth).collect();
+                (0..MODELS.len()).max_by(|&a, &b| worths[a].total_cmp(&worths[b])).unwrap_or(0)
             }
         };
         let chance = quality(chosen, kind, round);
@@ -109,25 +109,31 @@ fn simulate(policy: Policy, seed: u64) -> Result<Run, Box<dyn Error>> {
         let score = if luck < chance { 1.0 } else { 0.0 };
         regret += best - chance;
         total += chance;
-        bandit.record(MODELS[chosen], score, at);
-        beyond.record(MODELS[chosen], 0.5 + (score - expected[chosen]) / 2.0, at);
+        judgements.take(&Judgement {
+            at_ms: at.as_millis() as u64,
+            model: MODELS[chosen].into(),
+            score,
+            expected: seen.estimate(MODELS[chosen]).map(|estimate| estimate.mean),
+            features: None,
+        });
         if policy == Policy::LearnedAndBandit {
-            kept.push_back((features, chosen, score, round));
+            kept.extend(seen.features().map(|features| (features.clone(), chosen, score, round)));
             if kept.len() > KEPT {
                 kept.pop_front();
             }
             if (round + 1) % RETRAIN == 0 {
                 let rows = kept.iter().map(|(features, model, score, when)| {
-                    (features.clone(), MODELS[*model], *score, (round - when) as f64)
+                    (features.clone(), MODELS[*model], *score, (EVERY * (round - when) as u32).as_secs_f64())
                 });
-                learned = train(&Examples::from_feedback(rows, HALF_LIFE_S), &TrainOptions::default())?;
+                let examples = Examples::from_feedback(rows, HALF_LIFE.as_secs_f64());
+                learned = Arc::new(train(&examples, &TrainOptions::default())?);
             }
         }
         if (round + 1) % 200 == 0 {
-            drawn.push(((round + 1) as f64, regret));
+            points.push(((round + 1) as f64, regret));
         }
     }
-    Ok(Run { regret: drawn, score: total / ROUNDS as f64 })
+    Ok(Run { regret: points, score: total / ROUNDS as f64 })
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -135,6 +141,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut runs = vec![
         ("learned and bandit".to_owned(), simulate(Policy::LearnedAndBandit, seed)?),
         ("bandit alone".to_owned(), simulate(Policy::Bandit, seed)?),
+        ("means of scores".to_owned(), simulate(Policy::Means, seed)?),
         ("round-robin".to_owned(), simulate(Policy::RoundRobin, seed)?),
     ];
     let mut fixed = Vec::with_capacity(MODELS.len());

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -16,6 +17,15 @@ pub struct RoutingConfig {
     /// Models that may be asked for one request: the chosen one, and those that follow where it fails.
     #[schemars(range(min = 1, max = 16))]
     pub max_candidates: u32,
+    /// What `uat router train` wrote: which model answers which prompts well. Without it `quality` and feedback decide.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learned_file: Option<PathBuf>,
+    /// Where feedback is kept, as hashes and measures of prompts, and read again at the start. A server has one in its state directory
+    /// unless this says another; elsewhere it is forgotten without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feedback_file: Option<PathBuf>,
+    /// Once there is feedback: chooses by a draw from what each quality may be, so that a model that may be better is tried.
+    pub explore: bool,
 }
 
 impl RoutingConfig {
@@ -27,7 +37,14 @@ impl RoutingConfig {
 
 impl Default for RoutingConfig {
     fn default() -> Self {
-        Self { tiers: BTreeMap::new(), weights: Weights::default(), max_candidates: default_max_candidates() }
+        Self {
+            tiers: BTreeMap::new(),
+            weights: Weights::default(),
+            max_candidates: default_max_candidates(),
+            learned_file: None,
+            feedback_file: None,
+            explore: false,
+        }
     }
 }
 

@@ -18,8 +18,8 @@
 //! ```
 //!
 //! # What it deliberately does not know
-//! Sockets, HTTP, clocks, random numbers, how a plan is carried out. What is learnt of the models' quality comes in as numbers, or
-//! through the trait [`Learner`], which [`learned`] is one of.
+//! Sockets, HTTP, files, clocks, how a plan is carried out. What is learnt of the models' quality, from answers that were judged
+//! ([`learned`]) and from judgements as they come ([`Judgements`]), comes into a decision as numbers.
 
 mod candidates;
 mod catalogue;
@@ -28,8 +28,8 @@ mod decide;
 mod decision;
 mod error;
 mod filter;
+mod judgements;
 pub mod learned;
-mod learner;
 mod question;
 mod record;
 mod score;
@@ -41,7 +41,7 @@ pub use decide::decide;
 pub use decision::{Candidate, Decision, Estimate, Order, Terms};
 pub use error::RouterError;
 pub use filter::Rejection;
-pub use learner::{DiscountedMeans, Features, Learned, Learner};
+pub use judgements::{Belief, HALF_LIFE, Judgement, Judgements, Seen, drawn};
 pub use question::{Constraints, PromptTokens, Question, Target};
 pub use record::{Record, RecordError, VERSION};
 pub use score::quality;

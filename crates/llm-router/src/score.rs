@@ -5,14 +5,14 @@ use route_plan::ModelHealth;
 use crate::catalogue::Model;
 use crate::config::Weights;
 use crate::decision::{Estimate, Terms};
-use crate::learner::Learned;
+use crate::judgements::Belief;
 use crate::question::Question;
 use crate::snapshot::Standing;
 
 /// The length of an answer that is reckoned with where the question does not limit it, in tokens: about a page.
 const EXPECTED_ANSWER_TOKENS: u64 = 512;
 /// The prior counts as much as so many judgements: a few do not turn a configured order over, a dozen do.
-const PRIOR_WEIGHT: f64 = 8.0;
+pub(crate) const PRIOR_WEIGHT: f64 = 8.0;
 /// The prior where none is configured.
 const UNKNOWN_QUALITY: f64 = 0.5;
 /// USD at which the term of the price is a half: a cent, which a page costs of a dear model and a book of a cheap one.
@@ -41,7 +41,7 @@ pub(crate) fn terms(model: &Model, standing: &Standing, estimate: &Estimate, tie
     let health = &standing.health;
     Terms {
         tier,
-        quality: quality(model.quality, standing.quality),
+        quality: standing.drawn.unwrap_or_else(|| quality(model.quality, standing.quality)),
         price: estimate.cost_usd.map_or(0.0, |usd| HALF_COST_USD / (HALF_COST_USD + usd)),
         latency: estimate.latency_ms.map_or(UNKNOWN_LATENCY, |ms| HALF_LATENCY_MS / (HALF_LATENCY_MS + ms)),
         health: if health.is_up { 1.0 - health.error_rate.clamp(0.0, 1.0) } else { 0.0 },
@@ -49,9 +49,9 @@ pub(crate) fn terms(model: &Model, standing: &Standing, estimate: &Estimate, tie
 }
 
 /// How good a model's answers are taken to be, 0 to 1: the prior of the configuration, and what was learnt in proportion to its weight.
-pub fn quality(prior: Option<f64>, learned: Option<Learned>) -> f64 {
+pub fn quality(prior: Option<f64>, learned: Option<Belief>) -> f64 {
     let prior = prior.unwrap_or(UNKNOWN_QUALITY);
-    let Some(Learned { mean, weight }) = learned.filter(|learned| learned.weight > 0.0) else { return prior };
+    let Some(Belief { mean, weight }) = learned.filter(|learned| learned.weight > 0.0) else { return prior };
     (prior * PRIOR_WEIGHT + mean * weight) / (PRIOR_WEIGHT + weight)
 }
 
@@ -73,8 +73,8 @@ mod tests {
     #[test]
     fn a_few_judgements_move_a_prior_and_many_replace_it() {
         assert_eq!(quality(Some(0.8), None), 0.8);
-        assert!((quality(Some(0.8), Some(Learned { mean: 0.0, weight: 1.0 })) - 0.711).abs() < 0.001);
-        assert!(quality(Some(0.8), Some(Learned { mean: 0.0, weight: 50.0 })) < 0.12);
+        assert!((quality(Some(0.8), Some(Belief { mean: 0.0, weight: 1.0 })) - 0.711).abs() < 0.001);
+        assert!(quality(Some(0.8), Some(Belief { mean: 0.0, weight: 50.0 })) < 0.12);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use route_plan::ModelHealth;
 use serde::{Deserialize, Serialize};
 
-use crate::learner::Learned;
+use crate::judgements::Belief;
 
 /// What is known of a model at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -11,7 +11,10 @@ pub struct Standing {
     pub health: ModelHealth,
     /// How good its answers to such questions were; `None`: nothing was learnt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quality: Option<Learned>,
+    pub quality: Option<Belief>,
+    /// What its quality was taken to be for this question, where whoever chooses explores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drawn: Option<f64>,
 }
 
 /// What is known of the models of a catalogue, in its order. Of a model beyond the end nothing is known.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use llm_router::{
-    Catalogue, Constraints, Decision, Learned, Model, Order, Policy, PromptTokens, Question, Record,
+    Belief, Catalogue, Constraints, Decision, Model, Order, Policy, PromptTokens, Question, Record,
     RecordError, Rejection, RouterError, Snapshot, Standing, Target, Weights, decide,
 };
 use route_plan::{ModelHealth, Price};
@@ -108,7 +108,7 @@ fn a_plan_has_no_more_candidates_than_the_policy_lets() {
 #[test]
 fn what_was_learnt_counts_more_than_the_prior_in_the_end() {
     let mut snapshot = Snapshot { models: vec![Standing::default(); 4] };
-    snapshot.models[0].quality = Some(Learned { mean: 1.0, weight: 40.0 });
+    snapshot.models[0].quality = Some(Belief { mean: 1.0, weight: 40.0 });
     let decision = decide("r", &question("tier:fast"), &catalogue(), &snapshot, &Policy::default()).unwrap();
     assert_eq!(decision.chosen.as_deref(), Some("tiny"));
 }

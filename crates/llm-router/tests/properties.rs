@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use llm_router::{
-    Candidate, Catalogue, Constraints, Decision, Learned, Model, Policy, PromptTokens, Question, Record,
+    Belief, Candidate, Catalogue, Constraints, Decision, Model, Policy, PromptTokens, Question, Record,
     RouterError, Snapshot, Standing, Target, Weights, decide,
 };
 use proptest::prelude::*;
@@ -43,7 +43,7 @@ prop_compose! {
         quality in option::of((0.0_f64..=1.0, 0.0_f64..50.0)),
     ) -> Standing {
         let health = ModelHealth { is_up, first_token_ms, tokens_per_s, error_rate, samples };
-        Standing { health, quality: quality.map(|(mean, weight)| Learned { mean, weight }) }
+        Standing { health, quality: quality.map(|(mean, weight)| Belief { mean, weight }), drawn: None }
     }
 }
 

@@ -46,7 +46,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use fast_llm_coordinator::CallOptions;
-use llm_router::{DiscountedMeans, Learner, Target};
+use llm_router::Target;
 use llm_wire::WireError;
 use llm_wire::openai::{ChatRequest, EmbeddingsRequest, Usage};
 use route_plan::RoutePlan;
@@ -85,13 +85,14 @@ pub use redis::{RedisAnswer, ask_redis, open_redis};
 pub use redis_service;
 pub use reload::Reloads;
 pub use route_plan::{EndpointHealth, EndpointState, StateChange};
-pub use routing::{DecisionSlot, RouteAsk, Routed, RoutedModel};
+pub use routing::{DecisionSlot, RouteAsk, Routed, RoutedModel, read_feedback};
 /// How what happened is told to others: traces, and the access log.
 pub use telemetry;
 pub use wiring::{ModelFile, ModelInfo};
 
 use callers::{Callers, Size};
 use request_id::RequestIds;
+use routing::Feedback;
 use wiring::Wiring;
 
 /// The product's core: everything behind the HTTP server, the terminal and the Node classes.
@@ -107,7 +108,7 @@ pub struct Runtime {
     /// Who may ask.
     callers: Callers,
     /// What is learnt of how good answers are.
-    learner: Arc<dyn Learner>,
+    feedback: Feedback,
     request_ids: RequestIds,
     /// Seconds since 1970: what the lists of models give as their creation.
     started: u64,
@@ -196,7 +197,7 @@ impl Runtime {
             reloads: reload::Counts::starting(),
             discovered: OnceCell::new(),
             callers,
-            learner: Arc::new(DiscountedMeans::default()),
+            feedback: Feedback::default(),
             request_ids: RequestIds::new(fastrand::u64(..)),
             started: now.as_secs(),
             closed: AtomicBool::new(false),
@@ -222,6 +223,9 @@ impl Runtime {
     async fn discover(&self) -> Result<(), RuntimeError> {
         let _exchanging = self.exchanging.lock().await;
         let wiring = self.wiring.load_full();
+        if let Some(path) = &wiring.config.routing.feedback_file {
+            self.feedback.keep_in(path.clone()).await?;
+        }
         let found = self.found_beside(&wiring.config).await;
         if !found.is_empty() {
             let next = Wiring::new(wiring.config.clone(), &self.engine_search, &found, Some(&wiring))?;
@@ -266,19 +270,22 @@ impl Runtime {
         Ok(())
     }
 
-    /// What a server needs before it lets anybody in: reads `server.keys_file`, and opens what keys have spent. One process has
-    /// a state directory at a time.
+    /// What a server needs before it lets anybody in: reads `server.keys_file`, opens what keys have spent, and goes on with the feedback
+    /// that was kept. One process has a state directory at a time, if callers need keys.
     ///
     /// # Errors
     /// `UAT_CONFLICT` where another process has it, `UAT_STORAGE`, `UAT_CONFIG` if the file of keys is wrong.
-    pub async fn open_accounts(&self) -> Result<(), RuntimeError> {
+    pub async fn open_state(&self) -> Result<(), RuntimeError> {
         self.callers.serve();
         self.reload_keys().await?;
         let config = Arc::clone(&self.wiring.load().config);
         if config.asks_for_keys() {
             self.callers.accounts(&config).await?;
         }
-        Ok(())
+        match config.feedback_file() {
+            Some(path) => self.feedback.keep_in(path).await,
+            None => Ok(()),
+        }
     }
 
     /// How a key stands in its limits of a minute; nothing is known before it has asked for something.

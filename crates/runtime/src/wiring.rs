@@ -155,7 +155,7 @@ impl Wiring {
         };
         let costs: HashMap<_, _> = models.iter().map(|model| (model.name.clone(), cost(model))).collect();
         let price = |model: &ModelConfig| costs.get(&model.name).and_then(|cost| cost.price);
-        let routing = Routing::new(&whole.routing, &models, price);
+        let routing = Routing::new(&whole.routing, &models, price, former.map(|former| &former.routing));
         let same_engine = former.is_some_and(|former| former.config.engine == whole.engine);
         let dialer = engine.as_ref().map(|engine| Arc::new(Dialer(engine.clone())) as Arc<dyn EngineDialer>);
         let cache = ResponseCache {

@@ -19,6 +19,8 @@ pub(crate) struct Reload {
     watch: FileWatch,
     /// `server.keys_file`, where there is one.
     keys: Option<FileWatch>,
+    /// `routing.learned_file`, where there is one.
+    learned: Option<FileWatch>,
     /// Whether there has been a file. If it goes, the defaults do not take its place.
     has_file: bool,
     hangup: Signal,
@@ -38,8 +40,9 @@ impl Reload {
         let hangup = signal(SignalKind::hangup())?;
         // Before it is read, so that no change is missed.
         let keys = started_with.server.keys_file.clone().map(FileWatch::new);
+        let learned = started_with.routing.learned_file.clone().map(FileWatch::new);
         let in_terminal = stdin().is_terminal();
-        Ok(Self { runtime, started_with, bind, watch, keys, has_file, hangup, in_terminal })
+        Ok(Self { runtime, started_with, bind, watch, keys, learned, has_file, hangup, in_terminal })
     }
 
     /// Resolves only when the terminal that the server runs in is closed, which says so with the same signal. Calls
@@ -52,6 +55,7 @@ impl Reload {
                     self.take_over_keys().await;
                     continue;
                 }
+                () = changed(self.learned.as_mut()) => "the file of what was learned has changed",
                 _ = self.hangup.recv() => {
                     if self.in_terminal && !stdin().is_terminal() {
                         return;
@@ -90,7 +94,12 @@ impl Reload {
         let source = if self.has_file { ConfigSource::File(file) } else { ConfigSource::Default };
         let bind = self.bind;
         self.runtime.reload_with(move || load(source, bind)).await?;
-        let keys = self.runtime.config().server.keys_file.clone();
+        let config = self.runtime.config();
+        let learned = config.routing.learned_file.as_deref();
+        if learned != self.learned.as_ref().map(FileWatch::file) {
+            self.learned = learned.map(|file| FileWatch::new(file.to_owned()));
+        }
+        let keys = config.server.keys_file.clone();
         if keys.as_deref() != self.keys.as_ref().map(FileWatch::file) {
             self.keys = keys.map(FileWatch::new);
             // What became of it since it was read with the rest.

@@ -5,7 +5,7 @@ import type { CallOptions, Completion, FastLLMCoordinatorBackend, PreparedEmbedd
 import type { ChatChunk, CoordinatorStats, EmbedResponse, EndpointHealth, GatewayConfig } from '../../services/fast-llm-coordinator-types.js';
 import type { RouteAsk } from '../../services/llm-router-backend.js';
 import type { RoutedModel, RoutePlan } from '../../services/llm-router-types.js';
-import { DiscountedMeans } from '../llm-router/learner.js';
+import { Judgements } from '../llm-router/judgements.js';
 import { isTarget } from '../llm-router/question.js';
 import { type Routed, routed, routedModels } from '../llm-router/routing.js';
 import { askWhole } from './attempt.js';
@@ -52,7 +52,7 @@ export class TypeScriptFastLLMCoordinator implements FastLLMCoordinatorBackend {
   readonly #shared: Shared = { budget: new RetryBudget(performance.now()), counters: this.#counters };
   readonly #running = new Set<CallScope>();
   readonly #generations = new Set<Generation>();
-  readonly #learner = new DiscountedMeans();
+  readonly #judgements = new Judgements();
   readonly #className: string;
   #generation: Generation;
 
@@ -109,12 +109,12 @@ export class TypeScriptFastLLMCoordinator implements FastLLMCoordinatorBackend {
 
   /** An answer of the model was so good, 0 to 1. */
   feedback(model: string, score: number): void {
-    this.#learner.feedback(model, score);
+    this.#judgements.feedback(model, score, performance.now());
   }
 
   /** The models that the router chooses among. */
   routedModels(): RoutedModel[] {
-    return routedModels(this.#generation.wiring, this.#learner, performance.now());
+    return routedModels(this.#generation.wiring, this.#judgements, performance.now());
   }
 
   /** Without a configuration looks for other local servers; otherwise there is nothing to wait for. */
@@ -165,7 +165,7 @@ export class TypeScriptFastLLMCoordinator implements FastLLMCoordinatorBackend {
   }
 
   #routed({ wiring, config }: Generation, id: string, target: string, request: Fields, ask?: RouteAsk): Routed {
-    return routed(id, target, request, ask, wiring, config.routing, this.#learner, () => performance.now());
+    return routed(id, target, request, ask, wiring, config.routing, this.#judgements, () => performance.now());
   }
 
   async #whole<T>(journal: Journal, plan: readonly Model[], request: Fields, operation: (dialect: Dialect) => Operation<T>): Promise<T> {

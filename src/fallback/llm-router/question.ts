@@ -29,11 +29,11 @@ export interface Catalogue {
 /** What is known of a model at a moment. */
 export interface Standing {
   health: { isUp: boolean; firstTokenMs?: number; tokensPerS?: number; errorRate: number; samples: number };
-  quality?: Learned;
+  quality?: Belief;
 }
 
 /** A quality that was learnt: the mean, 0 to 1, and how many observations it is worth. */
-export interface Learned {
+export interface Belief {
   mean: number;
   weight: number;
 }

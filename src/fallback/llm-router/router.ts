@@ -50,7 +50,7 @@ class TypeScriptLLMRouter implements LLMRouterBackend {
     return this.#decisions.find(requestId);
   }
 
-  feedback(requestId: string, score: number): void {
+  async feedback(requestId: string, score: number): Promise<void> {
     this.#coordinator.feedback(this.#decisions.judged(requestId), score);
   }
 

@@ -5,7 +5,7 @@ import type { RoutingSettings } from '../fast-llm-coordinator/config.js';
 import type { Model as Served, Wiring } from '../fast-llm-coordinator/wiring.js';
 import { decide } from './decide.js';
 import { can, told } from './filter.js';
-import type { DiscountedMeans } from './learner.js';
+import type { Judgements } from './judgements.js';
 import type { Decision, Model, Question, Standing } from './question.js';
 import { quality } from './score.js';
 
@@ -30,19 +30,19 @@ export interface Routed {
  * @param clock Milliseconds.
  * @throws {UniversalAiError} An unknown tier or capability.
  */
-export function routed(requestId: string, target: string, request: Fields, ask: RouteAsk | undefined, wiring: Wiring, { tiers, policy }: RoutingSettings, learner: DiscountedMeans, clock: () => number): Routed {
+export function routed(requestId: string, target: string, request: Fields, ask: RouteAsk | undefined, wiring: Wiring, { tiers, policy }: RoutingSettings, judgements: Judgements, clock: () => number): Routed {
   const begun = clock();
   const question = questionOf(target, request, ask, wiring.facts);
-  const standings = wiring.facts.map(({ name }) => standing(wiring.models.get(name), learner, begun));
+  const standings = wiring.facts.map(({ name }) => standing(wiring.models.get(name), judgements, begun));
   const { decision, refused } = decide(question, { models: wiring.facts, tiers }, standings, policy);
   return { plan: planOf(requestId, decision, (clock() - begun) * 1e3), chain: decision.plan, refused };
 }
 
 /** The models that are chosen among, and what is known of them. */
-export function routedModels(wiring: Wiring, learner: DiscountedMeans, now: number): RoutedModel[] {
+export function routedModels(wiring: Wiring, judgements: Judgements, now: number): RoutedModel[] {
   return wiring.facts.map(({ name, tier = '', capabilities = [], quality: prior }) => ({
-    name, tier, capabilities: [...capabilities], quality: quality(prior, learner.quality(name)), samples: learner.samples(name),
-    healthy: standing(wiring.models.get(name), learner, now).health.isUp,
+    name, tier, capabilities: [...capabilities], quality: quality(prior, judgements.quality(name, now)), samples: judgements.samples(name),
+    healthy: standing(wiring.models.get(name), judgements, now).health.isUp,
   }));
 }
 
@@ -86,8 +86,8 @@ function needed(text: string, hasTools: boolean, models: Model[]): string[] {
 }
 
 /** How the model stands: as its best place does that may be asked. */
-function standing(model: Served | undefined, learner: DiscountedMeans, now: number): Standing {
-  const learned = model === undefined ? undefined : learner.quality(model.name);
+function standing(model: Served | undefined, judgements: Judgements, now: number): Standing {
+  const learned = model === undefined ? undefined : judgements.quality(model.name, now);
   const places = (model?.places ?? []).map(({ endpoint, pace }) => ({ ...endpoint.standing(now), expected: pace.expected() }));
   places.sort((one, other) => Number(other.isUp) - Number(one.isUp) || (earlier(one) < earlier(other) ? -1 : earlier(one) > earlier(other) ? 1 : 0));
   const [best] = places;

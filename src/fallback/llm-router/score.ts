@@ -1,4 +1,4 @@
-import { type Estimate, type Learned, type Model, type Price, type Question, type Standing, TERMS, type Terms } from './question.js';
+import { type Estimate, type Belief, type Model, type Price, type Question, type Standing, TERMS, type Terms } from './question.js';
 
 /** The terms of a score, with the constants of `crates/llm-router`. Each is made of the model and the question alone. */
 
@@ -36,7 +36,7 @@ export function terms(model: Model, { health, quality: learned }: Standing, { co
 }
 
 /** How good a model's answers are taken to be, 0 to 1: the prior, and what was learnt in proportion to its weight. */
-export function quality(prior = UNKNOWN_QUALITY, learned?: Learned): number {
+export function quality(prior = UNKNOWN_QUALITY, learned?: Belief): number {
   if (learned === undefined || !(learned.weight > 0)) return prior;
   return (prior * PRIOR_WEIGHT + learned.mean * learned.weight) / (PRIOR_WEIGHT + learned.weight);
 }

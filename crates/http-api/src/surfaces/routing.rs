@@ -84,7 +84,8 @@ async fn judged(gateway: &Gateway, id: String, request: Request) -> Result<serde
     if !trail.is_judged_first() {
         return Err(ApiError::JudgedAlready { id });
     }
-    gateway.runtime.feedback(&model, routed.as_deref(), score)?;
+    let taken = gateway.runtime.feedback(Arc::clone(&model), routed.as_deref(), score).await;
+    taken.inspect_err(|_| trail.is_not_judged())?;
     Ok(json!({ "requestId": id, "model": model, "score": score }))
 }
 

@@ -19,6 +19,7 @@ mod gemini;
 mod generate;
 mod inspect;
 mod keys;
+mod learning;
 mod limits;
 mod openapi;
 mod responses;

@@ -7,7 +7,7 @@ use testkit::{Behaviour, FakeProvider};
 
 use crate::support::{Exchange, Gateway, Reply, chat_with};
 
-fn model(name: &str, tier: &str, quality: f64, usd: f64, endpoint: &str) -> Value {
+pub(crate) fn model(name: &str, tier: &str, quality: f64, usd: f64, endpoint: &str) -> Value {
     json!({
         "name": name, "tier": tier, "quality": quality, "capabilities": ["chat"], "context_tokens": 1000,
         "price": { "input": usd, "output": usd }, "endpoints": [{ "endpoint": endpoint }],
@@ -15,13 +15,13 @@ fn model(name: &str, tier: &str, quality: f64, usd: f64, endpoint: &str) -> Valu
 }
 
 /// `small` and `middle` of the tier `fast`, `large` of `strong`, which alone can use tools.
-fn models() -> Value {
+pub(crate) fn models() -> Value {
     let mut large = model("large", "strong", 0.9, 100.0, "fake");
     large["capabilities"] = json!(["chat", "tools"]);
     json!([model("small", "fast", 0.3, 0.0, "fake"), model("middle", "fast", 0.6, 0.5, "fake"), large])
 }
 
-async fn gateway() -> Gateway {
+pub(crate) async fn gateway() -> Gateway {
     Gateway::configured(json!({ "models": models() })).await
 }
 
@@ -33,22 +33,22 @@ async fn send(gateway: &Gateway, request: hyper::http::request::Builder, body: &
     Exchange::begin(gateway.addr, request, body.to_string().into()).await.whole().await
 }
 
-async fn ask(gateway: &Gateway, model: &str, route: &str) -> Reply {
+pub(crate) async fn ask(gateway: &Gateway, model: &str, route: &str) -> Reply {
     let request = post("/v1/chat/completions").header("x-uat-route", route);
     send(gateway, request, &serde_json::from_str(&chat_with(json!({ "model": model }))).unwrap()).await
 }
 
-fn answered_by(reply: &Reply) -> &str {
+pub(crate) fn answered_by(reply: &Reply) -> &str {
     assert_eq!(reply.status, 200, "{}", reply.body);
     reply.header("x-uat-model").unwrap()
 }
 
-async fn report_of(gateway: &Gateway, reply: &Reply) -> Value {
+pub(crate) async fn report_of(gateway: &Gateway, reply: &Reply) -> Value {
     gateway.get(&format!("/v1/routing/{}?record", reply.header("x-request-id").unwrap())).await.json()
 }
 
 #[track_caller]
-fn refused(reply: &Reply, status: u16, code: &str, words: &str) {
+pub(crate) fn refused(reply: &Reply, status: u16, code: &str, words: &str) {
     assert_eq!((reply.status, reply.header("x-uat-code")), (status, Some(code)), "{}", reply.body);
     assert!(reply.body.contains(words), "{words:?} is not in {}", reply.body);
 }
@@ -240,45 +240,4 @@ async fn a_budget_is_reserved_for_the_dearest_and_pays_whoever_answered() {
     let used = gateway.runtime.budgets_used();
     let rich = used.iter().find(|(name, _)| &**name == "rich").unwrap();
     assert_eq!(rich.1, 0.0, "the model that answered costs nothing");
-}
-
-async fn judge(gateway: &Gateway, id: &str, body: Value) -> Reply {
-    gateway.post(&format!("/v1/routing/{id}/feedback"), body.to_string()).await
-}
-
-#[tokio::test]
-async fn an_answer_is_judged_once_and_the_router_learns_from_it() {
-    // How quick the provider is on this machine does not matter here.
-    let routing = json!({ "weights": { "latency": 0 } });
-    let gateway = Gateway::configured(json!({ "models": models(), "routing": routing })).await;
-    let mut ids = Vec::new();
-    for _ in 0..12 {
-        let reply = ask(&gateway, "tier:fast", "").await;
-        ids.push((answered_by(&reply).to_owned(), reply.header("x-request-id").unwrap().to_owned()));
-    }
-    assert_eq!(ids[0].0, "middle");
-    for (_, id) in &ids {
-        let reply = judge(&gateway, id, json!({ "score": 0.0 })).await;
-        assert_eq!(reply.status, 200, "{}", reply.body);
-        assert_eq!(reply.json()["model"], "middle");
-    }
-    assert_eq!(answered_by(&ask(&gateway, "tier:fast", "").await), "small");
-    let known = gateway.runtime.routed_models();
-    assert_eq!((known[1].samples, known[1].quality < 0.3), (12, true), "{known:?}");
-    refused(&judge(&gateway, &ids[0].1, json!({ "score": 1 })).await, 409, "UAT_CONFLICT", &ids[0].1);
-}
-
-#[tokio::test]
-async fn a_judgement_that_is_none_is_refused_by_name() {
-    let gateway = gateway().await;
-    refused(&judge(&gateway, "nobody", json!({ "score": 1 })).await, 404, "UAT_NOT_FOUND", "`nobody`");
-    let reply = ask(&gateway, "auto", "").await;
-    let id = reply.header("x-request-id").unwrap();
-    for score in [json!(1.5), json!(-0.1), json!("good"), json!(null)] {
-        refused(&judge(&gateway, id, json!({ "score": score })).await, 400, "UAT_INVALID_INPUT", "0 to 1");
-    }
-    refused(&judge(&gateway, id, json!({ "score": 1, "mood": 2 })).await, 400, "UAT_INVALID_INPUT", "score");
-    let refusal = ask(&gateway, "auto", "max-cost-usd=0, capability=tools").await;
-    let id = refusal.header("x-request-id").unwrap();
-    refused(&judge(&gateway, id, json!({ "score": 1 })).await, 409, "UAT_CONFLICT", "no answer");
 }

@@ -1,8 +1,8 @@
 //! How well each model would answer a prompt, learned from answers that were judged.
 //!
-//! [`train`] learns from [`Examples`] (a CSV's, or recorded feedback); [`Learned`] estimates; [`Bandit`] keeps what
-//! feedback says from the first request on; [`evaluate`] measures all of it against simpler ways. Knows nothing of
-//! files, sockets, clocks or how a request is routed: bytes, ages and generators of randomness are passed in.
+//! [`train`] learns from [`Examples`] (a CSV's, or recorded feedback); [`Learned`] estimates; [`evaluate`] measures
+//! it against simpler ways. Knows nothing of files, sockets, clocks or how a request is routed: bytes and ages are
+//! passed in.
 //!
 //! ```
 //! use llm_router::learned::{PromptFeatures, Table, TrainOptions, train};
@@ -20,7 +20,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod bandit;
 mod data;
 pub mod evaluate;
 mod features;
@@ -31,7 +30,6 @@ mod parts;
 mod train;
 mod trees;
 
-pub use bandit::{Bandit, BanditOptions};
 pub use data::{Example, Examples, Table, TableError, fade};
 pub use features::{BUCKETS, FORM, PromptFeatures};
 pub use file::FileError;

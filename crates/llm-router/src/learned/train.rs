@@ -45,7 +45,9 @@ pub enum TrainError {
     #[error("expected the scores of two models or more, got {0}")]
     TooFewModels(usize),
     /// Too little to cross-validate.
-    #[error("expected {LEAST_ROWS} rows or more, got {0}; until there are, priors and the bandit decide")]
+    #[error(
+        "expected {LEAST_ROWS} rows or more, got {0}; until there are, priors and what feedback says of each model decide"
+    )]
     TooFewRows(usize),
     /// A row's shape differs.
     #[error("row {row}: {reason}")]

@@ -68,4 +68,12 @@ impl Decisions {
         }
         Ok((Arc::clone(answered), Arc::clone(&kept.routed)))
     }
+
+    /// What was said of the answer could not be kept: it may be said again.
+    pub(super) fn is_not_judged(&self, id: &str) {
+        let mut ring = self.0.lock();
+        if let Some(kept) = ring.kept.iter_mut().rev().find(|kept| kept.id() == id) {
+            kept.is_judged = false;
+        }
+    }
 }

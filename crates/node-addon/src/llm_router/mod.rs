@@ -150,11 +150,20 @@ impl LlmRouter {
 
     /// Says how good an answer was, 0 to 1; once for each.
     #[napi(catch_unwind)]
-    pub fn feedback(&self, request_id: String, score: f64) -> napi::Result<()> {
-        let runtime = &self.opened.runtime;
+    pub fn feedback<'env>(
+        &self,
+        env: &'env Env,
+        request_id: String,
+        score: f64,
+    ) -> napi::Result<PromiseRaw<'env, ()>> {
+        let runtime = Arc::clone(&self.opened.runtime);
         runtime.check_score(score).map_err(Crossing::from)?;
-        let (model, routed) = self.decisions.judged(&request_id)?;
-        Ok(runtime.feedback(&model, Some(&routed), score).map_err(Crossing::from)?)
+        let decisions = Arc::clone(&self.decisions);
+        let (model, routed) = decisions.judged(&request_id)?;
+        env.spawn_future(async move {
+            let taken = runtime.feedback(model, Some(&routed), score).await;
+            Ok(taken.inspect_err(|_| decisions.is_not_judged(&request_id)).map_err(Crossing::from)?)
+        })
     }
 
     /// The models that are chosen among.

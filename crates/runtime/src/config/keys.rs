@@ -47,6 +47,12 @@ impl UatConfig {
         };
         self.server.state_dir.clone().or_else(|| Some(state_home()?.join("uat")))
     }
+
+    /// Where a server keeps feedback: `routing.feedback_file`, else in the state directory.
+    pub fn feedback_file(&self) -> Option<PathBuf> {
+        let beside = || Some(self.state_dir()?.join("feedback.jsonl"));
+        self.routing.feedback_file.clone().or_else(beside)
+    }
 }
 
 /// The price of a model, USD per million tokens: as configured; nothing where only this machine's servers answer; else

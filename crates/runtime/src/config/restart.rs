@@ -12,6 +12,8 @@ impl UatConfig {
     pub fn needs_restart_for(&self, next: &Self) -> Vec<String> {
         let mut found = differing("server", &self.server, &next.server);
         found.retain(|setting| !TAKEN_OVER.iter().any(|key| setting.strip_prefix("server.") == Some(key)));
+        let feedback = differing("routing", &self.routing, &next.routing);
+        found.extend(feedback.into_iter().filter(|setting| setting == "routing.feedback_file"));
         found.extend(differing("telemetry", &self.telemetry, &next.telemetry));
         found
     }
@@ -53,9 +55,11 @@ mod tests {
         next.server.max_connections = 1;
         next.server.bind.set_port(1);
         next.telemetry.access_log = "stdout".into();
+        next.routing.feedback_file = Some("feedback".into());
+        next.routing.learned_file = Some("learned".into());
         assert_eq!(
             former.needs_restart_for(&next),
-            ["server.bind", "server.max_connections", "telemetry.access_log"]
+            ["server.bind", "server.max_connections", "routing.feedback_file", "telemetry.access_log"]
         );
     }
 }

@@ -11,7 +11,7 @@ use route_plan::RoutePlan;
 
 use super::meter::Payable;
 use super::question::{prompt_of, question_of};
-use super::{RouteAsk, Routed, admit_any};
+use super::{Asking, RouteAsk, Routed, admit_any};
 use crate::callers::Size;
 use crate::context::{Fitted, Gathered, Turn};
 use crate::errors::RuntimeError;
@@ -130,11 +130,11 @@ impl Runtime {
     ) -> Result<Decided, RouterError> {
         let begun = Instant::now();
         let routing = &wiring.routing;
-        let learner = &*self.learner;
         let mut question = question_of(target, request, ask, caller, &routing.catalogue);
-        let features = learner.features(&|| prompt_of(request));
+        let seen = routing.look(&self.feedback, || prompt_of(request));
         let is_there = |model: &str| wiring.require_file(model).is_ok();
-        let snapshot = routing.snapshot(&wiring.coordinator, learner, &features, is_there);
+        let snapshot =
+            routing.snapshot(&wiring.coordinator, &self.feedback, Asking::Chooses(&seen), is_there);
         let decide = |question: &Question| {
             let id = Arc::clone(&request_id);
             match decide(id, question, &routing.catalogue, &snapshot, &routing.policy) {
@@ -173,7 +173,7 @@ impl Runtime {
             catalogue: Arc::clone(&routing.catalogue),
             snapshot,
             policy: routing.policy,
-            features,
+            seen,
             decision,
             context,
             decided_in: begun.elapsed(),

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use access::Key;
-use llm_router::Target;
+use llm_router::{Judgement, Target};
 use llm_wire::WireError;
 use llm_wire::openai::ChatRequest;
 
 use super::begin::{Asked, Decided};
-use super::{RouteAsk, Routed};
+use super::{Asking, RouteAsk, Routed, feedback};
 use crate::Runtime;
 use crate::errors::RuntimeError;
 
@@ -65,12 +65,24 @@ impl Runtime {
     /// An answer of `model` was so good, 0 to 1. `routed` is how its question was routed, if it was.
     ///
     /// # Errors
-    /// As [`check_score`](Self::check_score).
-    pub fn feedback(&self, model: &str, routed: Option<&Routed>, score: f64) -> Result<(), RuntimeError> {
+    /// As [`check_score`](Self::check_score), and `UAT_STORAGE` where it could not be kept; then it does not count.
+    pub async fn feedback(
+        &self,
+        model: Arc<str>,
+        routed: Option<&Routed>,
+        score: f64,
+    ) -> Result<(), RuntimeError> {
         self.check_score(score)?;
-        let features = routed.map(|routed| routed.features.clone()).unwrap_or_default();
-        self.learner.feedback(&features, model, score);
-        Ok(())
+        let seen = routed.map(|routed| &routed.seen);
+        let kept = seen.filter(|_| self.feedback.is_kept());
+        let judgement = Judgement {
+            at_ms: u64::try_from(feedback::now().as_millis()).unwrap_or(u64::MAX),
+            score,
+            expected: seen.and_then(|seen| seen.estimate(&model)).map(|estimate| estimate.mean),
+            features: kept.and_then(|seen| seen.features().cloned()),
+            model,
+        };
+        self.feedback.take(judgement).await
     }
 
     /// What a request may say instead of a model's name, where the configuration knows tiers: `auto`, and each `tier:NAME` of which
@@ -88,10 +100,9 @@ impl Runtime {
     /// The models that the router chooses among, and what is known of them.
     pub fn routed_models(&self) -> Vec<RoutedModel> {
         let wiring = self.wiring.load();
-        let (routing, learner) = (&wiring.routing, &*self.learner);
-        let features = learner.features(&String::new);
+        let routing = &wiring.routing;
         let is_there = |model: &str| wiring.require_file(model).is_ok();
-        let snapshot = routing.snapshot(&wiring.coordinator, learner, &features, is_there);
+        let snapshot = routing.snapshot(&wiring.coordinator, &self.feedback, Asking::Looks, is_there);
         let models = routing.catalogue.models().iter().zip(snapshot.models);
         models
             .map(|(model, standing)| RoutedModel {
@@ -99,7 +110,7 @@ impl Runtime {
                 tier: model.tier.clone(),
                 capabilities: model.capabilities.clone(),
                 quality: llm_router::quality(model.quality, standing.quality),
-                samples: learner.samples(&model.name),
+                samples: self.feedback.read(|known| known.samples(&model.name)),
                 is_up: standing.health.is_up,
             })
             .collect()

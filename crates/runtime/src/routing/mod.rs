@@ -2,6 +2,8 @@
 
 mod begin;
 mod calls;
+mod feedback;
+mod learned_file;
 mod meter;
 mod question;
 mod routed;
@@ -9,13 +11,17 @@ mod routed;
 use std::sync::Arc;
 
 use fast_llm_coordinator::{Coordinator, ModelConfig};
-use llm_router::{Catalogue, Features, Learner, Model, Policy, RoutingConfig, Snapshot, Standing};
+use llm_router::learned::Learned;
+use llm_router::{Catalogue, Model, Policy, RoutingConfig, Seen, Snapshot, Standing, drawn};
 use llm_wire::WireError;
 use route_plan::Price;
 
 use crate::errors::RuntimeError;
 
 pub use calls::RoutedModel;
+pub(crate) use feedback::Feedback;
+pub use feedback::read as read_feedback;
+pub(crate) use learned_file::LearnedFile;
 pub(crate) use meter::admit_any;
 pub use question::RouteAsk;
 pub use routed::{DecisionSlot, Routed};
@@ -30,12 +36,23 @@ pub(crate) fn not_routed(model: &str, is_choice: bool) -> RuntimeError {
     })
 }
 
+/// Why the models are looked at.
+#[derive(Clone, Copy)]
+pub(crate) enum Asking<'a> {
+    /// To choose one for this question.
+    Chooses(&'a Seen),
+    /// To tell how they stand, whatever the question.
+    Looks,
+}
+
 /// What decides, as one configuration has it.
 pub(crate) struct Routing {
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) policy: Policy,
     /// Whether the configuration says anything of tiers.
     pub(crate) has_tiers: bool,
+    pub(crate) learned: Option<Arc<LearnedFile>>,
+    explores: bool,
 }
 
 impl Routing {
@@ -43,6 +60,7 @@ impl Routing {
         config: &RoutingConfig,
         models: &[ModelConfig],
         price: impl Fn(&ModelConfig) -> Option<Price>,
+        former: Option<&Self>,
     ) -> Self {
         let model = |model: &ModelConfig| Model {
             name: Arc::clone(&model.name),
@@ -55,23 +73,51 @@ impl Routing {
         };
         let has_tiers = !config.tiers.is_empty() || models.iter().any(|model| model.tier.is_some());
         let catalogue = Arc::new(Catalogue::new(models.iter().map(model).collect(), config.tiers.clone()));
-        Self { catalogue, policy: config.policy(), has_tiers }
+        let names: Vec<&str> = models.iter().map(|model| &*model.name).collect();
+        let former = former.and_then(|former| former.learned.as_ref());
+        let learned = config.learned_file.as_deref().map(|path| LearnedFile::open(path, former, &names));
+        Self { catalogue, policy: config.policy(), has_tiers, learned, explores: config.explore }
+    }
+
+    /// What was learned from judged answers.
+    fn learned(&self) -> Option<&Arc<Learned>> {
+        self.learned.as_ref()?.learned()
+    }
+
+    /// Looks at a question, if that is of any use. `prompt` gives its text.
+    pub(crate) fn look(&self, feedback: &Feedback, prompt: impl FnOnce() -> String) -> Seen {
+        let learned = self.learned();
+        match learned.is_some() || feedback.is_kept() {
+            true => Seen::of(&prompt(), learned),
+            false => Seen::default(),
+        }
     }
 
     /// What is known of the models now. `is_there`: the model could answer; its file, if it needs one, is there.
     pub(crate) fn snapshot(
         &self,
         coordinator: &Coordinator,
-        learner: &dyn Learner,
-        features: &Features,
+        feedback: &Feedback,
+        question: Asking<'_>,
         is_there: impl Fn(&str) -> bool,
     ) -> Snapshot {
+        let now = feedback::now();
         let models = self.catalogue.models().iter();
         // Both have the order of the configuration.
-        let standing = |(model, mut health): (&Model, route_plan::ModelHealth)| {
-            health.is_up = health.is_up && is_there(&model.name);
-            Standing { health, quality: learner.quality(features, model) }
+        let (seen, chooses) = match question {
+            Asking::Chooses(seen) => (Some(seen), true),
+            Asking::Looks => (None, false),
         };
-        Snapshot { models: models.zip(coordinator.model_health()).map(standing).collect() }
+        feedback.read(|judgements| {
+            let mut rng = (chooses && self.explores && !judgements.is_empty()).then(fastrand::Rng::new);
+            let standing = |(model, mut health): (&Model, route_plan::ModelHealth)| {
+                health.is_up = health.is_up && is_there(&model.name);
+                let estimate = seen.and_then(|seen| seen.estimate(&model.name));
+                let quality = judgements.belief(&model.name, estimate, now);
+                let drawn = rng.as_mut().map(|rng| drawn(model.quality, quality, rng));
+                Standing { health, quality, drawn }
+            };
+            Snapshot { models: models.zip(coordinator.model_health()).map(standing).collect() }
+        })
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use context_pack::{Added, Left};
 use llm_router::{
-    Candidate, Catalogue, Decision, Estimate, Features, Policy, Question, Record, Rejection, Snapshot, Terms,
+    Candidate, Catalogue, Decision, Estimate, Policy, Question, Record, Rejection, Seen, Snapshot, Terms,
 };
 use serde::Serialize;
 
@@ -21,7 +21,7 @@ pub struct Routed {
     pub(super) catalogue: Arc<Catalogue>,
     pub(super) snapshot: Snapshot,
     pub(super) policy: Policy,
-    pub(super) features: Features,
+    pub(super) seen: Seen,
     pub(super) decision: Decision,
     /// What was added to the request.
     pub(super) context: ContextReport,
@@ -113,6 +113,6 @@ impl Routed {
         let candidates = self.decision.candidates.len() * (size_of::<Candidate>() + 64);
         let standings = self.snapshot.models.len() * size_of::<llm_router::Standing>();
         let allowed = self.question.allowed.as_ref().map_or(0, |allowed| allowed.len() * 32);
-        size_of::<Self>() + candidates + standings + allowed + self.features.len() * 4 + self.context.weight()
+        size_of::<Self>() + candidates + standings + allowed + self.seen.weight() + self.context.weight()
     }
 }

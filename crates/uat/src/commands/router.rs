@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 
 use clap::Subcommand;
 use indicatif::ProgressBar;
+use runtime::llm_router::HALF_LIFE;
 use runtime::llm_router::learned::evaluate::{
     Comparison, EvalOptions, Line, Setting, across, cross_validate, svg,
 };
 use runtime::llm_router::learned::{Examples, Report, Table, TrainOptions, train_with_progress};
+use runtime::read_feedback;
 use serde_json::json;
 
 use super::{block_on, human_bytes};
@@ -37,8 +39,11 @@ enum What {
 struct TrainArgs {
     /// A CSV, or one that gzip compressed: a column `prompt`, a column of scores (0 to 1) for each model, and perhaps
     /// `subject`.
-    #[arg(long, value_name = "FILE")]
-    data: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "feedback", conflicts_with = "feedback")]
+    data: Option<PathBuf>,
+    /// Feedback that a server kept: the feedback.jsonl of its state directory, or its routing.feedback_file.
+    #[arg(long, value_name = "FILE", conflicts_with = "embeddings")]
+    feedback: Option<PathBuf>,
     /// Where what was learned is written.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -94,10 +99,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 fn train(args: &TrainArgs) -> Result<(), Failure> {
     let task = args.clone();
     let (bytes, report, seconds) = watched(move |progress| {
-        let table = read(&task.data)?;
-        let embeddings =
-            task.embeddings.as_deref().map(|file| rows_of(file, table.prompts.len())).transpose()?;
-        let examples = table.examples(embeddings.as_deref());
+        let examples = match (&task.data, &task.feedback) {
+            (Some(data), _) => {
+                let table = read(data)?;
+                let rows = |file| rows_of(file, table.prompts.len());
+                let embeddings = task.embeddings.as_deref().map(rows).transpose()?;
+                table.examples(embeddings.as_deref())
+            }
+            (None, feedback) => judged(feedback.as_deref().unwrap_or(Path::new("feedback.jsonl")))?,
+        };
         let options = TrainOptions { seed: task.seed, ..TrainOptions::default() };
         let from = Instant::now();
         let (learned, report) = train_with_progress(&examples, &options, progress)
@@ -296,6 +306,23 @@ fn read(file: &Path) -> Result<Table, Failure> {
     let table =
         if packed { Table::read(flate2::read::MultiGzDecoder::new(source)) } else { Table::read(source) };
     table.map_err(|error| Failure::new(error.code(), format!("{}: {error}", file.display())))
+}
+
+/// Judgements that a server kept, older ones counting less. Those that came without features of their prompts say nothing here.
+fn judged(file: &Path) -> Result<Examples, Failure> {
+    if !file.exists() {
+        let missing = io::Error::from(io::ErrorKind::NotFound);
+        return Err(
+            unreadable(file, &missing).hint("POST /v1/routing/{request_id}/feedback to a server makes it")
+        );
+    }
+    let judgements = read_feedback(file).map_err(|error| unreadable(file, &error))?;
+    let now = judgements.iter().map(|judgement| judgement.at_ms).max().unwrap_or_default();
+    let rows = judgements.iter().filter_map(|judgement| {
+        let age_s = (now - judgement.at_ms) as f64 / 1e3;
+        Some((judgement.features.clone()?, &*judgement.model, judgement.score, age_s))
+    });
+    Ok(Examples::from_feedback(rows, HALF_LIFE.as_secs_f64()))
 }
 
 /// Reads a NumPy file of 32-bit floats with so many rows.

@@ -56,7 +56,7 @@ async fn serve(runtime: Arc<Runtime>, mut reload: Reload) -> Result<(), Failure>
     let mut signals = Signals::listen()?;
     let config = runtime.config();
     // Before anybody can ask: what keys have spent is known, or it is known why not.
-    runtime.open_accounts().await?;
+    runtime.open_state().await?;
     let (listener, address) = listen(config.server.bind).await?;
     let admin = match config.server.admin_bind {
         Some(bind) => Some(listen(bind).await?),

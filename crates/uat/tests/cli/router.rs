@@ -1,5 +1,8 @@
 use std::fmt::Write;
 
+use runtime::llm_router::Judgement;
+use runtime::llm_router::learned::{Learned, PromptFeatures};
+
 use crate::support::Place;
 
 /// Prompts whose words decide whether the weak model knows the answer, in four subjects.
@@ -88,4 +91,29 @@ fn a_wrong_table_is_told_with_its_line_and_column() {
         .run(&["router", "train", "--data", "good.csv", "--out", "x", "--embeddings", "e.npy"])
         .assert_failed(1, &["expected a NumPy file (.npy) of 480 rows", "try: numpy.save"]);
     assert!(!place.path().join("x").exists());
+}
+
+#[test]
+fn kept_feedback_is_enough_to_train_on() {
+    let place = Place::empty();
+    let mut lines = String::new();
+    for i in 0..800u64 {
+        let (topic, small) = [("whales", 0.0), ("gardens", 1.0)][(i % 2) as usize];
+        let (model, score) = if i % 4 < 2 { ("small", small) } else { ("large", 1.0) };
+        let features = PromptFeatures::of(&format!("Tell me fact {i} about {topic}"), None);
+        let judgement =
+            Judgement { at_ms: i, model: model.into(), score, expected: None, features: Some(features) };
+        writeln!(lines, "{}", serde_json::to_string(&judgement).unwrap()).unwrap();
+    }
+    place.write("feedback.jsonl", &lines);
+    let ran =
+        place.run(&["router", "train", "--feedback", "feedback.jsonl", "--out", "learned.bin", "--json"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_eq!(ran.json()["report"]["rows"], 800);
+    let learned = Learned::from_bytes(&std::fs::read(place.path().join("learned.bin")).unwrap()).unwrap();
+    let quality = |prompt: &str| learned.quality(&PromptFeatures::of(prompt, None), "small").unwrap().mean;
+    assert!(quality("Tell me fact 9 about gardens") > quality("Tell me fact 9 about whales") + 0.2);
+    let ran = place.run(&["router", "train", "--feedback", "none.jsonl", "--out", "learned.bin"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("none.jsonl"), "{}", ran.stderr);
 }
