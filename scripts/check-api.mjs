@@ -49,7 +49,7 @@ async function serve() {
 
 /** Starts a program and waits for the line with its address. */
 async function started(program, args, line) {
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, UAT_LOG: 'error' } });
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, UAT_LOG: 'error', XDG_STATE_HOME: folder } });
   children.push(child);
   for await (const text of createInterface({ input: child.stdout })) {
     const found = line.exec(text);

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
+import Anthropic from '@anthropic-ai/sdk';
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
 import { embed, generateText, streamText } from 'ai';
 import { Ollama } from 'ollama';
@@ -42,6 +43,16 @@ function expectVector(vector: number[]): void {
 function expectAlike(one: number[], other: number[]): void {
   one.forEach((number, at) => expect(number).toBeCloseTo(other[at]!, 5));
 }
+
+describe('the Anthropic client for Node', () => {
+  it('hears how many tokens the model will read', async () => {
+    const client = new Anthropic({ baseURL: server, apiKey: 'none', maxRetries: 0 });
+    const request = { model: MODEL, system: 'You are brief.', messages: [{ role: 'user' as const, content: `${PROMPT} ¿Qué? 日本語` }] };
+    const { input_tokens } = await client.messages.countTokens(request);
+    const answer = await client.messages.create({ ...request, max_tokens: 1 });
+    expect(input_tokens).toBe(answer.usage.input_tokens + (answer.usage.cache_read_input_tokens ?? 0));
+  });
+});
 
 describe('openai for Node', () => {
   const client = (): OpenAI => new OpenAI({ baseURL: `${server}/v1`, apiKey: 'none', maxRetries: 0 });

@@ -177,7 +177,7 @@ impl Coordinator {
             .places
             .iter()
             .map(|place| match place.endpoint.config.protocol {
-                Protocol::Anthropic => Tried::NotYet,
+                Protocol::Anthropic | Protocol::UatEngine => Tried::NotYet,
                 _ => Tried::Finished,
             })
             .collect();

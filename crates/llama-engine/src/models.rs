@@ -18,7 +18,7 @@ use crate::batcher::{Event, Grammar, Job, Output};
 use crate::llama::{self, Model};
 use crate::memory::{self, DeviceMemory};
 use crate::options::Options;
-use crate::prepare::{Structure, prepare};
+use crate::prepare::{Structure, count, prepare};
 use crate::request::ChatJob;
 use crate::sampler::Sampling;
 use crate::stats::{ModelSnapshot, Stats};
@@ -128,6 +128,17 @@ impl Models {
             answer.choices.push(Choice { events, calls: prepared.reader(fastrand::Rng::new()) });
         }
         Ok(answer)
+    }
+
+    /// The tokens of a request's prompt, loading its model first where needed. `now` is for templates that ask for the date.
+    ///
+    /// # Errors
+    /// Everything that keeps it from being counted; see [`EngineError`].
+    pub async fn count(&self, job: ChatJob, now: jiff::Timestamp) -> Result<usize, EngineError> {
+        let (entry, _place) = self.enter(&job.model, 1).await?;
+        let model = entry.loaded().await?.model;
+        let structure = entry.structure.clone();
+        blocking(move || count(&model, &structure, &job, now)).await
     }
 
     /// Makes vectors, loading the model first where needed.

@@ -9,7 +9,7 @@ use crate::batcher::Grammar;
 use crate::constraint::{Constraint, Vocabulary};
 use crate::llama::Model;
 use crate::request::{ChatJob, Format};
-use crate::template::ChatTemplate;
+use crate::template::{ChatTemplate, TemplateMessage};
 use crate::token::Token;
 use crate::tools::{ToolCallReader, ToolFormat, Tools};
 
@@ -74,28 +74,45 @@ impl Structure {
     }
 }
 
-/// Renders and tokenizes the prompt, and compiles what the answer must look like.
+/// The tokens that the prompt of a request has, however long it is.
 ///
 /// # Errors
-/// [`EngineError::ContextLengthExceeded`], and what is wrong with messages, format or tools.
-pub fn prepare(
+/// What is wrong with messages or tools.
+pub fn count(
     model: &Model,
     structure: &Structure,
-    job: ChatJob,
+    job: &ChatJob,
     now: jiff::Timestamp,
-) -> Result<Prepared, EngineError> {
+) -> Result<usize, EngineError> {
+    Ok(render(model, structure, job, now)?.prompt.len())
+}
+
+/// A prompt and what it was made of.
+struct Rendered {
+    prompt: Vec<Token>,
+    messages: Vec<TemplateMessage>,
+    tools: Option<Tools>,
+    tool_format: Option<ToolFormat>,
+}
+
+fn render(
+    model: &Model,
+    structure: &Structure,
+    job: &ChatJob,
+    now: jiff::Timestamp,
+) -> Result<Rendered, EngineError> {
     let template = model.template()?;
-    let mut messages = job.messages;
+    let mut messages = job.messages.clone();
     let tools = match &job.tools {
         Some(fields) => Tools::read(Some(&fields.tools), fields.choice.as_ref(), fields.parallel.as_ref())?,
         None => None,
     };
     let called = messages.iter().any(|message| message.extra.contains_key("tool_calls"));
     let tool_format = match tools.is_some() || called {
-        true => Some(structure.tool_format(template, now)?),
+        true => Some(structure.tool_format(template, now)?.clone()),
         false => None,
     };
-    if let Some(format) = tool_format {
+    if let Some(format) = &tool_format {
         format.adapt(&mut messages);
     }
     let definitions = tools.as_ref().map(Tools::definitions);
@@ -106,14 +123,27 @@ pub fn prepare(
             "messages: expected some text, but the prompt is empty",
         ));
     }
+    Ok(Rendered { prompt, messages, tools, tool_format })
+}
+
+/// Renders and tokenizes the prompt, and compiles what the answer must look like.
+///
+/// # Errors
+/// [`EngineError::ContextLengthExceeded`], and what is wrong with messages, format or tools.
+pub fn prepare(
+    model: &Model,
+    structure: &Structure,
+    job: ChatJob,
+    now: jiff::Timestamp,
+) -> Result<Prepared, EngineError> {
+    let Rendered { prompt, messages, tools, tool_format } = render(model, structure, &job, now)?;
     let context = model.context_tokens();
     if prompt.len() >= context {
         return Err(EngineError::ContextLengthExceeded { prompt: prompt.len(), context });
     }
     let begun = messages.last().filter(|last| last.role == "assistant").map(|last| last.content.clone());
-    let tools = tools
-        .zip(tool_format)
-        .map(|(tools, format)| (tools, format.clone(), begun.clone().unwrap_or_default()));
+    let tools =
+        tools.zip(tool_format).map(|(tools, format)| (tools, format, begun.clone().unwrap_or_default()));
     let mut grammar = match (&job.format, &tools) {
         (_, Some((tools, format, _))) => Some(tools.constraint(format, structure.vocabulary(model)?)?),
         (Format::Text, None) => None,

@@ -168,6 +168,7 @@ impl Server {
     async fn respond(&self, request: Request<Incoming>) -> Response<Body> {
         let result = match (request.method(), request.uri().path()) {
             (&Method::POST, "/v1/chat/completions") => self.chat(request).await,
+            (&Method::POST, "/v1/chat/completions/input_tokens") => self.count(request).await,
             (&Method::POST, "/v1/embeddings") => self.embed(request).await,
             (&Method::POST, "/v1/memory") => self.memory(request).await,
             (&Method::GET, "/v1/models") => Ok(json(openai::model_list(&self.models.available()))),
@@ -188,6 +189,15 @@ impl Server {
             (method, path) => Err(EngineError::NoRoute { method: method.to_string(), path: path.to_owned() }),
         };
         result.unwrap_or_else(|error| refusal(&error))
+    }
+
+    /// As Anthropic's servers answer for their own requests.
+    async fn count(&self, request: Request<Incoming>) -> Result<Response<Body>, EngineError> {
+        self.shared.stats.requests.fetch_add(1, Ordering::Relaxed);
+        let request = ChatRequest::parse(read(request.into_body()).await?)?;
+        let job = ChatJob::read(&request, 0)?;
+        let input_tokens = self.models.count(job, Timestamp::now()).await?;
+        document(&serde_json::json!({ "input_tokens": input_tokens }))
     }
 
     async fn embed(&self, request: Request<Incoming>) -> Result<Response<Body>, EngineError> {

@@ -338,8 +338,8 @@ impl Runtime {
         Ok(wiring.coordinator.embed(&plan, &request, call).await?)
     }
 
-    /// How many tokens a conversation has: counted by an Anthropic endpoint of the model, or by the local engine, which
-    /// reads it and keeps what it has read for the question that follows; an upper estimate where neither serves it.
+    /// How many tokens a conversation has: counted by an Anthropic endpoint of the model, or by the local engine; an upper
+    /// estimate where neither serves it.
     ///
     /// # Errors
     /// As [`chat`](Self::chat).
@@ -356,19 +356,9 @@ impl Runtime {
             }
         };
         let call = CallOptions { meter: None, ..call };
-        let counted = wiring.coordinator.count_tokens(&plan, request, call.clone()).await?;
+        let counted = wiring.coordinator.count_tokens(&plan, request, call).await?;
         if let Some(tokens) = counted {
             return Ok(TokenCount { tokens, is_estimate: false });
-        }
-        let first = plan.stages.first().and_then(|stage| stage.candidates.first());
-        if first.is_some_and(|first| wiring.engine_source(&first.model).is_some()) {
-            let read = request.asking_for_one_token()?;
-            let call = CallOptions { cache: CachePreference::Off, ..call };
-            if let Answer::Complete { body, .. } = wiring.coordinator.execute(&plan, &read, call).await?
-                && let Some(usage) = llm_wire::openai::response_facts(&body)?.usage
-            {
-                return Ok(TokenCount { tokens: usage.prompt_tokens, is_estimate: false });
-            }
         }
         Ok(TokenCount { tokens: request.most_prompt_tokens(), is_estimate: true })
     }

@@ -14,6 +14,8 @@ use crate::question::{Asked, Question};
 pub(super) struct OpenAi {
     chat: Uri,
     embeddings: Uri,
+    /// The local engine alone counts.
+    count: Option<Uri>,
     /// The local engine goes on with a message without being told.
     is_engine: bool,
 }
@@ -25,10 +27,13 @@ impl OpenAi {
         base: &Base,
         version: &str,
     ) -> Result<Self, CoordinatorError> {
+        let is_engine = config.protocol == Protocol::UatEngine;
+        let count = || base.versioned(config, version, "/chat/completions/input_tokens");
         Ok(Self {
             chat: base.versioned(config, version, "/chat/completions")?,
             embeddings: base.versioned(config, version, "/embeddings")?,
-            is_engine: config.protocol == Protocol::UatEngine,
+            count: is_engine.then(count).transpose()?,
+            is_engine,
         })
     }
 }
@@ -38,7 +43,7 @@ impl Speaks for OpenAi {
         Ok(match question {
             Question::Chat(_) => self.chat.clone(),
             Question::Embeddings(_) => self.embeddings.clone(),
-            Question::Count(_) => return Err(no_count()),
+            Question::Count(_) => self.count.clone().ok_or_else(no_count)?,
         })
     }
 

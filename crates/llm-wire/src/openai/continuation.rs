@@ -389,19 +389,6 @@ impl ChatRequest {
         format.is_some_and(|format| format.get("type").is_some_and(|kind| kind != "text"))
     }
 
-    /// The same request for one token and no stream: what it says of the prompt is what counts.
-    ///
-    /// # Errors
-    /// [`WireError::Json`] where the body is none; it was parsed before.
-    pub fn asking_for_one_token(&self) -> Result<Self, WireError> {
-        let mut body: Map<String, Value> = json::decode(self.body())?;
-        for name in ["max_completion_tokens", "stream", "stream_options", "n"] {
-            body.remove(name);
-        }
-        body.insert("max_tokens".to_owned(), 1.into());
-        Self::parse(Value::Object(body).to_string().into())
-    }
-
     /// Tokens that the prompt has at most, about: where nobody counts. Texts in which a token has fewer than three bytes
     /// are rare, and the JSON around them counts, too.
     pub fn most_prompt_tokens(&self) -> u64 {
