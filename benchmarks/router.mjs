@@ -5,12 +5,13 @@
 import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
 
+import * as decision from "./router/decision.mjs";
 import * as feedback from "./router/feedback.mjs";
 import * as quality from "./router/quality.mjs";
 import { runParts } from "./measure/parts.mjs";
 import { repository } from "./measure/processes.mjs";
 
-const PARTS = { quality, feedback };
+const PARTS = { decision, quality, feedback };
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,

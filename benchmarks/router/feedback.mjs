@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 
-import { atMost } from "../cache/goals.mjs";
+import { atMost } from "../measure/goals.mjs";
 import { keep, markdownTable } from "../measure/report.mjs";
 import { repository } from "../measure/processes.mjs";
 

@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 
-import { atLeast, atMost } from "../cache/goals.mjs";
+import { atLeast, atMost } from "../measure/goals.mjs";
 import { figure, keep, markdownTable } from "../measure/report.mjs";
 import { binary } from "../measure/processes.mjs";
 
@@ -28,7 +28,7 @@ export async function run({ data, embeddings, quick, say }) {
     return {
       rounds: 1,
       raw: settings.flatMap(({ setting, result }) => result.scorings.map(({ curve: _, ours_less_this: less, ...one }) => ({ setting, ...one, ours_less_this: less?.join(" ") }))),
-      claims: [...settings.flatMap(claims), atMost("training, s", 20, [training.seconds])],
+      claims: [...settings.flatMap(claims), atMost("training, s", 20, [training.seconds]), atMost("looking at a prompt and scoring it, us", 100, [training.scoring_us])],
       tables: settings.map(table),
       notes: [training.report.summary, "Intervals are of a paired bootstrap over prompts."],
     };

@@ -13,7 +13,9 @@ use runtime::llm_router::HALF_LIFE;
 use runtime::llm_router::learned::evaluate::{
     Comparison, EvalOptions, Line, Setting, across, cross_validate, svg,
 };
-use runtime::llm_router::learned::{Examples, Report, Table, TrainOptions, train_with_progress};
+use runtime::llm_router::learned::{
+    Examples, Learned, PromptFeatures, Report, Table, TrainOptions, train_with_progress,
+};
 use runtime::read_feedback;
 use serde_json::json;
 
@@ -98,13 +100,16 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 
 fn train(args: &TrainArgs) -> Result<(), Failure> {
     let task = args.clone();
-    let (bytes, report, seconds) = watched(move |progress| {
+    let (bytes, report, seconds, scoring_us) = watched(move |progress| {
+        let mut prompts = Vec::new();
         let examples = match (&task.data, &task.feedback) {
             (Some(data), _) => {
                 let table = read(data)?;
                 let rows = |file| rows_of(file, table.prompts.len());
                 let embeddings = task.embeddings.as_deref().map(rows).transpose()?;
-                table.examples(embeddings.as_deref())
+                let examples = table.examples(embeddings.as_deref());
+                prompts = table.prompts;
+                examples
             }
             (None, feedback) => judged(feedback.as_deref().unwrap_or(Path::new("feedback.jsonl")))?,
         };
@@ -112,18 +117,36 @@ fn train(args: &TrainArgs) -> Result<(), Failure> {
         let from = Instant::now();
         let (learned, report) = train_with_progress(&examples, &options, progress)
             .map_err(|e| Failure::new(e.code(), e.to_string()))?;
-        Ok((learned.to_bytes(), report, from.elapsed().as_secs_f64()))
+        let seconds = from.elapsed().as_secs_f64();
+        Ok((learned.to_bytes(), report, seconds, scoring_us(&learned, &prompts)))
     })?;
     replace(&args.out, &bytes)?;
     let mut out = io::stdout().lock();
     if args.json {
-        let found = json!({ "out": args.out, "bytes": bytes.len(), "seconds": seconds, "report": report });
+        let found = json!({ "out": args.out, "bytes": bytes.len(), "seconds": seconds, "scoring_us": scoring_us, "report": report });
         writeln!(out, "{found}")?;
         return Ok(());
     }
     writeln!(out, "{}", report.summary)?;
     writeln!(out, "Wrote {} ({}) in {seconds:.1} s", args.out.display(), human_bytes(bytes.len() as u64))?;
+    if let Some(us) = scoring_us {
+        writeln!(out, "A prompt of the table is looked at and scored in {us:.0} us, the median")?;
+    }
     parts(&mut out, &report)
+}
+
+/// What the router spends on a prompt, in microseconds: the median of some prompts of the table, one at a time; none without prompts.
+fn scoring_us(learned: &Learned, prompts: &[String]) -> Option<f64> {
+    const LOOKED_AT: usize = 1_000;
+    let step = (prompts.len() / LOOKED_AT).max(1);
+    let timed = prompts.iter().step_by(step).map(|prompt| {
+        let from = Instant::now();
+        std::hint::black_box(learned.qualities(&PromptFeatures::of(prompt, None)));
+        from.elapsed().as_secs_f64() * 1e6
+    });
+    let mut times: Vec<f64> = timed.collect();
+    times.sort_unstable_by(f64::total_cmp);
+    times.get(times.len() / 2).copied()
 }
 
 /// Which parts were believed.
