@@ -110,7 +110,10 @@ impl Runtime {
         let _exchanging = self.exchanging.lock().await;
         let former = self.wiring.load_full();
         let found = self.found_beside(&config).await;
-        let next = Arc::new(Wiring::new(config, &self.engine_search, &found, Some(&former))?);
+        // Reads the files that the configuration names.
+        let (search, kept) = (self.engine_search.clone(), Arc::clone(&former));
+        let next = blocking(move || Wiring::new(config, &search, &found, Some(&kept))).await??;
+        let next = Arc::new(next);
         let keyring = self.callers.successor(&next.config)?;
         let accounts = self.callers.prepare(&next.config).await?;
         self.wiring.store(Arc::clone(&next));
