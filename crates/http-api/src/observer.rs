@@ -1,10 +1,13 @@
 //! What has ended is told: counted, kept for questions, logged, and traced where that is configured.
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, Request};
+use parking_lot::Mutex;
 use runtime::telemetry::{
     AccessLog, Begun, Counts, EndedAttempt, EndedRequest, Exporter, Fate, Tokens, Traces,
 };
@@ -27,6 +30,17 @@ pub(crate) struct Observer {
     pub(crate) counts: Arc<Counts>,
     access_log: Option<AccessLog>,
     traces: Option<Traces>,
+    /// As many reloads were seen, and these endpoints after the last of them.
+    seen: Seen,
+}
+
+struct Seen {
+    reloads: AtomicU64,
+    endpoints: Mutex<HashSet<Arc<str>>>,
+}
+
+fn endpoints(runtime: &Runtime) -> HashSet<Arc<str>> {
+    runtime.health().into_iter().map(|health| health.endpoint).collect()
 }
 
 impl Observer {
@@ -52,7 +66,11 @@ impl Observer {
             None => (None, None),
         };
         let (recent, series) = (Recent::default(), Series::new());
-        Ok((Self { runtime, recent, series, counts, access_log, traces }, exporter))
+        let seen = Seen {
+            reloads: AtomicU64::new(runtime.reloads().total),
+            endpoints: Mutex::new(endpoints(&runtime)),
+        };
+        Ok((Self { runtime, recent, series, counts, access_log, traces, seen }, exporter))
     }
 
     /// The request's own span and the trace that came: one or the other, or none.
@@ -80,6 +98,7 @@ impl Observer {
                 self.series.ended(model, known, fate, total);
             });
             self.recent.keep(trail);
+            self.forget_gone();
         }
         let Some(asked) = asked else { return };
         let request = self.describe(trail, fate, (asked, route), total);
@@ -89,6 +108,18 @@ impl Observer {
         if let Some((begun, traces)) = trail.begun.clone().zip(self.traces.as_ref()) {
             traces.ended(begun, request);
         }
+    }
+
+    /// After a reload, what was counted of endpoints that were gone before it already: until then it can still be read.
+    fn forget_gone(&self) {
+        let reloads = self.runtime.reloads().total;
+        if self.seen.reloads.swap(reloads, Ordering::Relaxed) == reloads {
+            return;
+        }
+        let now = endpoints(&self.runtime);
+        let mut before = self.seen.endpoints.lock();
+        self.series.keep_endpoints(|endpoint| now.contains(endpoint) || before.contains(endpoint));
+        *before = now;
     }
 
     fn describe(

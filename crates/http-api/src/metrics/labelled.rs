@@ -64,6 +64,11 @@ impl<M: Metric + Collector, const N: usize> Labelled<M, N> {
         count(series.entry(values.0.map(Arc::from)).or_insert(metric));
     }
 
+    /// Forgets the series whose values are not wanted any more.
+    pub(super) fn retain(&self, is_wanted: impl Fn([&str; N]) -> bool) {
+        self.series.write().retain(|values, _| is_wanted(values.each_ref().map(|value| &**value)));
+    }
+
     /// All series; `None` where nothing was counted.
     pub(super) fn family(&self) -> Option<MetricFamily> {
         let series = self.series.read();

@@ -125,6 +125,15 @@ impl Series {
         }
     }
 
+    /// Forgets what was counted of endpoints that are gone. Prometheus takes a series that ends for what it is.
+    pub(crate) fn keep_endpoints(&self, is_there: impl Fn(&str) -> bool) {
+        let wanted = |endpoint: &str| endpoint.is_empty() || is_there(endpoint);
+        self.requests.retain(|[_, endpoint, _, _]| wanted(endpoint));
+        self.duration.retain(|[_, endpoint]| wanted(endpoint));
+        self.first_content.retain(|[_, endpoint]| wanted(endpoint));
+        self.attempts.retain(|[endpoint, _]| wanted(endpoint));
+    }
+
     fn families(&self) -> Vec<MetricFamily> {
         let counters = [&self.tokens, &self.attempts, &self.key_requests, &self.key_tokens];
         let histograms = [&self.duration, &self.first_content];

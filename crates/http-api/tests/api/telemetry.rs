@@ -253,3 +253,26 @@ async fn promtool_finds_nothing_wrong_with_the_metrics() {
         assert!(output.status.success() && said.trim().is_empty(), "{said}");
     }
 }
+
+#[tokio::test]
+async fn endpoints_that_are_gone_can_be_read_until_the_reload_after_and_then_take_no_memory() {
+    let gateway =
+        Gateway::configured(json!({ "models": [{ "name": "m", "endpoints": [{ "endpoint": "fake" }] }] }))
+            .await;
+    let named = async |gateway: &Gateway, name: &str| {
+        let mut config = (*gateway.runtime.config()).clone();
+        config.endpoints[0].name = name.into();
+        config.models[0].endpoints[0].endpoint = name.into();
+        gateway.runtime.reload(config).await.unwrap();
+        assert_eq!(
+            gateway.post("/v1/chat/completions", chat_with(json!({ "model": "m" }))).await.status,
+            200
+        );
+        let text = gateway.get("/metrics").await.body;
+        let seen = |name: &str| text.contains(&format!("uat_attempts_total{{endpoint=\"{name}\""));
+        ["fake", "second", "third"].map(seen)
+    };
+    assert_eq!(gateway.post("/v1/chat/completions", chat_with(json!({ "model": "m" }))).await.status, 200);
+    assert_eq!(named(&gateway, "second").await, [true, true, false]);
+    assert_eq!(named(&gateway, "third").await, [false, true, true]);
+}
