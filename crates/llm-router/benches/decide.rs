@@ -43,6 +43,7 @@ fn snapshot(models: usize) -> Snapshot {
         },
         quality: number.is_multiple_of(2).then_some(Belief { mean: 0.7, weight: 12.0 }),
         drawn: None,
+        prompt_tokens: None,
     };
     Snapshot { models: (0..models).map(standing).collect() }
 }

@@ -65,7 +65,7 @@ fn weighed(
         .into_iter()
         .filter_map(|(place, tier)| {
             let (model, standing) = (catalogue.models().get(place)?, snapshot.of(place));
-            let estimate = score::estimate(question, model, &standing.health);
+            let estimate = score::estimate(question, model, &standing);
             let terms = score::terms(model, &standing, &estimate, tier);
             Some(Candidate {
                 model: Arc::clone(&model.name),
@@ -73,7 +73,7 @@ fn weighed(
                 terms,
                 is_up: standing.health.is_up,
                 estimate,
-                rejected: reject(question, model, &estimate),
+                rejected: reject(question, model, &standing, &estimate),
             })
         })
         .collect();

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalogue::Model;
 use crate::decision::Estimate;
 use crate::question::Question;
+use crate::snapshot::Standing;
 
 /// Why a model cannot be asked: the first filter that it does not pass, in this order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,7 +55,12 @@ pub enum Rejection {
 
 /// The first filter that the model does not pass. What is not known of it rules it out only where money is meant: a model that has
 /// not answered yet would never be asked otherwise.
-pub(crate) fn reject(question: &Question, model: &Model, estimate: &Estimate) -> Option<Rejection> {
+pub(crate) fn reject(
+    question: &Question,
+    model: &Model,
+    standing: &Standing,
+    estimate: &Estimate,
+) -> Option<Rejection> {
     if !question.allows(&model.name) {
         return Some(Rejection::NotAllowed);
     }
@@ -63,9 +69,10 @@ pub(crate) fn reject(question: &Question, model: &Model, estimate: &Estimate) ->
         return Some(Rejection::Capability { missing });
     }
     // An answer has a token at least.
-    let needed = question.prompt_tokens.tokens.saturating_add(question.output_tokens.unwrap_or(1));
+    let needed = estimate.prompt_tokens.saturating_add(question.output_tokens.unwrap_or(1));
     if let Some(has) = model.context_tokens.filter(|has| needed > *has) {
-        return Some(Rejection::Context { needed, has, is_estimate: question.prompt_tokens.is_estimate });
+        let is_estimate = standing.prompt_tokens.is_none() && question.prompt_tokens.is_estimate;
+        return Some(Rejection::Context { needed, has, is_estimate });
     }
     if let (Some(needed), Some(has)) = (question.output_tokens, model.max_output_tokens)
         && needed > has

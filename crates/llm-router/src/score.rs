@@ -1,7 +1,5 @@
 //! The terms of a score. Each is made of the model and the question alone, so that what else there is changes nobody's score.
 
-use route_plan::ModelHealth;
-
 use crate::catalogue::Model;
 use crate::config::Weights;
 use crate::decision::{Estimate, Terms};
@@ -23,8 +21,9 @@ const HALF_LATENCY_MS: f64 = 5_000.0;
 const UNKNOWN_LATENCY: f64 = 0.5;
 
 /// What the answer is expected to take.
-pub(crate) fn estimate(question: &Question, model: &Model, health: &ModelHealth) -> Estimate {
-    let prompt_tokens = question.prompt_tokens.tokens;
+pub(crate) fn estimate(question: &Question, model: &Model, standing: &Standing) -> Estimate {
+    let Standing { health, prompt_tokens, .. } = standing;
+    let prompt_tokens = prompt_tokens.unwrap_or(question.prompt_tokens.tokens);
     let longest = question.output_tokens.unwrap_or(EXPECTED_ANSWER_TOKENS);
     let longest = longest.min(model.max_output_tokens.unwrap_or(u64::MAX));
     // Nano-USD: what a budget would reserve.
@@ -80,13 +79,17 @@ mod tests {
     #[test]
     fn what_is_paid_is_by_the_limit_and_how_long_it_takes_by_what_is_usual() {
         let model = Model { price: Some(route_plan::Price::new(1.0, 10.0)), ..Model::new("m") };
-        let health =
-            ModelHealth { first_token_ms: Some(200.0), tokens_per_s: Some(100.0), ..ModelHealth::default() };
+        let health = route_plan::ModelHealth {
+            first_token_ms: Some(200.0),
+            tokens_per_s: Some(100.0),
+            ..route_plan::ModelHealth::default()
+        };
+        let standing = Standing { health, ..Standing::default() };
         let question = Question { output_tokens: Some(10_000), ..Question::new(Target::Auto, 1_000) };
-        let expected = estimate(&question, &model, &health);
+        let expected = estimate(&question, &model, &standing);
         assert_eq!(expected.cost_usd, Some(0.101));
         assert_eq!(expected.latency_ms, Some(5_320.0));
         let short = Question { output_tokens: Some(100), ..question };
-        assert_eq!(estimate(&short, &model, &health).latency_ms, Some(1_200.0));
+        assert_eq!(estimate(&short, &model, &standing).latency_ms, Some(1_200.0));
     }
 }

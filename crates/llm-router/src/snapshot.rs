@@ -15,6 +15,9 @@ pub struct Standing {
     /// What its quality was taken to be for this question, where whoever chooses explores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drawn: Option<f64>,
+    /// Tokens of the prompt, where they were counted as this model does; `None`: the question's own number counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_tokens: Option<u64>,
 }
 
 /// What is known of the models of a catalogue, in its order. Of a model beyond the end nothing is known.

@@ -114,6 +114,22 @@ fn what_was_learnt_counts_more_than_the_prior_in_the_end() {
 }
 
 #[test]
+fn where_the_prompt_was_counted_as_a_model_does_that_number_decides_on_it() {
+    let small = Model { context_tokens: Some(1_000), ..Model::new("small") };
+    let twins = Catalogue::new(vec![small.clone(), Model { name: "twin".into(), ..small }], []);
+    let long =
+        Question { prompt_tokens: PromptTokens { tokens: 2_000, is_estimate: true }, ..question("auto") };
+    let counted =
+        |tokens| Snapshot { models: vec![Standing { prompt_tokens: Some(tokens), ..Standing::default() }] };
+    let decision = decide("r", &long, &twins, &counted(600), &Policy::default()).unwrap();
+    assert_eq!((decision.chosen.as_deref(), decision.estimate.prompt_tokens), (Some("small"), 600));
+    let told = decision.candidates[1].rejected.as_ref().unwrap().to_string();
+    assert_eq!(told, "holds 1000 tokens, prompt and answer need up to 2001: 1001 too many");
+    let refused = decide("r", &long, &twins, &counted(1_200), &Policy::default()).unwrap_err().to_string();
+    assert!(refused.contains("prompt and answer need 1201: 201 too many"), "{refused}");
+}
+
+#[test]
 fn a_task_of_a_tiers_name_prefers_that_tier() {
     let twins = Catalogue::new(vec![model("a", "fast", 0.5, 0.0), model("b", "code", 0.5, 0.0)], []);
     let asked = Question { class: Some("code".into()), ..question("auto") };

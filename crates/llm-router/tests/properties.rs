@@ -43,7 +43,7 @@ prop_compose! {
         quality in option::of((0.0_f64..=1.0, 0.0_f64..50.0)),
     ) -> Standing {
         let health = ModelHealth { is_up, first_token_ms, tokens_per_s, error_rate, samples };
-        Standing { health, quality: quality.map(|(mean, weight)| Belief { mean, weight }), drawn: None }
+        Standing { health, quality: quality.map(|(mean, weight)| Belief { mean, weight }), drawn: None, prompt_tokens: None }
     }
 }
 

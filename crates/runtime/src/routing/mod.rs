@@ -115,7 +115,7 @@ impl Routing {
                 let estimate = seen.and_then(|seen| seen.estimate(&model.name));
                 let quality = judgements.belief(&model.name, estimate, now);
                 let drawn = rng.as_mut().map(|rng| drawn(model.quality, quality, rng));
-                Standing { health, quality, drawn }
+                Standing { health, quality, drawn, prompt_tokens: None }
             };
             Snapshot { models: models.zip(coordinator.model_health()).map(standing).collect() }
         })
