@@ -21,7 +21,7 @@ export async function run({ data, embeddings, quick, say }) {
     const training = uat(["train", "--data", data, "--out", path.join(folder, "learned.bin")]);
     say(`  ${training.report.summary}, ${training.seconds.toFixed(1)} s, ${training.bytes} bytes`);
     const svg = path.join(folder, "quality.svg");
-    const { settings } = uat(["eval", "--train", data, "--svg", svg, ...(embeddings === undefined ? [] : ["--embeddings", embeddings, "--embeddings-for-baselines"])]);
+    const { settings } = uat(["eval", "--train", data, "--svg", svg, ...(embeddings === undefined ? [] : ["--embeddings", embeddings])]);
     const files = { "quality.json": `${JSON.stringify({ training, settings }, null, 1)}\n`, "quality.svg": readFileSync(svg, "utf8") };
     if (settings.length > 1) files["quality-subjects.svg"] = readFileSync(path.join(folder, "quality-subjects.svg"), "utf8");
     if (!quick) keep("router", files);

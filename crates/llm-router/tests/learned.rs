@@ -94,7 +94,7 @@ fn estimates_on_rows_that_were_left_out_are_calibrated() {
     let options = EvalOptions { resamples: 50, ..EvalOptions::default() };
     let result =
         cross_validate(&examples(3000, 3), Setting::Folds, &options, &mut |_| true).unwrap().unwrap();
-    assert!(result.calibration.iter().all(|error| *error <= 0.06), "{:?}", result.calibration);
+    assert!(result.calibration.iter().all(|error| *error <= 0.05), "{:?}", result.calibration);
     let apgr = |name: &str| result.scorings.iter().find(|s| s.name == name).unwrap().measures.apgr;
     assert!(apgr("learned") > apgr("prompt length") + 0.02);
     assert!(apgr("oracle") > apgr("learned"));
@@ -143,7 +143,7 @@ fn a_damaged_file_is_refused() {
 proptest! {
     #[test]
     fn no_bytes_are_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let mut marked = b"UATLEARN\x01\0\0\0".to_vec();
+        let mut marked = b"UATLEARN\x02\0\0\0".to_vec();
         marked.extend(&bytes);
         prop_assert!(Learned::from_bytes(&bytes).is_err());
         prop_assert!(Learned::from_bytes(&marked).is_err());

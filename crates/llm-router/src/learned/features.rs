@@ -183,11 +183,13 @@ fn is_unspaced(c: char) -> bool {
     matches!(u32::from(c), 0x0E00..=0x0EFF | 0x1000..=0x109F | 0x2E80..=0xA4CF | 0xF900..=0xFAFF | 0x20000..=0x3FFFF)
 }
 
-/// Each word and each pair of neighbours, counted by bucket.
+/// Each word and each pair of neighbours, counted by bucket. Single letters and digits are passed over: they are the
+/// labels of options and the names of variables more often than words.
 fn hashed(words: &[String]) -> Vec<(u32, f32)> {
     let mut buckets = Vec::with_capacity(words.len() * 2);
     let mut before = None;
-    for word in words {
+    // A character of a script without spaces has more bytes than one.
+    for word in words.iter().filter(|word| word.len() > 1) {
         let hash = fnv1a(word.as_bytes());
         buckets.push(bucket(hash));
         if let Some(before) = before {
@@ -485,7 +487,7 @@ mod tests {
 
     #[test]
     fn a_very_long_prompt_is_looked_at_from_both_ends() {
-        let long = format!("start {} finish", "x ".repeat(200_000));
+        let long = format!("start {} finish", "xx ".repeat(200_000));
         let features = PromptFeatures::of(&long, None);
         assert!(features.is_sound());
         let ends = PromptFeatures::of("start finish", None);

@@ -3,11 +3,12 @@
 use sha2::{Digest, Sha256};
 
 use super::Learned;
+use super::linear::Parabola;
 
 const MARK: [u8; 8] = *b"UATLEARN";
 /// Raised when the content or what [`super::PromptFeatures`] measures changes: weights are of no use to other
 /// measures.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Mark, version, length of the content, SHA-256 of the content.
 const HEAD: usize = 8 + 4 + 8 + 32;
 
@@ -36,7 +37,7 @@ impl FileError {
 }
 
 impl Learned {
-    /// The bytes of a file, some 800 KB for two models.
+    /// The bytes of a file, some 2 MB for two models and 10,000 rows.
     pub fn to_bytes(&self) -> Vec<u8> {
         // Numbers, strings and lists always have a form: there is nothing that postcard could refuse.
         let content = postcard::to_stdvec(self).unwrap_or_default();
@@ -80,16 +81,16 @@ impl Learned {
             let finite = |values: &[f64]| values.iter().all(|v| v.is_finite());
             let blend = |b: &super::model::Blend| {
                 finite(&b.ease)
-                    && finite(&b.range)
-                    && b.range[0] <= b.range[1]
                     && finite(&b.relative)
                     && (0.0..=1.0).contains(&b.trust)
                     && b.curve.len() == models
-                    && b.curve.iter().all(|c| finite(c))
+                    && b.curve.iter().all(Parabola::is_sound)
             };
             p.means.len() == models
                 && finite(&p.means)
                 && finite(&p.gate)
+                && p.calibration.len() == models
+                && p.calibration.iter().all(Parabola::is_sound)
                 && blend(&p.familiar)
                 && blend(&p.strange)
                 && p.parts.is_sound(models)

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::PromptFeatures;
-use super::linear::sigmoid;
+use super::linear::{Parabola, sigmoid};
 use super::parts::{EASE_PARTS, Parts, RELATIVE_PARTS, Signals};
 
 /// An estimate of quality and how much to trust it.
@@ -42,15 +42,16 @@ pub(super) struct Predictor {
     pub(super) strange: Blend,
     /// Logistic weights of [`Signals::novelty`] and an intercept: how likely a prompt is familiar.
     pub(super) gate: [f64; 3],
+    /// For each model what familiar prompts still had beyond the estimate, by the estimate beyond the mean.
+    pub(super) calibration: Vec<Parabola>,
 }
 
 /// How parts are put together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Blend {
     pub(super) ease: [f64; EASE_PARTS],
-    /// For each model its part beyond ease as a parabola of ease: `a + b d + c d^2`, with `d` within `range`.
-    pub(super) curve: Vec<[f64; 3]>,
-    pub(super) range: [f64; 2],
+    /// For each model what it has beyond ease, by ease.
+    pub(super) curve: Vec<Parabola>,
     /// The curve's weight first.
     pub(super) relative: [f64; RELATIVE_PARTS + 1],
     /// How far to trust it against a prior, 0 to 1.
@@ -65,8 +66,7 @@ impl Blend {
 
     /// What the curve says of a model where a prompt is so easy.
     pub(super) fn curve(&self, model: usize, easy: f64) -> f64 {
-        let d = easy.clamp(self.range[0], self.range[1]);
-        self.curve.get(model).map_or(0.0, |[a, b, c]| a + d * (b + d * c))
+        self.curve.get(model).map_or(0.0, |curve| curve.at(easy))
     }
 
     /// Expected score of a model beyond its mean.
@@ -82,6 +82,26 @@ impl Predictor {
     /// How likely the prompt is one like those learned from.
     pub(super) fn familiarity(&self, signals: &Signals) -> f64 {
         familiarity(&self.gate, signals)
+    }
+
+    /// Expected score of each model beyond its mean, before calibration.
+    pub(super) fn beyond_means(&self, signals: &Signals) -> Vec<f64> {
+        let familiar = self.familiarity(signals);
+        let mix = |model: usize| {
+            familiar * self.familiar.beyond_mean(signals, model)
+                + (1.0 - familiar) * self.strange.beyond_mean(signals, model)
+        };
+        (0..self.means.len()).map(mix).collect()
+    }
+
+    /// The same, calibrated.
+    fn calibrated(&self, signals: &Signals) -> Vec<f64> {
+        let familiar = self.familiarity(signals);
+        let mut beyond = self.beyond_means(signals);
+        for (beyond, calibration) in beyond.iter_mut().zip(&self.calibration) {
+            *beyond += familiar * calibration.at(*beyond);
+        }
+        beyond
     }
 }
 
@@ -119,18 +139,13 @@ impl Learned {
         let predictor = self.predictor.as_ref().filter(|_| features.is_sound())?;
         let signals = predictor.parts.signals(features, self.models.len());
         let familiar = predictor.familiarity(&signals);
-        let mix = |a: f64, b: f64| familiar * a + (1.0 - familiar) * b;
-        let weight = mix(predictor.familiar.trust, predictor.strange.trust);
-        let estimate = |(model, mean): (usize, &f64)| {
-            let beyond = mix(
-                predictor.familiar.beyond_mean(&signals, model),
-                predictor.strange.beyond_mean(&signals, model),
-            );
+        let weight = familiar * predictor.familiar.trust + (1.0 - familiar) * predictor.strange.trust;
+        let estimate = |(mean, beyond): (&f64, f64)| {
             // A finite sum of finite parts; a file that was made by hand may still overflow.
             let mean = mean + beyond;
             Estimate { mean: if mean.is_finite() { mean.clamp(0.01, 0.99) } else { 0.5 }, weight }
         };
-        Some(predictor.means.iter().enumerate().map(estimate).collect())
+        Some(predictor.means.iter().zip(predictor.calibrated(&signals)).map(estimate).collect())
     }
 
     /// How likely the prompt is one like those learned from, 0 to 1; none without a signal.

@@ -10,21 +10,21 @@ use super::trees::{Binned, Growth, Trees};
 
 /// Shrinks the words' weights; between 5 and 20 it made no difference on exam questions.
 const WORD_RIDGE: f64 = 10.0;
-/// Shrinks the weights of standardised measures.
-const FORM_RIDGE: f64 = 300.0;
-/// Shrinks the weights of a normalised embedding scaled by 5, as the words are.
-const EMBEDDING_RIDGE: f64 = 30.0;
+/// Shrinks the weights of words and measures together, where ease is learned: it spreads half as far as gain.
+const JOINT_RIDGE: f64 = 5.0;
+/// The scale of a standardised measure among words, whose vector has length 1: fifty of them are then about as long.
+const MEASURE_SCALE: f32 = 0.1;
 /// Trees for how easy a prompt is: every model's score speaks of it.
 const EASE_GROWTH: Growth = Growth { trees: 150, rate: 0.05 };
 /// Trees for what is particular to a model: there is less to find.
 const RELATIVE_GROWTH: Growth = Growth { trees: 250, rate: 0.03 };
-/// Numbers that a prompt's words are sketched into to compare it with what was learned from.
+/// Numbers that a prompt's words are sketched into to compare it with what was learned from; a multiple of eight.
 pub(super) const SKETCH: usize = 1024;
 
-/// Parts of a prediction of ease, in the order of [`Signals::ease`]: trees, words, linear, embedding.
-pub(super) const EASE_PARTS: usize = 4;
-/// Parts of a prediction of a model's own: length, linear, words, trees, embedding. The curve comes before them.
-pub(super) const RELATIVE_PARTS: usize = 5;
+/// Parts of a prediction of ease, in the order of [`Signals::ease`]: trees, words with measures.
+pub(super) const EASE_PARTS: usize = 2;
+/// Parts of a prediction of a model's own: length, words, trees. The curve comes before them.
+pub(super) const RELATIVE_PARTS: usize = 3;
 
 /// How measures are brought to one scale, and within what they were seen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,17 +74,13 @@ impl Scale {
 }
 
 /// Linear weights with the share of the intercept that is beyond the mean.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(super) struct Line {
     pub(super) weights: Vec<f32>,
     pub(super) offset: f64,
 }
 
 impl Line {
-    fn dense(&self, row: &[f32]) -> f64 {
-        self.offset + row.iter().zip(&self.weights).map(|(x, b)| f64::from(x * b)).sum::<f64>()
-    }
-
     fn sparse(&self, row: &SparseRow) -> f64 {
         let weight = |column: u32| self.weights.get(column as usize).copied().unwrap_or(0.0);
         self.offset + row.iter().map(|&(column, x)| f64::from(x * weight(column))).sum::<f64>()
@@ -95,17 +91,23 @@ impl Line {
     }
 }
 
-/// What was fitted for one target.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Target {
-    pub(super) mean: f64,
-    words: Line,
-    linear: Line,
-    /// The slope by standardised length.
-    length: f64,
+/// What was fitted for how easy a prompt is.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(super) struct Ease {
+    /// By words, then by measures.
+    joint: Line,
     #[serde(with = "trees")]
     trees: Trees,
-    embedding: Option<Line>,
+}
+
+/// What was fitted for one model's score beyond that.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Own {
+    /// The slope by standardised length.
+    length: f64,
+    words: Line,
+    #[serde(with = "trees")]
+    trees: Trees,
 }
 
 /// Everything that was fitted to one set of rows.
@@ -113,8 +115,9 @@ pub(super) struct Target {
 pub(super) struct Parts {
     pub(super) scale: Scale,
     vocabulary: Vocabulary,
-    /// Ease first, then each model but, where every row has every score, the last.
-    pub(super) targets: Vec<Target>,
+    ease: Ease,
+    /// Each model but, where every row has every score, the last.
+    pub(super) own: Vec<Own>,
     /// The mean of the sketches of prompts that were learned from, then, for each group of them, how its mean differs
     /// from that, brought to length 1.
     centroids: Vec<Vec<f32>>,
@@ -135,7 +138,6 @@ pub(super) struct Rows<'a> {
     pub(super) features: Vec<&'a PromptFeatures>,
     pub(super) scale: Scale,
     pub(super) form: Vec<Vec<f32>>,
-    pub(super) embedding: Option<Vec<Vec<f32>>>,
     pub(super) binned: Binned,
     /// Ease first, then each model: target and weight of each row.
     pub(super) targets: Vec<(Vec<f64>, Vec<f64>)>,
@@ -151,48 +153,48 @@ impl Parts {
         for &i in of {
             words[i] = vocabulary.weighted(rows.features[i]);
         }
+        let mut joint = words.clone();
+        for &i in of {
+            vocabulary.join(&mut joint[i], &rows.form[i]);
+        }
         let length: Vec<[f32; 1]> = rows.features.iter().map(|f| [rows.scale.length(f) as f32]).collect();
-        let targets = rows.targets.iter().enumerate().map(|(t, (target, weight))| {
+        let centre = |(target, weight): &(Vec<f64>, Vec<f64>)| {
             let mean = weighted_mean(of, target, weight);
-            let beyond = |(weights, intercept): (Vec<f32>, f64)| Line { weights, offset: intercept - mean };
-            let centred: Vec<f64> = target.iter().map(|y| y - mean).collect();
-            let growth = if t == 0 { EASE_GROWTH } else { RELATIVE_GROWTH };
-            Target {
-                mean,
-                words: beyond(sparse_ridge(&words, of, target, weight, vocabulary.len(), WORD_RIDGE)),
-                linear: beyond(dense_ridge(&rows.form, of, target, weight, FORM_RIDGE)),
-                length: f64::from(dense_ridge(&length, of, target, weight, 1.0).0[0]),
-                trees: rows.binned.grow(of, &centred, weight, growth, rng),
-                embedding: rows
-                    .embedding
-                    .as_ref()
-                    .map(|e| beyond(dense_ridge(e, of, target, weight, EMBEDDING_RIDGE))),
+            target.iter().map(|y| y - mean).collect::<Vec<f64>>()
+        };
+        let line = |(weights, offset): (Vec<f32>, f64)| Line { weights, offset };
+        let fitted = rows.targets.first().map(|target| {
+            let (centred, weight) = (centre(target), &target.1);
+            let columns = vocabulary.len() + FORM.len();
+            Ease {
+                joint: line(sparse_ridge(&joint, of, &centred, weight, columns, JOINT_RIDGE)),
+                trees: rows.binned.grow(of, &centred, weight, EASE_GROWTH, rng),
             }
         });
-        let targets = targets.collect();
+        let ease = fitted.unwrap_or_default();
+        let own = rows.targets.iter().skip(1).map(|target| {
+            let (centred, weight) = (centre(target), &target.1);
+            Own {
+                length: f64::from(dense_ridge(&length, of, &centred, weight, 1.0).0[0]),
+                words: line(sparse_ridge(&words, of, &centred, weight, vocabulary.len(), WORD_RIDGE)),
+                trees: rows.binned.grow(of, &centred, weight, RELATIVE_GROWTH, rng),
+            }
+        });
+        let own = own.collect();
         let centroids = centroids(&words, of, &rows.group);
-        Self { scale: rows.scale.clone(), vocabulary, targets, centroids }
+        Self { scale: rows.scale.clone(), vocabulary, ease, own, centroids }
     }
 
     /// What every part says of a prompt, for so many models.
     pub(super) fn signals(&self, features: &PromptFeatures, models: usize) -> Signals {
         let form = self.scale.apply(features);
         let words = self.vocabulary.weighted(features);
+        let mut joint = words.clone();
+        self.vocabulary.join(&mut joint, &form);
+        let ease = [self.ease.trees.value(&features.form), self.ease.joint.sparse(&joint)];
         let length = self.scale.length(features);
-        let embedding = features.embedding.as_deref().map(scaled_embedding);
-        let of = |target: &Target| {
-            let line = target.embedding.as_ref().zip(embedding.as_ref());
-            [
-                target.length * length,
-                target.linear.dense(&form),
-                target.words.sparse(&words),
-                target.trees.value(&features.form),
-                line.map_or(0.0, |(line, e)| line.dense(e)),
-            ]
-        };
-        let mut all = self.targets.iter().map(of);
-        let [_, linear, word, trees, embedded] = all.next().unwrap_or_default();
-        let mut relative: Vec<[f64; RELATIVE_PARTS]> = all.collect();
+        let of = |own: &Own| [own.length * length, own.words.sparse(&words), own.trees.value(&features.form)];
+        let mut relative: Vec<[f64; RELATIVE_PARTS]> = self.own.iter().map(of).collect();
         if relative.len() < models {
             // What one model has more, the others have less.
             let mut last = [0.0; RELATIVE_PARTS];
@@ -207,35 +209,28 @@ impl Parts {
         if let Some(mean) = self.centroids.first() {
             away_from(&mut sketch, mean);
         }
-        let nearest = self
-            .centroids
-            .iter()
-            .skip(1)
-            .map(|c| c.iter().zip(&sketch).map(|(a, b)| f64::from(a * b)).sum::<f64>())
-            .fold(0.0, f64::max);
+        let nearest =
+            self.centroids.iter().skip(1).map(|c| f64::from(product(c, &sketch))).fold(0.0, f64::max);
         let share = words.len() as f64 / features.words.len().max(1) as f64;
-        Signals { ease: [trees, word, linear, embedded], relative, novelty: [share, nearest] }
+        Signals { ease, relative, novelty: [share, nearest] }
     }
 
     /// Whether everything has the size that [`Parts::signals`] reads.
     pub(super) fn is_sound(&self, models: usize) -> bool {
-        let line = |line: &Line, columns| line.is_sound(columns);
+        let trees = |trees: &Trees| trees.0.iter().all(|t| t.leaf.iter().all(|v| v.is_finite()));
         self.scale.is_sound()
             && self.vocabulary.is_sound()
-            && (self.targets.len() == models || self.targets.len() == models + 1)
+            && (self.own.len() == models || self.own.len() + 1 == models)
             && self.centroids.iter().all(|c| c.len() == SKETCH && c.iter().all(|v| v.is_finite()))
-            && self.targets.iter().all(|target| {
-                target.mean.is_finite()
-                    && target.length.is_finite()
-                    && line(&target.words, self.vocabulary.len())
-                    && line(&target.linear, FORM.len())
-                    && target.embedding.as_ref().is_none_or(|e| line(e, e.weights.len()))
-                    && target.trees.0.iter().all(|t| t.leaf.iter().all(|v| v.is_finite()))
+            && self.ease.joint.is_sound(self.vocabulary.len() + FORM.len())
+            && trees(&self.ease.trees)
+            && self.own.iter().all(|own| {
+                own.length.is_finite() && own.words.is_sound(self.vocabulary.len()) && trees(&own.trees)
             })
     }
 }
 
-/// A normalised embedding on the scale that [`EMBEDDING_RIDGE`] is for.
+/// An embedding of length 5.
 pub(super) fn scaled_embedding(embedding: &[f32]) -> Vec<f32> {
     let norm = embedding.iter().map(|v| v * v).sum::<f32>().sqrt().max(1e-12);
     embedding.iter().map(|v| 5.0 * v / norm).collect()
@@ -280,6 +275,12 @@ impl Vocabulary {
         row
     }
 
+    /// Adds standardised measures to the words of [`Vocabulary::weighted`], as the columns that follow them.
+    fn join(&self, words: &mut SparseRow, form: &[f32]) {
+        let columns = self.len() as u32..;
+        words.extend(columns.zip(form).map(|(column, value)| (column, MEASURE_SCALE * value)));
+    }
+
     fn is_sound(&self) -> bool {
         self.idf.len() == self.buckets.len()
             && self.buckets.is_sorted_by(|a, b| a < b)
@@ -305,6 +306,17 @@ fn normalise(vector: &mut [f32]) {
     for v in vector {
         *v /= norm;
     }
+}
+
+/// The product of two vectors in eight sums at a time, which a compiler can keep in one register.
+fn product(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0f32; 8];
+    for (a, b) in a.chunks_exact(8).zip(b.chunks_exact(8)) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += a * b;
+        }
+    }
+    sums.iter().sum()
 }
 
 fn away_from(sketch: &mut [f32], mean: &[f32]) {

@@ -44,14 +44,11 @@ struct TrainArgs {
     #[arg(long, value_name = "FILE", required_unless_present = "feedback", conflicts_with = "feedback")]
     data: Option<PathBuf>,
     /// Feedback that a server kept: the feedback.jsonl of its state directory, or its routing.feedback_file.
-    #[arg(long, value_name = "FILE", conflicts_with = "embeddings")]
+    #[arg(long, value_name = "FILE")]
     feedback: Option<PathBuf>,
     /// Where what was learned is written.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Sentence embeddings of the prompts, one row each: a NumPy file of 32-bit floats.
-    #[arg(long, value_name = "FILE.npy")]
-    embeddings: Option<PathBuf>,
     /// Seeds what is drawn at random.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -71,14 +68,12 @@ struct EvalArgs {
     /// Where the cost-quality curve is drawn. With two settings the second's file has `-subjects` in its name.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
-    /// Sentence embeddings of all prompts, those of `--train` before those of `--test`: a NumPy file of 32-bit floats.
+    /// Sentence embeddings of all prompts, those of `--train` before those of `--test`, for two of the simpler ways: a NumPy file of
+    /// 32-bit floats.
     #[arg(long, value_name = "FILE.npy")]
     embeddings: Option<PathBuf>,
-    /// Use the embeddings for the baselines only.
-    #[arg(long, requires = "embeddings")]
-    embeddings_for_baselines: bool,
-    /// Parts that are left out, to see what each is worth: curve, length, linear, words, trees, embedding, gate.
-    #[arg(long, value_name = "PART", value_delimiter = ',', value_parser = ["curve", "length", "linear", "words", "trees", "embedding", "gate"])]
+    /// Parts that are left out, to see what each is worth: curve, length, words, trees, gate.
+    #[arg(long, value_name = "PART", value_delimiter = ',', value_parser = ["curve", "length", "words", "trees", "gate"])]
     without: Vec<String>,
     /// Only one of the two settings.
     #[arg(long, value_name = "SETTING", conflicts_with = "test", value_parser = ["folds", "subjects"])]
@@ -105,9 +100,7 @@ fn train(args: &TrainArgs) -> Result<(), Failure> {
         let examples = match (&task.data, &task.feedback) {
             (Some(data), _) => {
                 let table = read(data)?;
-                let rows = |file| rows_of(file, table.prompts.len());
-                let embeddings = task.embeddings.as_deref().map(rows).transpose()?;
-                let examples = table.examples(embeddings.as_deref());
+                let examples = table.examples(None);
                 prompts = table.prompts;
                 examples
             }
@@ -200,11 +193,7 @@ fn compare(args: &EvalArgs, progress: &mut dyn FnMut(f64) -> bool) -> Result<Res
         }
         None => (None, None),
     };
-    let mut without = args.without.clone();
-    if args.embeddings_for_baselines {
-        without.push("embedding".to_owned());
-    }
-    let train = TrainOptions { seed: args.seed, without };
+    let train = TrainOptions { seed: args.seed, without: args.without.clone() };
     let options = EvalOptions { seed: args.seed, train, ..EvalOptions::default() };
     let failed =
         |error: runtime::llm_router::learned::TrainError| Failure::new(error.code(), error.to_string());
