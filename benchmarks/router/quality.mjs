@@ -5,13 +5,15 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 
-import { atLeast, atMost } from "../measure/goals.mjs";
+import { atLeast, atMost, exactly } from "../measure/goals.mjs";
 import { figure, keep, markdownTable } from "../measure/report.mjs";
 import { binary } from "../measure/processes.mjs";
 
 /** What ours has to be better by. */
 const MARGIN = 0.02;
 const REFERENCES = ["random", "oracle", "learned"];
+/** What a prediction is put together from, and the gate between familiar and strange prompts. */
+const PARTS = ["curve", "length", "words", "trees", "gate"];
 
 export const title = "Quality for calls";
 
@@ -20,21 +22,40 @@ export async function run({ data, embeddings, quick, say }) {
   try {
     const training = uat(["train", "--data", data, "--out", path.join(folder, "learned.bin")]);
     say(`  ${training.report.summary}, ${training.seconds.toFixed(1)} s, ${training.bytes} bytes`);
+    const shuffled = uat(["train", "--data", data, "--out", path.join(folder, "shuffled.bin"), "--shuffled"]);
+    say(`  scores dealt out at random: ${shuffled.report.summary}`);
     const svg = path.join(folder, "quality.svg");
-    const { settings } = uat(["eval", "--train", data, "--svg", svg, ...(embeddings === undefined ? [] : ["--embeddings", embeddings])]);
-    const files = { "quality.json": `${JSON.stringify({ training, settings }, null, 1)}\n`, "quality.svg": readFileSync(svg, "utf8") };
+    const { settings } = uat(["eval", "--train", data, "--svg", svg, ...(embeddings === undefined ? [] : ["--embeddings", embeddings]), ...(quick ? ["--only", "folds"] : [])]);
+    const [stripped] = uat(["eval", "--train", data, "--without-options", "--only", "folds"]).settings;
+    const worth = quick ? [] : PARTS.map((part) => ({ part, apgr: apgr(uat(["eval", "--train", data, "--without", part, "--only", "folds"]).settings[0], "learned") }));
+    const files = { "quality.json": `${JSON.stringify({ training, settings, stripped, worth }, null, 1)}\n`, "quality.svg": readFileSync(svg, "utf8") };
     if (settings.length > 1) files["quality-subjects.svg"] = readFileSync(path.join(folder, "quality-subjects.svg"), "utf8");
     if (!quick) keep("router", files);
+    const rows = (setting, result) => result.scorings.map(({ curve: _, ours_less_this: less, ...one }) => ({ setting, ...one, ours_less_this: less?.join(" ") }));
     return {
       rounds: 1,
-      raw: settings.flatMap(({ setting, result }) => result.scorings.map(({ curve: _, ours_less_this: less, ...one }) => ({ setting, ...one, ours_less_this: less?.join(" ") }))),
-      claims: [...settings.flatMap(claims), atMost("training, s", 20, [training.seconds]), atMost("looking at a prompt and scoring it, us", 100, [training.scoring_us])],
-      tables: settings.map(table),
-      notes: [training.report.summary, "Intervals are of a paired bootstrap over prompts."],
+      raw: [...settings, { ...stripped, setting: "without options" }].flatMap(({ setting, result }) => rows(setting, result)),
+      claims: [
+        ...settings.flatMap(claims),
+        atLeast("5-fold, answer options taken out: APGR beyond prompt length", 0, [apgr(stripped, "learned") - apgr(stripped, "prompt length")]),
+        exactly("trainings on shuffled scores that found a signal", 0, shuffled.report.summary.startsWith("no signal, priors used") ? 0 : 1),
+        atMost("training, s", 20, [training.seconds]),
+        atMost("looking at a prompt and scoring it, us", 100, [training.scoring_us]),
+      ],
+      tables: [
+        ...settings.map(table),
+        table({ ...stripped, setting: "5-fold, answer options taken out" }),
+        ...(worth.length === 0 ? [] : [`5-fold, a part left out\n\n${markdownTable(["without", "APGR"], worth.map((one) => [one.part, one.apgr.toFixed(3)]))}`]),
+      ],
+      notes: [training.report.summary, `Scores dealt out at random: ${shuffled.report.summary}`, "Intervals are of a paired bootstrap over prompts."],
     };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+function apgr({ result }, name) {
+  return result.scorings.find((one) => one.name === name).apgr;
 }
 
 /** Among the baselines, prompt length is what has to be beaten where subjects were never seen. */

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::Read;
 
 use super::PromptFeatures;
+use super::features::option_of;
 
 /// The longest prompt that is read, in bytes: a longer field is a quote that was never closed.
 const LONGEST: usize = 16 * 1024 * 1024;
@@ -209,6 +210,19 @@ impl Table {
             table.scores.push(row);
         }
         if table.prompts.is_empty() { Err(TableError::Empty) } else { Ok(table) }
+    }
+
+    /// Takes the options of multiple-choice questions out of the prompts, to measure what is learned without them.
+    pub fn without_options(&mut self) {
+        for prompt in &mut self.prompts {
+            let kept: Vec<&str> = prompt.lines().filter(|line| option_of(line).is_none()).collect();
+            *prompt = kept.join("\n");
+        }
+    }
+
+    /// Deals the rows' scores out at random: what is learned then is chance.
+    pub fn shuffle_scores(&mut self, seed: u64) {
+        fastrand::Rng::with_seed(seed).shuffle(&mut self.scores);
     }
 
     /// The rows as examples. `embeddings`, where given, holds one for each prompt.

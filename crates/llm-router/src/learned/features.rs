@@ -144,7 +144,7 @@ impl<'a> Parts<'a> {
 }
 
 /// The text of a line like `B. an option`, `(B) an option` or `2) an option`.
-fn option_of(line: &str) -> Option<&str> {
+pub(super) fn option_of(line: &str) -> Option<&str> {
     let line = line.trim_start();
     let line = line.strip_prefix('(').unwrap_or(line);
     let mut chars = line.chars();

@@ -49,6 +49,9 @@ struct TrainArgs {
     /// Where what was learned is written.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Deal the scores out at random first: whoever learns anything then learns chance.
+    #[arg(long, requires = "data")]
+    shuffled: bool,
     /// Seeds what is drawn at random.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -75,6 +78,9 @@ struct EvalArgs {
     /// Parts that are left out, to see what each is worth: curve, length, words, trees, gate.
     #[arg(long, value_name = "PART", value_delimiter = ',', value_parser = ["curve", "length", "words", "trees", "gate"])]
     without: Vec<String>,
+    /// Take the options of multiple-choice questions out of the prompts first.
+    #[arg(long)]
+    without_options: bool,
     /// Only one of the two settings.
     #[arg(long, value_name = "SETTING", conflicts_with = "test", value_parser = ["folds", "subjects"])]
     only: Option<String>,
@@ -99,7 +105,10 @@ fn train(args: &TrainArgs) -> Result<(), Failure> {
         let mut prompts = Vec::new();
         let examples = match (&task.data, &task.feedback) {
             (Some(data), _) => {
-                let table = read(data)?;
+                let mut table = read(data)?;
+                if task.shuffled {
+                    table.shuffle_scores(task.seed);
+                }
                 let examples = table.examples(None);
                 prompts = table.prompts;
                 examples
@@ -182,8 +191,12 @@ fn eval(args: &EvalArgs) -> Result<(), Failure> {
 type Results = Vec<(&'static str, Comparison)>;
 
 fn compare(args: &EvalArgs, progress: &mut dyn FnMut(f64) -> bool) -> Result<Results, Failure> {
-    let first = read(&args.train)?;
-    let second = args.test.as_deref().map(read).transpose()?;
+    let mut first = read(&args.train)?;
+    let mut second = args.test.as_deref().map(read).transpose()?;
+    if args.without_options {
+        first.without_options();
+        second.iter_mut().for_each(Table::without_options);
+    }
     let rows = first.prompts.len() + second.as_ref().map_or(0, |table| table.prompts.len());
     let embeddings = args.embeddings.as_deref().map(|file| rows_of(file, rows)).transpose()?;
     let (for_first, for_second) = match &embeddings {

@@ -117,3 +117,16 @@ fn kept_feedback_is_enough_to_train_on() {
     assert_eq!(ran.code, 1);
     assert!(ran.stderr.contains("none.jsonl"), "{}", ran.stderr);
 }
+
+#[test]
+fn scores_that_were_dealt_out_at_random_teach_nothing_and_options_can_be_left_out() {
+    let place = Place::empty();
+    place.write("answers.csv", &answers());
+    let train = ["router", "train", "--data", "answers.csv", "--out", "learned.bin", "--shuffled"];
+    let ran = place.run(&train);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stdout.starts_with("no signal, priors used: "), "{}", ran.stdout);
+    let eval = ["router", "eval", "--train", "answers.csv", "--without-options", "--only", "folds", "--json"];
+    let ran = place.run(&eval);
+    assert_eq!(ran.json()["settings"][0]["result"]["rows"], 480, "{}", ran.stderr);
+}
