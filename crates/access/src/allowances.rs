@@ -93,8 +93,16 @@ impl Allowances {
     /// # Errors
     /// [`Refused`]; then nothing is reserved.
     pub async fn admit(&self, key: &Arc<Key>, ask: Ask) -> Result<Reservation, Refused> {
+        self.admit_with(key, ask, 0).await
+    }
+
+    /// The same for a request that may cost so many nano-USD beside what it asks, of other models.
+    ///
+    /// # Errors
+    /// As [`admit`](Self::admit).
+    pub async fn admit_with(&self, key: &Arc<Key>, ask: Ask, more: u64) -> Result<Reservation, Refused> {
         let inner = &self.inner;
-        let most = inner.judge(key, &ask)?;
+        let most = inner.judge(key, &ask)?.saturating_add(more);
         let meters = inner.meters_of(key);
         let tokens =
             ask.expected_tokens.unwrap_or_else(|| ask.prompt_tokens.saturating_add(ask.completion_tokens));

@@ -23,6 +23,8 @@ pub struct CallOptions {
     pub meter: Option<Arc<dyn Meter>>,
     /// The trace that the request belongs to; endpoints are told of it.
     pub trace: Option<Trace>,
+    /// What other executions of the same request have waited for endpoints, which is not overhead of ours.
+    pub waited: Duration,
 }
 
 /// How endpoints are told of a request's trace.
@@ -65,6 +67,7 @@ impl Default for CallOptions {
             tenant: None,
             meter: None,
             trace: None,
+            waited: Duration::ZERO,
         }
     }
 }

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use crate::cache::{Followed, Replay};
 use crate::config::EndpointConfig;
 use crate::error::{CoordinatorError, Failure};
 use crate::heard::{Heard, Listener};
-use crate::report::{Outcome, RoutingReport};
+use crate::report::{Attempt, Outcome, RoutingReport};
 use crate::resume::{Continued, Continuing, Next, Resumption};
 use crate::stats::RequestGuard;
 use crate::upstream::{Upstream, UpstreamChunk};
@@ -29,12 +29,14 @@ pub struct ChatStream(Origin);
 /// Who gives the answer. Boxed, so that an answer that is a stream is no larger than one that is whole.
 enum Origin {
     Endpoint(Box<Running>),
-    /// The response cache.
+    /// The response cache, or an answer that was looked at as a whole before it was given.
     Kept(Box<Replay>),
     /// An execution that several requests may share.
     Followed(Box<Followed>),
     /// One of these, with somebody who hears it too.
     Heard(Box<Heard>),
+    /// One of these, after what was tried for the same request before.
+    After(Box<ChatStream>, Vec<Attempt>),
 }
 
 struct Running {
@@ -158,6 +160,17 @@ impl ChatStream {
         Self(Origin::Heard(Box::new(Heard::new(self, listener))))
     }
 
+    /// The stream of an answer that is whole already, in these chunks.
+    pub fn of_whole(chunks: Vec<Bytes>, report: RoutingReport) -> Self {
+        Self(Origin::Kept(Box::new(Replay::of_counted(chunks, report))))
+    }
+
+    /// The same stream, which was begun after these attempts at the same request: reports and errors tell them first.
+    #[must_use]
+    pub fn after(self, attempts: Vec<Attempt>) -> Self {
+        Self(Origin::After(Box::new(self), attempts))
+    }
+
     /// What happened so far; final once the stream has ended.
     pub fn report(&self) -> RoutingReport {
         match &self.0 {
@@ -165,6 +178,7 @@ impl ChatStream {
             Origin::Kept(replay) => replay.report(),
             Origin::Followed(followed) => followed.report(),
             Origin::Heard(heard) => heard.stream.report(),
+            Origin::After(stream, attempts) => stream.report().after(attempts),
         }
     }
 
@@ -176,6 +190,7 @@ impl ChatStream {
             Origin::Kept(_) => None,
             Origin::Followed(followed) => followed.spoken(),
             Origin::Heard(heard) => heard.stream.spoken(),
+            Origin::After(stream, _) => stream.spoken(),
         }
     }
 
@@ -186,6 +201,7 @@ impl ChatStream {
             Origin::Kept(replay) => replay.usage(),
             Origin::Followed(followed) => followed.usage(),
             Origin::Heard(heard) => heard.stream.usage(),
+            Origin::After(stream, _) => stream.usage(),
         }
     }
 }
@@ -428,6 +444,10 @@ impl Stream for ChatStream {
             Origin::Kept(replay) => Poll::Ready(replay.next_chunk().map(Ok)),
             Origin::Followed(followed) => followed.poll_chunk(cx),
             Origin::Heard(heard) => heard.poll_chunk(cx),
+            Origin::After(stream, attempts) => {
+                let next = ready!(Pin::new(&mut **stream).poll_next(cx));
+                Poll::Ready(next.map(|chunk| chunk.map_err(|error| error.after(attempts))))
+            }
         }
     }
 }

@@ -226,6 +226,7 @@ impl Coordinator {
             }
         }
         let mut journal = Journal::new(options.received, Bill::new(options.meter.as_ref()));
+        journal.waited(options.waited);
         let counted = match question {
             Question::Chat(request) => options.counted(request),
             _ => None,

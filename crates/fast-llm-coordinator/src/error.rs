@@ -4,7 +4,7 @@ use std::time::Duration;
 use llm_wire::WireError;
 use llm_wire::openai::UpstreamError;
 
-use crate::report::Attempt;
+use crate::report::{Attempt, Outcome};
 
 /// Why a request got no answer, or not a whole one. One variant for each thing that a caller can do differently.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -112,6 +112,15 @@ impl CoordinatorError {
         }
     }
 
+    /// The same of a request for which these attempts were made before.
+    #[must_use]
+    pub fn after(mut self, earlier: &[Attempt]) -> Self {
+        if let Self::Failed { attempts, .. } | Self::DeadlineExceeded { attempts, .. } = &mut self {
+            attempts.splice(0..0, earlier.iter().cloned());
+        }
+        self
+    }
+
     /// When to come back, where an endpoint said so.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -122,7 +131,13 @@ impl CoordinatorError {
 }
 
 fn several_endpoints(attempts: &[Attempt]) -> bool {
-    attempts.first().is_some_and(|first| attempts.iter().any(|a| a.endpoint != first.endpoint))
+    let mut failed = failed(attempts);
+    failed.next().is_some_and(|first| failed.any(|a| a.endpoint != first.endpoint))
+}
+
+/// Of several executions of a request, one may have answered and not have been good enough.
+fn failed(attempts: &[Attempt]) -> impl Iterator<Item = &Attempt> {
+    attempts.iter().filter(|attempt| attempt.outcome != Outcome::Ok)
 }
 
 fn did_you_mean(nearest: &[Arc<str>]) -> String {
@@ -137,8 +152,7 @@ fn describe(failure: &Failure, attempts: &[Attempt]) -> String {
     if failure.is_final || !several_endpoints(attempts) {
         return failure.message.clone();
     }
-    let tried: Vec<String> = attempts
-        .iter()
+    let tried: Vec<String> = failed(attempts)
         .map(|a| format!("{}: {}", a.endpoint, a.error.as_deref().unwrap_or("failed")))
         .collect();
     format!("no endpoint answered ({})", tried.join("; "))

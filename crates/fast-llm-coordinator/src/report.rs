@@ -85,3 +85,12 @@ pub struct RoutingReport {
     #[serde(skip)]
     pub usage: Option<Usage>,
 }
+
+impl RoutingReport {
+    /// The same of a request for which these attempts were made before.
+    #[must_use]
+    pub fn after(mut self, attempts: &[Attempt]) -> Self {
+        self.attempts.splice(0..0, attempts.iter().cloned());
+        self
+    }
+}

@@ -20,7 +20,7 @@ use crate::headers::cache_word;
 use crate::metrics::Series;
 use crate::recent::Recent;
 use crate::surfaces::{Route, route_of};
-use crate::trail::Trail;
+use crate::trail::{Known, Trail};
 
 /// Where it is told.
 pub(crate) struct Observer {
@@ -150,7 +150,7 @@ impl Observer {
                 cache: report.map(|report| cache_word(report.cache)),
                 attempts: attempts.iter().enumerate().map(attempt).collect(),
                 tokens: report.and_then(tokens),
-                cost_nano_usd: report.and_then(|report| self.cost(report)),
+                cost_nano_usd: self.cost(known),
                 first_content: known.first_content,
                 total,
                 overhead: report.map(|report| Duration::from_micros(report.overhead_us)),
@@ -158,12 +158,15 @@ impl Observer {
         })
     }
 
-    /// What was asked for an answer; one of the cache costs nothing.
-    fn cost(&self, report: &RoutingReport) -> Option<u64> {
-        match report.cache {
-            CacheOutcome::Hit => Some(0),
-            _ => self.runtime.cost_nano_usd(&report.model, report.usage.as_ref()?),
-        }
+    /// What was asked for an answer, nano-USD, with that of a first stage which did not do; one of the cache costs nothing.
+    pub(crate) fn cost(&self, known: &Known) -> Option<u64> {
+        let report = known.report.as_ref()?;
+        let answer = match report.cache {
+            CacheOutcome::Hit => 0,
+            _ => self.runtime.cost_nano_usd(&report.model, report.usage.as_ref()?)?,
+        };
+        let before = known.routed().map_or(Some(0), |routed| routed.cost_before_nano_usd())?;
+        Some(answer.saturating_add(before))
     }
 
     /// `answers`: it is the last one of a request that was answered, and its end is the request's.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use route_plan::{RoutePlan, Stage};
 
 use crate::candidates::{Considered, considered};
+use crate::cascade::{Cascade, cascade};
 use crate::catalogue::{Catalogue, Model};
 use crate::config::Policy;
 use crate::decision::{Candidate, Decision, Estimate, Order};
@@ -79,8 +80,10 @@ fn weighed(
         .collect();
     // Stable: equals stay in the order of the catalogue, or of the list.
     candidates.sort_by(|a, b| in_order(a, b, order));
-    let plan = plan(request_id, &candidates, policy);
-    let chosen = candidates.first().filter(|best| best.rejected.is_none());
+    let cascade = cascade(question, &candidates, order);
+    let plan = plan(request_id, &candidates, cascade.as_ref(), policy);
+    let asked_first = plan.stages.first().and_then(|stage| stage.candidates.first());
+    let chosen = asked_first.and_then(|first| candidates.iter().find(|one| one.model == first.model));
     let prompt_only = Estimate { prompt_tokens: question.prompt_tokens.tokens, ..Estimate::default() };
     let decision = Decision {
         plan,
@@ -89,6 +92,7 @@ fn weighed(
         order,
         estimate: chosen.map_or(prompt_only, |best| best.estimate),
         candidates,
+        cascade,
     };
     match decision.chosen {
         Some(_) => Ok(decision),
@@ -106,15 +110,27 @@ fn in_order(a: &Candidate, b: &Candidate, order: Order) -> Ordering {
     }
 }
 
-/// The best that can be asked, as many as the policy lets.
-fn plan(request_id: Arc<str>, candidates: &[Candidate], policy: &Policy) -> RoutePlan {
+/// The best that can be asked, as many as the policy lets. The first stage of a cascade is one model more, which is not asked again.
+fn plan(
+    request_id: Arc<str>,
+    candidates: &[Candidate],
+    cascade: Option<&Cascade>,
+    policy: &Policy,
+) -> RoutePlan {
     let most = usize::try_from(policy.max_candidates.max(1)).unwrap_or(usize::MAX);
-    let can_be_asked = candidates.iter().filter(|candidate| candidate.rejected.is_none());
-    let asked: Vec<_> = can_be_asked
-        .take(most)
-        .map(|candidate| route_plan::Candidate { model: Arc::clone(&candidate.model) })
-        .collect();
-    let stages = if asked.is_empty() { Vec::new() } else { vec![Stage { candidates: asked }] };
+    let can_be_asked = || candidates.iter().filter(|candidate| candidate.rejected.is_none());
+    let of = |model: &Arc<str>| route_plan::Candidate { model: Arc::clone(model) };
+    let stages = match cascade {
+        Some(Cascade::Stages { first, second }) => {
+            let others = can_be_asked().map(|one| &one.model).filter(|one| *one != first && *one != second);
+            let after = std::iter::once(second).chain(others).take(most).map(of).collect();
+            vec![Stage { candidates: vec![of(first)] }, Stage { candidates: after }]
+        }
+        Some(Cascade::Without { .. }) | None => {
+            let asked: Vec<_> = can_be_asked().take(most).map(|one| of(&one.model)).collect();
+            if asked.is_empty() { Vec::new() } else { vec![Stage { candidates: asked }] }
+        }
+    };
     RoutePlan { request_id, stages }
 }
 

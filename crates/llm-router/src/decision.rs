@@ -3,13 +3,15 @@ use std::sync::Arc;
 use route_plan::RoutePlan;
 use serde::{Deserialize, Serialize};
 
+use crate::cascade::Cascade;
 use crate::filter::Rejection;
 
 /// Who is asked, and why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Decision {
-    /// What is carried out: one stage, the best first. Without stages where nobody can be asked.
+    /// What is carried out: one stage, the best first, or the two of a [cascade](Self::cascade). Without stages where nobody can be
+    /// asked.
     pub plan: RoutePlan,
     /// The tier that was asked for, or `auto`.
     pub tier: Arc<str>,
@@ -22,6 +24,9 @@ pub struct Decision {
     pub candidates: Vec<Candidate>,
     /// Of the chosen one.
     pub estimate: Estimate,
+    /// The two stages, where they were wanted, or why there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cascade: Option<Cascade>,
 }
 
 /// By what candidates are ordered.

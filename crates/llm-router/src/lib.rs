@@ -22,6 +22,7 @@
 //! ([`learned`]) and from judgements as they come ([`Judgements`]), comes into a decision as numbers.
 
 mod candidates;
+mod cascade;
 mod catalogue;
 mod config;
 mod decide;
@@ -35,6 +36,7 @@ mod record;
 mod score;
 mod snapshot;
 
+pub use cascade::{Cascade, NoCascade};
 pub use catalogue::{Catalogue, Model};
 pub use config::{Policy, RoutingConfig, Weights};
 pub use decide::decide;

@@ -88,6 +88,9 @@ pub struct Question {
     /// The kind of task, if somebody knows it: a tier of that name fits it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<Arc<str>>,
+    /// A cheap model is to be asked before the best one, so many times; `None`: the best one is asked at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cascade: Option<u32>,
 }
 
 impl Question {
@@ -101,6 +104,7 @@ impl Question {
             constraints: Constraints::default(),
             allowed: None,
             class: None,
+            cascade: None,
         }
     }
 

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use llm_router::{
-    Belief, Catalogue, Constraints, Decision, Model, Order, Policy, PromptTokens, Question, Record,
-    RecordError, Rejection, RouterError, Snapshot, Standing, Target, Weights, decide,
+    Belief, Cascade, Catalogue, Constraints, Decision, Model, NoCascade, Order, Policy, PromptTokens,
+    Question, Record, RecordError, Rejection, RouterError, Snapshot, Standing, Target, Weights, decide,
 };
 use route_plan::{ModelHealth, Price};
 
@@ -273,4 +273,82 @@ fn a_record_of_other_rules_is_not_decided_by_these() {
     let newer = Record { version: 99, ..record(&question("auto")) };
     assert!(matches!(newer.replay(), Err(RecordError::Version { found: 99 })));
     assert!(matches!(Record::from_json(b"{}"), Err(RecordError::Json(_))));
+}
+
+fn cascade(
+    question: &Question,
+    catalogue: &Catalogue,
+    snapshot: &Snapshot,
+) -> (Option<Cascade>, Vec<Vec<String>>) {
+    let decision = decide("r", question, catalogue, snapshot, &Policy::default()).unwrap();
+    let names =
+        |stage: &route_plan::Stage| stage.candidates.iter().map(|one| one.model.to_string()).collect();
+    (decision.cascade, decision.plan.stages.iter().map(names).collect())
+}
+
+fn without(why: NoCascade) -> Option<Cascade> {
+    Some(Cascade::Without { without: why })
+}
+
+#[test]
+fn a_cascade_asks_the_cheapest_weaker_model_before_the_best_one() {
+    let wanted = Question { cascade: Some(1), ..question("auto") };
+    let (cascade, stages) = cascade(&wanted, &catalogue(), &Snapshot::default());
+    assert_eq!(cascade, Some(Cascade::Stages { first: "tiny".into(), second: "huge".into() }));
+    assert_eq!(
+        stages,
+        [vec!["tiny"], vec!["huge", "large", "small"]],
+        "the others follow where the best fails"
+    );
+    let decision = decided(&wanted);
+    assert_eq!(decision.chosen.as_deref(), Some("tiny"), "who is asked first");
+    assert_eq!(decided(&question("auto")).cascade, None);
+}
+
+#[test]
+fn in_a_listed_tier_the_first_is_the_best() {
+    let listed =
+        Catalogue::new(models(), [("mine".into(), vec!["large".into(), "huge".into(), "small".into()])]);
+    let wanted = Question { cascade: Some(1), ..question("tier:mine") };
+    let (_, stages) = cascade(&wanted, &listed, &Snapshot::default());
+    assert_eq!(stages, [vec!["small"], vec!["large", "huge"]]);
+}
+
+#[test]
+fn where_there_are_no_two_stages_it_is_said_why() {
+    let wanted = |target: &str| Question { cascade: Some(1), ..question(target) };
+    let none = Snapshot::default();
+    let one = Catalogue::new(vec![model("large", "strong", 0.8, 10.0)], []);
+    assert_eq!(
+        cascade(&wanted("auto"), &one, &none),
+        (without(NoCascade::Alone), vec![vec!["large".to_owned()]])
+    );
+
+    let equal = Catalogue::new(vec![model("a", "t", 0.8, 1.0), model("b", "t", 0.8, 9.0)], []);
+    assert_eq!(cascade(&wanted("auto"), &equal, &none).0, without(NoCascade::NoneCheaper));
+    let unpriced = Catalogue::new(
+        vec![Model { price: None, ..model("a", "t", 0.3, 0.0) }, model("b", "t", 0.8, 9.0)],
+        [],
+    );
+    assert_eq!(cascade(&wanted("auto"), &unpriced, &none).0, without(NoCascade::NoneCheaper));
+
+    // 1,512 tokens: 0.01512 USD for one, 0.1512 for the other.
+    let two = Catalogue::new(vec![model("a", "t", 0.3, 10.0), model("b", "t", 0.8, 100.0)], []);
+    let limited = |usd, cascade| {
+        let constraints = Constraints { max_cost_usd: Some(usd), ..Constraints::default() };
+        Question { constraints, cascade: Some(cascade), ..question("auto") }
+    };
+    assert_eq!(cascade(&limited(0.16, 1), &two, &none).0, without(NoCascade::Constraints));
+    assert_eq!(cascade(&limited(0.17, 1), &two, &none).1.len(), 2);
+    assert_eq!(cascade(&limited(0.17, 3), &two, &none).0, without(NoCascade::Constraints));
+    assert_eq!(
+        cascade(&limited(9.0, 10), &two, &none).0,
+        without(NoCascade::NoneCheaper),
+        "ten cost as much"
+    );
+
+    let down =
+        Standing { health: ModelHealth { is_up: false, ..ModelHealth::default() }, ..Standing::default() };
+    let snapshot = Snapshot { models: vec![Standing::default(), down] };
+    assert_eq!(cascade(&wanted("auto"), &two, &snapshot).0, without(NoCascade::Alone));
 }

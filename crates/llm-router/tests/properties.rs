@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use llm_router::{
-    Belief, Candidate, Catalogue, Constraints, Decision, Model, Policy, PromptTokens, Question, Record,
-    RouterError, Snapshot, Standing, Target, Weights, decide,
+    Belief, Candidate, Cascade, Catalogue, Constraints, Decision, Model, Order, Policy, PromptTokens,
+    Question, Record, RouterError, Snapshot, Standing, Target, Weights, decide,
 };
 use proptest::prelude::*;
 use proptest::{collection, option};
@@ -66,9 +66,10 @@ prop_compose! {
         constraints in constraints(),
         allowed in option::of(collection::btree_set((0_usize..8).prop_map(name), 0..8)),
         class in option::of(word(&TIERS)),
+        cascade in option::of(1_u32..=10),
     ) -> Question {
         let prompt_tokens = PromptTokens { tokens, is_estimate };
-        Question { target, prompt_tokens, output_tokens, capabilities, constraints, allowed, class }
+        Question { target, prompt_tokens, output_tokens, capabilities, constraints, allowed, class, cascade }
     }
 }
 
@@ -145,9 +146,35 @@ proptest! {
         let Some(decision) = case.decision() else { return Ok(()) };
         let (asked, eligible) = (asked(&decision), eligible(&decision));
         prop_assert!(asked.is_subset(&eligible));
-        prop_assert_eq!(asked.len(), eligible.len().min(case.policy.max_candidates as usize));
+        // The first stage of a cascade is one more.
+        let more = usize::from(decision.plan.stages.len() == 2);
+        prop_assert_eq!(asked.len() - more, (eligible.len() - more).min(case.policy.max_candidates as usize));
         prop_assert_eq!(decision.chosen.as_ref(), decision.plan.stages.first().map(|stage| &stage.candidates[0].model));
         prop_assert_eq!(decision.chosen.is_some(), !eligible.is_empty());
+    }
+
+    #[test]
+    fn a_cascade_asks_a_cheaper_and_weaker_model_first_and_both_are_what_is_allowed(case in case()) {
+        let Some(decision) = case.decision() else { return Ok(()) };
+        prop_assert_eq!(decision.cascade.is_some(), case.question.cascade.is_some());
+        let Some(Cascade::Stages { first, second }) = &decision.cascade else {
+            prop_assert!(decision.plan.stages.len() <= 1);
+            return Ok(());
+        };
+        let stages: Vec<Vec<_>> =
+            decision.plan.stages.iter().map(|stage| stage.candidates.iter().map(|one| &one.model).collect()).collect();
+        prop_assert_eq!(&stages[0], &[first]);
+        prop_assert!(stages[1][0] == second && !stages[1].contains(&first));
+        let by_name = by_name(&decision);
+        let (first, second) = (by_name[first], by_name[second]);
+        prop_assert!(first.rejected.is_none() && second.rejected.is_none() && first.is_up && second.is_up);
+        let answers = f64::from(case.question.cascade.unwrap());
+        let (cheap, dear) = (first.estimate.cost_usd.unwrap() * answers, second.estimate.cost_usd.unwrap());
+        prop_assert!(cheap < dear);
+        prop_assert!(case.question.constraints.max_cost_usd.is_none_or(|most| cheap + dear <= most));
+        if decision.order == Order::Score {
+            prop_assert!(first.terms.quality < second.terms.quality);
+        }
     }
 
     #[test]

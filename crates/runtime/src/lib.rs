@@ -57,6 +57,8 @@ pub use access;
 pub use access::Key;
 pub use access::Standing;
 pub use accounts::read_usage;
+/// By what a cascade's first answer is judged.
+pub use answer_check;
 pub use callers::Standings;
 pub use child_engine::Engine;
 pub use config::{
@@ -85,7 +87,7 @@ pub use redis::{RedisAnswer, ask_redis, open_redis};
 pub use redis_service;
 pub use reload::Reloads;
 pub use route_plan::{EndpointHealth, EndpointState, StateChange};
-pub use routing::{DecisionSlot, RouteAsk, Routed, RoutedModel, read_feedback};
+pub use routing::{CascadeAsk, DecisionSlot, Predicate, RouteAsk, Routed, RoutedModel, read_feedback};
 /// How what happened is told to others: traces, and the access log.
 pub use telemetry;
 pub use wiring::{ModelFile, ModelInfo};
@@ -391,7 +393,7 @@ impl Runtime {
         };
         wiring.require_file(model)?;
         let tenant = tenant.or_else(|| caller.map(|key| Arc::clone(key.name())));
-        let call = CallOptions { timeout, received, cache, tenant, meter, trace };
+        let call = CallOptions { timeout, received, cache, tenant, meter, trace, waited: Duration::ZERO };
         Ok((wiring, RoutePlan::single(request_id, model), call))
     }
 

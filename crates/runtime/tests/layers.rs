@@ -14,6 +14,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 /// foundations (layer 0) import nothing of ours but what [`BESIDE`] names.
 const LAYERS: &[(&str, u8)] = &[
     ("access", 0),
+    ("answer-check", 0),
     ("balance", 0),
     ("child-engine", 0),
     ("context-pack", 0),
@@ -52,7 +53,8 @@ const BESIDE: &[(&str, &str)] = &[
 const DEVELOPMENT: &[&str] = &["testkit", "bench-harness"];
 
 /// Foundations that no outer crate needs: what they are for goes through `runtime`.
-const ONLY_BELOW_RUNTIME: &[&str] = &["access", "balance", "context-pack", "resilience", "child-engine"];
+const ONLY_BELOW_RUNTIME: &[&str] =
+    &["access", "answer-check", "balance", "context-pack", "resilience", "child-engine"];
 
 fn layer(name: &str) -> Option<u8> {
     LAYERS.iter().find(|(known, _)| *known == name).map(|&(_, layer)| layer)

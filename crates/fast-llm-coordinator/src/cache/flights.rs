@@ -1,7 +1,7 @@
 //! The executions under way, and what the task of one does.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -35,6 +35,7 @@ pub(super) struct Departure {
     meter: Option<Arc<dyn Meter>>,
     /// Of the request that it begins for.
     trace: Option<Trace>,
+    waited: Duration,
     /// Miss, or bypass where nothing is to be kept.
     outcome: CacheOutcome,
 }
@@ -48,6 +49,7 @@ impl Departure {
             received: call.options.received,
             meter: call.options.meter.clone(),
             trace: call.options.trace.clone(),
+            waited: call.options.waited,
             outcome,
         }
     }
@@ -88,10 +90,11 @@ impl Cache {
 
     /// Asks the endpoints and hands on what they say.
     async fn fly(&self, key: &FlightKey, flight: &Flight, departure: Departure) {
-        let Departure { core, plan, request, received, meter, trace, outcome } = departure;
+        let Departure { core, plan, request, received, meter, trace, waited, outcome } = departure;
         let question = Question::Chat(&request);
         let options = CallOptions { received, trace, ..CallOptions::default() };
         let mut journal = Journal::watched(received, Bill::new(meter.as_ref()), Arc::clone(&flight.tried));
+        journal.waited(waited);
         let answered = match core.try_all(&plan, question, &options, &mut journal).await {
             Ok(answered) => answered,
             Err(error) => return flight.begin(Err(error)),

@@ -316,7 +316,7 @@ fn read(flight: &FlightKey, stored: &Bytes) -> Option<Kept> {
 fn repeated(kept: Kept, call: &Call<'_>, guard: RequestGuard) -> Answer {
     let Kept { entry: Entry { model, endpoint, mut dropped, document, .. }, replay } = kept;
     dropped.extend_from_slice(call.request.dropped());
-    let overhead = call.options.received.elapsed();
+    let overhead = call.options.received.elapsed().saturating_sub(call.options.waited);
     guard.counters().cache_hit();
     guard.counters().overhead(overhead);
     let report = RoutingReport {
@@ -349,7 +349,7 @@ fn shared(
     let report = if began {
         RoutingReport { cache: outcome, ..head.report.clone() }
     } else {
-        let overhead = call.options.received.elapsed().saturating_sub(waited);
+        let overhead = call.options.received.elapsed().saturating_sub(waited + call.options.waited);
         guard.counters().cache_hit();
         guard.counters().overhead(overhead);
         let mut dropped = head.dropped.clone();

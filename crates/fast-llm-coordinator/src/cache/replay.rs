@@ -1,4 +1,4 @@
-//! A stream of an answer that was kept.
+//! A stream of an answer that is whole already.
 
 use std::collections::VecDeque;
 
@@ -13,7 +13,7 @@ pub(crate) struct Replay {
     usage: Option<Usage>,
     report: RoutingReport,
     /// Counts the request until it is dropped.
-    _guard: RequestGuard,
+    _guard: Option<RequestGuard>,
 }
 
 impl Replay {
@@ -23,7 +23,12 @@ impl Replay {
         report: RoutingReport,
         guard: RequestGuard,
     ) -> Self {
-        Self { chunks: chunks.into(), usage, report, _guard: guard }
+        Self { chunks: chunks.into(), usage, report, _guard: Some(guard) }
+    }
+
+    /// One of an answer that was counted when it was whole.
+    pub(crate) fn of_counted(chunks: Vec<Bytes>, report: RoutingReport) -> Self {
+        Self { chunks: chunks.into(), usage: report.usage, report, _guard: None }
     }
 
     pub(crate) fn report(&self) -> RoutingReport {

@@ -7,6 +7,7 @@ mod process;
 use std::sync::Arc;
 use std::time::Duration;
 
+use llm_wire::openai::Usage;
 use prometheus::proto::MetricFamily;
 use prometheus::{Histogram, HistogramOpts, IntCounter};
 use runtime::Outcome;
@@ -104,6 +105,9 @@ impl Series {
             self.attempts.with([&*attempt.endpoint, outcome(attempt.outcome)], |counter| counter.inc_by(1));
         }
         let key = known.key.as_deref();
+        if let Some((model, usage)) = known.routed().and_then(|routed| routed.used_before()) {
+            self.used(model, key, &usage);
+        }
         if let Some(key) = key {
             self.key_requests.with([key, fate.as_str()], |counter| counter.inc_by(1));
         }
@@ -111,6 +115,10 @@ impl Series {
         let Some(usage) = known.report.as_ref().and_then(|report| report.usage).filter(|_| is_own) else {
             return;
         };
+        self.used(model, key, &usage);
+    }
+
+    fn used(&self, model: &str, key: Option<&str>, usage: &Usage) {
         let cached = usage.prompt_tokens_details.map_or(0, |details| details.cached_tokens);
         let kinds = [
             ("prompt", usage.prompt_tokens),

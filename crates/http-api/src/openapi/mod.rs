@@ -214,7 +214,7 @@ fn parameters() -> Value {
         "request-id": header("x-request-id", "Kept as the request's id if it has at most 128 letters, digits, '-', '_', '.' or ':'.", json!({ "type": "string" })),
         "timeout": header("x-uat-timeout-ms", "The request's own limit in milliseconds, from its arrival to the end of its answer.", json!({ "type": "integer", "minimum": 1 })),
         "cache": header("x-uat-cache", "on: the response cache may answer whatever the temperature; off: it may not.", json!({ "type": "string", "enum": ["on", "off"] })),
-        "route": header("x-uat-route", "What is wanted of whoever answers, where model is auto or tier:NAME: capability=WORD, max-latency-ms=NUMBER, max-cost-usd=NUMBER, task=WORD, with commas between them.", json!({ "type": "string" })),
+        "route": header("x-uat-route", "What is wanted of whoever answers, where model is auto or tier:NAME: capability=WORD, max-latency-ms=NUMBER, max-cost-usd=NUMBER, task=WORD, cascade=CHECK, k=NUMBER, threshold=NUMBER, with commas between them.", json!({ "type": "string" })),
         "record": { "name": "record", "in": "query", "description": "Also what it takes to decide the same again.", "schema": { "type": "string" } },
         "traceparent": header("traceparent", "The caller's trace, which is continued: https://www.w3.org/TR/trace-context/.", json!({ "type": "string" })),
         "alt": { "name": "alt", "in": "query", "description": "sse: events; otherwise the elements of one array.", "schema": { "type": "string", "enum": ["sse", "json"] } },

@@ -16,7 +16,7 @@ use super::{identified, with_type};
 use crate::error::ApiError;
 use crate::gateway::{Gateway, caller};
 use crate::headers::JSON;
-use crate::observer::tokens;
+use crate::observer::{Observer, tokens};
 use crate::recent::Whose;
 use crate::request_body;
 use crate::trail::{Known, Trail};
@@ -31,7 +31,7 @@ pub(super) async fn routing(
     let mut wishes = request.uri().query().unwrap_or_default().split('&');
     let with_record = wishes.any(|wish| matches!(wish, "record" | "record=true"));
     match gateway.observer.recent.find(&id, &whose) {
-        Some(trail) => with_type(report(&trail, &whose, with_record), JSON),
+        Some(trail) => with_type(report(&gateway.observer, &trail, &whose, with_record), JSON),
         None => ApiError::NoSuchReport { id }.openai(),
     }
 }
@@ -118,6 +118,9 @@ struct Report<'a> {
     dropped: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<Used>,
+    /// Of the answer, and of a cascade's first stage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_usd: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     trace_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -144,7 +147,7 @@ struct Used {
     completion_tokens: u64,
 }
 
-fn report(trail: &Trail, whose: &Whose, with_record: bool) -> Vec<u8> {
+fn report(observer: &Observer, trail: &Trail, whose: &Whose, with_record: bool) -> Vec<u8> {
     trail.known(|known| {
         let report = known.report.as_ref();
         // An endpoint's own words may repeat a prompt: they are for whoever sent it.
@@ -169,6 +172,7 @@ fn report(trail: &Trail, whose: &Whose, with_record: bool) -> Vec<u8> {
             first_content_ms: known.first_content.map(|time| time.as_secs_f64() * 1e3),
             dropped: report.map_or(&[], |report| &report.dropped),
             usage: used(known),
+            cost_usd: observer.cost(known).map(|nano| nano as f64 / 1e9),
             trace_id: trail.begun.as_ref().map(|begun| format!("{:032x}", begun.context.trace_id())),
             plan: known.routed().map(|routed| routed.plan()),
             record: known.routed().filter(|_| with_record).map(|routed| routed.record()),

@@ -132,7 +132,7 @@ async fn what_was_learned_decides_by_the_prompt_and_a_damaged_file_leaves_the_pr
     // Known to be as good: what differs is what was learned, and the price.
     models[0]["quality"] = json!(0.8);
     models[1]["quality"] = json!(0.8);
-    models[1]["price"] = priced(5.0);
+    models[1]["price"] = priced(20.0);
     let routing = json!({ "learned_file": path, "weights": { "latency": 0 } });
     let config = json!({ "models": models, "routing": routing });
     let gateway = Gateway::configured(config.clone()).await;

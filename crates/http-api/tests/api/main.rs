@@ -9,6 +9,7 @@
 mod anthropic;
 mod bad_input;
 mod cache;
+mod cascade;
 mod context;
 mod dialects;
 mod disconnects;

@@ -59,6 +59,45 @@ impl ChatRequest {
         if is_twice { Err(super::scan::twice(name)) } else { Ok(Some((value, rest))) }
     }
 
+    /// What the request wants of an answer beside its text.
+    ///
+    /// # Errors
+    /// [`WireError::Json`] where a value is of another type; what [`untranslatable`](Self::untranslatable) says.
+    pub fn wanted(&self) -> Result<super::judged::Wanted<'_>, WireError> {
+        self.decode()
+    }
+
+    /// The same request for a whole answer, with these members, each a name and its value as JSON, in place of those that it has. The
+    /// document that it was translated from is not passed on any more.
+    ///
+    /// # Errors
+    /// What [`untranslatable`](Self::untranslatable) says; [`WireError::Invalid`] for a value that may not be.
+    pub fn whole_with<'a>(
+        &self,
+        members: impl IntoIterator<Item = (&'a str, String)>,
+    ) -> Result<Self, WireError> {
+        if let Some(missing) = self.untranslatable() {
+            return Err(missing.clone());
+        }
+        let mut body = self.to_body(self.model(), false);
+        for (name, value) in members {
+            let own: Members<'_> = json::decode(&body)?;
+            let edit = match (own.get(name), own.0.first()) {
+                (Some(value), _) => Edit { at: span(&body, value), with: With::Text("") },
+                (None, Some((first, _))) => {
+                    let start = span(&body, first).start;
+                    Edit { at: start..start, with: With::Text("") }
+                }
+                (None, None) => return Err(WireError::invalid("model", "the name of a model", "nothing")),
+            };
+            let text = if edit.at.is_empty() { format!("\"{name}\":{value},") } else { value };
+            body = splice(&body, &mut [Edit { with: With::Text(&text), ..edit }]);
+        }
+        let mut whole = self.of(body)?;
+        whole.counted = false;
+        Ok(whole)
+    }
+
     /// The same request in other words, of which no endpoint gets the original.
     fn of(&self, body: Bytes) -> Result<Self, WireError> {
         let mut other = Self::parse(body)?;
@@ -128,6 +167,24 @@ mod tests {
         let with = asked.with_messages([(Role::User, "before")]).unwrap();
         assert!(with.original().is_none() && with.include_usage());
         assert_eq!(with.dropped(), ["top_k"]);
+    }
+
+    #[test]
+    fn a_request_for_a_whole_answer_says_what_was_set_in_it_and_nothing_else_changes() {
+        let messages = r#""messages":[{"role":"user","content":"seed"}]"#;
+        let asked = request(&format!(
+            r#"{{"model":"m","seed":7,"stream":true,"stream_options":{{"include_usage":true}},{messages}}}"#
+        ));
+        let with = asked.whole_with([("seed", "8".to_owned()), ("logprobs", "true".to_owned())]).unwrap();
+        assert_eq!(
+            body(&with),
+            format!(r#"{{"logprobs":true,"model":"m","seed":8,"stream":false,{messages}}}"#)
+        );
+        assert!(!with.stream());
+        assert_eq!((with.wanted().unwrap().seed, with.wanted().unwrap().logprobs), (Some(8), Some(true)));
+        let plain = request(&format!(r#"{{"model":"m",{messages}}}"#));
+        assert_eq!(plain.whole_with([]).unwrap().body(), plain.body());
+        assert!(plain.whole_with([("temperature", "9".to_owned())]).is_err());
     }
 
     #[test]

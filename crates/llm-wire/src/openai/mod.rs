@@ -13,6 +13,7 @@ mod continuation;
 mod embeddings;
 mod error;
 mod insert;
+mod judged;
 mod members;
 mod message;
 mod options;
@@ -37,6 +38,7 @@ pub use embeddings::{
     embeddings_facts, embeddings_vectors,
 };
 pub use error::{ErrorBody, UpstreamError, parse_error};
+pub use judged::{ChosenToken, Said, Wanted, chunks_of, said, without_logprobs};
 pub(crate) use members::Members;
 pub use message::{Content, Message, Part, Role};
 pub use options::SamplingOptions;

@@ -1,17 +1,20 @@
 //! A request that leaves it to the router who answers: what is added to it, who is asked, and what that may cost.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use access::Key;
 use fast_llm_coordinator::{Answer, CallOptions};
-use llm_router::{Decision, Question, RouterError, Target, decide};
+use llm_router::{Decision, Model, Question, RouterError, Snapshot, Target, decide};
 use llm_wire::openai::ChatRequest;
 use route_plan::RoutePlan;
 
+use super::count::{Counts, counted};
+use super::judge::Judge;
 use super::meter::Payable;
 use super::question::{prompt_of, question_of};
-use super::{Asking, RouteAsk, Routed, admit_any};
+use super::routed::Cascaded;
+use super::{Asking, RouteAsk, Routed, admit_any, cascade};
 use crate::callers::Size;
 use crate::context::{Fitted, Gathered, Turn};
 use crate::errors::RuntimeError;
@@ -27,6 +30,8 @@ struct Begun {
     request: Option<ChatRequest>,
     /// What is to be remembered of the answer.
     turn: Option<Turn>,
+    /// How the first of two stages is judged, and where that is told.
+    cascade: Option<(Judge, Arc<Routed>)>,
 }
 
 /// Tokens that are kept free for an answer of which the request does not say how long it may be: as the router takes it to be.
@@ -46,8 +51,14 @@ impl Runtime {
         let tenant = options.tenant.as_deref().or_else(|| caller.map(|key| &**key.name()));
         let context = wiring.providers.gather(&wiring.memory, &request, ask.as_deref(), tenant).await?;
         let begun = self.begin_with(wiring, target, &request, options, context, Size::of_chat).await?;
-        let Begun { wiring, plan, call, request: fuller, turn } = begun;
-        let answer = wiring.coordinator.execute(&plan, fuller.as_ref().unwrap_or(&request), call).await?;
+        let Begun { wiring, plan, call, request: fuller, turn, cascade } = begun;
+        let request = fuller.as_ref().unwrap_or(&request);
+        let answer = match &cascade {
+            None => wiring.coordinator.execute(&plan, request, call).await?,
+            Some((judge, routed)) => {
+                cascade::carried_out(&wiring, &plan, request, call, judge, routed).await?
+            }
+        };
         Ok(match turn {
             Some(turn) => turn.of(answer).await,
             None => answer,
@@ -59,9 +70,13 @@ impl Runtime {
         &self,
         target: Target,
         request: &ChatRequest,
-        options: ChatOptions,
+        mut options: ChatOptions,
         size: fn(&ChatRequest, Option<u64>) -> Size,
     ) -> Result<(Arc<Wiring>, RoutePlan, CallOptions), RuntimeError> {
+        if let Some(route) = &mut options.route {
+            // There is no answer to be judged.
+            route.cascade = None;
+        }
         self.ready().await?;
         let wiring = self.wiring.load_full();
         let Begun { wiring, plan, call, .. } =
@@ -83,7 +98,17 @@ impl Runtime {
         } = options;
         let request_id = request_id.unwrap_or_else(|| self.request_ids.make());
         let ask = route.as_deref().cloned().unwrap_or_default();
-        let asked = Asked { request_id, target, request, ask: &ask, caller: caller.as_deref() };
+        let judge = ask.cascade.as_ref().map(|cascade| Judge::of(cascade, request)).transpose()?;
+        let asked = Asked {
+            request_id,
+            target,
+            request,
+            ask: &ask,
+            judge: judge.as_ref(),
+            caller: caller.as_deref(),
+            counts: Counts::new(),
+        };
+        let asked = self.with_counts(&wiring, asked, timeout).await;
         let Decided { routed, refused, fitted } = self.decided(&wiring, asked, context)?;
         let routed = Arc::new(routed);
         if let Some(slot) = decision {
@@ -100,7 +125,10 @@ impl Runtime {
         let request = fuller.as_ref().unwrap_or(request);
         let plan = routed.decision.plan.clone();
         let models = || plan.stages.iter().flat_map(|stage| &stage.candidates).map(|one| &one.model);
-        if let Some(first) = models().next() {
+        // One whose file is missing is asked after all others; what is missing counts where none can be asked.
+        if models().all(|model| wiring.require_file(model).is_err())
+            && let Some(first) = models().next()
+        {
             wiring.require_file(first)?;
         }
         let meter = match &caller {
@@ -113,31 +141,54 @@ impl Runtime {
                 };
                 let payables = models().map(payable).collect::<Result<Vec<_>, RuntimeError>>()?;
                 let accounts = self.callers.accounts(&wiring.config).await?;
-                Some(admit_any(&accounts.allowances, key, payables).await?)
+                Some(admit_any(&accounts.allowances, key, payables, routed.first_stage()).await?)
             }
         };
         let tenant = tenant.or_else(|| caller.map(|key| Arc::clone(key.name())));
-        let call = CallOptions { timeout, received, cache, tenant, meter, trace };
-        Ok(Begun { wiring, plan, call, request: fuller, turn })
+        let call = CallOptions { timeout, received, cache, tenant, meter, trace, waited: Duration::ZERO };
+        let cascade = judge.filter(|_| plan.stages.len() > 1).map(|judge| (judge, routed));
+        Ok(Begun { wiring, plan, call, request: fuller, turn, cascade })
+    }
+
+    /// With the prompt counted for those whom an estimate of its length alone would rule out.
+    async fn with_counts<'a>(
+        &self,
+        wiring: &Wiring,
+        mut asked: Asked<'a>,
+        timeout: Option<Duration>,
+    ) -> Asked<'a> {
+        let most = asked.request.most_prompt_tokens().saturating_add(asked.request.max_tokens().unwrap_or(1));
+        let is_tight = |model: &Model| model.context_tokens.is_some_and(|holds| most > holds);
+        let mut models = wiring.routing.catalogue.models().iter();
+        if models.any(|model| is_tight(model) && wiring.engine_source(&model.name).is_some())
+            && let Ok(Decided { routed, .. }) = self.decided(wiring, asked.clone(), None)
+        {
+            asked.counts = counted(wiring, &routed.decision, asked.request, timeout).await;
+        }
+        asked
     }
 
     /// The decision on a request, with as much added to it as leaves somebody who can hold it.
     pub(super) fn decided(
         &self,
         wiring: &Wiring,
-        Asked { request_id, target, request, ask, caller }: Asked<'_>,
+        Asked { request_id, target, request, ask, judge, caller, counts }: Asked<'_>,
         context: Option<Gathered>,
     ) -> Result<Decided, RouterError> {
         let begun = Instant::now();
         let routing = &wiring.routing;
-        let mut question = question_of(target, request, ask, caller, &routing.catalogue);
+        let mut question =
+            question_of(target, request, ask, judge.map(Judge::answers), caller, &routing.catalogue);
         let seen = routing.look(&self.feedback, || prompt_of(request));
         let is_there = |model: &str| wiring.require_file(model).is_ok();
-        let snapshot =
+        let mut snapshot =
             routing.snapshot(&wiring.coordinator, &self.feedback, Asking::Chooses(&seen), is_there);
-        let decide = |question: &Question| {
+        for (model, standing) in routing.catalogue.models().iter().zip(&mut snapshot.models) {
+            standing.prompt_tokens = counts.get(&model.name).copied();
+        }
+        let decide = |question: &Question, snapshot: &Snapshot| {
             let id = Arc::clone(&request_id);
-            match decide(id, question, &routing.catalogue, &snapshot, &routing.policy) {
+            match decide(id, question, &routing.catalogue, snapshot, &routing.policy) {
                 Ok(decision) => Ok((decision, None)),
                 Err(RouterError::NoCandidate { nearest, rejection, decision }) => {
                     let kept = (*decision).clone();
@@ -146,7 +197,7 @@ impl Runtime {
                 Err(error) => Err(error),
             }
         };
-        let (mut decision, refused) = decide(&question)?;
+        let (mut decision, refused) = decide(&question, &snapshot)?;
         let mut fitted = context.map(|gathered| match refused {
             None => gathered.fit(room(&decision, &question, wiring)),
             Some(_) => gathered.fit(0),
@@ -155,9 +206,13 @@ impl Runtime {
             let own = question.prompt_tokens;
             question.prompt_tokens.tokens = own.tokens.saturating_add(fits.tokens());
             question.prompt_tokens.is_estimate = true;
-            fitted = Some(match decide(&question)? {
+            let mut with_more = snapshot.clone();
+            for standing in &mut with_more.models {
+                standing.prompt_tokens = standing.prompt_tokens.map(|own| own.saturating_add(fits.tokens()));
+            }
+            fitted = Some(match decide(&question, &with_more)? {
                 (fuller, None) => {
-                    decision = fuller;
+                    (decision, snapshot) = (fuller, with_more);
                     fits
                 }
                 // It would cost too much, or come too late.
@@ -176,6 +231,7 @@ impl Runtime {
             seen,
             decision,
             context,
+            cascade: judge.map(|judge| Cascaded::by(judge.check)),
             decided_in: begun.elapsed(),
         };
         Ok(Decided { routed, refused, fitted })
@@ -183,12 +239,16 @@ impl Runtime {
 }
 
 /// What is decided on.
+#[derive(Clone)]
 pub(super) struct Asked<'a> {
     pub(super) request_id: Arc<str>,
     pub(super) target: Target,
     pub(super) request: &'a ChatRequest,
     pub(super) ask: &'a RouteAsk,
+    /// How the answer of a first stage would be judged, if there is to be one.
+    pub(super) judge: Option<&'a Judge>,
     pub(super) caller: Option<&'a Key>,
+    pub(super) counts: Counts,
 }
 
 /// A decision, and what is added to the request.

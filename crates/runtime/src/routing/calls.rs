@@ -8,6 +8,8 @@ use llm_wire::WireError;
 use llm_wire::openai::ChatRequest;
 
 use super::begin::{Asked, Decided};
+use super::count::Counts;
+use super::judge::Judge;
 use super::{Asking, RouteAsk, Routed, feedback};
 use crate::Runtime;
 use crate::errors::RuntimeError;
@@ -33,7 +35,8 @@ impl Runtime {
     /// Decides who would answer, and asks nobody, for context neither. `request_id` is what the plan is called.
     ///
     /// # Errors
-    /// `UAT_MODEL_NOT_FOUND` (no such tier), `UAT_INVALID_INPUT` (no such capability), `UAT_NO_CANDIDATE`.
+    /// `UAT_MODEL_NOT_FOUND` (no such tier), `UAT_INVALID_INPUT` (no such capability, or a cascade cannot judge its answer),
+    /// `UAT_NO_CANDIDATE`.
     pub fn plan(
         &self,
         request_id: Arc<str>,
@@ -42,7 +45,9 @@ impl Runtime {
         ask: &RouteAsk,
         caller: Option<&Key>,
     ) -> Result<Arc<Routed>, RuntimeError> {
-        let asked = Asked { request_id, target, request, ask, caller };
+        let judge = ask.cascade.as_ref().map(|cascade| Judge::of(cascade, request)).transpose()?;
+        let asked =
+            Asked { request_id, target, request, ask, judge: judge.as_ref(), caller, counts: Counts::new() };
         let Decided { routed, refused, .. } = self.decided(&self.wiring.load(), asked, None)?;
         refused.map_or(Ok(Arc::new(routed)), |error| Err(error.into()))
     }

@@ -24,10 +24,11 @@ pub(super) async fn counted(
     wiring: &Wiring,
     decision: &Decision,
     request: &ChatRequest,
-    call: &CallOptions,
+    timeout: Option<Duration>,
 ) -> Counts {
-    let by_estimate =
-        |candidate: &&Candidate| matches!(candidate.rejected, Some(Rejection::Context { is_estimate: true, .. }));
+    let by_estimate = |candidate: &&Candidate| {
+        matches!(candidate.rejected, Some(Rejection::Context { is_estimate: true, .. }))
+    };
     let is_local = |candidate: &&Candidate| {
         wiring.engine_source(&candidate.model).is_some() && wiring.require_file(&candidate.model).is_ok()
     };
@@ -39,8 +40,8 @@ pub(super) async fn counted(
             request_id: Arc::clone(&decision.plan.request_id),
             stages: vec![Stage { candidates: vec![asked] }],
         };
-        let timeout = Some(call.timeout.map_or(SOON, |timeout| timeout.min(SOON)));
-        let call = CallOptions { timeout, meter: None, ..call.clone() };
+        let timeout = Some(timeout.map_or(SOON, |timeout| timeout.min(SOON)));
+        let call = CallOptions { timeout, ..CallOptions::default() };
         match wiring.coordinator.count_tokens(&plan, request, call).await {
             Ok(Some(tokens)) => {
                 counts.insert(model, tokens);

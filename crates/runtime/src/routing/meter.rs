@@ -17,11 +17,19 @@ pub(crate) struct Payable {
     pub(crate) size: Size,
 }
 
-/// Reserves for the dearest of the models, and says who is told what each of them did take. At least one.
+/// Who is asked before those of whom one answers in the end.
+pub(crate) struct FirstStage {
+    pub(crate) model: Arc<str>,
+    /// How many times.
+    pub(crate) answers: u32,
+}
+
+/// Reserves for the dearest of the models and for the first stage, if there are two, and says who is told what each of them did take. At least one.
 pub(crate) async fn admit_any(
     allowances: &Allowances,
     key: &Arc<Key>,
     payables: Vec<Payable>,
+    first: Option<FirstStage>,
 ) -> Result<Arc<dyn Meter>, RuntimeError> {
     let most = payables.iter().map(|payable| payable.size.most).fold(
         Most { prompt_tokens: 0, completion_tokens: 0 },
@@ -37,14 +45,24 @@ pub(crate) async fn admit_any(
     let dearest = payables.iter().max_by_key(cost).ok_or_else(|| RuntimeError::Internal {
         message: "a plan without models was to be paid for".to_owned(),
     })?;
+    // The first stage of a cascade is asked beside whoever answers in the end.
+    let (more, times) = match &first {
+        None => (0, 1),
+        Some(FirstStage { model, answers }) => {
+            let one = payables.iter().find(|payable| payable.model == *model);
+            let cost = one.as_ref().and_then(cost).unwrap_or_default();
+            (cost.saturating_mul(u64::from(*answers)), u64::from(*answers).saturating_add(1))
+        }
+    };
+    let expected = payables.iter().map(|payable| payable.size.expected_tokens).max();
     let ask = Ask {
         model: Arc::clone(&dearest.model),
         prompt_tokens: most.prompt_tokens,
         completion_tokens: most.completion_tokens,
-        expected_tokens: payables.iter().map(|payable| payable.size.expected_tokens).max(),
+        expected_tokens: expected.map(|tokens| tokens.saturating_mul(times)),
         price: dearest.price,
     };
-    let reservation = allowances.admit(key, ask).await?;
+    let reservation = allowances.admit_with(key, ask, more).await?;
     let prices = payables.into_iter().map(|payable| (payable.model, payable.price)).collect();
     Ok(Arc::new(MeteredRoute {
         prices,

@@ -2,7 +2,10 @@
 
 mod begin;
 mod calls;
+mod cascade;
+mod count;
 mod feedback;
+mod judge;
 mod learned_file;
 mod meter;
 mod question;
@@ -21,6 +24,7 @@ use crate::errors::RuntimeError;
 pub use calls::RoutedModel;
 pub(crate) use feedback::Feedback;
 pub use feedback::read as read_feedback;
+pub use judge::{CascadeAsk, Predicate};
 pub(crate) use learned_file::LearnedFile;
 pub(crate) use meter::admit_any;
 pub use question::RouteAsk;

@@ -8,6 +8,8 @@ use llm_router::{Catalogue, Constraints, PromptTokens, Question, Target};
 use llm_wire::openai::{ChatRequest, Role};
 use memchr::memmem;
 
+use super::judge::CascadeAsk;
+
 /// What a caller wants of whoever answers, beside what the request itself says.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RouteAsk {
@@ -17,13 +19,16 @@ pub struct RouteAsk {
     pub constraints: Constraints,
     /// The kind of task, if the caller knows it: a tier of that name fits it.
     pub task: Option<Arc<str>>,
+    /// A cheap model is to be asked first, and its answer given where this says that it does.
+    pub cascade: Option<CascadeAsk>,
 }
 
-/// The question of this request. The prompt's length is an upper estimate: who will count is not decided yet.
+/// The question of this request, which wants so many answers of a first stage. The prompt's length is an upper estimate: who will count is not decided yet.
 pub(super) fn question_of(
     target: Target,
     request: &ChatRequest,
     ask: &RouteAsk,
+    cascade: Option<u32>,
     caller: Option<&Key>,
     catalogue: &Catalogue,
 ) -> Question {
@@ -39,6 +44,7 @@ pub(super) fn question_of(
         constraints: ask.constraints,
         allowed: caller.and_then(|key| allowed(key, catalogue)),
         class: ask.task.clone(),
+        cascade,
     }
 }
 
