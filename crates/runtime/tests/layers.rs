@@ -27,6 +27,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("trace-context", 0),
     ("fast-llm-coordinator", 1),
     ("llm-router", 1),
+    ("parameter-analytics-service", 1),
     ("redis-service", 1),
     ("runtime", 2),
     ("http-api", 3),

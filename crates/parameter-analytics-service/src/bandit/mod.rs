@@ -1,0 +1,1 @@
+//! Which of several arms to choose when each choice teaches something: bandits.

@@ -1,0 +1,157 @@
+//! Bayesian optimisation with Gaussian processes.
+//!
+//! One model for the objective and one for each constraint. Hyperparameters are fitted again when enough was told since the last fit,
+//! by the number of observations alone, and what was told in between is appended, so that a study that is replayed with its fits goes on
+//! as the one that was interrupted.
+
+use serde::{Deserialize, Serialize};
+
+use crate::gp::likelihood::{self, Logs};
+use crate::gp::outcome::{standardised, tamed};
+use crate::gp::{Acquisition, Below, Candidate, Effort, NotFinite, Posterior, maximise};
+use crate::sampler::Observations;
+use crate::space::{Point, Space};
+use crate::stream::Stream;
+
+/// Fitted hyperparameters, which a journal keeps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fit {
+    /// How many observations they were fitted to.
+    pub observations: usize,
+    /// Their logarithms: of the objective, and of each constraint.
+    pub logs: Vec<Logs>,
+}
+
+/// What goes from one ask to the next.
+#[derive(Debug, Clone, Default)]
+pub struct Models {
+    /// The last fit.
+    pub fit: Option<Fit>,
+    /// Made from the last fit; can be made again.
+    posteriors: Vec<Posterior>,
+}
+
+/// Trials without a value of which the last so many are kept clear of: beyond that they cost more than they tell.
+const FRUITLESS: usize = 64;
+/// The best known points whose neighbours are looked at.
+const ANCHORS: usize = 4;
+/// Evaluations of the likelihood for a fit, from each start.
+const FIT_EVALUATIONS: usize = 60;
+
+/// After how many observations a fit to `n` is made anew.
+fn refit_after(n: usize) -> usize {
+    match n {
+        0..50 => 1,
+        50..100 => 2,
+        100..200 => 5,
+        200..300 => 10,
+        _ => n / 12,
+    }
+}
+
+impl Models {
+    /// Takes a fit that was made before, from a journal.
+    pub fn restore(&mut self, fit: Fit) {
+        *self = Self { fit: Some(fit), posteriors: Vec::new() };
+    }
+
+    /// The best point to try next, and the fit where a new one was made. Needs at least one observation.
+    ///
+    /// # Errors
+    /// [`NotFinite`] where the observations cannot be modelled; nothing has changed then.
+    pub fn suggest(
+        &mut self,
+        space: &Space,
+        known: &Observations,
+        stream: &mut Stream,
+    ) -> Result<(Vec<Point>, Option<Fit>), NotFinite> {
+        let objective = tamed(&known.objective);
+        let constraints: Vec<_> = known.constraints.iter().map(|values| standardised(values)).collect();
+        let observed: Vec<&[f64]> =
+            std::iter::once(&*objective).chain(constraints.iter().map(|outcome| &*outcome.values)).collect();
+        let new_fit = self.refit(known, &observed);
+        self.condition(known, &observed)?;
+
+        for (_, coordinates) in &known.pending {
+            self.posteriors.iter_mut().for_each(|posterior| posterior.believe(coordinates));
+        }
+        for coordinates in known.fruitless.iter().rev().take(FRUITLESS) {
+            self.posteriors.iter_mut().for_each(|posterior| posterior.believe(coordinates));
+        }
+        let found = self.search(space, known, &observed, &constraints, stream);
+        self.posteriors.iter_mut().for_each(|posterior| posterior.truncate(known.len()));
+        let points = found.iter().map(|candidate| space.decode(&candidate.coordinates)).collect();
+        Ok((points, new_fit))
+    }
+
+    fn refit(&mut self, known: &Observations, observed: &[&[f64]]) -> Option<Fit> {
+        let n = known.len();
+        let fits = |fit: &&Fit| {
+            fit.logs.len() == observed.len()
+                && fit.observations <= n
+                && fit.logs.iter().all(|logs| logs.len() == known.inputs.dimensions() + 2)
+        };
+        let last = self.fit.as_ref().filter(fits);
+        if last.is_some_and(|fit| n < fit.observations + refit_after(fit.observations)) {
+            return None;
+        }
+        let start = likelihood::start(known.inputs.dimensions());
+        let logs = observed.iter().enumerate().map(|(place, observed)| {
+            let before = last.and_then(|fit| fit.logs.get(place)).cloned();
+            // The start without knowledge is tried as well as long as that is cheap and the likelihood has several tops.
+            let fresh = (before.is_none() || n < 30 || n.is_multiple_of(10)).then(|| start.clone());
+            let starts: Vec<Logs> = before.into_iter().chain(fresh).collect();
+            likelihood::fit(&known.inputs, observed, &starts, FIT_EVALUATIONS)
+        });
+        let fit = Fit { observations: n, logs: logs.collect() };
+        self.restore(fit.clone());
+        Some(fit)
+    }
+
+    fn condition(&mut self, known: &Observations, observed: &[&[f64]]) -> Result<(), NotFinite> {
+        let Some(fit) = &self.fit else {
+            return Err(NotFinite);
+        };
+        if self.posteriors.len() == observed.len() {
+            for (posterior, observed) in self.posteriors.iter_mut().zip(observed) {
+                posterior.extend(&known.inputs, observed);
+            }
+            return Ok(());
+        }
+        let models = fit.logs.iter().zip(observed);
+        self.posteriors = models
+            .map(|(logs, observed)| {
+                let hyperparameters = likelihood::hyperparameters(logs);
+                Posterior::new(hyperparameters, &known.inputs, fit.observations, observed)
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
+    fn search(
+        &self,
+        space: &Space,
+        known: &Observations,
+        observed: &[&[f64]],
+        constraints: &[crate::gp::outcome::Standardised],
+        stream: &mut Stream,
+    ) -> Vec<Candidate> {
+        let Some(((posterior, limited), objective)) = self.posteriors.split_first().zip(observed.first())
+        else {
+            return Vec::new();
+        };
+        let means = posterior.means_at_observations(objective);
+        let feasible = means.iter().enumerate().filter(|(place, _)| known.violation(*place) <= 0.0);
+        let best = feasible.map(|(_, mean)| *mean).min_by(f64::total_cmp);
+        let limits = limited.iter().zip(constraints);
+        let acquisition = Acquisition {
+            objective: best.map(|limit| Below { posterior, limit }),
+            constraints: limits
+                .map(|(posterior, outcome)| Below { posterior, limit: outcome.place(0.0) })
+                .collect(),
+        };
+        let anchors: Vec<Vec<f64>> =
+            known.ranked().into_iter().take(ANCHORS).map(|place| known.inputs.point(place)).collect();
+        maximise(&acquisition, space, &anchors, Effort::default(), stream)
+    }
+}

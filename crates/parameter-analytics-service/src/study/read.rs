@@ -1,0 +1,60 @@
+//! What can be read of a study.
+
+use crate::sampler::{self, SamplerKind};
+use crate::space::Space;
+use crate::study::{State, Study, StudyError, StudyOptions, Trial, TrialDocument};
+
+impl Study {
+    /// What it was made from; its space has the choices as they are now.
+    pub fn options(&self) -> &StudyOptions {
+        &self.options
+    }
+
+    /// What can be tried.
+    pub fn space(&self) -> &Space {
+        &self.options.space
+    }
+
+    /// All trials, by number.
+    pub fn trials(&self) -> &[Trial] {
+        &self.trials
+    }
+
+    /// A trial by its number.
+    ///
+    /// # Errors
+    /// [`StudyError::UnknownTrial`].
+    pub fn trial(&self, trial: u64) -> Result<&Trial, StudyError> {
+        let place = usize::try_from(trial).ok();
+        place.and_then(|place| self.trials.get(place)).ok_or_else(|| self.unknown(trial))
+    }
+
+    /// A trial in the words of `api.d.ts`.
+    pub fn document(&self, trial: &Trial) -> TrialDocument {
+        let told = |numbers: &Vec<f64>| (!numbers.is_empty()).then(|| numbers.clone());
+        TrialDocument {
+            id: trial.id,
+            parameters: self.options.space.values(&trial.point),
+            values: told(&trial.values),
+            constraint_values: told(&trial.constraint_values),
+            state: trial.state,
+            started_at: trial.started_at,
+            ended_at: trial.ended_at,
+        }
+    }
+
+    /// The best of the complete trials that meet all constraints; the first of equals.
+    pub fn best(&self) -> Option<&Trial> {
+        let feasible = |trial: &&Trial| trial.state == State::Complete && trial.violation() <= 0.0;
+        let value = |trial: &Trial| self.sign() * trial.values.first().copied().unwrap_or(f64::INFINITY);
+        self.trials.iter().filter(feasible).min_by(|a, b| value(a).total_cmp(&value(b)))
+    }
+
+    /// Which sampler chooses now, and why.
+    pub fn sampler(&self) -> sampler::Choice {
+        match self.options.sampler {
+            SamplerKind::Auto => sampler::choose(&self.options.space, self.known.len()),
+            sampler => sampler::Choice { sampler, reason: "the study's options name it".to_owned() },
+        }
+    }
+}
