@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The router: `npm run bench:router [-- PART...] [--data FILE.csv[.gz]] [--embeddings FILE.npy] [--quick] [--json] [--no-build]`.
+// The router: `npm run bench:router [-- PART...] [--data FILE.csv[.gz]] [--quick] [--json] [--no-build]`.
 // Each part lies in `router/`.
 
 import { spawnSync } from "node:child_process";
@@ -17,7 +17,6 @@ const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     data: { type: "string" },
-    embeddings: { type: "string" },
     quick: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
     "no-build": { type: "boolean", default: false },
@@ -30,7 +29,7 @@ const lacking = unknown === undefined && asked.includes("quality") && options.da
 if (options.help || unknown !== undefined || lacking) {
   if (unknown !== undefined) console.error(`router.mjs: there is no part ${unknown}`);
   if (lacking && !options.help) console.error("router.mjs: the part quality needs --data FILE: a CSV with a prompt, a score for each model, and a subject");
-  console.log(`router.mjs [${Object.keys(PARTS).join("] [")}] [--data FILE] [--embeddings FILE.npy] [--quick] [--json] [--no-build]`);
+  console.log(`router.mjs [${Object.keys(PARTS).join("] [")}] [--data FILE] [--quick] [--json] [--no-build]`);
   process.exit(options.help ? 0 : 2);
 }
 const say = options.json ? console.error : console.log;
@@ -38,5 +37,5 @@ if (!options["no-build"]) {
   const { status } = spawnSync("cargo", ["build", "--release", "-p", "uat", "--bin", "uat"], { cwd: repository, stdio: ["ignore", 2, 2] });
   if (status !== 0) throw new Error(`building uat failed with status ${status}`);
 }
-const { data, embeddings, quick, json } = options;
-await runParts({ bench: "router", parts: PARTS, asked, quick, json, say, context: { data, embeddings } });
+const { data, quick, json } = options;
+await runParts({ bench: "router", parts: PARTS, asked, quick, json, say, context: { data } });

@@ -11,21 +11,25 @@ import { binary } from "../measure/processes.mjs";
 
 /** What ours has to be better by. */
 const MARGIN = 0.02;
+/** Of two of the simpler ways; `uat models pull` fetches it unless it is there. */
+const EMBEDDER = "minilm-l6";
 const REFERENCES = ["random", "oracle", "learned"];
 /** What a prediction is put together from, and the gate between familiar and strange prompts. */
 const PARTS = ["curve", "length", "words", "trees", "gate"];
 
 export const title = "Quality for calls";
 
-export async function run({ data, embeddings, quick, say }) {
+export async function run({ data, quick, say }) {
   const folder = mkdtempSync(path.join(os.tmpdir(), "uat-router-"));
   try {
+    const { status } = spawnSync(binary("uat"), ["models", "pull", EMBEDDER], { stdio: ["ignore", 2, 2] });
+    if (status !== 0) throw new Error(`uat models pull ${EMBEDDER} ended with ${status}`);
     const training = uat(["train", "--data", data, "--out", path.join(folder, "learned.bin")]);
     say(`  ${training.report.summary}, ${training.seconds.toFixed(1)} s, ${training.bytes} bytes`);
     const shuffled = uat(["train", "--data", data, "--out", path.join(folder, "shuffled.bin"), "--shuffled"]);
     say(`  scores dealt out at random: ${shuffled.report.summary}`);
     const svg = path.join(folder, "quality.svg");
-    const { settings } = uat(["eval", "--train", data, "--svg", svg, ...(embeddings === undefined ? [] : ["--embeddings", embeddings]), ...(quick ? ["--only", "folds"] : [])]);
+    const { settings } = uat(["eval", "--train", data, "--svg", svg, "--embed", EMBEDDER, ...(quick ? ["--only", "folds"] : [])]);
     const [stripped] = uat(["eval", "--train", data, "--without-options", "--only", "folds"]).settings;
     const worth = quick ? [] : PARTS.map((part) => ({ part, apgr: apgr(uat(["eval", "--train", data, "--without", part, "--only", "folds"]).settings[0], "learned") }));
     const files = { "quality.json": `${JSON.stringify({ training, settings, stripped, worth }, null, 1)}\n`, "quality.svg": readFileSync(svg, "utf8") };

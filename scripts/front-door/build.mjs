@@ -49,3 +49,6 @@ async function buildRust() {
 async function pullModel() {
   await run(built('uat'), ['models', 'pull', MODEL], { cwd: ROOT });
 }
+
+/** For tests that embed sentences. */
+export const EMBEDDING_MODEL = { title: 'The model minilm-l6 (23 MB, once)', run: () => run(built('uat'), ['models', 'pull', 'minilm-l6'], { cwd: ROOT }) };

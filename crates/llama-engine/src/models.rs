@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use llm_wire::openai::{EmbeddingInput, EmbeddingsRequest, ModelEntry};
-use model_store::{ModelState, ModelStore, StoreError};
+use model_store::{ModelState, ModelStore, Purpose, StoreError};
 use parking_lot::Mutex;
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
@@ -216,6 +216,7 @@ impl Models {
         if let Ok(store) = ModelStore::open() {
             let here = store.list().into_iter();
             let here = here.filter(|model| matches!(model.state, ModelState::Present { .. }));
+            let here = here.filter(|model| model.entry.purpose == Purpose::Chat);
             names.extend(here.map(|model| model.entry.name.to_owned()));
             names.extend(store.added().unwrap_or_default().into_iter().map(|model| model.name));
         }

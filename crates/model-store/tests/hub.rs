@@ -8,7 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use model_store::{
-    AddOptions, AddedModel, CatalogueEntry, ModelState, ModelStore, Phase, Progress, Source, StoreError,
+    AddOptions, AddedModel, CatalogueEntry, ModelState, ModelStore, Phase, Progress, Purpose, Source,
+    StoreError,
 };
 use tempfile::TempDir;
 use testkit::{FakeHub, GgufFile, HubFault};
@@ -360,11 +361,13 @@ fn a_model_of_the_catalogue_may_come_from_the_hub() {
     let entry = CatalogueEntry {
         name: "known",
         what: "a model for tests",
+        purpose: Purpose::Chat,
         licence: "MIT",
         file_name: "known.gguf",
         size: 3_000_000,
         sha256,
         sources: &[Source::Hub { repo: REPO, revision: "c0ffee", path: FILE }],
+        needs: &[],
     };
     let store = fixture.store.clone().with_catalogue(Box::leak(Box::new([entry])));
     fixture.hub.enqueue(HubFault::CutAfter(10));

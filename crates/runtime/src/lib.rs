@@ -26,6 +26,7 @@ mod callers;
 mod config;
 mod context;
 mod discovery;
+mod embedding;
 mod engine;
 mod errors;
 mod inspect;
@@ -70,6 +71,7 @@ pub use context::{ContextAsk, ContextReport, Document, Missing};
 /// What is chosen of what could be added to a request, and why the rest is not.
 pub use context_pack;
 pub use discovery::{Neighbour, Neighbours, look_for};
+pub use embedding::{EMBEDDING_MODEL, open_embedder};
 pub use errors::{ErrorRow, HttpError, RuntimeError, TABLE, error_body, row_of};
 pub use fast_llm_coordinator::{
     Answer, Attempt, CacheOutcome, CachePreference, ChatStream, CoordinatorError, Outcome, Protocol,

@@ -18,6 +18,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("balance", 0),
     ("child-engine", 0),
     ("context-pack", 0),
+    ("embedder", 0),
     ("gguf", 0),
     ("llm-wire", 0),
     ("model-store", 0),
@@ -55,7 +56,7 @@ const DEVELOPMENT: &[&str] = &["testkit", "bench-harness"];
 
 /// Foundations that no outer crate needs: what they are for goes through `runtime`.
 const ONLY_BELOW_RUNTIME: &[&str] =
-    &["access", "answer-check", "balance", "context-pack", "resilience", "child-engine"];
+    &["access", "answer-check", "balance", "context-pack", "embedder", "resilience", "child-engine"];
 
 fn layer(name: &str) -> Option<u8> {
     LAYERS.iter().find(|(known, _)| *known == name).map(|&(_, layer)| layer)

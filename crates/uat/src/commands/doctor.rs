@@ -9,7 +9,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
-use model_store::{ModelState, ModelStore};
+use model_store::{ModelState, ModelStore, Purpose};
 use runtime::redis_service::Options;
 use runtime::{Engine, Neighbours, Runtime, UatConfig, ask_redis, look_for, open_redis};
 use serde::Serialize;
@@ -250,7 +250,8 @@ fn models(config: &UatConfig, needed: Verdict) -> Vec<Check> {
     };
     let mut checks = vec![writable("models folder", store.dir(), Verdict::Note)];
     let wanted = &config.engine.model;
-    for model in store.list() {
+    // A part is here or not with what it belongs to.
+    for model in store.list().into_iter().filter(|model| model.entry.purpose != Purpose::Part) {
         let what = format!("model {}", model.entry.name);
         let pull = format!("uat models pull {}", model.entry.name);
         let verdict =

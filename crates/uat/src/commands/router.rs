@@ -1,7 +1,7 @@
 //! `uat router`
 
 use std::fs::File;
-use std::io::{self, BufReader, IsTerminal, Read, Write};
+use std::io::{self, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,7 @@ use runtime::llm_router::learned::evaluate::{
 use runtime::llm_router::learned::{
     Examples, Learned, PromptFeatures, Report, Table, TrainOptions, train_with_progress,
 };
-use runtime::read_feedback;
+use runtime::{EMBEDDING_MODEL, open_embedder, read_feedback};
 use serde_json::json;
 
 use super::{block_on, human_bytes};
@@ -71,10 +71,9 @@ struct EvalArgs {
     /// Where the cost-quality curve is drawn. With two settings the second's file has `-subjects` in its name.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
-    /// Sentence embeddings of all prompts, those of `--train` before those of `--test`, for two of the simpler ways: a NumPy file of
-    /// 32-bit floats.
-    #[arg(long, value_name = "FILE.npy")]
-    embeddings: Option<PathBuf>,
+    /// Compute sentence embeddings of the prompts with a model of the catalogue, for two of the simpler ways.
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = EMBEDDING_MODEL)]
+    embed: Option<String>,
     /// Parts that are left out, to see what each is worth: curve, length, words, trees, gate.
     #[arg(long, value_name = "PART", value_delimiter = ',', value_parser = ["curve", "length", "words", "trees", "gate"])]
     without: Vec<String>,
@@ -197,8 +196,9 @@ fn compare(args: &EvalArgs, progress: &mut dyn FnMut(f64) -> bool) -> Result<Res
         first.without_options();
         second.iter_mut().for_each(Table::without_options);
     }
-    let rows = first.prompts.len() + second.as_ref().map_or(0, |table| table.prompts.len());
-    let embeddings = args.embeddings.as_deref().map(|file| rows_of(file, rows)).transpose()?;
+    let prompts: Vec<&String> =
+        std::iter::once(&first).chain(&second).flat_map(|table| &table.prompts).collect();
+    let embeddings = args.embed.as_deref().map(|model| embedded(model, &prompts, progress)).transpose()?;
     let (for_first, for_second) = match &embeddings {
         Some(all) => {
             let (first, second) = all.split_at(first.prompts.len().min(all.len()));
@@ -350,34 +350,23 @@ fn judged(file: &Path) -> Result<Examples, Failure> {
     Ok(Examples::from_feedback(rows, HALF_LIFE.as_secs_f64()))
 }
 
-/// Reads a NumPy file of 32-bit floats with so many rows.
-fn rows_of(file: &Path, rows: usize) -> Result<Vec<Vec<f32>>, Failure> {
-    let wrong = |got: &str| {
-        let expected = format!("expected a NumPy file (.npy) of {rows} rows of 32-bit floats, got {got}");
-        Failure::new("UAT_INVALID_INPUT", format!("{}: {expected}", file.display()))
-            .hint("numpy.save(file, embeddings.astype('<f4')), one row for each prompt in order")
-    };
-    let mut bytes = Vec::new();
-    File::open(file)
-        .and_then(|mut source| source.read_to_end(&mut bytes))
-        .map_err(|error| unreadable(file, &error))?;
-    // Version 1: a mark, two bytes of version, two of the header's length, the header.
-    let rest = bytes.strip_prefix(b"\x93NUMPY\x01\x00").ok_or_else(|| wrong("something else"))?;
-    let (length, rest) = rest.split_first_chunk::<2>().ok_or_else(|| wrong("a file that was cut"))?;
-    let length = usize::from(u16::from_le_bytes(*length));
-    let (header, values) = rest.split_at_checked(length).ok_or_else(|| wrong("a file that was cut"))?;
-    let header = String::from_utf8_lossy(header);
-    let plain = header.contains("'<f4'") && header.contains("'fortran_order': False");
-    let columns = values.len() / 4 / rows.max(1);
-    if !plain
-        || columns == 0
-        || !header.contains(&format!("({rows}, {columns})"))
-        || values.len() != rows * columns * 4
-    {
-        return Err(wrong(header.trim()));
+fn embedded(
+    model: &str,
+    prompts: &[&String],
+    progress: &mut dyn FnMut(f64) -> bool,
+) -> Result<Vec<Vec<f32>>, Failure> {
+    /// Prompts between two looks at Ctrl-C: some tenths of a second.
+    const AT_ONCE: usize = 32;
+    let embedder = open_embedder(model)?;
+    let mut vectors = Vec::with_capacity(prompts.len());
+    for some in prompts.chunks(AT_ONCE) {
+        if !progress(vectors.len() as f64 / prompts.len() as f64) {
+            return Err(Failure::Interrupted);
+        }
+        let some = embedder.embed_all(some).map_err(|error| Failure::new(error.code(), error.to_string()))?;
+        vectors.extend(some);
     }
-    let number = |four: &[u8]| f32::from_le_bytes([four[0], four[1], four[2], four[3]]);
-    Ok(values.chunks_exact(columns * 4).map(|row| row.chunks_exact(4).map(number).collect()).collect())
+    Ok(vectors)
 }
 
 /// Writes a file whole or not at all.

@@ -130,3 +130,12 @@ fn scores_that_were_dealt_out_at_random_teach_nothing_and_options_can_be_left_ou
     let ran = place.run(&eval);
     assert_eq!(ran.json()["settings"][0]["result"]["rows"], 480, "{}", ran.stderr);
 }
+
+#[test]
+fn embeddings_are_computed_only_with_a_model_that_is_here_and_makes_some() {
+    let place = Place::empty();
+    place.write("answers.csv", &answers());
+    let eval = |model: &str| place.run(&["router", "eval", "--train", "answers.csv", "--embed", model]);
+    eval("minilm-l6").assert_failed(1, &["error[UAT_MODEL_NOT_FOUND]", "try: uat models pull minilm-l6"]);
+    eval("smollm2-135m").assert_failed(1, &["error[UAT_INVALID_INPUT]", "minilm-l6"]);
+}
