@@ -1,7 +1,7 @@
 //! Simple regret of the Gaussian process on test functions, and the CPU time of an ask, as JSON.
 //!
-//! `cargo run --release -p parameter-analytics-service --example regret -- [--seeds 5] [--first-seed 0] [--trials 70] [--problems branin,hartmann6]
-//! [--sampler gp] [--time 50,100,200,500]`
+//! `cargo run --release -p parameter-analytics-service --example regret -- [--seeds 5] [--first-seed 0] [--trials 70]
+//! [--problems branin,hartmann6] [--sampler gp] [--time 50,100,200,500]`
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,

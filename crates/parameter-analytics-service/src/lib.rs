@@ -1,5 +1,24 @@
 //! What to try next, and what is best so far.
 //!
+//! A [`study::Study`] is asked for trials and told what came of them; [`journal`] turns what happened into bytes and back.
+//!
+//! ```
+//! use parameter_analytics_service::space::{Domain, Parameter, Space};
+//! use parameter_analytics_service::study::{Outcome, Study, StudyOptions};
+//!
+//! let space = Space::new(vec![Parameter::new("temperature", Domain::float(0.0, 2.0))])?;
+//! let mut study = Study::create(StudyOptions::new("answers", space), 0)?;
+//! for now in 0..20 {
+//!     for trial in study.ask(1, now)? {
+//!         let temperature = study.trial(trial)?.point.numbers()[0];
+//!         study.tell(trial, Outcome::Values(vec![(temperature - 0.7).powi(2)], vec![]), now)?;
+//!     }
+//! }
+//! let best = study.best().map(|trial| trial.point.numbers()[0]);
+//! assert!(best.is_some_and(|best| (best - 0.7).abs() < 0.01));
+//! # Ok::<(), parameter_analytics_service::study::StudyError>(())
+//! ```
+//!
 //! # What it deliberately does not know
 //! Language models, HTTP, clocks, where a study is kept: times, bytes and seeds are passed in.
 

@@ -1,8 +1,8 @@
 //! Lower triangular matrices, row after row, and the three things that a Gaussian process does with them.
 //!
 //! Everything is a sum over stretches of rows, four columns at a time, so that what is loaded is used four times and the loops
-//! vectorise (Golub and Van Loan 2013, section 4.2). Written here because these three routines are all that is needed of faer 0.24, which comes
-//! with some thirty crates that build for long; the two were not measured against each other.
+//! vectorise (Golub and Van Loan 2013, section 4.2). Written here because these three routines are all that is needed of faer 0.24, which
+//! comes with some thirty crates that build for long; the two were not measured against each other.
 
 use crate::gp::vector::{add_scaled, dot, dot4, wide};
 

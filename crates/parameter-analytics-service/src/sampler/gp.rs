@@ -152,6 +152,35 @@ impl Models {
         };
         let anchors: Vec<Vec<f64>> =
             known.ranked().into_iter().take(ANCHORS).map(|place| known.inputs.point(place)).collect();
-        maximise(&acquisition, space, &anchors, Effort::default(), stream)
+        let mut found = maximise(&acquisition, space, &anchors, Effort::default(), stream);
+        if let Some(best) = anchors.first().filter(|best| stalled(known, objective, best)) {
+            // Stable: those that are elsewhere come first.
+            found.sort_by_key(|candidate| distance(&candidate.coordinates, best) <= ELSEWHERE);
+        }
+        found
     }
+}
+
+/// Trials in a row beside the best point that have brought nothing before one is tried elsewhere.
+const STALL: usize = 3;
+/// In each coordinate, with the cube's side 1: what is beside the best point.
+const BESIDE: f64 = 0.01;
+/// The same: what is elsewhere.
+const ELSEWHERE: f64 = 0.05;
+/// In standard deviations of what was observed: what counts as nothing.
+const NOTHING: f64 = 1e-3;
+
+fn distance(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+}
+
+/// Whether the last trials were all beside the best point and brought nothing. A model that is wrong about the rest of the space and
+/// nearly sure of it goes on like this for ever: there is always some improvement in the last digits.
+fn stalled(known: &Observations, objective: &[f64], best: &[f64]) -> bool {
+    let Some((before, last)) = objective.split_at_checked(objective.len().saturating_sub(STALL)) else {
+        return false;
+    };
+    let least = |values: &[f64]| values.iter().copied().fold(f64::INFINITY, f64::min);
+    let beside = |place: usize| distance(&known.inputs.point(place), best) <= BESIDE;
+    !before.is_empty() && least(before) - least(last) < NOTHING && (before.len()..objective.len()).all(beside)
 }

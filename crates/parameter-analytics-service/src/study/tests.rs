@@ -59,6 +59,20 @@ fn a_study_that_is_replayed_goes_on_bit_for_bit() {
 }
 
 #[test]
+fn it_goes_on_bit_for_bit_between_two_fits_as_well() {
+    let mut study = Study::create(mixed("gp"), 0).unwrap();
+    let points = run(&mut study, 120);
+    let events = study.take_events();
+    for stop in [52, 61, 104, 113] {
+        let asked = |event: &Event| matches!(event, Event::Asked { trial, .. } if *trial >= stop);
+        let until = events.iter().position(asked).unwrap();
+        let mut again = Study::replay(events[..until].to_vec()).unwrap();
+        let rest = run(&mut again, 120 - stop as usize);
+        assert!(rest == points[stop as usize..], "stopped at {stop}");
+    }
+}
+
+#[test]
 fn no_point_is_tried_twice_until_all_were() {
     let mut study = Study::create(
         options(json!({"name": "s", "space": {
