@@ -18,6 +18,14 @@ export declare interface Attempt {
   totalMs: number
 }
 
+/** How long a call may take, and whether the response cache may answer it. */
+export declare interface CallLimits {
+  /** Milliseconds, for the whole answer. */
+  timeoutMs?: number
+  /** Whatever the temperature; absent: at temperature 0. */
+  cache?: boolean
+}
+
 /**
  * Cancels one call. napi takes an `AbortSignal` only for work on its thread pool, not for futures; the wrapper drives
  * this from the signal's event.
@@ -27,6 +35,16 @@ export declare class CancelHandle {
   constructor()
   /** Ends the call with `UAT_CANCELLED` and closes its upstream connection. Idempotent. */
   cancel(): void
+}
+
+/** A check and its numbers. */
+export declare interface CascadeAsk {
+  /** `on`, `schema`, `self-consistency` or `logprob`. */
+  check: string
+  /** How many answers are to agree. */
+  k?: number
+  /** What is to be reached. */
+  threshold?: number
 }
 
 /**
@@ -48,6 +66,24 @@ export declare interface Completion {
   body: Buffer
   /** How the request travelled. */
   routing: RoutingReport
+}
+
+/** What is wanted beside the request's own messages. */
+export declare interface ContextAsk {
+  /** The session whose latest exchanges are added, and whose memory gets this one. */
+  sessionId?: string
+  /** Texts that are searched for what the request is about. */
+  documents: Array<ContextDocument>
+  /** The most that is added, tokens. */
+  maxTokens?: number
+}
+
+/** A text of the caller's. */
+export declare interface ContextDocument {
+  /** What reports call it. */
+  id: string
+  /** What it says. */
+  text: string
 }
 
 /** Counts since the start. */
@@ -143,12 +179,15 @@ export declare class LlmRouter {
   constructor(options: RuntimeOptions)
   /** Without a configuration looks for other local servers; otherwise there is nothing to wait for. */
   initialize(): Promise<undefined>
-  /** Asks the model that is chosen for a whole answer, and those that follow where it fails. */
-  generate(request: Uint8Array, ask: RouteAsk, cancel?: CancelHandle | undefined | null, timeoutMs?: number | undefined | null, cache?: boolean | undefined | null): Promise<RoutedCompletion>
+  /**
+   * Asks the model that is chosen for a whole answer, and those that follow where it fails. `predicate` is asked of the first answer of
+   * a cascade: 1 accepts it, 0 does not, anything else ends the call.
+   */
+  generate(request: Uint8Array, ask: RouteAsk, limits: CallLimits, cancel?: CancelHandle | undefined | null, predicate?: AskPredicate | undefined | null): Promise<RoutedCompletion>
   /** Asks for a streamed answer; resolves when its first content is there. `request` says `"stream": true`. */
-  stream(request: Uint8Array, ask: RouteAsk, cancel: CancelHandle, timeoutMs?: number | undefined | null, cache?: boolean | undefined | null): Promise<ChatStream>
+  stream(request: Uint8Array, ask: RouteAsk, limits: CallLimits, cancel: CancelHandle, predicate?: AskPredicate | undefined | null): Promise<ChatStream>
   /** Decides who would answer, and asks nobody: `RoutePlan` as JSON. */
-  plan(request: Uint8Array, ask: RouteAsk): string
+  plan(request: Uint8Array, ask: RouteAsk, predicate?: AskPredicate | undefined | null): string
   /** The decision of this id as `RoutePlan` in JSON; null once it is forgotten. */
   explain(requestId: string): string | null
   /** Says how good an answer was, 0 to 1; once for each. */
@@ -356,6 +395,10 @@ export declare interface RouteAsk {
   maxLatencyMs?: number
   /** USD. */
   maxCostUsd?: number
+  /** A cheap model is asked first, and its answer given where this check says that it does. */
+  cascade?: CascadeAsk
+  /** What is added to the request. */
+  context?: ContextAsk
 }
 
 /** A whole answer, and why this model gave it. */

@@ -10,6 +10,8 @@ interface Envelope {
 
 /** The error that callers see. Made here rather than in the addon, so that its stack leads to the caller. */
 export function fromNative(error: unknown, signal?: AbortSignal): UniversalAiError {
+  // Made on this side already, of what a function of the caller's threw.
+  if (error instanceof UniversalAiError) return error;
   const envelope = readEnvelope(error);
   if (envelope === undefined) {
     return new UniversalAiError('UAT_INTERNAL', `the native addon failed in a way that it should not: ${error instanceof Error ? error.message : String(error)}; please report it`, { cause: error });

@@ -1,4 +1,5 @@
 import type { BackendStream, CallOptions, Completion, PreparedRequest } from './fast-llm-coordinator-backend.js';
+import type { ChatResponse } from './fast-llm-coordinator-types.js';
 import type { RoutedModel, RoutePlan } from './llm-router-types.js';
 
 /** What is wanted of whoever answers, checked. */
@@ -6,13 +7,21 @@ export interface RouteAsk {
   capabilities: string[];
   maxLatencyMs?: number;
   maxCostUsd?: number;
+  /** A check of the core; its numbers are checked there. */
+  cascade?: { check: string; k?: number; threshold?: number };
+  context?: { sessionId?: string; documents: { id: string; text: string }[]; maxTokens?: number };
 }
+
+/** Whether the first answer of a cascade does. */
+export type Predicate = (response: ChatResponse) => boolean | Promise<boolean>;
 
 /** A question that has passed the wrapper's checks. */
 export interface PreparedQuestion {
   /** Its model is `auto` or `tier:NAME`. */
   request: PreparedRequest;
   ask: RouteAsk;
+  /** In place of a check. */
+  predicate?: Predicate;
   call: CallOptions;
 }
 

@@ -1,6 +1,6 @@
 import { invalidInput, UniversalAiError } from '../errors.js';
 import { isObject, prepareOptions, prepareRequest } from './fast-llm-coordinator-request.js';
-import type { PreparedQuestion, RouteAsk } from './llm-router-backend.js';
+import type { Predicate, PreparedQuestion, RouteAsk } from './llm-router-backend.js';
 
 /** The word that leaves the choice among all models to the router. */
 const AUTO = 'auto';
@@ -13,11 +13,11 @@ export function prepareQuestion(tier: unknown, messages: unknown, options: unkno
   const { capabilities, constraints, context, cascade, signal, timeoutMs, cache, model, messages: others, ...body } = options;
   if (model !== undefined) throw invalidInput('options.model', 'nothing: the router chooses the model; FastLLMCoordinator asks one by its name', model);
   if (others !== undefined) throw invalidInput('options.messages', 'nothing: the messages are the second argument', others);
-  if (context !== undefined) throw unsupported('context');
-  if (cascade !== undefined && cascade !== false) throw unsupported('cascade');
+  const { predicate, ...judged } = checkCascade(cascade);
   return {
     request: prepareRequest({ ...body, model: tier === AUTO ? AUTO : `tier:${tier}`, messages }),
-    ask: { capabilities: checkCapabilities(capabilities), ...checkConstraints(constraints) },
+    ask: { capabilities: checkCapabilities(capabilities), ...checkConstraints(constraints), ...judged, ...checkContext(context) },
+    ...(predicate === undefined ? {} : { predicate }),
     call: prepareOptions({ signal, timeoutMs, cache }),
   };
 }
@@ -57,6 +57,49 @@ function checkConstraints(constraints: unknown): Omit<RouteAsk, 'capabilities'> 
   return checked;
 }
 
-function unsupported(option: string): UniversalAiError {
-  return new UniversalAiError('UAT_UNSUPPORTED', `options.${option}: expected nothing, because this version cannot do it yet; leave it out`, { details: { option } });
+const CASCADE = ['check', 'k', 'threshold'];
+const CONTEXT = ['sessionId', 'documents', 'maxTokens'];
+
+/** Which checks there are, and their numbers, the core knows. */
+function checkCascade(cascade: unknown): Pick<RouteAsk, 'cascade'> & { predicate?: Predicate } {
+  if (cascade === undefined || cascade === false) return {};
+  if (cascade === true) return { cascade: { check: 'on' } };
+  if (!isObject(cascade)) throw invalidInput('options.cascade', 'true, false, or an object with a `check`', cascade);
+  only('options.cascade', cascade, CASCADE);
+  const { check, k, threshold } = cascade;
+  for (const [name, value] of Object.entries({ k, threshold })) {
+    if (value === undefined) continue;
+    if (typeof check === 'function') throw invalidInput(`options.cascade.${name}`, 'nothing beside a function', value);
+    if (typeof value !== 'number') throw invalidInput(`options.cascade.${name}`, 'a number', value);
+  }
+  if (typeof check === 'function') return { predicate: check as Predicate };
+  if (typeof check !== 'string' || check === '') throw invalidInput('options.cascade.check', 'schema, self-consistency, logprob, or a function', check);
+  return { cascade: { check, ...(typeof k === 'number' ? { k } : {}), ...(typeof threshold === 'number' ? { threshold } : {}) } };
+}
+
+function checkContext(context: unknown): Pick<RouteAsk, 'context'> {
+  if (context === undefined) return {};
+  if (!isObject(context)) throw invalidInput('options.context', 'an object', context);
+  only('options.context', context, CONTEXT);
+  const { sessionId, documents = [], maxTokens } = context;
+  if (sessionId !== undefined && (typeof sessionId !== 'string' || sessionId.trim() === '')) throw invalidInput('options.context.sessionId', 'the id of a session', sessionId);
+  if (!Array.isArray(documents)) throw invalidInput('options.context.documents', 'an array of documents', documents);
+  const texts = documents.map((document: unknown, index) => {
+    if (!isObject(document) || typeof document['id'] !== 'string' || typeof document['text'] !== 'string') throw invalidInput(`options.context.documents[${index}]`, 'an object with the strings `id` and `text`', document);
+    return { id: document['id'], text: document['text'] };
+  });
+  if (maxTokens !== undefined && !(Number.isSafeInteger(maxTokens) && (maxTokens as number) > 0)) throw invalidInput('options.context.maxTokens', 'a whole number above 0', maxTokens);
+  return { context: { documents: texts, ...(typeof sessionId === 'string' ? { sessionId } : {}), ...(typeof maxTokens === 'number' ? { maxTokens } : {}) } };
+}
+
+/** One that is not known would not be kept. */
+function only(field: string, value: Record<string, unknown>, known: string[]): void {
+  for (const [name, member] of Object.entries(value)) {
+    if (!known.includes(name)) throw invalidInput(`${field}.${name}`, `only ${known.join(', ')}`, member);
+  }
+}
+
+/** What a backend lacks that the other one has. */
+export function unsupported(option: string): UniversalAiError {
+  return new UniversalAiError('UAT_UNSUPPORTED', `options.${option}: expected nothing, because the TypeScript backend cannot do it; use the native one, or leave it out`, { details: { option } });
 }

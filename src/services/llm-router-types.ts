@@ -10,9 +10,14 @@ export interface RouteOptions {
   capabilities?: string[];
   /** Models that are expected to take more are not asked. `maxLatencyMs`: until the answer is whole. */
   constraints?: { maxLatencyMs?: number; maxCostUsd?: number };
-  /** Not available yet: refused with `UAT_UNSUPPORTED`. */
+  /** What is added to the messages: the latest exchanges of a session, which remembers this one, and of the documents what the question is about. The TypeScript backend refuses it with `UAT_UNSUPPORTED`. */
   context?: { sessionId?: string; documents?: { id: string; text: string }[]; maxTokens?: number };
-  /** Not available yet: anything but `false` is refused with `UAT_UNSUPPORTED`. */
+  /**
+   * A cheap model is asked first, and its answer given where it does; otherwise the best one is asked. `schema`: it is the JSON that
+   * `response_format` asks for. `self-consistency`: of `k` answers (2 to 10, default 3) the share `threshold` (default 0.6) says the same
+   * in the end. `logprob`: the model was `threshold` nats (default 1) surer of its tokens than of the next best. A function: it returns
+   * `true`. `true`: `schema` where the request has one, else `self-consistency`. The TypeScript backend refuses it with `UAT_UNSUPPORTED`.
+   */
   cascade?: boolean | { check: 'schema' | 'self-consistency' | 'logprob' | ((response: ChatResponse) => boolean | Promise<boolean>); k?: number; threshold?: number };
   /** Aborting ends the call with `UAT_CANCELLED` and closes the upstream connection. */
   signal?: AbortSignal;
@@ -39,12 +44,36 @@ export interface RoutePlan {
   chosen: string;
   /** Those that can be asked, the best first, then those that were rejected. */
   candidates: Candidate[];
-  /** What was added to the conversation; nothing as yet. */
+  /** What was added to the conversation. */
   contextAdded: { source: string; tokens: number }[];
   /** Of the chosen one. The tokens are an upper estimate; `NaN`: its price is unknown, or it has not answered yet. */
   estimate: { promptTokens: number; costUsd: number; latencyMs: number };
+  /** Where a cascade was asked for: its stages, or why there is one, and what came of the first. */
+  cascade?: CascadePlan;
   /** Microseconds. */
   decidedInUs: number;
+}
+
+/** The two stages of a request. */
+export interface CascadePlan {
+  check: 'schema' | 'self-consistency' | 'logprob' | 'predicate';
+  k?: number;
+  threshold?: number;
+  /** The model that is asked first. */
+  first?: string;
+  /** The model that is asked where that answer does not do. */
+  second?: string;
+  /** Why there is one stage. */
+  without?: string;
+  /** The first answer was given. Absent until it was judged. */
+  accepted?: boolean;
+  /** What the check found: the share that agrees, the margin in nats, 1 or 0. */
+  measured?: number;
+  /** Why it was not given. */
+  why?: string;
+  /** What all answers of the first stage took. */
+  firstUsage?: { promptTokens: number; completionTokens: number };
+  firstCostUsd?: number;
 }
 
 /** A model that is chosen among, and what is known of it. */

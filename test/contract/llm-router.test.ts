@@ -58,8 +58,10 @@ eachBackend(backend => {
     const methods = Object.getOwnPropertyNames(LLMRouter.prototype).filter(name => !['constructor', 'backend'].includes(name));
     expect(Object.keys(support.LLMRouter).sort()).toEqual(methods.sort());
     const one = await router();
-    for (const option of Object.keys(support['LLMRouter options'])) {
-      const error = await errorOf(one.generateResponse('auto', MESSAGES, { [option]: {} }));
+    const options: Record<string, RouteOptions> = { context: { context: { documents: [] } }, cascade: { cascade: true } };
+    for (const [option, has] of Object.entries(support['LLMRouter options'])) {
+      if (has[backend]) continue;
+      const error = await errorOf(one.generateResponse('auto', MESSAGES, options[option]));
       expect(error).toMatchObject({ code: 'UAT_UNSUPPORTED', details: { option } });
       expect(error.message).toContain(`options.${option}`);
     }
@@ -126,6 +128,79 @@ eachBackend(backend => {
       expect(again.plan.requestId).toBe(again.routing.requestId);
       expect((await one.generateResponse('fast', MESSAGES, { ...options, cache: false })).routing.cache).toBe('bypass');
     });
+  });
+
+  describe('what is wrong with a cascade or a context', () => {
+    it.each<[RouteOptions, string]>([
+      [{ cascade: 'yes' as never }, 'options.cascade: expected true, false'],
+      [{ cascade: { check: 7 as never } }, 'options.cascade.check'],
+      [{ cascade: { check: 'schema', limit: 3 } as never }, 'options.cascade.limit'],
+      [{ cascade: { check: () => true, k: 3 } }, 'options.cascade.k'],
+      [{ context: { documents: [{ id: 'a' }] } as never }, 'options.context.documents[0]'],
+      [{ context: { maxTokens: 0 } }, 'options.context.maxTokens'],
+    ])('%j is named', async (options, words) => {
+      const error = await errorOf((await router()).generateResponse('auto', MESSAGES, options));
+      expect(error).toMatchObject({ code: 'UAT_INVALID_INPUT', message: expect.stringContaining(words) });
+    });
+  });
+
+  describe.runIf(support['LLMRouter options'].cascade[backend])('a cascade', () => {
+    it('gives the cheap answer where it does, and else the better one, with what came of it', async () => {
+      const one = await router();
+      await a.reset({ behaviour: 'answer', text: '{"a":1}' });
+      const options: RouteOptions = { response_format: { type: 'json_object' }, cascade: { check: 'schema' } };
+      const cheap = await one.generateResponse('auto', MESSAGES, options);
+      expect([cheap.content, cheap.routing.model]).toEqual(['{"a":1}', 'small']);
+      expect(cheap.plan.cascade).toMatchObject({ check: 'schema', first: 'small', second: 'large', accepted: true, measured: 1, firstCostUsd: expect.any(Number) });
+      expect(await b.requestCount()).toBe(0);
+
+      await a.reset({ behaviour: 'answer', text: 'Sure!' });
+      const chunks = await collect(one.streamResponse('auto', MESSAGES, options));
+      const { model, plan, attempts } = chunks.at(-1)!.routing!;
+      expect([textOf(chunks), model, attempts.length]).toEqual([ANSWER, 'large', 2]);
+      expect(plan?.cascade).toMatchObject({ accepted: false, why: 'it is no JSON' });
+    });
+
+    it('asks the function that is its check', async () => {
+      const one = await router();
+      const seen: string[] = [];
+      const check = async (response: { content: string; routing: { model: string } }) => {
+        seen.push(`${response.routing.model}: ${response.content}`);
+        return seen.length > 1;
+      };
+      expect((await one.generateResponse('auto', MESSAGES, { cascade: { check } })).routing.model).toBe('large');
+      const accepted = await one.generateResponse('auto', MESSAGES, { cascade: { check } });
+      expect([accepted.routing.model, accepted.plan.cascade?.check]).toEqual(['small', 'predicate']);
+      expect(seen).toEqual([`small: ${ANSWER}`, `small: ${ANSWER}`]);
+      expect(one.plan('auto', MESSAGES, { cascade: { check } }).cascade).toMatchObject({ first: 'small', second: 'large' });
+    });
+
+    it('ends with what the function throws, and is refused where it returns no boolean', async () => {
+      const one = await router();
+      const cause = new Error('no idea');
+      const thrown = await errorOf(one.generateResponse('auto', MESSAGES, { cascade: { check: () => { throw cause; } } }));
+      expect(thrown).toMatchObject({ code: 'UAT_INVALID_INPUT', cause, message: expect.stringContaining('no idea') });
+      const odd = await errorOf(collect(one.streamResponse('auto', MESSAGES, { cascade: { check: () => 'yes' as never } })));
+      expect(odd).toMatchObject({ code: 'UAT_INVALID_INPUT', message: expect.stringContaining('true or false') });
+      expect(await b.requestCount()).toBe(0);
+    });
+
+    it('is refused by its field where it cannot be', async () => {
+      const one = await router();
+      const refusal = (cascade: NonNullable<RouteOptions['cascade']>) => errorOf(one.generateResponse('auto', MESSAGES, { cascade }));
+      expect((await refusal({ check: 'schema' })).message).toContain('response_format');
+      expect((await refusal({ check: 'self-consistency', k: 11 })).message).toContain('options.cascade.k: expected a whole number of answers from 2 to 10, got 11');
+      expect((await refusal({ check: 'vote' as never })).message).toContain('`schema`, `self-consistency`, `logprob`');
+    });
+  });
+
+  it.runIf(support['LLMRouter options'].context[backend])('adds of the documents what the question is about', async () => {
+    const one = await router();
+    const documents = [{ id: 'sky', text: 'The sky is blue because air scatters short waves of light.' }];
+    const response = await one.generateResponse('auto', MESSAGES, { context: { documents } });
+    expect(response.plan.contextAdded).toEqual([{ source: expect.stringContaining('sky'), tokens: expect.any(Number) }]);
+    const [sent] = await b.requests(1);
+    expect(sent!.body).toContain('scatters short waves');
   });
 
   describe('a call ends', () => {

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use llm_wire::openai::{ChatRequest, EmbeddingsRequest, Encoding};
 use napi_derive::napi;
 use runtime::{
-    Answer, CachePreference, ChatOptions, ConfigSource, DecisionSlot, RouteAsk, Runtime, RuntimeError,
-    UatConfig, process_environment,
+    Answer, CachePreference, ChatOptions, ConfigSource, ContextAsk, DecisionSlot, RouteAsk, Runtime,
+    RuntimeError, UatConfig, process_environment,
 };
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -69,6 +69,7 @@ impl Opened {
                 Some(false) => CachePreference::Off,
             },
             route: None,
+            context: None,
             decision: DecisionSlot::default(),
         }
     }
@@ -114,6 +115,8 @@ pub(crate) struct Call {
     cache: CachePreference,
     /// What is wanted of whoever answers.
     pub(crate) route: Option<Box<RouteAsk>>,
+    /// What is wanted beside the request's own messages.
+    pub(crate) context: Option<Box<ContextAsk>>,
     /// What the router decided, if it was asked.
     pub(crate) decision: DecisionSlot,
 }
@@ -140,6 +143,7 @@ impl Call {
             received: self.received,
             cache: self.cache,
             route: self.route.clone(),
+            context: self.context.clone(),
             decision: Some(Arc::clone(&self.decision)),
             ..ChatOptions::default()
         }

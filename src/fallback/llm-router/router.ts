@@ -2,6 +2,7 @@ import { UniversalAiError } from '../../errors.js';
 import type { BackendStream } from '../../services/fast-llm-coordinator-backend.js';
 import type { ChatChunk, GatewayConfig, RoutingReport } from '../../services/fast-llm-coordinator-types.js';
 import type { LLMRouterBackend, PreparedQuestion, RoutedCompletion } from '../../services/llm-router-backend.js';
+import { unsupported } from '../../services/llm-router-request.js';
 import type { RoutedModel, RoutePlan } from '../../services/llm-router-types.js';
 import { TypeScriptFastLLMCoordinator } from '../fast-llm-coordinator/coordinator.js';
 import type { FallbackStream } from '../fast-llm-coordinator/chat-stream.js';
@@ -23,7 +24,8 @@ class TypeScriptLLMRouter implements LLMRouterBackend {
     this.#coordinator = coordinator;
   }
 
-  async generate({ request, ask, call }: PreparedQuestion): Promise<RoutedCompletion> {
+  async generate(question: PreparedQuestion): Promise<RoutedCompletion> {
+    const { request, ask, call } = supported(question);
     const deciding = new Deciding(this.#decisions);
     try {
       const completion = await this.#coordinator.route(request, call, { ask, decided: plan => deciding.decided(plan) });
@@ -34,12 +36,14 @@ class TypeScriptLLMRouter implements LLMRouterBackend {
     }
   }
 
-  stream({ request, ask, call }: PreparedQuestion): BackendStream {
+  stream(question: PreparedQuestion): BackendStream {
+    const { request, ask, call } = supported(question);
     const deciding = new Deciding(this.#decisions);
     return new RoutedStream(this.#coordinator.stream(request, call, { ask, decided: plan => deciding.decided(plan) }), deciding);
   }
 
-  plan({ request, ask }: PreparedQuestion): RoutePlan {
+  plan(question: PreparedQuestion): RoutePlan {
+    const { request, ask } = supported(question);
     const { plan, refused } = this.#coordinator.plan(request, ask);
     if (refused !== undefined) throw refused;
     this.#decisions.keep(plan, undefined);
@@ -61,6 +65,13 @@ class TypeScriptLLMRouter implements LLMRouterBackend {
   async close(): Promise<void> {
     await this.#coordinator.close();
   }
+}
+
+/** @throws {UniversalAiError} `UAT_UNSUPPORTED` for what the core alone can do. */
+function supported(question: PreparedQuestion): PreparedQuestion {
+  if (question.ask.context !== undefined) throw unsupported('context');
+  if (question.ask.cascade !== undefined || question.predicate !== undefined) throw unsupported('cascade');
+  return question;
 }
 
 /** The decision on one request, from when it is made until it is kept. */

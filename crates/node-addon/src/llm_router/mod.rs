@@ -1,3 +1,4 @@
+mod cascade;
 mod decisions;
 
 use std::collections::BTreeSet;
@@ -17,6 +18,7 @@ use crate::error::Crossing;
 use crate::fast_llm_coordinator::shapes::{RoutingReport, number};
 use crate::opened::{Call, Opened, RuntimeOptions, streamed, whole};
 
+use cascade::{AskPredicate, CascadeAsk, judged_by};
 use decisions::Decisions;
 
 /// What is wanted of whoever answers.
@@ -28,6 +30,39 @@ pub struct RouteAsk {
     pub max_latency_ms: Option<f64>,
     /// USD.
     pub max_cost_usd: Option<f64>,
+    /// A cheap model is asked first, and its answer given where this check says that it does.
+    pub cascade: Option<CascadeAsk>,
+    /// What is added to the request.
+    pub context: Option<ContextAsk>,
+}
+
+/// How long a call may take, and whether the response cache may answer it.
+#[napi(object, object_to_js = false)]
+pub struct CallLimits {
+    /// Milliseconds, for the whole answer.
+    pub timeout_ms: Option<f64>,
+    /// Whatever the temperature; absent: at temperature 0.
+    pub cache: Option<bool>,
+}
+
+/// What is wanted beside the request's own messages.
+#[napi(object, object_to_js = false)]
+pub struct ContextAsk {
+    /// The session whose latest exchanges are added, and whose memory gets this one.
+    pub session_id: Option<String>,
+    /// Texts that are searched for what the request is about.
+    pub documents: Vec<ContextDocument>,
+    /// The most that is added, tokens.
+    pub max_tokens: Option<f64>,
+}
+
+/// A text of the caller's.
+#[napi(object, object_to_js = false)]
+pub struct ContextDocument {
+    /// What reports call it.
+    pub id: String,
+    /// What it says.
+    pub text: String,
 }
 
 /// A whole answer, and why this model gave it.
@@ -81,18 +116,19 @@ impl LlmRouter {
         env.spawn_future(async move { Ok(runtime.ready().await.map_err(Crossing::from)?) })
     }
 
-    /// Asks the model that is chosen for a whole answer, and those that follow where it fails.
+    /// Asks the model that is chosen for a whole answer, and those that follow where it fails. `predicate` is asked of the first answer of
+    /// a cascade: 1 accepts it, 0 does not, anything else ends the call.
     #[napi(catch_unwind)]
     pub fn generate<'env>(
         &self,
         env: &'env Env,
         request: &[u8],
         ask: RouteAsk,
+        limits: CallLimits,
         cancel: Option<&CancelHandle>,
-        timeout_ms: Option<f64>,
-        cache: Option<bool>,
+        predicate: Option<AskPredicate<'_>>,
     ) -> napi::Result<PromiseRaw<'env, RoutedCompletion>> {
-        let call = self.call(ask, cancel, timeout_ms, cache);
+        let call = self.call(ask, &limits, cancel, predicate)?;
         let request = Bytes::copy_from_slice(request);
         let decisions = Arc::clone(&self.decisions);
         env.spawn_future(async move {
@@ -114,11 +150,11 @@ impl LlmRouter {
         env: &'env Env,
         request: &[u8],
         ask: RouteAsk,
+        limits: CallLimits,
         cancel: &CancelHandle,
-        timeout_ms: Option<f64>,
-        cache: Option<bool>,
+        predicate: Option<AskPredicate<'_>>,
     ) -> napi::Result<PromiseRaw<'env, ChatStream>> {
-        let call = self.call(ask, Some(cancel), timeout_ms, cache);
+        let call = self.call(ask, &limits, Some(cancel), predicate)?;
         let request = Bytes::copy_from_slice(request);
         let (decisions, readers) = (Arc::clone(&self.decisions), self.opened.readers.clone());
         env.spawn_future(async move {
@@ -129,14 +165,20 @@ impl LlmRouter {
 
     /// Decides who would answer, and asks nobody: `RoutePlan` as JSON.
     #[napi(catch_unwind)]
-    pub fn plan(&self, request: &[u8], ask: RouteAsk) -> napi::Result<String> {
+    pub fn plan(
+        &self,
+        request: &[u8],
+        ask: RouteAsk,
+        predicate: Option<AskPredicate<'_>>,
+    ) -> napi::Result<String> {
         let runtime = &self.opened.runtime;
         let request = ChatRequest::parse(Bytes::copy_from_slice(request))
             .map_err(|error| Crossing::from(RuntimeError::from(error)))?;
         let target = Target::parse(request.model())
             .ok_or_else(|| Crossing::internal("the wrapper named a model where it should name a tier"))?;
         let id = runtime.new_request_id();
-        let routed = runtime.plan(id, target, &request, &ask.into(), None).map_err(Crossing::from)?;
+        let routed =
+            runtime.plan(id, target, &request, &route(&ask, predicate)?, None).map_err(Crossing::from)?;
         let plan = routed.plan().to_string();
         self.decisions.keep(routed, None);
         Ok(plan)
@@ -185,13 +227,14 @@ impl LlmRouter {
     fn call(
         &self,
         ask: RouteAsk,
+        limits: &CallLimits,
         cancel: Option<&CancelHandle>,
-        timeout_ms: Option<f64>,
-        cache: Option<bool>,
-    ) -> Call {
-        let mut call = self.opened.call(cancel, timeout_ms, cache);
-        call.route = Some(Box::new(ask.into()));
-        call
+        predicate: Option<AskPredicate<'_>>,
+    ) -> napi::Result<Call> {
+        let mut call = self.opened.call(cancel, limits.timeout_ms, limits.cache);
+        call.route = Some(Box::new(route(&ask, predicate)?));
+        call.context = ask.context.map(|context| Box::new(context.into()));
+        Ok(call)
     }
 }
 
@@ -209,12 +252,24 @@ async fn asked(call: &Call, request: Bytes, decisions: &Decisions) -> Result<Ans
     answer
 }
 
-impl From<RouteAsk> for runtime::RouteAsk {
-    fn from(RouteAsk { capabilities, max_latency_ms, max_cost_usd }: RouteAsk) -> Self {
+fn route(ask: &RouteAsk, predicate: Option<AskPredicate<'_>>) -> napi::Result<runtime::RouteAsk> {
+    let RouteAsk { capabilities, max_latency_ms, max_cost_usd, cascade, context: _ } = ask;
+    Ok(runtime::RouteAsk {
+        capabilities: capabilities.iter().map(|word| word.as_str().into()).collect::<BTreeSet<_>>(),
+        constraints: Constraints { max_latency_ms: *max_latency_ms, max_cost_usd: *max_cost_usd },
+        task: None,
+        cascade: judged_by(cascade.as_ref(), predicate)?,
+    })
+}
+
+impl From<ContextAsk> for runtime::ContextAsk {
+    fn from(ContextAsk { session_id, documents, max_tokens }: ContextAsk) -> Self {
+        let document = |ContextDocument { id, text }| runtime::Document { id: id.into(), text: text.into() };
         Self {
-            capabilities: capabilities.into_iter().map(Into::into).collect::<BTreeSet<_>>(),
-            constraints: Constraints { max_latency_ms, max_cost_usd },
-            task: None,
+            session: session_id.map(Into::into),
+            documents: documents.into_iter().map(document).collect(),
+            // The wrapper has checked that it is a whole number above 0.
+            max_tokens: max_tokens.map(|tokens| tokens as u64),
         }
     }
 }

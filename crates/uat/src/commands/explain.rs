@@ -33,6 +33,8 @@ struct Report<'a> {
     #[serde(default)]
     code: Option<String>,
     #[serde(default)]
+    cost_usd: Option<f64>,
+    #[serde(default)]
     plan: Option<Plan>,
     /// As it is written: it is decided again to the same bytes.
     #[serde(default, borrow)]
@@ -49,6 +51,33 @@ struct Plan {
     context_left: Vec<Piece>,
     #[serde(default)]
     context_missing: Vec<Missing>,
+    #[serde(default)]
+    cascade: Option<Cascade>,
+}
+
+/// The two stages, or why there was one.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Cascade {
+    check: String,
+    #[serde(default)]
+    k: Option<u32>,
+    #[serde(default)]
+    threshold: Option<f64>,
+    #[serde(default)]
+    first: String,
+    #[serde(default)]
+    second: String,
+    #[serde(default)]
+    without: Option<String>,
+    #[serde(default)]
+    accepted: Option<bool>,
+    #[serde(default)]
+    measured: Option<f64>,
+    #[serde(default)]
+    why: Option<String>,
+    #[serde(default)]
+    first_cost_usd: Option<f64>,
 }
 
 /// Something that was added to the request, or not.
@@ -106,6 +135,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         print(&mut out, &record, micros)?;
         if let Some(plan) = &report.plan {
             write!(out, "{}", context(plan))?;
+            if let Some(told) = &plan.cascade {
+                writeln!(out, "{}", cascade(told, report.cost_usd))?;
+            }
         }
         writeln!(out, "{}", answered(&report))?;
         let replay = match is_same {
@@ -151,19 +183,39 @@ fn context(plan: &Plan) -> String {
     added.chain(left).chain(missing).collect()
 }
 
+/// Who was asked first, and what came of it.
+fn cascade(told: &Cascade, cost_usd: Option<f64>) -> String {
+    let Cascade { check, first, second, .. } = told;
+    if let Some(without) = &told.without {
+        return format!("No cascade: {without}.");
+    }
+    let answers = told.k.map_or_else(String::new, |k| format!(" of {k} answers"));
+    let least = told.threshold.map_or_else(String::new, |least| format!(", at least {least}"));
+    let asked = format!("Cascade: {first} first, judged by {check}{answers}{least}");
+    let Some(accepted) = told.accepted else { return format!("{asked}; it was not judged.") };
+    let measured = told.measured.map_or_else(String::new, |measured| format!(" {measured:.3}"));
+    let why = told.why.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
+    let became = if accepted { "its answer was given".to_owned() } else { format!("then {second}") };
+    let usd =
+        |cost: Option<f64>| cost.map_or_else(|| "an unknown sum".to_owned(), |usd| format!("{usd:.6} USD"));
+    let cost = format!("The first stage cost {}, both {}.", usd(told.first_cost_usd), usd(cost_usd));
+    format!("{asked}:{measured}{why}, {became}.\n{cost}")
+}
+
 fn print(out: &mut impl Write, record: &Record, micros: Option<f64>) -> io::Result<()> {
     let Decision { plan, chosen, candidates, estimate, .. } = &record.decision;
     let chosen = chosen.as_deref().unwrap_or("nobody");
     let took = micros.map_or_else(String::new, |micros| format!(", decided in {micros:.1} us"));
     writeln!(out, "{}: {} -> {chosen}{took}", plan.request_id, record.question.target)?;
     writeln!(out, "{}", expected(record, estimate))?;
-    let asked = plan.stages.iter().map(|stage| stage.candidates.len()).sum::<usize>();
+    let is_asked =
+        |model: &str| plan.stages.iter().flat_map(|stage| &stage.candidates).any(|one| *one.model == *model);
     let weights =
         record.policy.weights.named().map(|(name, weight)| format!("{} x{weight}", name.to_uppercase()));
     let mut head = vec!["MODEL".to_owned(), "SCORE".to_owned()];
     head.extend(weights);
     head.extend(["COST", "LATENCY", ""].map(str::to_owned));
-    let rows = candidates.iter().enumerate().map(|(place, candidate)| row(candidate, place < asked));
+    let rows = candidates.iter().map(|candidate| row(candidate, is_asked(&candidate.model)));
     table::write(out, &std::iter::once(head).chain(rows).collect::<Vec<_>>())
 }
 
@@ -209,6 +261,25 @@ Left out: memory#1, 900 tokens: there was no room.
 Missing: memory: the connection failed.
 ";
         assert_eq!(context(&serde_json::from_value(plan).unwrap()), expected);
+    }
+
+    #[test]
+    fn a_cascade_is_told_with_what_was_measured_and_what_both_stages_cost() {
+        let told = |more: Value| {
+            let mut told =
+                json!({ "check": "logprob", "threshold": 1.5, "first": "small", "second": "large" });
+            told.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            cascade(&serde_json::from_value(told).unwrap(), Some(0.5))
+        };
+        let asked = "Cascade: small first, judged by logprob, at least 1.5";
+        let accepted = told(json!({ "accepted": true, "measured": 2.0, "firstCostUsd": 0.25 }));
+        let cost = "The first stage cost 0.250000 USD, both 0.500000 USD.";
+        assert_eq!(accepted, format!("{asked}: 2.000, its answer was given.\n{cost}"));
+        let refused =
+            told(json!({ "accepted": false, "why": "it failed (UAT_UPSTREAM)", "firstCostUsd": 0.25 }));
+        assert_eq!(refused, format!("{asked}: (it failed (UAT_UPSTREAM)), then large.\n{cost}"));
+        assert_eq!(told(json!({})), format!("{asked}; it was not judged."));
+        assert_eq!(told(json!({ "without": "there is one" })), "No cascade: there is one.");
     }
 
     #[test]
