@@ -183,11 +183,11 @@ export declare class LlmRouter {
    * Asks the model that is chosen for a whole answer, and those that follow where it fails. `predicate` is asked of the first answer of
    * a cascade: 1 accepts it, 0 does not, anything else ends the call.
    */
-  generate(request: Uint8Array, ask: RouteAsk, limits: CallLimits, cancel?: CancelHandle | undefined | null, predicate?: AskPredicate | undefined | null): Promise<RoutedCompletion>
+  generate(request: Uint8Array, ask: RouteAsk, limits: CallLimits, cancel?: CancelHandle | undefined | null, predicate?: ((completion: Completion) => Promise<number>) | undefined | null): Promise<RoutedCompletion>
   /** Asks for a streamed answer; resolves when its first content is there. `request` says `"stream": true`. */
-  stream(request: Uint8Array, ask: RouteAsk, limits: CallLimits, cancel: CancelHandle, predicate?: AskPredicate | undefined | null): Promise<ChatStream>
+  stream(request: Uint8Array, ask: RouteAsk, limits: CallLimits, cancel: CancelHandle, predicate?: ((completion: Completion) => Promise<number>) | undefined | null): Promise<ChatStream>
   /** Decides who would answer, and asks nobody: `RoutePlan` as JSON. */
-  plan(request: Uint8Array, ask: RouteAsk, predicate?: AskPredicate | undefined | null): string
+  plan(request: Uint8Array, ask: RouteAsk, predicate?: ((completion: Completion) => Promise<number>) | undefined | null): string
   /** The decision of this id as `RoutePlan` in JSON; null once it is forgotten. */
   explain(requestId: string): string | null
   /** Says how good an answer was, 0 to 1; once for each. */

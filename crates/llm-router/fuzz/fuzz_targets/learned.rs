@@ -7,7 +7,9 @@ use llm_router::learned::{Learned, PromptFeatures};
 use sha2::{Digest, Sha256};
 
 fuzz_target!(|content: &[u8]| {
-    let mut bytes = b"UATLEARN\x01\0\0\0".to_vec();
+    // Its mark and its version.
+    let mut bytes = Learned::nothing(Vec::new()).to_bytes();
+    bytes.truncate(12);
     bytes.extend((content.len() as u64).to_le_bytes());
     bytes.extend(Sha256::digest(content));
     bytes.extend(content);

@@ -126,6 +126,7 @@ impl LlmRouter {
         ask: RouteAsk,
         limits: CallLimits,
         cancel: Option<&CancelHandle>,
+        #[napi(ts_arg_type = "((completion: Completion) => Promise<number>) | undefined | null")]
         predicate: Option<AskPredicate<'_>>,
     ) -> napi::Result<PromiseRaw<'env, RoutedCompletion>> {
         let call = self.call(ask, &limits, cancel, predicate)?;
@@ -152,6 +153,7 @@ impl LlmRouter {
         ask: RouteAsk,
         limits: CallLimits,
         cancel: &CancelHandle,
+        #[napi(ts_arg_type = "((completion: Completion) => Promise<number>) | undefined | null")]
         predicate: Option<AskPredicate<'_>>,
     ) -> napi::Result<PromiseRaw<'env, ChatStream>> {
         let call = self.call(ask, &limits, Some(cancel), predicate)?;
@@ -169,6 +171,7 @@ impl LlmRouter {
         &self,
         request: &[u8],
         ask: RouteAsk,
+        #[napi(ts_arg_type = "((completion: Completion) => Promise<number>) | undefined | null")]
         predicate: Option<AskPredicate<'_>>,
     ) -> napi::Result<String> {
         let runtime = &self.opened.runtime;
