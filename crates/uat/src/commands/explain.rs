@@ -32,7 +32,7 @@ struct Report<'a> {
     endpoint: Option<String>,
     #[serde(default)]
     code: Option<String>,
-    #[serde(default)]
+    #[serde(default, rename = "costUsd")]
     cost_usd: Option<f64>,
     #[serde(default)]
     plan: Option<Plan>,
@@ -261,6 +261,12 @@ Left out: memory#1, 900 tokens: there was no room.
 Missing: memory: the connection failed.
 ";
         assert_eq!(context(&serde_json::from_value(plan).unwrap()), expected);
+    }
+
+    #[test]
+    fn what_a_request_cost_is_read_as_the_server_writes_it() {
+        let report: Report<'_> = serde_json::from_str(r#"{"model":"m","costUsd":0.5}"#).unwrap();
+        assert_eq!(report.cost_usd, Some(0.5));
     }
 
     #[test]
