@@ -138,7 +138,7 @@ impl Models {
         let (entry, _place) = self.enter(&job.model, 1).await?;
         let model = entry.loaded().await?.model;
         let structure = entry.structure.clone();
-        blocking(move || count(&model, &structure, &job, now)).await
+        blocking(move || count(&model, &structure, job, now)).await
     }
 
     /// Makes vectors, loading the model first where needed.

@@ -8,7 +8,7 @@ use crate::EngineError;
 use crate::batcher::Grammar;
 use crate::constraint::{Constraint, Vocabulary};
 use crate::llama::Model;
-use crate::request::{ChatJob, Format};
+use crate::request::{ChatJob, Format, ToolFields};
 use crate::template::{ChatTemplate, TemplateMessage};
 use crate::token::Token;
 use crate::tools::{ToolCallReader, ToolFormat, Tools};
@@ -81,38 +81,38 @@ impl Structure {
 pub fn count(
     model: &Model,
     structure: &Structure,
-    job: &ChatJob,
+    job: ChatJob,
     now: jiff::Timestamp,
 ) -> Result<usize, EngineError> {
-    Ok(render(model, structure, job, now)?.prompt.len())
+    Ok(render(model, structure, job.messages, job.tools.as_ref(), now)?.prompt.len())
 }
 
 /// A prompt and what it was made of.
-struct Rendered {
+struct Rendered<'a> {
     prompt: Vec<Token>,
     messages: Vec<TemplateMessage>,
     tools: Option<Tools>,
-    tool_format: Option<ToolFormat>,
+    tool_format: Option<&'a ToolFormat>,
 }
 
-fn render(
+fn render<'a>(
     model: &Model,
-    structure: &Structure,
-    job: &ChatJob,
+    structure: &'a Structure,
+    mut messages: Vec<TemplateMessage>,
+    tools: Option<&ToolFields>,
     now: jiff::Timestamp,
-) -> Result<Rendered, EngineError> {
+) -> Result<Rendered<'a>, EngineError> {
     let template = model.template()?;
-    let mut messages = job.messages.clone();
-    let tools = match &job.tools {
+    let tools = match tools {
         Some(fields) => Tools::read(Some(&fields.tools), fields.choice.as_ref(), fields.parallel.as_ref())?,
         None => None,
     };
     let called = messages.iter().any(|message| message.extra.contains_key("tool_calls"));
     let tool_format = match tools.is_some() || called {
-        true => Some(structure.tool_format(template, now)?.clone()),
+        true => Some(structure.tool_format(template, now)?),
         false => None,
     };
-    if let Some(format) = &tool_format {
+    if let Some(format) = tool_format {
         format.adapt(&mut messages);
     }
     let definitions = tools.as_ref().map(Tools::definitions);
@@ -136,14 +136,16 @@ pub fn prepare(
     job: ChatJob,
     now: jiff::Timestamp,
 ) -> Result<Prepared, EngineError> {
-    let Rendered { prompt, messages, tools, tool_format } = render(model, structure, &job, now)?;
+    let Rendered { prompt, messages, tools, tool_format } =
+        render(model, structure, job.messages, job.tools.as_ref(), now)?;
     let context = model.context_tokens();
     if prompt.len() >= context {
         return Err(EngineError::ContextLengthExceeded { prompt: prompt.len(), context });
     }
     let begun = messages.last().filter(|last| last.role == "assistant").map(|last| last.content.clone());
-    let tools =
-        tools.zip(tool_format).map(|(tools, format)| (tools, format, begun.clone().unwrap_or_default()));
+    let tools = tools
+        .zip(tool_format)
+        .map(|(tools, format)| (tools, format.clone(), begun.clone().unwrap_or_default()));
     let mut grammar = match (&job.format, &tools) {
         (_, Some((tools, format, _))) => Some(tools.constraint(format, structure.vocabulary(model)?)?),
         (Format::Text, None) => None,

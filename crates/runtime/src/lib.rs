@@ -192,7 +192,6 @@ impl Runtime {
     ) -> Result<Arc<Self>, RuntimeError> {
         let wiring = Wiring::new(config, &engine_search, &[], None)?;
         let callers = Callers::new(&wiring.config)?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Ok(Arc::new(Self {
             neighbours,
             engine_search,
@@ -203,7 +202,7 @@ impl Runtime {
             callers,
             feedback: Feedback::default(),
             request_ids: RequestIds::new(fastrand::u64(..)),
-            started: now.as_secs(),
+            started: since_1970().as_secs(),
             closed: AtomicBool::new(false),
         }))
     }
@@ -476,9 +475,7 @@ impl Runtime {
 
     /// What so many tokens of a model cost, in nano-USD; `None` where its price is unknown.
     pub fn cost_nano_usd(&self, model: &str, usage: &Usage) -> Option<u64> {
-        let price = self.wiring.load().price(model)?;
-        let cached = usage.prompt_tokens_details.map_or(0, |details| details.cached_tokens);
-        Some(price.nano_usd(usage.prompt_tokens, cached, usage.completion_tokens))
+        self.wiring.load().nano_usd(model, usage)
     }
 
     /// What the endpoint of this name speaks; `None`: there is none.
@@ -516,6 +513,11 @@ impl Runtime {
 }
 
 /// Files are read on a thread that may wait.
+/// What time it is.
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, RuntimeError> {
     tokio::task::spawn_blocking(work)
         .await

@@ -11,6 +11,7 @@ use fast_llm_coordinator::{
     Coordinator, CoordinatorConfig, CoordinatorError, EngineDialer, ModelConfig, Protocol, ResponseCache,
     ResponseStore,
 };
+use llm_wire::openai::Usage;
 use model_store::{AddedModel, ModelState, ModelStore, StoreError};
 use route_plan::Price;
 
@@ -218,6 +219,12 @@ impl Wiring {
     /// USD per million tokens; `None`: unknown.
     pub(crate) fn price(&self, model: &str) -> Option<Price> {
         self.costs.get(model)?.price
+    }
+
+    /// What so many tokens of a model cost; `None`: its price is unknown.
+    pub(crate) fn nano_usd(&self, model: &str, usage: &Usage) -> Option<u64> {
+        let cached = usage.prompt_tokens_details.map_or(0, |details| details.cached_tokens);
+        Some(self.price(model)?.nano_usd(usage.prompt_tokens, cached, usage.completion_tokens))
     }
 
     /// What a request of this key for a model can cost.

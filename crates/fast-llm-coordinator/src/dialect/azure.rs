@@ -13,7 +13,7 @@ use crate::question::{Asked, Question};
 /// Where a question goes.
 pub(super) enum Azure {
     /// The versionless interface, where the document names the model.
-    Versionless(Box<openai::OpenAi>),
+    Versionless(openai::OpenAi),
     /// A dated one, where the path names a deployment.
     Dated { root: String, version: String },
 }
@@ -21,7 +21,7 @@ pub(super) enum Azure {
 impl Azure {
     pub(super) fn new(config: &EndpointConfig, base: &Base) -> Result<Self, CoordinatorError> {
         Ok(match &config.api_version {
-            None => Self::Versionless(Box::new(openai::OpenAi::below(config, base, "/openai/v1")?)),
+            None => Self::Versionless(openai::OpenAi::below(config, base, "/openai/v1")?),
             Some(version) => {
                 // Checked once here: what a request adds is escaped.
                 let root = base.at(config, "/openai/deployments")?;

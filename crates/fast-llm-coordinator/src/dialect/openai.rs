@@ -14,9 +14,7 @@ use crate::question::{Asked, Question};
 pub(super) struct OpenAi {
     chat: Uri,
     embeddings: Uri,
-    /// The local engine alone counts.
-    count: Option<Uri>,
-    /// The local engine goes on with a message without being told.
+    /// The local engine goes on with a message without being told, and it counts.
     is_engine: bool,
 }
 
@@ -27,13 +25,10 @@ impl OpenAi {
         base: &Base,
         version: &str,
     ) -> Result<Self, CoordinatorError> {
-        let is_engine = config.protocol == Protocol::UatEngine;
-        let count = || base.versioned(config, version, "/chat/completions/input_tokens");
         Ok(Self {
             chat: base.versioned(config, version, "/chat/completions")?,
             embeddings: base.versioned(config, version, "/embeddings")?,
-            count: is_engine.then(count).transpose()?,
-            is_engine,
+            is_engine: config.protocol == Protocol::UatEngine,
         })
     }
 }
@@ -43,7 +38,10 @@ impl Speaks for OpenAi {
         Ok(match question {
             Question::Chat(_) => self.chat.clone(),
             Question::Embeddings(_) => self.embeddings.clone(),
-            Question::Count(_) => self.count.clone().ok_or_else(no_count)?,
+            Question::Count(_) if self.is_engine => {
+                format!("{}/input_tokens", self.chat).parse().map_err(|_| no_count())?
+            }
+            Question::Count(_) => return Err(no_count()),
         })
     }
 

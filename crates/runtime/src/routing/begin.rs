@@ -14,7 +14,7 @@ use super::judge::Judge;
 use super::meter::Payable;
 use super::question::{prompt_of, question_of};
 use super::routed::Cascaded;
-use super::{Asking, RouteAsk, Routed, admit_any, cascade};
+use super::{RouteAsk, Routed, admit_any, cascade};
 use crate::callers::Size;
 use crate::context::{Fitted, Gathered, Turn};
 use crate::errors::RuntimeError;
@@ -126,10 +126,11 @@ impl Runtime {
         let plan = routed.decision.plan.clone();
         let models = || plan.stages.iter().flat_map(|stage| &stage.candidates).map(|one| &one.model);
         // One whose file is missing is asked after all others; what is missing counts where none can be asked.
-        if models().all(|model| wiring.require_file(model).is_err())
-            && let Some(first) = models().next()
+        let mut files = models().map(|model| wiring.require_file(model));
+        if let Some(Err(missing)) = files.next()
+            && files.all(|file| file.is_err())
         {
-            wiring.require_file(first)?;
+            return Err(missing);
         }
         let meter = match &caller {
             None => None,
@@ -181,8 +182,7 @@ impl Runtime {
             question_of(target, request, ask, judge.map(Judge::answers), caller, &routing.catalogue);
         let seen = routing.look(&self.feedback, || prompt_of(request));
         let is_there = |model: &str| wiring.require_file(model).is_ok();
-        let mut snapshot =
-            routing.snapshot(&wiring.coordinator, &self.feedback, Asking::Chooses(&seen), is_there);
+        let mut snapshot = routing.snapshot(&wiring.coordinator, &self.feedback, Some(&seen), is_there);
         for (model, standing) in routing.catalogue.models().iter().zip(&mut snapshot.models) {
             standing.prompt_tokens = counts.get(&model.name).copied();
         }

@@ -10,9 +10,10 @@ use llm_wire::openai::ChatRequest;
 use super::begin::{Asked, Decided};
 use super::count::Counts;
 use super::judge::Judge;
-use super::{Asking, RouteAsk, Routed, feedback};
+use super::{RouteAsk, Routed};
 use crate::Runtime;
 use crate::errors::RuntimeError;
+use crate::reload::now_ms;
 
 /// A model that the router chooses among, and what is known of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,7 +82,7 @@ impl Runtime {
         let seen = routed.map(|routed| &routed.seen);
         let kept = seen.filter(|_| self.feedback.is_kept());
         let judgement = Judgement {
-            at_ms: u64::try_from(feedback::now().as_millis()).unwrap_or(u64::MAX),
+            at_ms: now_ms(),
             score,
             expected: seen.and_then(|seen| seen.estimate(&model)).map(|estimate| estimate.mean),
             features: kept.and_then(|seen| seen.features().cloned()),
@@ -107,7 +108,7 @@ impl Runtime {
         let wiring = self.wiring.load();
         let routing = &wiring.routing;
         let is_there = |model: &str| wiring.require_file(model).is_ok();
-        let snapshot = routing.snapshot(&wiring.coordinator, &self.feedback, Asking::Looks, is_there);
+        let snapshot = routing.snapshot(&wiring.coordinator, &self.feedback, None, is_there);
         let models = routing.catalogue.models().iter().zip(snapshot.models);
         models
             .map(|(model, standing)| RoutedModel {

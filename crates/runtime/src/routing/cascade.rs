@@ -11,7 +11,8 @@ use fast_llm_coordinator::{
 use futures_util::future::join_all;
 use llm_wire::openai::{ChatRequest, PromptDetails, Usage, chunks_of};
 use route_plan::RoutePlan;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use serde_json::json;
 
 use super::Routed;
 use super::judge::{Judge, Verdict};
@@ -29,27 +30,25 @@ pub(super) struct FirstOutcome {
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
     /// What all its answers took; absent where nobody counted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    first_usage: Option<FirstUsage>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    first_cost_usd: Option<f64>,
-    #[serde(skip)]
-    first_nano_usd: Option<u64>,
-    #[serde(skip)]
+    #[serde(rename = "firstUsage", skip_serializing_if = "Option::is_none", serialize_with = "tokens")]
     usage: Option<Usage>,
+    #[serde(rename = "firstCostUsd", skip_serializing_if = "Option::is_none", serialize_with = "usd")]
+    nano_usd: Option<u64>,
 }
 
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct FirstUsage {
-    prompt_tokens: u64,
-    completion_tokens: u64,
+fn tokens<S: Serializer>(usage: &Option<Usage>, serializer: S) -> Result<S::Ok, S::Error> {
+    let tokens = |usage: &Usage| json!({ "promptTokens": usage.prompt_tokens, "completionTokens": usage.completion_tokens });
+    usage.as_ref().map(tokens).serialize(serializer)
+}
+
+fn usd<S: Serializer>(nano_usd: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
+    nano_usd.map(|nano| nano as f64 / 1e9).serialize(serializer)
 }
 
 impl FirstOutcome {
     /// What a first stage cost whose answer was not given, nano-USD; `None`: nobody knows.
     pub(super) fn cost_before(&self) -> Option<u64> {
-        if self.accepted { Some(0) } else { self.first_nano_usd }
+        if self.accepted { Some(0) } else { self.nano_usd }
     }
 
     /// The same in tokens.
@@ -202,26 +201,11 @@ fn outcome(
     verdict: Verdict,
 ) -> FirstOutcome {
     let model = plan.stages.iter().flat_map(|stage| &stage.candidates).map(|one| &one.model).next();
-    let price = model.and_then(|model| wiring.price(model));
-    let cost = match usage {
-        Some(usage) => price.map(|price| {
-            let cached = usage.prompt_tokens_details.map_or(0, |details| details.cached_tokens);
-            price.nano_usd(usage.prompt_tokens, cached, usage.completion_tokens)
-        }),
+    let nano_usd = match usage {
+        Some(usage) => model.and_then(|model| wiring.nano_usd(model, &usage)),
         // Nobody answered.
         None => tried.iter().all(Result::is_err).then_some(0),
     };
     let Verdict { accepted, measured, why } = verdict;
-    FirstOutcome {
-        accepted: accepted.is_some(),
-        measured,
-        why,
-        first_usage: usage.map(|Usage { prompt_tokens, completion_tokens, .. }| FirstUsage {
-            prompt_tokens,
-            completion_tokens,
-        }),
-        first_cost_usd: cost.map(|nano| nano as f64 / 1e9),
-        first_nano_usd: cost,
-        usage,
-    }
+    FirstOutcome { accepted: accepted.is_some(), measured, why, usage, nano_usd }
 }

@@ -6,7 +6,6 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use access::LedgerError;
 use llm_router::{Judgement, Judgements};
@@ -69,11 +68,6 @@ impl Feedback {
     pub(crate) fn read<T>(&self, look: impl FnOnce(&Judgements) -> T) -> T {
         look(&self.judgements.read())
     }
-}
-
-/// Since 1970.
-pub(crate) fn now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// Where a full file is put aside.

@@ -184,7 +184,7 @@ impl Judge {
         let Some(&(first, report)) = answers.iter().flatten().next() else {
             return Ok(Verdict::refused("no answer"));
         };
-        let said = openai::said(first).unwrap_or_default();
+        let said = |answer: &Bytes| openai::said(answer).unwrap_or_default();
         let reaches = |measured: f64, threshold: f64, index: usize, short: String| Verdict {
             accepted: (measured >= threshold).then_some(index),
             measured: Some(measured),
@@ -195,16 +195,14 @@ impl Judge {
                 true => Verdict { accepted: Some(0), ..Verdict::default() },
                 false => Verdict::refused("the caller's predicate refused it"),
             },
-            By::Shape(shape) => match said.text.as_deref().map_or(Ok(()), |text| shape.fits(text)) {
-                Ok(()) if said.text.is_some() => {
-                    Verdict { accepted: Some(0), measured: Some(1.0), why: None }
-                }
-                Ok(()) => Verdict { measured: Some(0.0), ..Verdict::refused("it has no text") },
-                Err(unfit) => Verdict { measured: Some(0.0), ..Verdict::refused(unfit.to_string()) },
+            By::Shape(shape) => match said(first).text.map(|text| shape.fits(&text)) {
+                Some(Ok(())) => Verdict { accepted: Some(0), measured: Some(1.0), why: None },
+                Some(Err(unfit)) => Verdict { measured: Some(0.0), ..Verdict::refused(unfit.to_string()) },
+                None => Verdict { measured: Some(0.0), ..Verdict::refused("it has no text") },
             },
             By::Agreement { threshold } => {
                 let texts: Vec<Option<String>> =
-                    answers.iter().map(|answer| openai::said(answer.as_ref()?.0).ok()?.text).collect();
+                    answers.iter().map(|answer| said(answer.as_ref()?.0).text).collect();
                 let Some(agreed) = agreement(&texts) else {
                     return Ok(Verdict { measured: Some(0.0), ..Verdict::refused("no answer has a text") });
                 };
@@ -213,7 +211,7 @@ impl Judge {
                 reaches(share, *threshold, agreed.index, short)
             }
             By::Margin { threshold, .. } => {
-                let tokens: Vec<TokenChoice> = said
+                let tokens: Vec<TokenChoice> = said(first)
                     .tokens
                     .iter()
                     .map(|token| TokenChoice { logprob: token.logprob, runner_up: token.runner_up })

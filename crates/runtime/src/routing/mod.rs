@@ -20,6 +20,7 @@ use llm_wire::WireError;
 use route_plan::Price;
 
 use crate::errors::RuntimeError;
+use crate::since_1970;
 
 pub use calls::RoutedModel;
 pub(crate) use feedback::Feedback;
@@ -40,22 +41,13 @@ pub(crate) fn not_routed(model: &str, is_choice: bool) -> RuntimeError {
     })
 }
 
-/// Why the models are looked at.
-#[derive(Clone, Copy)]
-pub(crate) enum Asking<'a> {
-    /// To choose one for this question.
-    Chooses(&'a Seen),
-    /// To tell how they stand, whatever the question.
-    Looks,
-}
-
 /// What decides, as one configuration has it.
 pub(crate) struct Routing {
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) policy: Policy,
     /// Whether the configuration says anything of tiers.
     pub(crate) has_tiers: bool,
-    pub(crate) learned: Option<Arc<LearnedFile>>,
+    learned: Option<Arc<LearnedFile>>,
     explores: bool,
 }
 
@@ -97,23 +89,20 @@ impl Routing {
         }
     }
 
-    /// What is known of the models now. `is_there`: the model could answer; its file, if it needs one, is there.
+    /// What is known of the models now, to choose one for the question that was `seen`; `None`: whatever the question. `is_there`: the model could answer; its file, if it needs one, is there.
     pub(crate) fn snapshot(
         &self,
         coordinator: &Coordinator,
         feedback: &Feedback,
-        question: Asking<'_>,
+        seen: Option<&Seen>,
         is_there: impl Fn(&str) -> bool,
     ) -> Snapshot {
-        let now = feedback::now();
+        let now = since_1970();
         let models = self.catalogue.models().iter();
         // Both have the order of the configuration.
-        let (seen, chooses) = match question {
-            Asking::Chooses(seen) => (Some(seen), true),
-            Asking::Looks => (None, false),
-        };
         feedback.read(|judgements| {
-            let mut rng = (chooses && self.explores && !judgements.is_empty()).then(fastrand::Rng::new);
+            let mut rng =
+                (seen.is_some() && self.explores && !judgements.is_empty()).then(fastrand::Rng::new);
             let standing = |(model, mut health): (&Model, route_plan::ModelHealth)| {
                 health.is_up = health.is_up && is_there(&model.name);
                 let estimate = seen.and_then(|seen| seen.estimate(&model.name));
