@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, stdin};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use runtime::{ConfigErrors, ConfigSource, Runtime, RuntimeError, UatConfig, process_environment};
@@ -95,18 +96,22 @@ impl Reload {
         let bind = self.bind;
         self.runtime.reload_with(move || load(source, bind)).await?;
         let config = self.runtime.config();
-        let learned = config.routing.learned_file.as_deref();
-        if learned != self.learned.as_ref().map(FileWatch::file) {
-            self.learned = learned.map(|file| FileWatch::new(file.to_owned()));
-        }
-        let keys = config.server.keys_file.clone();
-        if keys.as_deref() != self.keys.as_ref().map(FileWatch::file) {
-            self.keys = keys.map(FileWatch::new);
+        follow(&mut self.learned, config.routing.learned_file.as_deref());
+        if follow(&mut self.keys, config.server.keys_file.as_deref()) {
             // What became of it since it was read with the rest.
             self.take_over_keys().await;
         }
         Ok(())
     }
+}
+
+/// Watches this file from now on; whether it is another one than before.
+fn follow(watch: &mut Option<FileWatch>, file: Option<&Path>) -> bool {
+    let is_other = file != watch.as_ref().map(FileWatch::file);
+    if is_other {
+        *watch = file.map(|file| FileWatch::new(file.to_owned()));
+    }
+    is_other
 }
 
 /// Resolves when that file has become another one; never where there is none.

@@ -15,6 +15,8 @@ pub(crate) mod usage;
 
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
@@ -54,6 +56,28 @@ pub(crate) fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> 
     // A thread that still waits for a line of input would wait for ever.
     runtime.shutdown_background();
     result
+}
+
+/// Runs what blocks on a thread of its own, so that Ctrl-C is heard meanwhile: then it is told, and waited for. `what` names it if its
+/// thread fails.
+pub(crate) fn cancellable<T: Send + 'static>(
+    what: &str,
+    work: impl FnOnce(&AtomicBool) -> T + Send + 'static,
+) -> Result<T, Failure> {
+    let cancel = Arc::new(AtomicBool::new(false));
+    let cancelled = Arc::clone(&cancel);
+    block_on(async {
+        let mut working = tokio::task::spawn_blocking(move || work(&cancelled));
+        let ended = tokio::select! {
+            ended = &mut working => ended,
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted?;
+                cancel.store(true, Ordering::Relaxed);
+                working.await
+            }
+        };
+        ended.map_err(|error| Failure::new("UAT_INTERNAL", format!("{what}'s thread ended: {error}")))
+    })
 }
 
 /// A moment by its time, or by how far it is from now in one direction.

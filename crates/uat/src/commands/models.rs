@@ -2,8 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use clap::Subcommand;
@@ -11,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use model_store::{AddOptions, AddedModel, HubModel, ModelState, ModelStore, Phase, Progress, StoreError};
 use serde_json::json;
 
-use super::{block_on, human_bytes};
+use super::{cancellable, human_bytes};
 use crate::failure::Failure;
 
 #[derive(Debug, clap::Args)]
@@ -196,33 +195,19 @@ fn add(store: &ModelStore, model: &str, options: AddOptions) -> Result<AddedMode
     })
 }
 
-/// Works on a thread of its own, so that Ctrl-C is heard while it blocks, and shows how far it is.
+/// Shows how far it is, and ends it at Ctrl-C.
 fn watched<T: Send + 'static>(
     model: &str,
     work: impl FnOnce(&mut dyn FnMut(Progress), &AtomicBool) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Failure> {
-    let cancel = Arc::new(AtomicBool::new(false));
-    let (model, cancelled) = (model.to_owned(), cancel.clone());
-    block_on(async {
-        let mut working = tokio::task::spawn_blocking(move || {
-            let mut display = Display::new(&model);
-            let result = work(&mut |progress| display.show(progress), &cancelled);
-            display.finish(result.is_ok());
-            result
-        });
-        let ended = tokio::select! {
-            ended = &mut working => ended,
-            interrupted = tokio::signal::ctrl_c() => {
-                interrupted?;
-                cancel.store(true, Ordering::Relaxed);
-                working.await
-            }
-        };
-        match ended {
-            Ok(result) => Ok(result?),
-            Err(error) => Err(Failure::new("UAT_INTERNAL", format!("the download's thread ended: {error}"))),
-        }
-    })
+    let model = model.to_owned();
+    let done = cancellable("the download", move |cancelled| {
+        let mut display = Display::new(&model);
+        let result = work(&mut |progress| display.show(progress), cancelled);
+        display.finish(result.is_ok());
+        result
+    })?;
+    Ok(done?)
 }
 
 /// A progress bar on a terminal, a line per phase elsewhere.

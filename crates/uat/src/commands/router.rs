@@ -3,8 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use clap::Subcommand;
@@ -19,7 +18,7 @@ use runtime::llm_router::learned::{
 use runtime::{EMBEDDING_MODEL, open_embedder, read_feedback};
 use serde_json::json;
 
-use super::{block_on, human_bytes};
+use super::{cancellable, human_bytes};
 use crate::failure::Failure;
 use crate::table;
 
@@ -382,38 +381,24 @@ fn replace(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
     })
 }
 
-/// Works on a thread of its own, so that Ctrl-C is heard while it computes, and shows how far it is.
+/// Shows how far it is, and ends it at Ctrl-C.
 fn watched<T: Send + 'static>(
     work: impl FnOnce(&mut dyn FnMut(f64) -> bool) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    let cancel = Arc::new(AtomicBool::new(false));
-    let cancelled = cancel.clone();
-    block_on(async {
-        let mut working = tokio::task::spawn_blocking(move || {
-            let bar = io::stderr().is_terminal().then(|| ProgressBar::new(1000));
+    cancellable("the training", move |cancelled| {
+        let bar = io::stderr().is_terminal().then(|| ProgressBar::new(1000));
+        if let Some(bar) = &bar {
+            bar.enable_steady_tick(Duration::from_millis(200));
+        }
+        let result = work(&mut |share| {
             if let Some(bar) = &bar {
-                bar.enable_steady_tick(Duration::from_millis(200));
+                bar.set_position((1000.0 * share) as u64);
             }
-            let result = work(&mut |share| {
-                if let Some(bar) = &bar {
-                    bar.set_position((1000.0 * share) as u64);
-                }
-                !cancelled.load(Ordering::Relaxed)
-            });
-            if let Some(bar) = &bar {
-                bar.finish_and_clear();
-            }
-            if cancelled.load(Ordering::Relaxed) { Err(Failure::Interrupted) } else { result }
+            !cancelled.load(Ordering::Relaxed)
         });
-        let ended = tokio::select! {
-            ended = &mut working => ended,
-            interrupted = tokio::signal::ctrl_c() => {
-                interrupted?;
-                cancel.store(true, Ordering::Relaxed);
-                working.await
-            }
-        };
-        ended
-            .map_err(|error| Failure::new("UAT_INTERNAL", format!("the training's thread ended: {error}")))?
-    })
+        if let Some(bar) = &bar {
+            bar.finish_and_clear();
+        }
+        if cancelled.load(Ordering::Relaxed) { Err(Failure::Interrupted) } else { result }
+    })?
 }
