@@ -2,14 +2,13 @@
 // The router: `npm run bench:router [-- PART...] [--data FILE.csv[.gz]] [--quick] [--json] [--no-build]`.
 // Each part lies in `router/`.
 
-import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
 
 import * as decision from "./router/decision.mjs";
 import * as feedback from "./router/feedback.mjs";
 import * as quality from "./router/quality.mjs";
 import { runParts } from "./measure/parts.mjs";
-import { repository } from "./measure/processes.mjs";
+import { build } from "./measure/processes.mjs";
 
 const PARTS = { decision, quality, feedback };
 
@@ -33,9 +32,6 @@ if (options.help || unknown !== undefined || lacking) {
   process.exit(options.help ? 0 : 2);
 }
 const say = options.json ? console.error : console.log;
-if (!options["no-build"]) {
-  const { status } = spawnSync("cargo", ["build", "--release", "-p", "uat", "--bin", "uat"], { cwd: repository, stdio: ["ignore", 2, 2] });
-  if (status !== 0) throw new Error(`building uat failed with status ${status}`);
-}
+if (!options["no-build"]) build(options.json ? 2 : 1);
 const { data, quick, json } = options;
 await runParts({ bench: "router", parts: PARTS, asked, quick, json, say, context: { data } });

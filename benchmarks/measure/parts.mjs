@@ -7,7 +7,7 @@ import { circumstances, csv, keep } from "./report.mjs";
 
 /**
  * `bench`: the name of the folder and of the npm script. `parts`: modules with `title` and `run`, of which `asked` names some.
- * `context` is what `run` gets besides `quick` and `say`; `versions` what the figures depend on; `footnote` ends each summary.
+ * `context` is what `run` gets besides `quick` and `say`; `files` of what it gives are kept beside the summary; `versions` what the figures depend on; `footnote` ends each summary.
  * A part that fails does not take the others with it. A goal that is missed sets the exit code.
  */
 export async function runParts({ bench, parts, asked, quick, json, say, context = {}, versions = {}, footnote = "" }) {
@@ -29,6 +29,7 @@ export async function runParts({ bench, parts, asked, quick, json, say, context 
     if (quick) continue;
     const facts = Object.entries(about).map(([key, value]) => `- ${key}: ${value}\n`).join("");
     const kept = keep(`${bench}/${name}`, {
+      ...result.files,
       "raw.csv": csv(result.raw),
       "summary.json": `${JSON.stringify({ about, rounds: result.rounds, claims: result.claims }, null, 2)}\n`,
       "summary.md": `# ${parts[name].title}, ${about.date.slice(0, 10)}\n\nReproduce with \`npm run bench:${bench} -- ${name}\`.\n\n${body}\n${footnote}${facts}`,

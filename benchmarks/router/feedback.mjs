@@ -6,22 +6,22 @@ import os from "node:os";
 import path from "node:path";
 
 import { atMost } from "../measure/goals.mjs";
-import { keep, markdownTable } from "../measure/report.mjs";
+import { markdownTable } from "../measure/report.mjs";
 import { repository } from "../measure/processes.mjs";
 
 export const title = "Regret of learning from feedback (a simulation)";
 
-export async function run({ quick }) {
+export async function run() {
   const folder = mkdtempSync(path.join(os.tmpdir(), "uat-router-"));
   try {
     const svg = path.join(folder, "regret.svg");
     const { status, stdout, stderr } = spawnSync("cargo", ["run", "--release", "-q", "-p", "llm-router", "--example", "feedback", "--", svg], { cwd: repository, encoding: "utf8" });
     if (status !== 0) throw new Error(`the simulation ended with ${status}: ${stderr}`);
     const found = JSON.parse(stdout);
-    if (!quick) keep("router", { "regret.svg": readFileSync(svg, "utf8") });
     const regret = (start) => found.policies.find(({ policy }) => policy.startsWith(start)).regret;
     return {
       rounds: 1,
+      files: { "regret.svg": readFileSync(svg, "utf8") },
       raw: found.policies,
       claims: [
         atMost("regret, share of the best fixed model's", 1, [regret("learned") / regret("best fixed")]),

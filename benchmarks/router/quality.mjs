@@ -6,7 +6,7 @@ import os from "node:os";
 import path from "node:path";
 
 import { atLeast, atMost, exactly } from "../measure/goals.mjs";
-import { figure, keep, markdownTable } from "../measure/report.mjs";
+import { figure, markdownTable } from "../measure/report.mjs";
 import { binary } from "../measure/processes.mjs";
 
 /** What ours has to be better by. */
@@ -34,10 +34,10 @@ export async function run({ data, quick, say }) {
     const worth = quick ? [] : PARTS.map((part) => ({ part, apgr: apgr(uat(["eval", "--train", data, "--without", part, "--only", "folds"]).settings[0], "learned") }));
     const files = { "quality.json": `${JSON.stringify({ training, settings, stripped, worth }, null, 1)}\n`, "quality.svg": readFileSync(svg, "utf8") };
     if (settings.length > 1) files["quality-subjects.svg"] = readFileSync(path.join(folder, "quality-subjects.svg"), "utf8");
-    if (!quick) keep("router", files);
     const rows = (setting, result) => result.scorings.map(({ curve: _, ours_less_this: less, ...one }) => ({ setting, ...one, ours_less_this: less?.join(" ") }));
     return {
       rounds: 1,
+      files,
       raw: [...settings, { ...stripped, setting: "without options" }].flatMap(({ setting, result }) => rows(setting, result)),
       claims: [
         ...settings.flatMap(claims),
