@@ -32,26 +32,13 @@ pub fn agreement<T: AsRef<str>>(answers: &[Option<T>]) -> Option<Agreement> {
 fn in_the_end(text: &str) -> String {
     let text = text.trim();
     if text.starts_with(['{', '['])
-        && let Ok(document) = serde_json::from_str::<Value>(text)
+        && let Ok(mut document) = serde_json::from_str::<Value>(text)
     {
-        return sorted(document).to_string();
+        document.sort_all_objects();
+        return document.to_string();
     }
     let last = text.lines().rev().map(bare).find(|line| !line.is_empty()).unwrap_or_default();
     option(last).or_else(|| number(last)).unwrap_or_else(|| plain(text))
-}
-
-/// The document with the members of its objects in order.
-fn sorted(document: Value) -> Value {
-    match document {
-        Value::Object(members) => {
-            let mut members: Vec<_> =
-                members.into_iter().map(|(name, value)| (name, sorted(value))).collect();
-            members.sort_by(|a, b| a.0.cmp(&b.0));
-            Value::Object(members.into_iter().collect())
-        }
-        Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
-        other => other,
-    }
 }
 
 /// Without what stands around a word: quotes, brackets, stops, Markdown's marks.

@@ -15,13 +15,6 @@ pub struct Estimate {
     pub weight: f64,
 }
 
-impl Estimate {
-    /// This estimate and a prior, each by what it weighs.
-    pub fn with_prior(self, prior: f64) -> f64 {
-        self.weight * self.mean + (1.0 - self.weight) * prior
-    }
-}
-
 /// Models of quality, learned from judged answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Learned {
@@ -69,12 +62,16 @@ impl Blend {
         self.curve.get(model).map_or(0.0, |curve| curve.at(easy))
     }
 
-    /// Expected score of a model beyond its mean.
-    fn beyond_mean(&self, signals: &Signals, model: usize) -> f64 {
-        let easy = self.easy(signals);
+    /// Expected score of a model beyond how easy the prompt is.
+    pub(super) fn beyond_ease(&self, signals: &Signals, model: usize) -> f64 {
         let [curve, parts @ ..] = self.relative;
         let own = signals.relative.get(model).copied().unwrap_or_default();
-        easy + curve * self.curve(model, easy) + parts.iter().zip(own).map(|(w, s)| w * s).sum::<f64>()
+        curve * self.curve(model, self.easy(signals)) + parts.iter().zip(own).map(|(w, s)| w * s).sum::<f64>()
+    }
+
+    /// Expected score of a model beyond its mean.
+    fn beyond_mean(&self, signals: &Signals, model: usize) -> f64 {
+        self.easy(signals) + self.beyond_ease(signals, model)
     }
 }
 

@@ -9,7 +9,7 @@ use super::linear::{SparseRow, dense_ridge, sparse_ridge, weighted_mean};
 use super::trees::{Binned, Growth, Trees};
 
 /// Shrinks the words' weights; between 5 and 20 it made no difference on exam questions.
-const WORD_RIDGE: f64 = 10.0;
+pub(super) const WORD_RIDGE: f64 = 10.0;
 /// Shrinks the weights of words and measures together, where ease is learned: it spreads half as far as gain.
 const JOINT_RIDGE: f64 = 5.0;
 /// The scale of a standardised measure among words, whose vector has length 1: fifty of them are then about as long.
@@ -96,7 +96,6 @@ impl Line {
 pub(super) struct Ease {
     /// By words, then by measures.
     joint: Line,
-    #[serde(with = "trees")]
     trees: Trees,
 }
 
@@ -106,7 +105,6 @@ pub(super) struct Own {
     /// The slope by standardised length.
     length: f64,
     words: Line,
-    #[serde(with = "trees")]
     trees: Trees,
 }
 
@@ -301,7 +299,7 @@ pub(super) fn sketch(words: &SparseRow) -> Vec<f32> {
     sketch
 }
 
-fn normalise(vector: &mut [f32]) {
+pub(super) fn normalise(vector: &mut [f32]) {
     let norm = vector.iter().map(|v| v * v).sum::<f32>().sqrt().max(1e-12);
     for v in vector {
         *v /= norm;
@@ -347,25 +345,4 @@ fn centroids(words: &[SparseRow], of: &[usize], group: &[usize]) -> Vec<Vec<f32>
         out.push(sum);
     }
     out
-}
-
-/// Trees as three flat lists: serde knows no arrays of constants' lengths by name.
-mod trees {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use super::super::trees::{Tree, Trees};
-
-    type Flat = ([u16; 7], [f32; 7], [f32; 8]);
-
-    pub(super) fn serialize<S: Serializer>(trees: &Trees, serializer: S) -> Result<S::Ok, S::Error> {
-        let flat: Vec<Flat> = trees.0.iter().map(|t| (t.measure, t.threshold, t.leaf)).collect();
-        flat.serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Trees, D::Error> {
-        let flat = Vec::<Flat>::deserialize(deserializer)?;
-        Ok(Trees(
-            flat.into_iter().map(|(measure, threshold, leaf)| Tree { measure, threshold, leaf }).collect(),
-        ))
-    }
 }

@@ -22,14 +22,15 @@
 //! Sentence embeddings are for the baselines of [`super::evaluate`] alone: what neighbours by MiniLM's added on exam
 //! questions of the same subjects (0.003 of APGR) they took from those of others (0.01).
 
-use std::fmt::Write as _;
-
 use serde::Serialize;
 
 use super::data::Examples;
 use super::linear::{Parabola, logistic, sparse_ridge};
 use super::model::{Blend, Learned, Predictor, familiarity};
-use super::parts::{EASE_PARTS, Parts, RELATIVE_PARTS, Rows, SKETCH, Scale, Signals, Vocabulary, sketch};
+use super::parts::{
+    EASE_PARTS, Parts, RELATIVE_PARTS, Rows, SKETCH, Scale, Signals, Vocabulary, WORD_RIDGE, normalise,
+    sketch,
+};
 use super::trees::Binned;
 
 /// How training goes.
@@ -136,23 +137,18 @@ pub fn train_with_progress(
     };
     let random = random_folds(n, &mut rng);
     let grouped = group_folds(&rows.group, &mut rng);
-    let mut views = Vec::with_capacity(2);
-    for (view, fold_of) in [random, grouped].into_iter().enumerate() {
-        let mut signals: Vec<Option<Signals>> = vec![None; n];
-        for fold in 0..FOLDS {
-            let of: Vec<usize> = (0..n).filter(|&i| fold_of[i] != fold).collect();
-            let parts = Parts::fit(&rows, &of, &mut rng);
-            for i in (0..n).filter(|&i| fold_of[i] == fold) {
-                signals[i] = Some(parts.signals(rows.features[i], rows.models));
-            }
-            if !progress((view * FOLDS + fold + 1) as f64 / (2 * FOLDS + 1) as f64) {
-                return nothing(report, "it was stopped");
-            }
-        }
-        views.push(View { signals: signals.into_iter().flatten().collect(), fold_of });
-    }
-    let [familiar_view, strange_view] =
-        <[View; 2]>::try_from(views).unwrap_or_else(|_| [View::none(), View::none()]);
+    let steps = (2 * FOLDS + 1) as f64;
+    let mut done = 0.0;
+    let mut step = || {
+        done += 1.0;
+        progress(done / steps)
+    };
+    let Some(familiar_view) = View::of(&rows, random, &mut rng, &mut step) else {
+        return nothing(report, "it was stopped");
+    };
+    let Some(strange_view) = View::of(&rows, grouped, &mut rng, &mut step) else {
+        return nothing(report, "it was stopped");
+    };
     let without = |part: &str| options.without.iter().any(|w| w == part);
     let masked = |mut recipe: Recipe| {
         recipe.ease = zip(recipe.ease, [!without("trees"), !without("words")]);
@@ -164,9 +160,7 @@ pub fn train_with_progress(
     let mut strange = blend(&rows, &strange_view, &masked(STRANGE));
     report.signal = significance(&rows, &familiar_view, &familiar, None);
     if report.signal < SIGNIFICANT {
-        let mut why = String::new();
-        let _ = write!(
-            why,
+        let why = format!(
             "cross-validated, what the prompts say of the differences between models is {:.1} standard errors from \
              nothing, and {SIGNIFICANT} are needed",
             report.signal
@@ -192,7 +186,7 @@ pub fn train_with_progress(
     report.strange = named(&strange);
     let all: Vec<usize> = (0..n).collect();
     let parts = Parts::fit(&rows, &all, &mut rng);
-    if !progress(1.0) {
+    if !step() {
         return nothing(report, "it was stopped");
     }
     report.summary = format!(
@@ -312,7 +306,7 @@ fn by_words(
         let of: Vec<usize> = (0..features.len()).filter(|&i| half[i] == side).collect();
         let vocabulary = Vocabulary::of(features, &of);
         let rows: Vec<_> = features.iter().map(|f| vocabulary.weighted(f)).collect();
-        let (b, intercept) = sparse_ridge(&rows, &of, ease, weight, vocabulary.len(), 10.0);
+        let (b, intercept) = sparse_ridge(&rows, &of, ease, weight, vocabulary.len(), WORD_RIDGE);
         for i in (0..features.len()).filter(|&i| half[i] != side) {
             out[i] =
                 intercept + rows[i].iter().map(|&(column, x)| f64::from(x * b[column as usize])).sum::<f64>();
@@ -345,10 +339,7 @@ fn clusters(features: &[&super::PromptFeatures], rng: &mut fastrand::Rng) -> Vec
             }
         }
         for centre in &mut centres {
-            let norm = centre.iter().map(|v| v * v).sum::<f32>().sqrt().max(1e-12);
-            for v in centre {
-                *v /= norm;
-            }
+            normalise(centre);
         }
     }
     of
@@ -387,8 +378,26 @@ struct View {
 }
 
 impl View {
-    fn none() -> Self {
-        Self { signals: Vec::new(), fold_of: Vec::new() }
+    /// Fits the parts to all folds but one, for each; `None` where `step`, which is told of each, says that it is enough.
+    fn of(
+        rows: &Rows<'_>,
+        fold_of: Vec<usize>,
+        rng: &mut fastrand::Rng,
+        step: &mut dyn FnMut() -> bool,
+    ) -> Option<Self> {
+        let n = rows.features.len();
+        let mut signals: Vec<Option<Signals>> = vec![None; n];
+        for fold in 0..FOLDS {
+            let of: Vec<usize> = (0..n).filter(|&i| fold_of[i] != fold).collect();
+            let parts = Parts::fit(rows, &of, rng);
+            for i in (0..n).filter(|&i| fold_of[i] == fold) {
+                signals[i] = Some(parts.signals(rows.features[i], rows.models));
+            }
+            if !step() {
+                return None;
+            }
+        }
+        Some(Self { signals: signals.into_iter().flatten().collect(), fold_of })
     }
 }
 
@@ -444,7 +453,7 @@ fn blend(rows: &Rows<'_>, view: &View, recipe: &Recipe) -> Blend {
         let of: Vec<usize> = (0..n).filter(|&i| view.fold_of[i] != fold).collect();
         out.curve = curves(&easy, &truth, &of, rows.models);
         for i in (0..n).filter(|&i| view.fold_of[i] == fold) {
-            said[i] = (0..rows.models).map(|model| predicted(&out, &view.signals[i], model)).collect();
+            said[i] = (0..rows.models).map(|model| out.beyond_ease(&view.signals[i], model)).collect();
         }
     }
     let pairs =
@@ -476,25 +485,25 @@ fn curves(easy: &[f64], truth: &[Vec<(f64, f64)>], of: &[usize], models: usize) 
     (0..models).map(curve).collect()
 }
 
-fn predicted(blend: &Blend, signals: &Signals, model: usize) -> f64 {
-    let curve = blend.relative[0] * blend.curve(model, blend.easy(signals));
-    let own = signals.relative.get(model).copied().unwrap_or_default();
-    curve + blend.relative[1..].iter().zip(own).map(|(w, s)| w * s).sum::<f64>()
-}
-
 /// The covariance of predicted and true differences between models, in its standard errors; over groups where given.
 fn significance(rows: &Rows<'_>, view: &View, blend: &Blend, groups: Option<&[usize]>) -> f64 {
     let mut sums = vec![0.0; groups.map_or(view.signals.len(), |g| g.iter().max().map_or(0, |g| g + 1))];
+    let said: Vec<Vec<f64>> = view
+        .signals
+        .iter()
+        .map(|signals| (0..rows.models).map(|model| blend.beyond_ease(signals, model)).collect())
+        .collect();
     let mut mean = vec![0.0; rows.models];
-    for signals in &view.signals {
-        for (model, mean) in mean.iter_mut().enumerate() {
-            *mean += predicted(blend, signals, model) / view.signals.len() as f64;
+    for said in &said {
+        for (mean, said) in mean.iter_mut().zip(said) {
+            *mean += said / view.signals.len() as f64;
         }
     }
-    for (i, signals) in view.signals.iter().enumerate() {
+    let truth_means: Vec<f64> = (0..rows.models).map(|model| truth_mean(rows, model)).collect();
+    for (i, said) in said.iter().enumerate() {
         let truth = relative_truth(rows, i);
         let products = truth.iter().enumerate().map(|(model, (target, weight))| {
-            weight * (target - truth_mean(rows, model)) * (predicted(blend, signals, model) - mean[model])
+            weight * (target - truth_means[model]) * (said[model] - mean[model])
         });
         sums[groups.map_or(i, |g| g[i])] += products.sum::<f64>();
     }
@@ -504,9 +513,9 @@ fn significance(rows: &Rows<'_>, view: &View, blend: &Blend, groups: Option<&[us
 
 /// The mean of a model's own target is near nothing, as targets are beyond means; exactly so with every score known.
 fn truth_mean(rows: &Rows<'_>, model: usize) -> f64 {
-    let all: Vec<usize> = (0..rows.features.len()).collect();
     match rows.targets.get(model + 1) {
         Some((target, weight)) if rows.targets.len() > rows.models => {
+            let all: Vec<usize> = (0..rows.features.len()).collect();
             super::linear::weighted_mean(&all, target, weight)
         }
         _ => 0.0,
@@ -518,7 +527,7 @@ fn better_by(rows: &Rows<'_>, view: &View, blend: &Blend, other: &Blend) -> f64 
     let mut gains = vec![0.0; rows.group.iter().max().map_or(0, |g| g + 1)];
     for (i, signals) in view.signals.iter().enumerate() {
         for (model, (target, weight)) in relative_truth(rows, i).into_iter().enumerate() {
-            let error = |blend: &Blend| (target - predicted(blend, signals, model)).powi(2);
+            let error = |blend: &Blend| (target - blend.beyond_ease(signals, model)).powi(2);
             gains[rows.group[i]] += weight * (error(other) - error(blend));
         }
     }

@@ -4,6 +4,8 @@
 //! two hundred lines, because the crates that exist bring a C++ build (lightgbm3) or a data-frame's worth of
 //! dependencies (perpetual), or have not been kept for years (gbdt).
 
+use serde::{Deserialize, Serialize};
+
 /// Levels of a tree; eight leaves see three measures together, which is what some 10,000 rows can support.
 const DEPTH: usize = 3;
 /// Inner nodes of a tree.
@@ -28,7 +30,7 @@ pub(super) struct Growth {
 }
 
 /// One tree, complete: node `i` has the children `2i + 1` (at most the threshold) and `2i + 2`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Tree {
     pub(super) measure: [u16; INNER],
     pub(super) threshold: [f32; INNER],
@@ -47,7 +49,7 @@ impl Tree {
 }
 
 /// A sum of trees.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(super) struct Trees(pub(super) Vec<Tree>);
 
 impl Trees {

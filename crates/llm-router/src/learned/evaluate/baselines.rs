@@ -2,7 +2,7 @@
 
 use super::super::features::LENGTH;
 use super::super::linear::{dense_ridge, sparse_ridge};
-use super::super::parts::{Vocabulary, scaled_embedding};
+use super::super::parts::{Vocabulary, WORD_RIDGE, scaled_embedding};
 use super::super::{Example, PromptFeatures};
 
 /// One way to score rows of `test` after seeing those of `train`: greater asks the strong model first.
@@ -44,7 +44,7 @@ fn tfidf_ridge(train: &[&Example], gains: &[f64], test: &[&Example]) -> Vec<f64>
     let all: Vec<usize> = (0..train.len()).collect();
     let vocabulary = Vocabulary::of(&features, &all);
     let rows: Vec<_> = features.iter().map(|f| vocabulary.weighted(f)).collect();
-    let (b, _) = sparse_ridge(&rows, &all, gains, &vec![1.0; train.len()], vocabulary.len(), 10.0);
+    let (b, _) = sparse_ridge(&rows, &all, gains, &vec![1.0; train.len()], vocabulary.len(), WORD_RIDGE);
     let score = |row: &&Example| {
         vocabulary.weighted(&row.features).iter().map(|&(column, x)| f64::from(x * b[column as usize])).sum()
     };

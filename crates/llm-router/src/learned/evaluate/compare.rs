@@ -18,13 +18,11 @@ pub struct EvalOptions {
     pub resamples: usize,
     /// How each training goes.
     pub train: TrainOptions,
-    /// The models that are told apart; without it those with the least and the greatest mean score.
-    pub pair: Option<[usize; 2]>,
 }
 
 impl Default for EvalOptions {
     fn default() -> Self {
-        Self { seed: 1, folds: 5, resamples: 1000, train: TrainOptions::default(), pair: None }
+        Self { seed: 1, folds: 5, resamples: 1000, train: TrainOptions::default() }
     }
 }
 
@@ -76,17 +74,15 @@ pub struct Comparison {
     pub training: Report,
 }
 
-/// Which models are told apart.
-fn pair(examples: &Examples, options: &EvalOptions) -> [usize; 2] {
-    options.pair.unwrap_or_else(|| {
-        let mean = |model: usize| {
-            let scores: Vec<f64> = examples.rows.iter().filter_map(|row| *row.scores.get(model)?).collect();
-            scores.iter().sum::<f64>() / scores.len().max(1) as f64
-        };
-        let order = |a: &usize, b: &usize| mean(*a).total_cmp(&mean(*b));
-        let models = 0..examples.models.len();
-        [models.clone().min_by(order).unwrap_or(0), models.max_by(order).unwrap_or(0)]
-    })
+/// Which models are told apart: those with the least and the greatest mean score.
+fn pair(examples: &Examples) -> [usize; 2] {
+    let mean = |model: usize| {
+        let scores: Vec<f64> = examples.rows.iter().filter_map(|row| *row.scores.get(model)?).collect();
+        scores.iter().sum::<f64>() / scores.len().max(1) as f64
+    };
+    let order = |a: &usize, b: &usize| mean(*a).total_cmp(&mean(*b));
+    let models = 0..examples.models.len();
+    [models.clone().min_by(order).unwrap_or(0), models.max_by(order).unwrap_or(0)]
 }
 
 /// What was gathered of the rows that were scored.
@@ -184,7 +180,7 @@ fn score(
     scored: &mut Scored,
     progress: &mut dyn FnMut(f64) -> bool,
 ) -> Result<bool, TrainError> {
-    let [weak, strong] = pair(examples, options);
+    let [weak, strong] = pair(examples);
     let subset = Examples {
         models: examples.models.clone(),
         rows: train.iter().map(|&i| examples.rows[i].clone()).collect(),
@@ -228,7 +224,7 @@ fn score(
 }
 
 fn compared(examples: &Examples, tested: &[usize], options: &EvalOptions, scored: Scored) -> Comparison {
-    let [weak, strong] = pair(examples, options);
+    let [weak, strong] = pair(examples);
     let both = |i: usize| {
         let scores = &examples.rows[i].scores;
         Some((scores.get(weak).copied()??, scores.get(strong).copied()??))
