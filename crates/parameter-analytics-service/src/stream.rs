@@ -1,27 +1,35 @@
 //! Random numbers that can be found again: a stream for each trial of a study.
 
-use rand_core::Rng;
 use rand_pcg::Pcg64;
+use rand_pcg::rand_core::Rng;
 
-/// The random numbers of one trial. The same seed and trial give the same numbers on every platform and in every version: PCG
+/// The random numbers of one trial. The same seed and trial give the same bits on every platform and in every version, and the same normal numbers in the same build: PCG
 /// XSL RR 128/64 (O'Neill 2014), whose state is made from both by SplitMix64 (Steele, Lea and Flood 2014), since neighbouring streams of
 /// PCG resemble each other.
 #[derive(Debug, Clone)]
 pub struct Stream(Pcg64);
 
-fn mixed(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let z = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+/// Steps of Weyl's sequence.
+pub(crate) const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// SplitMix64's output for a state, the next of which is a [`STEP`] further: neighbouring numbers give unrelated ones.
+pub(crate) fn mixed(state: u64) -> u64 {
+    let mut z = state.wrapping_add(STEP);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^ (z >> 31)
 }
 
 impl Stream {
     /// The stream of a trial.
     pub fn new(seed: u64, trial: u64) -> Self {
-        let mut state = seed;
-        let mut state = mixed(&mut state) ^ trial.wrapping_mul(0xd6e8_feb8_6659_fd93);
-        let mut wide = || u128::from(mixed(&mut state)) << 64 | u128::from(mixed(&mut state));
+        let mut state = mixed(seed) ^ trial.wrapping_mul(0xd6e8_feb8_6659_fd93);
+        let mut next = || {
+            let bits = mixed(state);
+            state = state.wrapping_add(STEP);
+            u128::from(bits)
+        };
+        let mut wide = || next() << 64 | next();
         Self(Pcg64::new(wide(), wide()))
     }
 

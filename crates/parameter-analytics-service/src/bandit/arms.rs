@@ -77,7 +77,7 @@ impl Arms {
         })
     }
 
-    /// A new one, or a retired one that comes back with what is known of it.
+    /// A new one, or a retired one that comes back with what is known of it. It is counted by the [recount](Self::recount) that has to follow.
     pub(super) fn add(&mut self, name: Arc<str>, is_retired: bool) -> Result<(), BanditError> {
         match self.places.get(&name).and_then(|place| self.list.get_mut(*place)) {
             Some(arm) if arm.is_retired => arm.is_retired = is_retired,
@@ -96,7 +96,6 @@ impl Arms {
                 });
             }
         }
-        self.recount();
         Ok(())
     }
 

@@ -57,12 +57,13 @@ pub use options::{BanditOptions, Clock, Forget, Policy, Rewards};
 pub use outstanding::{DecisionId, EXPIRY_MS};
 pub use snapshot::Snapshot;
 
+use crate::stream::mixed;
 use arms::Arms;
 use best::Draw;
 use delta::Shape;
 use evidence::{FEATURE_MOST, FEATURE_UNITS, Observation};
 use outstanding::Outstanding;
-use random::{Draws, mixed};
+use random::Draws;
 
 /// An arm that was chosen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -114,6 +115,7 @@ impl Bandit {
         for arm in &options.arms {
             arms.add(Arc::clone(arm), false)?;
         }
+        arms.recount();
         // Which process's decision it was, so that a reward that went astray is not counted for another one.
         let name = (mixed(options.seed) >> 32) as u32;
         let outstanding = Outstanding::new(name, options.max_outstanding);
@@ -193,7 +195,9 @@ impl Bandit {
     /// # Errors
     /// [`BanditError::ArmExists`].
     pub fn add_arm(&mut self, arm: impl Into<Arc<str>>) -> Result<(), BanditError> {
-        self.arms.add(arm.into(), false)
+        self.arms.add(arm.into(), false)?;
+        self.arms.recount();
+        Ok(())
     }
 
     /// Never chooses the arm again. Rewards of decisions that were made before still count.

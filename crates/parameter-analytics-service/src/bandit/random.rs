@@ -6,8 +6,8 @@
 use rand_pcg::Pcg32;
 use rand_pcg::rand_core::Rng;
 
-/// Steps of Weyl's sequence, and the finaliser of SplitMix64 (Steele, Lea, Flood 2014): neighbouring numbers give unrelated states.
-const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+use crate::stream::{STEP, mixed};
+
 /// The stream that PCG's reference implementation uses where none is said.
 const STREAM: u64 = 0x0A02_BDBF_7BB3_C0A7;
 /// 2^-52.
@@ -19,14 +19,6 @@ pub(super) struct Draws {
     pcg: Pcg32,
     /// Marsaglia's polar method makes two normals at a time.
     spare: Option<f64>,
-}
-
-/// SplitMix64's output for a state.
-pub(super) fn mixed(state: u64) -> u64 {
-    let mut z = state.wrapping_add(STEP);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }
 
 impl Draws {

@@ -45,8 +45,9 @@ pub struct LogExcess {
 /// See [`LogExcess`].
 pub fn log_excess(z: f64) -> LogExcess {
     if z > FAR {
-        let h = density(z) + z * below(z);
-        return LogExcess { log: h.ln(), slope: below(z) / h, density: density(z) / h };
+        let (density, below) = (density(z), below(z));
+        let h = density + z * below;
+        return LogExcess { log: h.ln(), slope: below / h, density: density / h };
     }
     let x = -z;
     let k = remainder(x);
@@ -57,7 +58,8 @@ pub fn log_excess(z: f64) -> LogExcess {
 /// `ln below(z)` and its derivative.
 pub fn log_below(z: f64) -> (f64, f64) {
     if z > FAR {
-        return (below(z).ln(), density(z) / below(z));
+        let below = below(z);
+        return (below.ln(), density(z) / below);
     }
     let x = -z;
     let mills = 1.0 / (x + remainder(x));

@@ -58,7 +58,7 @@ impl Models {
     /// The best point to try next, and the fit where a new one was made. Needs at least one observation.
     ///
     /// # Errors
-    /// [`NotFinite`] where the observations cannot be modelled; nothing has changed then.
+    /// [`NotFinite`] where the observations cannot be modelled.
     pub fn suggest(
         &mut self,
         space: &Space,

@@ -22,6 +22,10 @@ struct Parzen<'a> {
     width: f64,
     /// The chance that a part leaves its category.
     leave: f64,
+    /// The logarithm of what a normal density is divided by.
+    edge: f64,
+    /// For each axis of categories the logarithms of the chances of a part's own category and of each of all.
+    chances: Vec<[f64; 2]>,
 }
 
 impl<'a> Parzen<'a> {
@@ -29,7 +33,16 @@ impl<'a> Parzen<'a> {
         let count = centres.len().max(1) as f64;
         let width = 0.2 * count.powf(-1.0 / (axes.len() as f64 + 4.0));
         let least = 1.0 / (count + 1.0).min(100.0);
-        Self { centres, axes, width: width.max(least), leave: 1.0 / (count + 1.0) }
+        let (width, leave) = (width.max(least), 1.0 / (count + 1.0));
+        let edge = (width * (2.0 * std::f64::consts::PI).sqrt()).ln();
+        let chances = axes.iter().map(|axis| match axis {
+            Axis::Choices(count) => {
+                let elsewhere = leave / *count as f64;
+                [(1.0 - leave + elsewhere).ln(), elsewhere.ln()]
+            }
+            _ => [0.0; 2],
+        });
+        Self { centres, axes, width, leave, edge, chances: chances.collect() }
     }
 
     fn draw(&self, stream: &mut Stream) -> Vec<f64> {
@@ -65,17 +78,13 @@ impl<'a> Parzen<'a> {
 
     fn log_part(&self, centre: &[f64], at: &[f64], active: &[bool]) -> f64 {
         let mut sum = 0.0;
-        for (((axis, centre), at), _) in
-            self.axes.iter().zip(centre).zip(at).zip(active).filter(|(_, active)| **active)
-        {
+        let coordinates = self.axes.iter().zip(&self.chances).zip(centre).zip(at).zip(active);
+        for ((((axis, [own, each]), centre), at), _) in coordinates.filter(|(_, active)| **active) {
             sum += match axis {
-                Axis::Choices(count) => {
-                    let elsewhere = self.leave / *count as f64;
-                    if at == centre { (1.0 - self.leave + elsewhere).ln() } else { elsewhere.ln() }
-                }
+                Axis::Choices(_) => *if at == centre { own } else { each },
                 _ => {
                     let z = (at - centre) / self.width;
-                    -0.5 * z * z - (self.width * (2.0 * std::f64::consts::PI).sqrt()).ln()
+                    -0.5 * z * z - self.edge
                 }
             };
         }

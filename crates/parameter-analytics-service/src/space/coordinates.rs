@@ -63,10 +63,7 @@ impl Space {
             if !parameter.domain.is_categorical() {
                 return parameter.domain.at(coordinate);
             }
-            match parameter.domain.levels() {
-                Some(_) if parameter.domain.offers(coordinate) => coordinate,
-                _ => parameter.domain.at(0.0),
-            }
+            if parameter.domain.offers(coordinate) { coordinate } else { parameter.domain.at(0.0) }
         };
         let mut numbers: Box<[f64]> =
             self.parameters().iter().zip(padded).map(|(parameter, at)| number(parameter, at)).collect();
