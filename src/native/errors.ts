@@ -20,6 +20,15 @@ export function fromNative(error: unknown, signal?: AbortSignal): UniversalAiErr
   return new UniversalAiError(code, message, { retryable, details, ...(code === 'UAT_CANCELLED' && signal?.aborted === true ? { cause: signal.reason } : {}) });
 }
 
+/** The promise, its errors those that callers see. */
+export async function asking<T>(promise: Promise<T>): Promise<T> {
+  try {
+    return await promise;
+  } catch (error) {
+    throw fromNative(error);
+  }
+}
+
 function readEnvelope(error: unknown): Envelope | undefined {
   try {
     const envelope = JSON.parse((error as Error).message) as Envelope;

@@ -2,7 +2,7 @@ import type { BackendStream, CallOptions, Completion, FastLLMCoordinatorBackend,
 import type { CoordinatorStats, EmbedResponse, EndpointHealth, GatewayConfig } from '../services/fast-llm-coordinator-types.js';
 import type { FastLlmCoordinator } from './binding.js';
 import { attempt, configSource, NativeStream, streamed, whole } from './call.js';
-import { fromNative } from './errors.js';
+import { asking } from './errors.js';
 import type { NativeBinding } from './loader.js';
 
 /** The coordinator of the Rust core: converts, calls, converts back. */
@@ -41,16 +41,10 @@ export class NativeFastLLMCoordinator implements FastLLMCoordinatorBackend {
 
   async reload(config: GatewayConfig | string | undefined): Promise<void> {
     const { configPath, configJson } = configSource(config);
-    try {
-      await this.#native.reload(configPath, configJson);
-    } catch (error) {
-      throw fromNative(error);
-    }
+    await asking(attempt(() => this.#native.reload(configPath, configJson)));
   }
 
   async close(): Promise<void> {
-    await this.#native.close().catch(error => {
-      throw fromNative(error);
-    });
+    await asking(this.#native.close());
   }
 }

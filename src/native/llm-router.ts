@@ -6,16 +6,14 @@ import type { LLMRouterBackend, Predicate, PreparedQuestion, RoutedCompletion } 
 import type { RoutedModel, RoutePlan } from '../services/llm-router-types.js';
 import type { CallLimits, Completion, LlmRouter } from './binding.js';
 import { attempt, configSource, NativeStream, readPlan, streamed, whole } from './call.js';
-import { fromNative } from './errors.js';
+import { asking } from './errors.js';
 import type { NativeBinding } from './loader.js';
 
 /** Opens the router of the Rust core. @throws {UniversalAiError} `UAT_CONFIG`. */
 export async function openNativeLLMRouter(binding: NativeBinding, config: GatewayConfig | string | undefined, engineSearch: string[]): Promise<LLMRouterBackend> {
   const source = configSource(config);
   const native = attempt(() => new binding.LlmRouter({ ...source, engineSearch }));
-  await native.initialize().catch(error => {
-    throw fromNative(error);
-  });
+  await asking(native.initialize());
   return new NativeLLMRouter(binding, native);
 }
 
@@ -50,9 +48,7 @@ class NativeLLMRouter implements LLMRouterBackend {
   }
 
   async feedback(requestId: string, score: number): Promise<void> {
-    await attempt(() => this.#native.feedback(requestId, score)).catch(error => {
-      throw fromNative(error);
-    });
+    await asking(attempt(() => this.#native.feedback(requestId, score)));
   }
 
   models(): RoutedModel[] {
@@ -60,9 +56,7 @@ class NativeLLMRouter implements LLMRouterBackend {
   }
 
   async close(): Promise<void> {
-    await this.#native.close().catch(error => {
-      throw fromNative(error);
-    });
+    await asking(this.#native.close());
   }
 }
 

@@ -1,4 +1,4 @@
-import { invalidInput, UniversalAiError } from '../errors.js';
+import { invalidInput } from '../errors.js';
 import { isObject, prepareOptions, prepareRequest } from './fast-llm-coordinator-request.js';
 import type { Predicate, PreparedQuestion, RouteAsk } from './llm-router-backend.js';
 
@@ -97,9 +97,4 @@ function only(field: string, value: Record<string, unknown>, known: string[]): v
   for (const [name, member] of Object.entries(value)) {
     if (!known.includes(name)) throw invalidInput(`${field}.${name}`, `only ${known.join(', ')}`, member);
   }
-}
-
-/** What a backend lacks that the other one has. */
-export function unsupported(option: string): UniversalAiError {
-  return new UniversalAiError('UAT_UNSUPPORTED', `options.${option}: expected nothing, because the TypeScript backend cannot do it; use the native one, or leave it out`, { details: { option } });
 }

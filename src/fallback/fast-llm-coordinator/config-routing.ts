@@ -4,7 +4,7 @@ import type { ModelConfig, RoutingSettings } from './config.js';
 import { meant, type Shape, shaped, type Wrong } from './config-shape.js';
 
 const ROUTING: Shape = { tiers: 'table', weights: 'table', max_candidates: 'count', learned_file: 'text', feedback_file: 'text', explore: 'flag' };
-const WEIGHTS: Shape = { tier: 'number', quality: 'number', price: 'number', latency: 'number', health: 'number' };
+const WEIGHTS: Shape = Object.fromEntries(TERMS.map(term => [term, 'number']));
 /** Quality counts as much as price and time together. */
 const DEFAULT_WEIGHTS: Terms = { tier: 1, quality: 4, price: 2, latency: 2, health: 1 };
 const DEFAULT_CANDIDATES = 3;

@@ -2,7 +2,6 @@ import { UniversalAiError } from '../../errors.js';
 import type { BackendStream } from '../../services/fast-llm-coordinator-backend.js';
 import type { ChatChunk, GatewayConfig, RoutingReport } from '../../services/fast-llm-coordinator-types.js';
 import type { LLMRouterBackend, PreparedQuestion, RoutedCompletion } from '../../services/llm-router-backend.js';
-import { unsupported } from '../../services/llm-router-request.js';
 import type { RoutedModel, RoutePlan } from '../../services/llm-router-types.js';
 import { TypeScriptFastLLMCoordinator } from '../fast-llm-coordinator/coordinator.js';
 import type { FallbackStream } from '../fast-llm-coordinator/chat-stream.js';
@@ -138,4 +137,9 @@ class RoutedStream implements BackendStream {
     this.#deciding.failed();
     this.#stream.cancel();
   }
+}
+
+/** What a backend lacks that the other one has. */
+function unsupported(option: string): UniversalAiError {
+  return new UniversalAiError('UAT_UNSUPPORTED', `options.${option}: expected nothing, because the TypeScript backend cannot do it; use the native one, or leave it out`, { details: { option } });
 }

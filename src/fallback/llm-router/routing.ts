@@ -49,13 +49,14 @@ export function routedModels(wiring: Wiring, judgements: Judgements, now: number
 /** The question of this request. The prompt's length is an upper estimate: who will count is not decided yet. */
 function questionOf(target: string, request: Fields, ask: RouteAsk | undefined, models: Model[]): Question {
   const text = JSON.stringify(request);
+  const tools = hasTools(request);
   const { capabilities = [], maxLatencyMs, maxCostUsd } = ask ?? {};
   const output = request['max_completion_tokens'] ?? request['max_tokens'];
   return {
     target,
-    promptTokens: { tokens: mostTokens(text, hasTools(request)), isEstimate: true },
+    promptTokens: { tokens: mostTokens(text, tools), isEstimate: true },
     ...(typeof output === 'number' ? { outputTokens: output } : {}),
-    capabilities: [...capabilities, ...needed(text, hasTools(request), models)],
+    capabilities: [...capabilities, ...needed(text, tools, models)],
     constraints: { ...(maxLatencyMs === undefined ? {} : { maxLatencyMs }), ...(maxCostUsd === undefined ? {} : { maxCostUsd }) },
   };
 }

@@ -1,12 +1,13 @@
 import type { BackendStats, BackendSubscription, CheckedOptions, FlightTurn, OpenRedisService, RedisServiceBackend, SessionBackend, WriteOptions } from '../../services/redis-service-backend.js';
 import type { CacheValue, RedisServiceStatus } from '../../services/redis-service-types.js';
 import type { RedisOptions, RedisService, RedisStatus } from '../binding.js';
-import { fromNative } from '../errors.js';
+import { attempt } from '../call.js';
+import { asking } from '../errors.js';
 import type { NativeBinding } from '../loader.js';
 import { Batches, Operation } from './batches.js';
 import { Call, isYes, numberOrNull, Read } from './calls.js';
 import { Near } from './near.js';
-import { asking, NativeSessions } from './sessions.js';
+import { NativeSessions } from './sessions.js';
 import { NativeSubscription } from './subscription.js';
 import { fromAnswer, fromNativeValue, payloadOf, toNative } from './values.js';
 
@@ -41,11 +42,7 @@ class NativeRedisService implements RedisServiceBackend {
       mode = status.mode;
     };
     const native = new binding.RedisService(() => { if (service !== undefined) service.#batches.drain(); }, status => announce(statusOf(status)));
-    try {
-      await native.open(nativeOptions(options));
-    } catch (error) {
-      throw fromNative(error);
-    }
+    await asking(attempt(() => native.open(nativeOptions(options))));
     service = new NativeRedisService(native, options);
     announce(service.status());
     return service;

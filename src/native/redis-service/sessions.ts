@@ -2,7 +2,7 @@ import type { CheckedSessionOptions, SessionBackend } from '../../services/redis
 import type { ListedSession, Session } from '../../services/redis-service-types.js';
 import { jsonOf } from '../../services/redis-service-value.js';
 import type { RedisService, RedisSession, RedisSessionOptions } from '../binding.js';
-import { fromNative } from '../errors.js';
+import { asking } from '../errors.js';
 
 /** The session store of the Rust core. Data crosses as JSON. */
 export class NativeSessions implements SessionBackend {
@@ -51,15 +51,6 @@ export class NativeSessions implements SessionBackend {
 
   async revokeAll(userId: string): Promise<number> {
     return await asking(this.#native.sessionRevokeAll(userId));
-  }
-}
-
-/** The promise, its errors those that callers see. */
-export async function asking<T>(promise: Promise<T>): Promise<T> {
-  try {
-    return await promise;
-  } catch (error) {
-    throw fromNative(error);
   }
 }
 

@@ -1,7 +1,7 @@
 import type { BackendSubscription } from '../../services/redis-service-backend.js';
 import type { SubscriptionEvent } from '../../services/redis-service-types.js';
 import type { RedisEvent, RedisSubscription } from '../binding.js';
-import { asking } from './sessions.js';
+import { asking } from '../errors.js';
 import { fromNativeValue } from './values.js';
 
 /** A subscription of the Rust core. */
