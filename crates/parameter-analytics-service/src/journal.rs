@@ -1,10 +1,11 @@
-//! A study's events as bytes, to be appended to a file and read again after whatever happened.
+//! Events as bytes, to be appended to a file and read again after whatever happened.
 //!
 //! One event is one line: eight hexadecimal digits of the CRC-32 of what follows, a space, JSON. Lines can be read and compared with
-//! ordinary tools, and JSON has no line break inside. What a crash leaves of the last line is cut; a line before it that is not what was
-//! written is an error, since what comes after it builds on it.
+//! ordinary tools, and JSON has no line break inside. A last line without an end is what a crash left of it, and is cut; any other line
+//! that is not what was written is an error, since what comes after it builds on it.
 
-use crate::study::Event;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// Digits and the space.
 const HEAD: usize = 9;
@@ -14,9 +15,11 @@ const HEAD: usize = 9;
 #[non_exhaustive]
 pub enum JournalError {
     /// Not what was written.
-    #[error("line {line} of the journal is damaged: {problem}; restore the file from a copy")]
+    #[error(
+        "line {line} is damaged: {problem}; restore the journal from a copy, or cut it before that line, and what came later is lost"
+    )]
     Corrupt {
-        /// From 1.
+        /// From 1, counted from where reading began.
         line: usize,
         /// What does not fit.
         problem: String,
@@ -35,9 +38,9 @@ impl JournalError {
 
 /// What a journal holds.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Contents {
+pub struct Contents<E> {
     /// All events, in order.
-    pub events: Vec<Event>,
+    pub events: Vec<E>,
     /// Bytes that hold them; what comes after must be cut before anything is appended.
     pub good_bytes: usize,
     /// Whether something comes after: an event that was being written, and that nobody was told was kept.
@@ -47,35 +50,29 @@ pub struct Contents {
 /// Appends an event.
 ///
 /// # Errors
-/// [`JournalError::Encode`], which no event of a [`Study`](crate::study::Study) causes; nothing is appended then.
-pub fn append(bytes: &mut Vec<u8>, event: &Event) -> Result<(), JournalError> {
+/// [`JournalError::Encode`], which no event of this crate causes; nothing is appended then.
+pub fn append<E: Serialize>(bytes: &mut Vec<u8>, event: &E) -> Result<(), JournalError> {
     let json = serde_json::to_string(event).map_err(|error| JournalError::Encode(error.to_string()))?;
     bytes.extend_from_slice(format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes())).as_bytes());
     Ok(())
 }
 
-/// Reads a whole journal.
+/// Reads a journal, or what was appended to it.
 ///
 /// # Errors
-/// [`JournalError::Corrupt`] where a line that is not the last is damaged.
-pub fn read(bytes: &[u8]) -> Result<Contents, JournalError> {
-    let mut contents = Contents { events: Vec::new(), good_bytes: 0, torn: false };
-    for (line, content) in (1..).zip(bytes.split_inclusive(|byte| *byte == b'\n')) {
-        match event(content) {
-            Ok(event) => contents.events.push(event),
-            Err(_) if contents.good_bytes + content.len() == bytes.len() => {
-                contents.torn = true;
-                return Ok(contents);
-            }
-            Err(problem) => return Err(JournalError::Corrupt { line, problem }),
-        }
-        contents.good_bytes += content.len();
-    }
-    Ok(contents)
+/// [`JournalError::Corrupt`] where a line that has an end is damaged.
+pub fn read<E: DeserializeOwned>(bytes: &[u8]) -> Result<Contents<E>, JournalError> {
+    let good_bytes = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let lines =
+        (1..).zip(bytes.split_inclusive(|byte| *byte == b'\n').take_while(|line| line.ends_with(b"\n")));
+    let events = lines
+        .map(|(line, content)| event(content).map_err(|problem| JournalError::Corrupt { line, problem }))
+        .collect::<Result<_, _>>()?;
+    Ok(Contents { events, good_bytes, torn: good_bytes < bytes.len() })
 }
 
-fn event(line: &[u8]) -> Result<Event, String> {
-    let line = line.strip_suffix(b"\n").ok_or("it has no end")?;
+fn event<E: DeserializeOwned>(line: &[u8]) -> Result<E, String> {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
     let (head, json) = line.split_at_checked(HEAD).ok_or("it is too short")?;
     if head != format!("{:08x} ", crc32fast::hash(json)).as_bytes() {
         return Err("its checksum does not fit".to_owned());
@@ -89,7 +86,7 @@ mod tests {
 
     use super::*;
     use crate::space::{Domain, Parameter, Space};
-    use crate::study::{Outcome, Study, StudyOptions};
+    use crate::study::{Event, Outcome, Study, StudyOptions};
 
     fn journal() -> (Vec<u8>, Vec<Event>) {
         let space = Space::new(vec![Parameter::new("x\n", Domain::float(0.0, 1.0))]).unwrap();
@@ -109,20 +106,22 @@ mod tests {
         let (bytes, events) = journal();
         assert!(events.iter().any(|event| matches!(event, Event::Asked { fit: Some(_), .. })));
         assert_eq!(read(&bytes), Ok(Contents { events, good_bytes: bytes.len(), torn: false }));
-        assert_eq!(read(&[]).unwrap().events, []);
+        assert_eq!(read::<Event>(&[]).unwrap().events, []);
     }
 
     #[test]
     fn a_damaged_line_is_named() {
-        let (mut bytes, _) = journal();
-        let third = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(1).unwrap().0 + 20;
-        bytes[third] ^= 1;
-        let error = read(&bytes).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "line 3 of the journal is damaged: its checksum does not fit; restore the file from a copy"
-        );
-        assert_eq!(error.code(), "UAT_STORAGE");
+        let (bytes, events) = journal();
+        let ends: Vec<usize> = (0..bytes.len()).filter(|&place| bytes[place] == b'\n').collect();
+        // The last one too: it has an end, so that somebody may have been told that it is kept.
+        for line in [3, events.len()] {
+            let mut bytes = bytes.clone();
+            bytes[ends[line - 2] + 20] ^= 1;
+            let error = read::<Event>(&bytes).unwrap_err();
+            let said = format!("line {line} is damaged: its checksum does not fit; ");
+            assert!(error.to_string().starts_with(&said), "{error}");
+            assert_eq!(error.code(), "UAT_STORAGE");
+        }
     }
 
     proptest! {
@@ -132,7 +131,7 @@ mod tests {
         fn a_torn_tail_is_cut_wherever_it_was_torn(cut: prop::sample::Index) {
             let (bytes, events) = journal();
             let at = cut.index(bytes.len());
-            let contents = read(&bytes[..at]).unwrap();
+            let contents = read::<Event>(&bytes[..at]).unwrap();
             let whole = bytes[..at].iter().filter(|byte| **byte == b'\n').count();
             prop_assert_eq!(&contents.events[..], &events[..whole]);
             prop_assert_eq!(contents.torn, contents.good_bytes != at);
@@ -141,7 +140,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = read(&bytes);
+            let _ = read::<Event>(&bytes);
         }
     }
 }

@@ -26,8 +26,14 @@ pub mod bandit;
 pub mod gp;
 pub mod journal;
 pub mod sampler;
+mod service;
 pub mod space;
+pub mod storage;
 mod stream;
 pub mod study;
 
+pub use service::{
+    AnalyticsError, AnalyticsOptions, BanditDocument, ParameterAnalytics, PolicyName, RewardName,
+    SharedBandit, SharedStudy, StudyDocument,
+};
 pub use stream::Stream;

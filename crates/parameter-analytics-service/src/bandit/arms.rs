@@ -159,6 +159,18 @@ impl Arms {
         Ok(())
     }
 
+    /// Knows what is in `known` and unsent, and nothing else.
+    pub(super) fn relearn(&mut self, known: &Delta, now_ms: u64) -> Result<(), BanditError> {
+        let mut all = self.unsent.clone();
+        all.merge(known)?;
+        self.known = Delta::new(self.unsent.shape());
+        self.absorb(&all, now_ms)
+    }
+
+    pub(super) fn trim(&self, delta: &mut Delta) {
+        delta.drop_before(self.forget.first(self.slot));
+    }
+
     /// What was learnt here since the last time.
     pub(super) fn take_unsent(&mut self) -> Delta {
         let shape = self.unsent.shape();

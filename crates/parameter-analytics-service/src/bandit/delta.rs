@@ -59,6 +59,11 @@ impl Delta {
         Self { shape, seen: 0, slots: BTreeMap::new() }
     }
 
+    /// Nothing, of a bandit that is made like this.
+    pub fn nothing(options: &BanditOptions) -> Self {
+        Self::new(Shape::of(options))
+    }
+
     /// Adds another one.
     ///
     /// # Errors

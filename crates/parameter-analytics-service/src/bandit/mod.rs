@@ -222,6 +222,19 @@ impl Bandit {
         self.arms.absorb(delta, now_ms)
     }
 
+    /// Knows what `known` says from now on, and what was learnt here and not [taken](Self::take_delta): for who has all increments at hand.
+    ///
+    /// # Errors
+    /// As [`absorb`](Self::absorb).
+    pub fn relearn(&mut self, known: &Delta, now_ms: u64) -> Result<(), BanditError> {
+        self.arms.relearn(known, now_ms)
+    }
+
+    /// Drops what counts no more from an increment that is kept elsewhere.
+    pub fn trim(&self, delta: &mut Delta) {
+        self.arms.trim(delta);
+    }
+
     /// How it was made.
     pub fn options(&self) -> &BanditOptions {
         &self.options

@@ -30,6 +30,8 @@ pub enum SamplerKind {
     Random,
     /// Points that leave no part of the space out.
     Sobol,
+    /// None: the point came from somewhere else. No study can be made with it.
+    Given,
 }
 
 /// A point to try.
@@ -73,7 +75,9 @@ pub fn suggest(
     let own = stream.clone();
     let scattered = |by| (vec![sobol_point(space, seed, trial, &mut own.clone())], by, None);
     let (points, by, fit) = match kind {
-        SamplerKind::Random => (vec![space.sample(&stream.cube(space.dimensions()))], kind, None),
+        SamplerKind::Random | SamplerKind::Given => {
+            (vec![space.sample(&stream.cube(space.dimensions()))], kind, None)
+        }
         SamplerKind::Sobol => scattered(kind),
         _ if !grounded => scattered(SamplerKind::Sobol),
         SamplerKind::Tpe => (tpe::suggest(space, known, &mut stream), kind, None),

@@ -142,3 +142,30 @@ impl<'de> Deserialize<'de> for Space {
         SpaceDocument::deserialize(deserializer)?.try_into().map_err(serde::de::Error::custom)
     }
 }
+
+impl SpaceDocument {
+    /// What another one has otherwise: a sentence for each parameter, and one for their order.
+    pub(crate) fn differences(&self, other: &Self) -> Vec<String> {
+        let text = |spec: &Spec| serde_json::to_string(spec).unwrap_or_default();
+        let (Ordered(own), Ordered(given)) = (&self.0, &other.0);
+        let find = |specs: &[(std::sync::Arc<str>, Spec)], name: &str| {
+            specs.iter().find(|(other, _)| &**other == name).map(|(_, spec)| text(spec))
+        };
+        let mut found = Vec::new();
+        for (name, spec) in own {
+            match find(given, name) {
+                None => found.push(format!("parameter `{name}` is missing")),
+                Some(given) if given != text(spec) => {
+                    found.push(format!("parameter `{name}` was {} and is {given} now", text(spec)));
+                }
+                Some(_) => {}
+            }
+        }
+        let new = given.iter().filter(|(name, _)| find(own, name).is_none());
+        found.extend(new.map(|(name, _)| format!("parameter `{name}` is new")));
+        if found.is_empty() && self != other {
+            found.push("the parameters are in another order".to_owned());
+        }
+        found
+    }
+}

@@ -17,8 +17,8 @@ pub use event::Event;
 pub use options::{Direction, PrunerKind, StudyOptions};
 pub use trial::{State, Trial, TrialDocument};
 
-use crate::sampler::{self, Models, Observations};
-use crate::space::Value;
+use crate::sampler::{self, Models, Observations, SamplerKind};
+use crate::space::{Space, Value};
 
 /// Heartbeats that may be missed: one may be late, two are not.
 const MISSED: u64 = 2;
@@ -29,9 +29,12 @@ const LARGEST_BATCH: usize = 1_000;
 #[derive(Debug, Clone)]
 pub struct Study {
     options: StudyOptions,
-    trials: Vec<Trial>,
+    /// The space as it was at first.
+    created_with: Arc<Space>,
+    // Shared, so that copying a study costs little beside asking it.
+    trials: Vec<Arc<Trial>>,
     known: Observations,
-    models: Models,
+    models: Arc<Models>,
     events: Vec<Event>,
 }
 
@@ -58,7 +61,15 @@ impl Study {
     fn empty(options: StudyOptions) -> Result<Self, StudyError> {
         options.check()?;
         let known = Observations::new(&options.space, options.constraints.len());
-        Ok(Self { options, trials: Vec::new(), known, models: Models::default(), events: Vec::new() })
+        let created_with = Arc::new(options.space.clone());
+        Ok(Self {
+            options,
+            created_with,
+            trials: Vec::new(),
+            known,
+            models: Arc::default(),
+            events: Vec::new(),
+        })
     }
 
     /// The study to which these events happened.
@@ -98,6 +109,7 @@ impl Study {
         let first = self.trials.len() as u64;
         for trial in (first..).take(count) {
             let Self { options, known, models, .. } = self;
+            let models = Arc::make_mut(models);
             let suggestion =
                 sampler::suggest(options.sampler, &options.space, known, models, options.seed, trial);
             let parameters = options.space.values(&suggestion.point);
@@ -141,7 +153,7 @@ impl Study {
         if own.state != State::Running {
             return Ok(false);
         }
-        let others = self.trials.iter().filter(|other| other.id != trial);
+        let others = self.trials.iter().map(|trial| &**trial).filter(|other| other.id != trial);
         Ok(match self.options.pruner {
             PrunerKind::None => false,
             PrunerKind::Median => {
@@ -167,7 +179,7 @@ impl Study {
         let Some(beat) = self.options.heartbeat_ms else {
             return Ok(Vec::new());
         };
-        let silent = |trial: &&Trial| {
+        let silent = |trial: &&Arc<Trial>| {
             trial.state == State::Running && at.saturating_sub(trial.seen_at) > beat.saturating_mul(MISSED)
         };
         let gone: Vec<u64> = self.trials.iter().filter(silent).map(|trial| trial.id).collect();
@@ -194,6 +206,46 @@ impl Study {
         self.happen(Event::ChoiceRetired { parameter: parameter.to_owned(), choice })
     }
 
+    /// Takes in what happened to the study elsewhere.
+    ///
+    /// # Errors
+    /// [`StudyError`] where it does not follow from what happened before; nothing has changed then.
+    pub fn follow(&mut self, event: &Event) -> Result<(), StudyError> {
+        self.apply(event)
+    }
+
+    /// Adds a trial that was made elsewhere, with what came of it; its number here.
+    ///
+    /// # Errors
+    /// [`StudyError::Space`] where it is no point of the space, and those of [`Self::tell`]. Nothing has changed then.
+    pub fn add(&mut self, trial: &TrialDocument) -> Result<u64, StudyError> {
+        let number = self.trials.len() as u64;
+        let (by, at) = (SamplerKind::Given, trial.started_at);
+        // What could be refused is tried first, so that half a trial is never there.
+        let mut events =
+            vec![Event::Asked { trial: number, parameters: trial.parameters.clone(), by, fit: None, at }];
+        let report = |&(step, value): &(u64, f64)| Event::Reported { trial: number, step, value, at };
+        events.extend(trial.reports.iter().map(report));
+        if trial.state != State::Running {
+            let (values, constraint_values) = match trial.state {
+                State::Complete => (trial.values.clone(), trial.constraint_values.clone()),
+                _ => (None, None),
+            };
+            events.push(Event::Told {
+                trial: number,
+                state: trial.state,
+                values: values.unwrap_or_default(),
+                constraint_values: constraint_values.unwrap_or_default(),
+                at: trial.ended_at.unwrap_or(at),
+            });
+        }
+        let mut next = self.clone();
+        events.iter().try_for_each(|event| next.apply(event))?;
+        next.events.extend(events);
+        *self = next;
+        Ok(number)
+    }
+
     fn happen(&mut self, event: Event) -> Result<(), StudyError> {
         self.apply(&event)?;
         self.events.push(event);
@@ -213,9 +265,9 @@ impl Study {
                 if let Some(fit) = fit
                     && self.models.fit.as_ref() != Some(fit)
                 {
-                    self.models.restore(fit.clone());
+                    Arc::make_mut(&mut self.models).restore(fit.clone());
                 }
-                self.trials.push(Trial {
+                self.trials.push(Arc::new(Trial {
                     id: *trial,
                     point,
                     by: *by,
@@ -226,7 +278,7 @@ impl Study {
                     started_at: *at,
                     seen_at: *at,
                     ended_at: None,
-                });
+                }));
                 Ok(())
             }
             Event::Told { trial, state, values, constraint_values, at } => {
@@ -310,7 +362,8 @@ impl Study {
     fn running_mut(&mut self, trial: u64) -> Result<&mut Trial, StudyError> {
         let place = self.running(trial)?.id;
         let unknown = self.unknown(place);
-        usize::try_from(place).ok().and_then(|place| self.trials.get_mut(place)).ok_or(unknown)
+        let own = usize::try_from(place).ok().and_then(|place| self.trials.get_mut(place));
+        own.map(Arc::make_mut).ok_or(unknown)
     }
 
     /// 1 where small values are good, -1 where large ones are.

@@ -86,6 +86,9 @@ impl StudyOptions {
         if self.name.is_empty() {
             return fail("name", "must not be empty");
         }
+        if self.sampler == SamplerKind::Given {
+            return fail("sampler", "is `auto`, `gp`, `tpe`, `random` or `sobol`");
+        }
         if self.heartbeat_ms == Some(0) {
             return fail("heartbeatMs", "must be above 0");
         }

@@ -1,5 +1,7 @@
 //! What can be read of a study.
 
+use std::sync::Arc;
+
 use crate::sampler::{self, SamplerKind};
 use crate::space::Space;
 use crate::study::{State, Study, StudyError, StudyOptions, Trial, TrialDocument};
@@ -15,8 +17,13 @@ impl Study {
         &self.options.space
     }
 
+    /// The space as it was when the study was made.
+    pub fn created_with(&self) -> &Space {
+        &self.created_with
+    }
+
     /// All trials, by number.
-    pub fn trials(&self) -> &[Trial] {
+    pub fn trials(&self) -> &[Arc<Trial>] {
         &self.trials
     }
 
@@ -26,7 +33,10 @@ impl Study {
     /// [`StudyError::UnknownTrial`].
     pub fn trial(&self, trial: u64) -> Result<&Trial, StudyError> {
         let place = usize::try_from(trial).ok();
-        place.and_then(|place| self.trials.get(place)).ok_or_else(|| self.unknown(trial))
+        place
+            .and_then(|place| self.trials.get(place))
+            .map(|trial| &**trial)
+            .ok_or_else(|| self.unknown(trial))
     }
 
     /// A trial in the words of `api.d.ts`.
@@ -37,6 +47,7 @@ impl Study {
             parameters: self.options.space.values(&trial.point),
             values: told(&trial.values),
             constraint_values: told(&trial.constraint_values),
+            reports: trial.reports.clone(),
             state: trial.state,
             started_at: trial.started_at,
             ended_at: trial.ended_at,
@@ -47,7 +58,7 @@ impl Study {
     pub fn best(&self) -> Option<&Trial> {
         let feasible = |trial: &&Trial| trial.state == State::Complete && trial.violation() <= 0.0;
         let value = |trial: &Trial| self.sign() * trial.values.first().copied().unwrap_or(f64::INFINITY);
-        self.trials.iter().filter(feasible).min_by(|a, b| value(a).total_cmp(&value(b)))
+        self.trials.iter().map(|trial| &**trial).filter(feasible).min_by(|a, b| value(a).total_cmp(&value(b)))
     }
 
     /// Which sampler chooses now, and why.

@@ -74,6 +74,9 @@ pub struct TrialDocument {
     /// One for each constraint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub constraint_values: Option<Vec<f64>>,
+    /// Steps and values that were reported on the way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reports: Vec<(u64, f64)>,
     /// Where it is.
     pub state: State,
     /// Ms since 1970.
