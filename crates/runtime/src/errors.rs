@@ -10,6 +10,7 @@ use llm_router::RouterError;
 use llm_wire::WireError;
 use llm_wire::openai::ErrorBody;
 use model_store::StoreError;
+use parameter_analytics_service::AnalyticsError;
 use redis_service::RedisServiceError;
 
 use crate::config::ConfigErrors;
@@ -118,6 +119,9 @@ pub enum RuntimeError {
     /// Redis is away, or refused.
     #[error(transparent)]
     Redis(#[from] RedisServiceError),
+    /// A study or a bandit refuses, or cannot be kept.
+    #[error(transparent)]
+    Parameters(#[from] AnalyticsError),
     /// The caller's limits do not allow it.
     #[error(transparent)]
     Refused(#[from] access::Refused),
@@ -167,6 +171,7 @@ impl RuntimeError {
             Self::Embed(error) => error.code(),
             Self::Engine(error) => error.code(),
             Self::Redis(error) => error.code(),
+            Self::Parameters(error) => error.code(),
             Self::Refused(error) => error.code(),
             Self::Denied(_) | Self::KeyRevoked => "UAT_UNAUTHORIZED",
             Self::Ledger(error) => error.code(),
@@ -191,6 +196,7 @@ impl RuntimeError {
             Self::Refused(error) => error.retryable(),
             Self::Ledger(error) => error.retryable(),
             Self::EngineStats { .. } => true,
+            Self::Parameters(error) => error.retryable(),
             Self::Denied(_)
             | Self::KeyRevoked
             | Self::KeysFile { .. }
@@ -210,6 +216,7 @@ impl RuntimeError {
                 failure.upstream.as_ref()?.param.as_deref()
             }
             Self::Refused(error) => error.param(),
+            Self::Parameters(AnalyticsError::Input { field, .. }) => Some(field),
             _ => None,
         }
     }

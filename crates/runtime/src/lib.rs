@@ -33,6 +33,7 @@ mod inspect;
 mod late_redis;
 mod ledger;
 mod nearest;
+mod parameters;
 mod redis;
 mod reload;
 mod request_id;
@@ -64,8 +65,8 @@ pub use callers::Standings;
 pub use child_engine::Engine;
 pub use config::{
     ConfigError, ConfigErrors, ConfigSource, ContextConfig, ContextKind, ContextProviderConfig, EngineConfig,
-    KvType, LimitsConfig, Loaded, Location, ServerConfig, Setting, TelemetryConfig, UatConfig, config_schema,
-    parse_bind, process_environment,
+    KvType, LimitsConfig, Loaded, Location, ParametersConfig, ServerConfig, Setting, TelemetryConfig,
+    UatConfig, config_schema, parse_bind, process_environment,
 };
 pub use context::{ContextAsk, ContextReport, Document, Missing};
 /// What is chosen of what could be added to a request, and why the rest is not.
@@ -84,6 +85,9 @@ pub use ledger::RedisLedger;
 /// The router: decisions and their records.
 pub use llm_router;
 pub use nearest::{nearest, nearest_few};
+/// Studies and bandits: what they are made from, their errors.
+pub use parameter_analytics_service;
+pub use parameters::{Parameters, ParametersPlace};
 pub use redis::{RedisAnswer, ask_redis, open_redis};
 /// The cache: its options, its values, its errors.
 pub use redis_service;
@@ -113,6 +117,8 @@ pub struct Runtime {
     callers: Callers,
     /// What is learnt of how good answers are.
     feedback: Feedback,
+    /// Opened when it is first asked for.
+    parameters: OnceCell<Arc<Parameters>>,
     request_ids: RequestIds,
     /// Seconds since 1970: what the lists of models give as their creation.
     started: u64,
@@ -201,6 +207,7 @@ impl Runtime {
             discovered: OnceCell::new(),
             callers,
             feedback: Feedback::default(),
+            parameters: OnceCell::new(),
             request_ids: RequestIds::new(fastrand::u64(..)),
             started: since_1970().as_secs(),
             closed: AtomicBool::new(false),
@@ -473,6 +480,17 @@ impl Runtime {
         self.wiring.load().coordinator.models().iter().any(|model| *model.name == *name)
     }
 
+    /// Studies, bandits and what is known of models' parameters.
+    ///
+    /// # Errors
+    /// `UAT_CLOSED`; `UAT_INTERNAL`: a thread cannot be started.
+    pub async fn parameters(&self) -> Result<&Arc<Parameters>, RuntimeError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(RuntimeError::Closed);
+        }
+        self.parameters.get_or_try_init(async || Parameters::open(self.config().parameters_place())).await
+    }
+
     /// What so many tokens of a model cost, in nano-USD; `None` where its price is unknown.
     pub fn cost_nano_usd(&self, model: &str, usage: &Usage) -> Option<u64> {
         self.wiring.load().nano_usd(model, usage)
@@ -509,15 +527,20 @@ impl Runtime {
         self.closed.store(true, Ordering::Release);
         self.wiring.load_full().close().await;
         self.callers.close().await;
+        if let Some(parameters) = self.parameters.get()
+            && let Err(error) = parameters.close().await
+        {
+            tracing::error!(%error, "what bandits learnt last is lost");
+        }
     }
 }
 
-/// Files are read on a thread that may wait.
 /// What time it is.
 fn since_1970() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
+/// Files are read on a thread that may wait.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, RuntimeError> {
     tokio::task::spawn_blocking(work)
         .await

@@ -18,12 +18,13 @@ use crate::surfaces::with_type;
 use operations::{Described, Dialect, OPERATIONS, Says};
 
 /// Schemas by their names, one file for each dialect.
-const SCHEMAS: [&str; 5] = [
+const SCHEMAS: [&str; 6] = [
     include_str!("schemas/openai.json"),
     include_str!("schemas/anthropic.json"),
     include_str!("schemas/gemini.json"),
     include_str!("schemas/ollama.json"),
     include_str!("schemas/operations.json"),
+    include_str!("schemas/parameters.json"),
 ];
 
 pub(crate) async fn openapi() -> Response<Body> {
@@ -51,6 +52,7 @@ fn document() -> Value {
         "servers": [{ "url": "/" }],
         "tags": [
             { "name": "openai" }, { "name": "anthropic" }, { "name": "gemini" }, { "name": "ollama" },
+            { "name": "parameters", "description": "Studies and bandits: what to try next, and what is best so far." },
             { "name": "operations", "description": "For those who operate the server." }
         ],
         "paths": paths,
@@ -139,10 +141,11 @@ fn responses(described: &Described) -> Value {
             content.insert((*media).to_owned(), json!({ "schema": body }));
         }
         let headers = answer_headers(described.says);
-        responses.insert(
-            "200".to_owned(),
-            json!({ "description": "The answer.", "headers": headers, "content": content }),
-        );
+        let answer = json!({ "description": "The answer.", "headers": headers, "content": content });
+        if described.says == Says::Creates {
+            responses.insert("201".to_owned(), answer.clone());
+        }
+        responses.insert("200".to_owned(), answer);
     }
     for (status, meaning) in described.errors() {
         let body = match (described.path, *status) {
@@ -185,7 +188,13 @@ fn answer_headers(says: Says) -> Value {
             "x-uat-dropped",
         ],
         Says::Count => &["x-request-id", "x-uat-estimate"],
-        Says::Reads | Says::Judges | Says::Lists | Says::Health | Says::Static => &["x-request-id"],
+        Says::Reads
+        | Says::Judges
+        | Says::Creates
+        | Says::Changes
+        | Says::Lists
+        | Says::Health
+        | Says::Static => &["x-request-id"],
     };
     Value::Object(names.iter().map(|name| ((*name).to_owned(), header(name))).collect())
 }

@@ -32,6 +32,10 @@ pub(super) enum Says {
     Reads,
     /// Takes in how good an answer was.
     Judges,
+    /// Makes something that is kept, or finds that it is there.
+    Creates,
+    /// Changes something that is kept.
+    Changes,
     /// Says what there is.
     Lists,
     /// Needs no key.
@@ -88,6 +92,19 @@ const JUDGES: Errors = &[
     ("500", "Something is broken here."),
     ("503", "The server is shutting down."),
 ];
+const CHANGES: Errors = &[
+    ("400", "The request is none of this operation."),
+    CALLER[0],
+    CALLER[1],
+    ("404", "There is no such thing."),
+    ("408", "The body came too slowly."),
+    ("409", "It is otherwise already: made of something else, or told before."),
+    ("413", "The body is too large."),
+    CALLER[2],
+    CALLER[3],
+    ("500", "It cannot be kept: a disk or Redis fails, or what is there is damaged."),
+    ("503", "Too many are in use, or the server is shutting down."),
+];
 const MODEL: Errors = &[
     ("400", "The request is none of its dialect, or cannot be carried out."),
     CALLER[0],
@@ -126,6 +143,7 @@ impl Described {
             (Says::Model | Says::Count, _) => MODEL,
             (Says::Reads, _) => READS,
             (Says::Judges, _) => JUDGES,
+            (Says::Creates | Says::Changes, _) => CHANGES,
             (Says::Lists, _) => LISTS,
             (Says::Health, "/health/ready") => READY,
             (Says::Health, _) => HEALTH,
@@ -135,6 +153,9 @@ impl Described {
 
     pub(super) fn tag(&self) -> &'static str {
         match (self.says, self.dialect) {
+            _ if ["/v1/studies", "/v1/bandits"].iter().any(|path| self.path.starts_with(path)) => {
+                "parameters"
+            }
             (Says::Health | Says::Static, _) => "operations",
             (Says::Lists, _)
                 if matches!(self.path, "/metrics" | "/v1/endpoints" | "/v1/routing/{request_id}") =>
@@ -176,6 +197,20 @@ const fn get(
 ) -> Described {
     Described { path, method: "get", id, summary, dialect, says, request: None, answer: Some(answer) }
 }
+
+/// An operation on what is kept.
+const fn kept(
+    (method, path): (&'static str, &'static str),
+    id: &'static str,
+    summary: &'static str,
+    says: Says,
+    request: Option<&'static str>,
+    answer: &'static [Media],
+) -> Described {
+    Described { path, method, id, summary, dialect: Dialect::OpenAi, says, request, answer: Some(answer) }
+}
+
+const NOTHING: &[Media] = &[(JSON, Some("Nothing"))];
 
 use Dialect::{Anthropic, Gemini, Ollama, OpenAi};
 
@@ -389,6 +424,126 @@ pub(super) const OPERATIONS: &[Described] = &[
         request: Some("Feedback"),
         answer: Some(&[(JSON, Some("FeedbackTaken"))]),
     },
+    kept(
+        ("get", "/v1/studies"),
+        "listStudies",
+        "The names of the studies",
+        Says::Lists,
+        None,
+        &[(JSON, Some("StudyNames"))],
+    ),
+    kept(
+        ("post", "/v1/studies"),
+        "createStudy",
+        "Creates a study: 201; or finds the same one: 200; 409 names what is otherwise in one that is there",
+        Says::Creates,
+        Some("NewStudy"),
+        &[(JSON, Some("Study"))],
+    ),
+    kept(
+        ("get", "/v1/studies/{name}"),
+        "getStudy",
+        "All of a study",
+        Says::Lists,
+        None,
+        &[(JSON, Some("Study"))],
+    ),
+    kept(
+        ("delete", "/v1/studies/{name}"),
+        "deleteStudy",
+        "Removes a study and its trials",
+        Says::Changes,
+        None,
+        NOTHING,
+    ),
+    kept(
+        ("post", "/v1/studies/{name}/ask"),
+        "askStudy",
+        "What to try next",
+        Says::Changes,
+        Some("Ask"),
+        &[(JSON, Some("Trials"))],
+    ),
+    kept(
+        ("post", "/v1/studies/{name}/tell"),
+        "tellStudy",
+        "What came of a trial; values null: it failed, or was ended early",
+        Says::Changes,
+        Some("Tell"),
+        NOTHING,
+    ),
+    kept(
+        ("get", "/v1/studies/{name}/best"),
+        "bestTrial",
+        "The best of the complete trials that meet all constraints",
+        Says::Lists,
+        None,
+        &[(JSON, Some("Best"))],
+    ),
+    kept(
+        ("post", "/v1/studies/{name}/intermediate"),
+        "reportIntermediate",
+        "A value on a trial's way, and whether the pruner would end it",
+        Says::Changes,
+        Some("Intermediate"),
+        &[(JSON, Some("ShouldPrune"))],
+    ),
+    kept(
+        ("post", "/v1/studies/{name}/heartbeat"),
+        "heartbeat",
+        "The worker of a trial lives; 409: the trial was given up",
+        Says::Changes,
+        Some("TrialId"),
+        NOTHING,
+    ),
+    kept(
+        ("post", "/v1/studies/{name}/choices"),
+        "changeChoices",
+        "What a categorical parameter can be from now on",
+        Says::Changes,
+        Some("Choices"),
+        NOTHING,
+    ),
+    kept(
+        ("get", "/v1/bandits"),
+        "listBandits",
+        "The names of the bandits",
+        Says::Lists,
+        None,
+        &[(JSON, Some("BanditNames"))],
+    ),
+    kept(
+        ("post", "/v1/bandits"),
+        "createBandit",
+        "Creates a bandit: 201; or finds the same one: 200",
+        Says::Creates,
+        Some("NewBandit"),
+        &[(JSON, Some("Bandit"))],
+    ),
+    kept(
+        ("get", "/v1/bandits/{name}"),
+        "getBandit",
+        "What is known of a bandit's arms",
+        Says::Lists,
+        None,
+        &[(JSON, Some("Bandit"))],
+    ),
+    kept(
+        ("post", "/v1/bandits/{name}/select"),
+        "selectArm",
+        "Chooses an arm; its reward is waited for for an hour",
+        Says::Changes,
+        Some("Select"),
+        &[(JSON, Some("Decision"))],
+    ),
+    kept(
+        ("post", "/v1/bandits/{name}/reward"),
+        "rewardDecision",
+        "What came of a decision; it is kept when the answer comes",
+        Says::Changes,
+        Some("Reward"),
+        NOTHING,
+    ),
     get("/metrics", "metrics", "Counts in Prometheus' text format", (OpenAi, Says::Lists), &[(TEXT, None)]),
     get("/openapi.json", "openapi", "This document", (OpenAi, Says::Static), &[(JSON, Some("OpenApi"))]),
     get("/", "about", "A few lines about what runs here", (OpenAi, Says::Static), &[(TEXT, None)]),

@@ -6,6 +6,7 @@ mod inspect;
 mod ollama;
 mod openai;
 mod operations;
+mod parameters;
 mod responses;
 mod routes;
 mod routing;
@@ -60,6 +61,7 @@ pub(crate) fn router() -> Router<Arc<Gateway>> {
         .route("/openapi.json", get(openapi))
         .route("/v1/routing/{request_id}", get(routing::routing))
         .route("/v1/routing/{request_id}/feedback", post(routing::feedback))
+        .merge(parameters::router())
         .fallback(no_such_path)
         .method_not_allowed_fallback(method_not_allowed)
 }

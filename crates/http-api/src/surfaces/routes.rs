@@ -16,6 +16,7 @@ pub(crate) struct Route {
 
 const GET: &[Method] = &[Method::GET];
 const POST: &[Method] = &[Method::POST];
+const GET_POST: &[Method] = &[Method::GET, Method::POST];
 
 const fn route(path: &'static str, methods: &'static [Method], operation: Option<Operation>) -> Route {
     Route { path, methods, operation }
@@ -27,6 +28,18 @@ pub(crate) const ROUTES: &[Route] = &[
     route("/v1/chat/completions", POST, Some(Operation::Chat)),
     route("/v1/embeddings", POST, Some(Operation::Embeddings)),
     route("/v1/endpoints", GET, None),
+    route("/v1/bandits", GET_POST, None),
+    route("/v1/bandits/{name}/reward", POST, None),
+    route("/v1/bandits/{name}/select", POST, None),
+    route("/v1/bandits/{name}", GET, None),
+    route("/v1/studies", GET_POST, None),
+    route("/v1/studies/{name}/ask", POST, None),
+    route("/v1/studies/{name}/best", GET, None),
+    route("/v1/studies/{name}/choices", POST, None),
+    route("/v1/studies/{name}/heartbeat", POST, None),
+    route("/v1/studies/{name}/intermediate", POST, None),
+    route("/v1/studies/{name}/tell", POST, None),
+    route("/v1/studies/{name}", &[Method::GET, Method::DELETE], None),
     route("/v1/messages", POST, Some(Operation::Chat)),
     route("/v1/messages/count_tokens", POST, None),
     route("/v1/models", GET, None),

@@ -26,7 +26,7 @@ fn models() -> Value {
 }
 
 /// A gateway with the keys `team` (model `m` alone), `root` (an administrator's) and `old` (expired).
-async fn gateway() -> Gateway {
+pub(crate) async fn gateway() -> Gateway {
     with_keys(json!([
         key("team", json!({ "models": ["m"] })),
         key("root", json!({ "admin": true })),
@@ -43,8 +43,12 @@ fn as_(name: &str, request: hyper::http::request::Builder) -> hyper::http::reque
     request.header("authorization", format!("Bearer {name}-secret"))
 }
 
-async fn post_as(gateway: &Gateway, name: &str, path: &str, body: String) -> Reply {
+pub(crate) async fn post_as(gateway: &Gateway, name: &str, path: &str, body: String) -> Reply {
     Exchange::begin(gateway.addr, as_(name, Request::post(path)), body.into()).await.whole().await
+}
+
+pub(crate) async fn get_as(gateway: &Gateway, name: &str, path: &str) -> Reply {
+    gateway.send(as_(name, Request::get(path))).await
 }
 
 #[tokio::test]

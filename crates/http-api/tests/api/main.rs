@@ -23,6 +23,7 @@ mod keys;
 mod learning;
 mod limits;
 mod openapi;
+mod parameters;
 mod responses;
 mod router;
 mod shutdown;

@@ -6,10 +6,10 @@ use testkit::Behaviour;
 
 use crate::support::{Exchange, Gateway, Reply, chat, chat_with};
 
-struct Description(Value);
+pub(crate) struct Description(Value);
 
 impl Description {
-    async fn of(gateway: &Gateway) -> Self {
+    pub(crate) async fn of(gateway: &Gateway) -> Self {
         let reply = gateway.get("/openapi.json").await;
         assert_eq!((reply.status, reply.header("content-type")), (200, Some("application/json")));
         Self(reply.json())
@@ -17,7 +17,7 @@ impl Description {
 
     /// The answer is one that is described at the path's pattern.
     #[track_caller]
-    fn check(&self, method: &str, pattern: &str, reply: &Reply) {
+    pub(crate) fn check(&self, method: &str, pattern: &str, reply: &Reply) {
         let what = format!("{method} {pattern} {}: {}", reply.status, reply.body);
         let responses = &self.0["paths"][pattern][method]["responses"];
         assert!(responses.is_object(), "{what} is not described");
@@ -221,7 +221,11 @@ async fn the_described_methods_are_those_that_there_are() {
     let gateway = Gateway::start().await;
     let description = Description::of(&gateway).await;
     for (pattern, methods) in description.0["paths"].as_object().unwrap() {
-        let path = pattern.replace("{model}", "m").replace("{id}", "m").replace("{request_id}", "r");
+        let path = pattern
+            .replace("{model}", "m")
+            .replace("{id}", "m")
+            .replace("{request_id}", "r")
+            .replace("{name}", "n");
         for method in ["get", "post", "put", "delete", "patch"] {
             let request = Request::builder().method(method.to_ascii_uppercase().as_str()).uri(&path);
             let reply =

@@ -78,6 +78,9 @@ impl BanditDocument {
         let input = |field: &str, expected: &str, got: String| {
             Err(AnalyticsError::Input { field: field.to_owned(), expected: expected.to_owned(), got })
         };
+        if self.arms.is_empty() {
+            return input("arms", "the names of one arm or more", "none".to_owned());
+        }
         let policy = match (self.policy, self.context_dims) {
             (PolicyName::LinThompson, Some(features)) => Policy::LinThompson { features },
             (PolicyName::LinThompson, None) => {

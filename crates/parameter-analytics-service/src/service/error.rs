@@ -115,4 +115,18 @@ impl AnalyticsError {
             Self::Closed => "UAT_CLOSED",
         }
     }
+
+    /// Whether the same call may succeed later.
+    pub fn retryable(&self) -> bool {
+        match self {
+            Self::Storage { source, .. } => {
+                matches!(
+                    source,
+                    StorageError::Overtaken | StorageError::Away { .. } | StorageError::Taken { .. }
+                )
+            }
+            Self::TooMany { .. } => true,
+            _ => false,
+        }
+    }
 }

@@ -35,6 +35,7 @@ pub use bandits::SharedBandit;
 pub use error::AnalyticsError;
 pub use studies::{SharedStudy, StudyDocument};
 
+use crate::bandit::BanditOptions;
 use crate::storage::{Kind, LogName, Storage};
 use crate::stream::mixed;
 use crate::study::StudyOptions;
@@ -168,14 +169,17 @@ impl ParameterAnalytics {
     ///
     /// # Errors
     /// [`AnalyticsError::Differs`] where one is in use that is made of something else; those of the options.
-    pub fn bandit(&self, document: &BanditDocument) -> Result<Arc<SharedBandit>, AnalyticsError> {
+    pub fn bandit(&self, name: &str, options: &BanditOptions) -> Result<Arc<SharedBandit>, AnalyticsError> {
         self.open()?;
-        let options = document.options(mixed(self.random ^ mixed(self.bandits.opened())))?;
-        let bandit = self.bandits.get(&document.name, |name| {
-            SharedBandit::new(Arc::clone(&self.storage), name, options.clone(), self.random)
-        })?;
-        bandit.check(&options)?;
+        let make = |name| SharedBandit::new(Arc::clone(&self.storage), name, options.clone(), self.random);
+        let bandit = self.bandits.get(name, make)?;
+        bandit.check(options)?;
         Ok(bandit)
+    }
+
+    /// A seed that nobody has chosen, for a bandit that is given none: another one at each call and in each process.
+    pub fn seed(&self) -> u64 {
+        mixed(self.random ^ mixed(self.bandits.next()))
     }
 
     /// A bandit that is in use here or kept, with what is known of it.
@@ -184,7 +188,7 @@ impl ParameterAnalytics {
     /// [`AnalyticsError::NotFound`] says which there are.
     pub fn load_bandit(&self, name: &str) -> Result<Arc<SharedBandit>, AnalyticsError> {
         self.open()?;
-        let seed = mixed(self.random ^ mixed(self.bandits.opened()));
+        let seed = self.seed();
         let make = |name: LogName| {
             let storage = || Arc::clone(&self.storage);
             let options = bandits::options_of(storage(), name.clone())?;

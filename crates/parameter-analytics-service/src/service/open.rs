@@ -82,8 +82,10 @@ impl<T: Idle> Open<T> {
         lock(&self.opened).by_name.values().map(|(_, known)| Arc::clone(known)).collect()
     }
 
-    /// How often something was asked for: a number that no two calls have in common.
-    pub(super) fn opened(&self) -> u64 {
-        lock(&self.opened).uses
+    /// A number that no two calls have in common.
+    pub(super) fn next(&self) -> u64 {
+        let opened = &mut *lock(&self.opened);
+        opened.uses += 1;
+        opened.uses
     }
 }

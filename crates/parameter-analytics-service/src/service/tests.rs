@@ -204,8 +204,12 @@ fn a_change_that_could_not_be_kept_did_not_happen() {
     assert_eq!(study.now().unwrap().trial(trial).unwrap().state, State::Complete);
 }
 
-fn bandit(name: &str) -> BanditDocument {
-    serde_json::from_value(serde_json::json!({"name": name, "arms": ["a", "b"]})).unwrap()
+fn document() -> BanditDocument {
+    serde_json::from_value(serde_json::json!({"name": "b", "arms": ["a", "b"]})).unwrap()
+}
+
+fn bandit(analytics: &ParameterAnalytics) -> Arc<SharedBandit> {
+    analytics.bandit("b", &document().options(analytics.seed()).unwrap()).unwrap()
 }
 
 /// Takes so many decisions; `a` is always right.
@@ -226,7 +230,7 @@ fn pulls(bandit: &SharedBandit) -> f64 {
 fn processes_that_share_a_bandit_know_what_all_of_them_learnt_and_each_reward_once() {
     let folder = tempfile::tempdir().unwrap();
     let processes = [1, 2].map(|random| process(Files::new(folder.path()), random));
-    let [one, two] = processes.each_ref().map(|process| process.bandit(&bandit("b")).unwrap());
+    let [one, two] = processes.each_ref().map(|process| bandit(process));
     for _ in 0..3 {
         use_it(&one, 5);
         one.flush(1).unwrap();
@@ -248,7 +252,7 @@ fn processes_that_share_a_bandit_know_what_all_of_them_learnt_and_each_reward_on
 fn a_long_journal_of_a_bandit_is_summed_up_and_nobody_loses_or_counts_anything_twice() {
     let folder = tempfile::tempdir().unwrap();
     let processes = [1, 2].map(|random| process(Files::new(folder.path()), random));
-    let [one, two] = processes.each_ref().map(|process| process.bandit(&bandit("b")).unwrap());
+    let [one, two] = processes.each_ref().map(|process| bandit(process));
     for _ in 0..1_005 {
         use_it(&one, 1);
         one.flush(1).unwrap();
@@ -266,7 +270,7 @@ fn a_long_journal_of_a_bandit_is_summed_up_and_nobody_loses_or_counts_anything_t
 fn what_was_learnt_while_nothing_could_be_kept_is_kept_later_and_once() {
     let folder = tempfile::tempdir().unwrap();
     let analytics = process(Files::new(folder.path()), 1);
-    let own = analytics.bandit(&bandit("b")).unwrap();
+    let own = bandit(&analytics);
     use_it(&own, 2);
     own.flush(1).unwrap();
     let path = folder.path().join("bandits/b.journal");
@@ -289,11 +293,11 @@ fn what_was_learnt_while_nothing_could_be_kept_is_kept_later_and_once() {
 #[test]
 fn a_bandit_of_other_make_under_the_same_name_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let own = process(Files::new(folder.path()), 1).bandit(&bandit("b")).unwrap();
+    let own = bandit(&process(Files::new(folder.path()), 1));
     own.flush(1).unwrap();
-    let other = BanditDocument { policy: PolicyName::Ucb, ..bandit("b") };
+    let other = BanditDocument { policy: PolicyName::Ucb, ..document() }.options(7).unwrap();
     let elsewhere = process(Files::new(folder.path()), 2);
-    let error = elsewhere.bandit(&other).unwrap().flush(1).unwrap_err();
+    let error = elsewhere.bandit("b", &other).unwrap().flush(1).unwrap_err();
     assert_eq!(error.code(), "UAT_CONFLICT");
     assert!(
         error.to_string().contains(r#"`policy` was {"kind":"thompson"} and is {"kind":"ucb"} now"#),
@@ -305,9 +309,10 @@ fn a_bandit_of_other_make_under_the_same_name_is_refused() {
 fn options_that_mean_nothing_are_refused_by_their_names() {
     let analytics = process(Memory::default(), 1);
     let with = |change: serde_json::Value| {
-        let mut document = serde_json::to_value(bandit("x")).unwrap();
+        let mut document = serde_json::to_value(document()).unwrap();
         document.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
-        analytics.bandit(&serde_json::from_value(document).unwrap()).unwrap_err()
+        let document: BanditDocument = serde_json::from_value(document).unwrap();
+        document.options(7).and_then(|options| analytics.bandit(&document.name, &options)).unwrap_err()
     };
     for (change, said) in [
         (serde_json::json!({"policy": "lin-thompson"}), "contextDims: expected how many numbers"),
@@ -329,10 +334,10 @@ fn options_that_mean_nothing_are_refused_by_their_names() {
 fn after_close_nothing_opens_and_everything_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let analytics = process(Files::new(folder.path()), 1);
-    use_it(&analytics.bandit(&bandit("b")).unwrap(), 7);
+    use_it(&bandit(&analytics), 7);
     analytics.close().unwrap();
     analytics.close().unwrap();
     assert_eq!(analytics.load_study("s").unwrap_err().code(), "UAT_CLOSED");
-    assert_eq!(analytics.bandit(&bandit("b")).unwrap_err().code(), "UAT_CLOSED");
+    assert_eq!(analytics.bandit("b", &document().options(7).unwrap()).unwrap_err().code(), "UAT_CLOSED");
     assert_eq!(pulls(&process(Files::new(folder.path()), 2).load_bandit("b").unwrap()), 7.0);
 }

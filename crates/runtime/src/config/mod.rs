@@ -11,6 +11,7 @@ mod error;
 mod finding;
 mod keys;
 mod load;
+mod parameters;
 mod restart;
 mod schema;
 mod shape;
@@ -32,6 +33,7 @@ pub use error::{ConfigError, ConfigErrors, Location};
 pub use keys::LimitsConfig;
 pub(crate) use keys::price_of;
 pub use load::{ConfigSource, Loaded, process_environment};
+pub use parameters::ParametersConfig;
 pub use schema::config_schema;
 pub use telemetry::TelemetryConfig;
 
@@ -65,6 +67,8 @@ pub struct UatConfig {
     /// The cache in Redis; absent: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis: Option<redis_service::Options>,
+    /// Where studies, bandits and what is known of models' parameters are kept.
+    pub parameters: ParametersConfig,
     /// What is told of requests: traces, and an access log.
     pub telemetry: TelemetryConfig,
 }

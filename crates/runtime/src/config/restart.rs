@@ -14,6 +14,7 @@ impl UatConfig {
         found.retain(|setting| !TAKEN_OVER.iter().any(|key| setting.strip_prefix("server.") == Some(key)));
         let feedback = differing("routing", &self.routing, &next.routing);
         found.extend(feedback.into_iter().filter(|setting| setting == "routing.feedback_file"));
+        found.extend(differing("parameters", &self.parameters, &next.parameters));
         found.extend(differing("telemetry", &self.telemetry, &next.telemetry));
         found
     }
@@ -54,12 +55,19 @@ mod tests {
         assert!(former.needs_restart_for(&next).is_empty());
         next.server.max_connections = 1;
         next.server.bind.set_port(1);
+        next.parameters.storage = Some(":memory:".into());
         next.telemetry.access_log = "stdout".into();
         next.routing.feedback_file = Some("feedback".into());
         next.routing.learned_file = Some("learned".into());
         assert_eq!(
             former.needs_restart_for(&next),
-            ["server.bind", "server.max_connections", "routing.feedback_file", "telemetry.access_log"]
+            [
+                "server.bind",
+                "server.max_connections",
+                "routing.feedback_file",
+                "parameters.storage",
+                "telemetry.access_log"
+            ]
         );
     }
 }
