@@ -12,6 +12,7 @@ mod error;
 mod fast_llm_coordinator;
 mod llm_router;
 mod opened;
+mod parameter_analytics;
 mod redis_service;
 
 use napi_derive::napi;

@@ -60,6 +60,10 @@ enum Command {
     Usage(commands::usage::Args),
     /// Learn which model answers which prompts well, and measure it.
     Router(commands::router::Args),
+    /// Look into studies, which are asked what to try next; carry them elsewhere.
+    Study(commands::study::Args),
+    /// Look into bandits, which learn which of several choices is best.
+    Bandit(commands::bandit::Args),
     /// Check or show the configuration, or print its schema.
     Config(commands::config::Args),
 }
@@ -86,6 +90,8 @@ fn main() -> ExitCode {
             Command::Keys(args) => commands::keys::run(&args),
             Command::Usage(args) => commands::usage::run(&args),
             Command::Router(args) => commands::router::run(&args),
+            Command::Study(args) => commands::study::run(&args),
+            Command::Bandit(args) => commands::bandit::run(&args),
             Command::Config(args) => commands::config::run(&args),
         }
     });

@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub(crate) mod bandit;
 pub(crate) mod bench;
 pub(crate) mod cache;
 pub(crate) mod chat;
@@ -11,6 +12,7 @@ pub(crate) mod keys;
 pub(crate) mod models;
 pub(crate) mod router;
 pub(crate) mod serve;
+pub(crate) mod study;
 pub(crate) mod usage;
 
 use std::future::Future;
@@ -21,7 +23,10 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use runtime::access::Timestamp;
-use runtime::{ConfigErrors, ConfigSource, Loaded, UatConfig, process_environment};
+use runtime::parameter_analytics_service::{AnalyticsError, ParameterAnalytics};
+use runtime::{
+    ConfigErrors, ConfigSource, Loaded, Parameters, ParametersPlace, UatConfig, process_environment,
+};
 
 use crate::failure::Failure;
 
@@ -46,6 +51,58 @@ impl ConfigArgs {
     pub(crate) fn file(&self) -> PathBuf {
         let named = std::env::var_os("UAT_CONFIG").filter(|file| !file.is_empty()).map(PathBuf::from);
         self.config.clone().or(named).unwrap_or_else(|| PathBuf::from("uat.toml"))
+    }
+}
+
+/// Where a command finds studies and bandits.
+#[derive(Debug, Args)]
+pub(crate) struct StorageArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// A folder or a URL of Redis, in place of what [parameters] says.
+    #[arg(long, global = true, value_name = "PLACE")]
+    storage: Option<String>,
+}
+
+impl StorageArgs {
+    fn parse(&self) -> Result<ParametersPlace, Failure> {
+        Ok(match &self.storage {
+            Some(text) => ParametersPlace::parse(text),
+            None => self.config.load()?.config.parameters_place(),
+        })
+    }
+
+    /// As people are told it.
+    pub(crate) fn place(&self) -> Result<String, Failure> {
+        Ok(match self.parse()? {
+            ParametersPlace::Folder(folder) => folder.display().to_string(),
+            ParametersPlace::Redis(_) => "Redis".to_owned(),
+            ParametersPlace::Memory => "memory, where a command has nothing".to_owned(),
+        })
+    }
+
+    /// Does something with what is there; Ctrl-C ends it.
+    pub(crate) fn with<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&ParameterAnalytics) -> Result<T, AnalyticsError> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let place = self.parse()?;
+        // What asks Redis waits on another thread for the one that carries it out.
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let done = runtime.block_on(async {
+            let work = async {
+                let parameters = Parameters::open(place)?;
+                let done = parameters.run(act).await;
+                parameters.close().await?;
+                done
+            };
+            tokio::select! {
+                done = work => Ok(done?),
+                interrupted = tokio::signal::ctrl_c() => interrupted.map_err(Failure::from).and(Err(Failure::Interrupted)),
+            }
+        });
+        runtime.shutdown_background();
+        done
     }
 }
 

@@ -19,4 +19,5 @@ mod models;
 mod reload;
 mod router;
 mod serve;
+mod study;
 mod support;
