@@ -57,8 +57,19 @@ fn the_same_seed_and_calls_give_the_arms_that_the_file_holds() {
             }
         }
     }
-    let made = json!({ "lag": LAG, "lost": LOST, "noted": NOTED, "weighed": WEIGHED, "cases": cases });
+    let made = json!({
+        "lag": LAG, "lost": LOST, "noted": NOTED, "weighed": WEIGHED, "functions": functions(), "cases": cases,
+    });
     check("parameter-analytics-bandits.json", &made, 0.0);
+}
+
+/// Arguments, and their logarithms and exponentials: small and great ones, and some of each branch.
+fn functions() -> Value {
+    let mut stream = Stream::new(0, 0);
+    let edges = [5e-324, 1e-310, 2.2e-308, 1.0, 0.35, 0.346, 1.04, 1.03, 1e-9, 709.7, 1e308];
+    let drawn: Vec<f64> = (0..80).map(|_| libm::exp(24.0 * stream.unit() - 12.0)).collect();
+    let row = |x: f64| json!([x, libm::log(x), libm::exp(-x), if x < 700.0 { libm::exp(x) } else { 0.0 }]);
+    edges.into_iter().chain(drawn).chain([745.0, 740.5, 709.0]).map(row).collect()
 }
 
 fn sequence(public: Value, options: BanditOptions) -> Value {
