@@ -1,0 +1,157 @@
+import type { BackendInfo } from '../backend.js';
+import { UniversalAiError } from '../errors.js';
+import { openTypeScriptParameterAnalytics } from '../fallback/parameter-analytics/analytics.js';
+import { selectBackend } from '../native/loader.js';
+import type { BanditBackend, ParameterAnalyticsBackend, PreparedAnalytics } from './parameter-analytics-backend.js';
+import { checkContext, checkFilter, checkName, checkOutcome, checkReward, prepareAnalytics, prepareBandit, prepareOptimize, prepareStudy } from './parameter-analytics-request.js';
+import { Study } from './parameter-analytics-study.js';
+import type { ArmPosterior, BanditDecision, BanditOptions, OptimizeRequest, OptimizeResult, Outcome, ParameterAnalyticsOptions, Performance, PerformanceFilter, StudyOptions } from './parameter-analytics-types.js';
+
+export type { BackendInfo } from '../backend.js';
+export { UniversalAiError, type ErrorCode, type UniversalAiErrorOptions } from '../errors.js';
+export type * from './parameter-analytics-types.js';
+export type { Study } from './parameter-analytics-study.js';
+
+/**
+ * What to try next, and what is best so far: parameters of language models from live traffic, studies that are asked and told, bandits.
+ *
+ * ```ts
+ * const analytics = new ParameterAnalytics({ storage: './analytics' });
+ * const { trialId, parameters } = await analytics.optimize({ model: 'gpt-4', taskType: 'code-generation', constraints: { maxLatency: 1000 } });
+ * await analytics.record({ trialId, reward: 0.9, latencyMs: 640 });
+ * ```
+ *
+ * Every rejection is a {@link UniversalAiError}; `UAT_CLOSED` and `UAT_STORAGE` are ones of every method.
+ */
+export class ParameterAnalytics {
+  /** Which implementation answers, and why. */
+  readonly backend: BackendInfo;
+  readonly #backend: ParameterAnalyticsBackend;
+  readonly #options: PreparedAnalytics;
+  #closing: Promise<void> | undefined;
+
+  /**
+   * @throws {UniversalAiError} `UAT_INVALID_INPUT`; `UAT_UNSUPPORTED`: a storage that the backend lacks; `UAT_CONFIG`: `UAT_BACKEND`
+   *   forces a backend that is missing.
+   */
+  constructor(options?: ParameterAnalyticsOptions) {
+    this.#options = prepareAnalytics(options);
+    const { info, native } = selectBackend('ParameterAnalytics');
+    this.backend = native === undefined ? info : { kind: 'typescript', reason: 'ParameterAnalytics has no native adapter yet' };
+    this.#backend = openTypeScriptParameterAnalytics(this.#options);
+  }
+
+  /**
+   * Recommends parameters for a model and a kind of task: usual ones at first, then the best of a few configurations, then what a model
+   * of the whole space expects to be best. Limits are met with high probability where anything is known that meets them.
+   *
+   * @throws {UniversalAiError} `UAT_INVALID_INPUT` names what does not fit.
+   */
+  async optimize(request: OptimizeRequest): Promise<OptimizeResult> {
+    const prepared = prepareOptimize(request);
+    return await this.#open().optimize(prepared);
+  }
+
+  /**
+   * Says what came of a recommendation; kept when the promise resolves.
+   *
+   * @throws {UniversalAiError} `UAT_NOT_FOUND`: no such trial; `UAT_CONFLICT`: it was recorded before.
+   */
+  async record(outcome: Outcome): Promise<void> {
+    const checked = checkOutcome(outcome);
+    await this.#open().record(checked);
+  }
+
+  /**
+   * A new study, or the one of this name where it was made with the same options.
+   *
+   * @throws {UniversalAiError} `UAT_INVALID_INPUT` names the parameter; `UAT_CONFLICT` names what differs from the study that there is,
+   *   or who has it open; `UAT_UNSUPPORTED`: a sampler that the backend lacks.
+   */
+  async createStudy(options: StudyOptions): Promise<Study> {
+    const prepared = prepareStudy(options, this.#options.seed);
+    return new Study(await this.#open().createStudy(prepared), () => this.#closing !== undefined);
+  }
+
+  /** The study of this name. @throws {UniversalAiError} `UAT_NOT_FOUND`; `UAT_CONFLICT`: who has it open; `UAT_STORAGE` names a line that is damaged. */
+  async loadStudy(name: string): Promise<Study> {
+    const checked = checkName('name', name);
+    return new Study(await this.#open().loadStudy(checked), () => this.#closing !== undefined);
+  }
+
+  /**
+   * A bandit. What is kept under its name is added to what it knows at the first {@link Bandit.flush}; it can be asked before.
+   *
+   * @throws {UniversalAiError} `UAT_INVALID_INPUT` names the option; `UAT_CONFLICT`: one of this name is open that was made otherwise.
+   */
+  bandit(options: BanditOptions): Bandit {
+    const prepared = prepareBandit(options, this.#options.seed);
+    return new Bandit(this.#open().bandit(prepared), () => this.#closing !== undefined);
+  }
+
+  /** What came of each model's work on each kind of task, in the order of their names. */
+  async performance(filter?: PerformanceFilter): Promise<Performance[]> {
+    const checked = checkFilter(filter);
+    return await this.#open().performance(checked);
+  }
+
+  /** Flushes the bandits, closes the studies and lets go of the storage. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#backend.close();
+    return this.#closing;
+  }
+
+  #open(): ParameterAnalyticsBackend {
+    if (this.#closing !== undefined) throw new UniversalAiError('UAT_CLOSED', 'this ParameterAnalytics was closed; make another one');
+    return this.#backend;
+  }
+}
+
+/** Which of several arms to choose when each choice teaches something. Made by {@link ParameterAnalytics.bandit}. */
+export class Bandit {
+  readonly #backend: BanditBackend;
+  readonly #isClosed: () => boolean;
+
+  /** @internal */
+  constructor(backend: BanditBackend, isClosed: () => boolean) {
+    this.#backend = backend;
+    this.#isClosed = isClosed;
+  }
+
+  /**
+   * Chooses an arm. The last 65,536 decisions are remembered, for an hour.
+   *
+   * @param context Of `lin-thompson` alone: `contextDims` numbers of -1024 to 1024.
+   * @throws {UniversalAiError} `UAT_INVALID_INPUT`: a context that the policy lacks, or has no use for.
+   */
+  select(context?: Float64Array): BanditDecision {
+    checkContext(context);
+    return this.#open().select(context);
+  }
+
+  /**
+   * Says what came of a decision. Written behind: {@link flush} acknowledges.
+   *
+   * @throws {UniversalAiError} `UAT_INVALID_INPUT`: no number, or out of range; `UAT_NOT_FOUND`: the decision is older than an hour, or
+   *   was made by another process; `UAT_CONFLICT`: it was rewarded before.
+   */
+  reward(decisionId: string, reward: number): void {
+    checkReward(decisionId, reward);
+    this.#open().reward(decisionId, reward);
+  }
+
+  /** What is known of each arm; of `lin-thompson`, as if there were no contexts. */
+  posterior(): Record<string, ArmPosterior> {
+    return this.#open().posterior();
+  }
+
+  /** Resolves when all rewards so far are kept. */
+  async flush(): Promise<void> {
+    await this.#open().flush();
+  }
+
+  #open(): BanditBackend {
+    if (this.#isClosed()) throw new UniversalAiError('UAT_CLOSED', 'the ParameterAnalytics of this bandit was closed; make another one');
+    return this.#backend;
+  }
+}
