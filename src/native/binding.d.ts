@@ -1,5 +1,19 @@
 /* Generated from crates/node-addon by scripts/package.mjs; not edited by hand. */
 
+/** What is known of an arm. */
+export declare interface ArmPosterior {
+  /** Its name. */
+  arm: string
+  /** Of its rewards. */
+  mean: number
+  /** How far the mean may be off. */
+  std: number
+  /** Rewards that this rests on. */
+  pulls: number
+  /** That no other arm's mean is greater. */
+  probabilityBest: number
+}
+
 /** One try at one endpoint. */
 export declare interface Attempt {
   /** Its name. */
@@ -16,6 +30,18 @@ export declare interface Attempt {
   firstTokenMs?: number
   /** Milliseconds. */
   totalMs: number
+}
+
+/** A bandit that is open. */
+export declare class Bandit {
+  /** Chooses an arm. */
+  select(context?: Float64Array | undefined | null): Decision
+  /** Says what came of a decision. */
+  reward(decisionId: string, reward: number): void
+  /** What is known of each arm. */
+  posterior(): Array<ArmPosterior>
+  /** Keeps what was rewarded, and learns what others learnt. */
+  flush(): Promise<undefined>
 }
 
 /** How long a call may take, and whether the response cache may answer it. */
@@ -110,6 +136,16 @@ export declare interface CoordinatorStats {
   p99OverheadUs: number
 }
 
+/** An arm that was chosen. */
+export declare interface Decision {
+  /** Its name. */
+  arm: string
+  /** To be given back. */
+  decisionId: string
+  /** With which it was chosen. */
+  probability: number
+}
+
 /** Outcomes as they cross: three numbers and a value each. */
 export declare interface Drained {
   /** Who waits, what came, and how long it lives in ms. */
@@ -195,6 +231,38 @@ export declare class LlmRouter {
   /** The models that are chosen among. */
   models(): Array<RoutedModel>
   /** Ends the calls that are under way and lets the engine go. */
+  close(): Promise<undefined>
+}
+
+/** A bandit; the wrapper has checked it and filled in the defaults. */
+export declare interface NewBandit {
+  /** Under which what it learns is kept. */
+  name: string
+  /** At least one. */
+  arms: Array<string>
+  /** A name of `BanditOptions.policy`. */
+  policy: string
+  /** `bernoulli` or `gaussian`. */
+  reward: string
+  /** With `lin-thompson`. */
+  contextDims?: number
+  /** In rewards, at least 8. */
+  halfLife?: number
+  /** Absent: one that nobody knows. */
+  seed?: number
+}
+
+/** The service of the core. */
+export declare class ParameterAnalytics {
+  /** `storage`: a folder, `:memory:` or a URL of Redis; absent: where a server would keep it. Reads nothing yet. */
+  constructor(storage?: string | undefined | null)
+  /** Creates a study, or opens the one that was made of the same: `StudyOptions` as JSON, with all defaults filled in. */
+  createStudy(options: string): Promise<Study>
+  /** Opens a study. */
+  loadStudy(name: string): Promise<Study>
+  /** A bandit; what is kept of it is learnt at its first `flush`. */
+  bandit(bandit: NewBandit): Bandit
+  /** Keeps what bandits have learnt, and lets go of the storage. */
   close(): Promise<undefined>
 }
 
@@ -465,6 +533,32 @@ export declare interface StateChange {
   to: 'healthy' | 'degraded' | 'open' | 'half-open' | 'quarantined'
   /** Why. */
   reason: string
+}
+
+/** A study that is open. Trials cross as JSON; their numbers are whole. */
+export declare class Study {
+  /** Its name. */
+  get name(): string
+  /** How often a worker says that it lives, in ms. */
+  get heartbeatMs(): number | null
+  /** The next trials, as JSON. */
+  ask(count: number): Promise<string>
+  /** Ends a trial; without values it failed. */
+  tell(trial: number, values: Array<number> | undefined | null, constraintValues: Array<number>): Promise<undefined>
+  /** A value on the way. */
+  report(trial: number, step: number, value: number): Promise<undefined>
+  /** Whether a trial is worth no more effort. */
+  shouldPrune(trial: number): Promise<boolean>
+  /** The worker of a trial lives. */
+  heartbeat(trial: number): Promise<undefined>
+  /** One more choice, as JSON. */
+  addChoice(parameter: string, choice: string): Promise<undefined>
+  /** One choice less, as JSON. */
+  retireChoice(parameter: string, choice: string): Promise<undefined>
+  /** The best trial as JSON, `null` if there is none. */
+  best(): string
+  /** All trials as JSON. */
+  trials(): string
 }
 
 /** The version of the addon, which the loader compares with that of the package. */

@@ -4,7 +4,7 @@ import type { ArmPosterior, BanditDecision, BanditOptions, OptimizeRequest, Opti
 export interface PreparedAnalytics {
   /** A folder's path as it was given, `:memory:`, or a URL of Redis. */
   storage: string;
-  seed: number;
+  seed?: number;
 }
 
 /** Checked for types; ranges and what fits together in `space` the backend checks. */

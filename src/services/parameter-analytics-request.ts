@@ -1,3 +1,6 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+
 import { invalidInput, UniversalAiError } from '../errors.js';
 import type { PreparedAnalytics, PreparedBandit, PreparedOptimize, PreparedStudy } from './parameter-analytics-backend.js';
 import type { BanditOptions, Outcome, ParameterSpec, PerformanceFilter, SearchSpace, StudyOptions } from './parameter-analytics-types.js';
@@ -24,9 +27,15 @@ const LIMITS = ['maxLatency', 'maxCost', 'minQuality'] as const;
 
 export function prepareAnalytics(given: unknown): PreparedAnalytics {
   const options = fields('options', given ?? {}, ['storage', 'seed']);
-  const storage = options['storage'] ?? ':memory:';
+  const storage = options['storage'] ?? defaultStorage();
   if (typeof storage !== 'string' || storage === '' || storage.includes('\0')) throw invalidInput('options.storage', 'the path of a folder, :memory:, or redis://', storage);
-  return { storage, seed: seed('options.seed', options['seed'], 0) };
+  return { storage, ...(options['seed'] === undefined ? {} : { seed: seed('options.seed', options['seed'], 0) }) };
+}
+
+/** Where `uat serve` and `uat study` look, too. */
+function defaultStorage(): string {
+  const state = process.env['XDG_STATE_HOME'] || join(homedir(), '.local', 'state');
+  return join(state, 'uat', 'parameters');
 }
 
 export function prepareOptimize(given: unknown): PreparedOptimize {

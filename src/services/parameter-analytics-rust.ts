@@ -1,8 +1,11 @@
+import { randomInt } from 'node:crypto';
+
 import type { BackendInfo } from '../backend.js';
 import { UniversalAiError } from '../errors.js';
 import { openTypeScriptParameterAnalytics } from '../fallback/parameter-analytics/analytics.js';
 import { selectBackend } from '../native/loader.js';
-import type { BanditBackend, ParameterAnalyticsBackend, PreparedAnalytics } from './parameter-analytics-backend.js';
+import { openNativeParameterAnalytics } from '../native/parameter-analytics.js';
+import type { BanditBackend, ParameterAnalyticsBackend } from './parameter-analytics-backend.js';
 import { checkContext, checkFilter, checkName, checkOutcome, checkReward, prepareAnalytics, prepareBandit, prepareOptimize, prepareStudy } from './parameter-analytics-request.js';
 import { Study } from './parameter-analytics-study.js';
 import type { ArmPosterior, BanditDecision, BanditOptions, OptimizeRequest, OptimizeResult, Outcome, ParameterAnalyticsOptions, Performance, PerformanceFilter, StudyOptions } from './parameter-analytics-types.js';
@@ -27,7 +30,8 @@ export class ParameterAnalytics {
   /** Which implementation answers, and why. */
   readonly backend: BackendInfo;
   readonly #backend: ParameterAnalyticsBackend;
-  readonly #options: PreparedAnalytics;
+  readonly #studySeed: number;
+  readonly #banditSeed: number;
   #closing: Promise<void> | undefined;
 
   /**
@@ -35,10 +39,12 @@ export class ParameterAnalytics {
    *   forces a backend that is missing.
    */
   constructor(options?: ParameterAnalyticsOptions) {
-    this.#options = prepareAnalytics(options);
+    const prepared = prepareAnalytics(options);
+    this.#studySeed = prepared.seed ?? 0;
+    this.#banditSeed = prepared.seed ?? randomInt(2 ** 47);
     const { info, native } = selectBackend('ParameterAnalytics');
-    this.backend = native === undefined ? info : { kind: 'typescript', reason: 'ParameterAnalytics has no native adapter yet' };
-    this.#backend = openTypeScriptParameterAnalytics(this.#options);
+    this.backend = info;
+    this.#backend = native === undefined ? openTypeScriptParameterAnalytics(prepared) : openNativeParameterAnalytics(native, prepared);
   }
 
   /**
@@ -69,7 +75,7 @@ export class ParameterAnalytics {
    *   or who has it open; `UAT_UNSUPPORTED`: a sampler that the backend lacks.
    */
   async createStudy(options: StudyOptions): Promise<Study> {
-    const prepared = prepareStudy(options, this.#options.seed);
+    const prepared = prepareStudy(options, this.#studySeed);
     return new Study(await this.#open().createStudy(prepared), () => this.#closing !== undefined);
   }
 
@@ -85,7 +91,7 @@ export class ParameterAnalytics {
    * @throws {UniversalAiError} `UAT_INVALID_INPUT` names the option; `UAT_CONFLICT`: one of this name is open that was made otherwise.
    */
   bandit(options: BanditOptions): Bandit {
-    const prepared = prepareBandit(options, this.#options.seed);
+    const prepared = prepareBandit(options, this.#banditSeed);
     return new Bandit(this.#open().bandit(prepared), () => this.#closing !== undefined);
   }
 

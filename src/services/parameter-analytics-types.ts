@@ -167,10 +167,10 @@ export interface Performance {
 /** Where what was learnt is kept, and where random numbers come from. */
 export interface ParameterAnalyticsOptions {
   /**
-   * A folder, which is made where it does not exist; `:memory:` (default), which ends with the process; or, on the native backend,
-   * `redis://`.
+   * A folder, which is made where it does not exist; `:memory:`, which ends with the process; or, on the native backend, `redis://`.
+   * Default: `uat/parameters` in `XDG_STATE_HOME` or `~/.local/state`, where `uat study` and `uat serve` look too.
    */
   storage?: string;
-  /** A whole number of at least 0; default 0. */
+  /** A whole number of at least 0; default 0 for studies, and for bandits one of chance: processes that share a bandit must differ. */
   seed?: number;
 }

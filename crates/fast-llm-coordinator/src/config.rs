@@ -185,6 +185,26 @@ pub struct ModelConfig {
     /// How one of them is chosen.
     #[serde(default)]
     pub balance: Balance,
+    /// Who says with which temperature and such it is asked, where a request does not.
+    #[serde(default, skip_serializing_if = "Tuning::is_off")]
+    pub parameters: Tuning,
+}
+
+/// Who chooses the parameters of a request that names none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tuning {
+    /// Whoever answers, by its own defaults.
+    #[default]
+    Off,
+    /// What was learnt from calls before: each teaches what it took, and its feedback how good it was.
+    Auto,
+}
+
+impl Tuning {
+    fn is_off(&self) -> bool {
+        *self == Self::Off
+    }
 }
 
 /// A model at an endpoint, under the name that the endpoint knows.
@@ -222,6 +242,7 @@ impl ModelConfig {
                 })
                 .collect(),
             balance: Balance::default(),
+            parameters: Tuning::default(),
         }
     }
 }

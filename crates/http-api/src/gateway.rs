@@ -78,7 +78,8 @@ impl Call {
         let options = self.options()?;
         self.trail.asks(model);
         let decision = Target::is_target(model).then(|| self.trail.routes());
-        Ok(ChatOptions { decision, ..options })
+        let tuning = Some(self.trail.tunes());
+        Ok(ChatOptions { decision, tuning, ..options })
     }
 
     fn options(&self) -> Result<ChatOptions, WireError> {
@@ -95,6 +96,7 @@ impl Call {
             route: self.route.as_ref().map(route_ask).transpose()?.flatten(),
             context: None,
             decision: None,
+            tuning: None,
         })
     }
 }

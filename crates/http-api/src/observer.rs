@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use runtime::telemetry::{
     AccessLog, Begun, Counts, EndedAttempt, EndedRequest, Exporter, Fate, Tokens, Traces,
 };
+use runtime::parameter_analytics_service::CallOutcome;
 use runtime::{
     Attempt, CacheOutcome, Outcome, Protocol, RoutingReport, Runtime, TelemetryConfig, TraceContext,
 };
@@ -96,6 +97,7 @@ impl Observer {
                 let model =
                     model.or_else(|| known.model.as_ref().filter(|name| self.runtime.has_model(name)));
                 self.series.ended(model, known, fate, total);
+                self.teach(known, fate, total);
             });
             self.recent.keep(trail);
             self.forget_gone();
@@ -108,6 +110,26 @@ impl Observer {
         if let Some((begun, traces)) = trail.begun.clone().zip(self.traces.as_ref()) {
             traces.ended(begun, request);
         }
+    }
+
+    /// What a call took teaches with which parameters to ask.
+    fn teach(&self, known: &Known, fate: Fate, total: Duration) {
+        let Some(tuned) = known.tuned() else { return };
+        let outcome = match (fate, &known.report) {
+            (Fate::Answered, Some(report)) if report.cache != CacheOutcome::Hit => CallOutcome {
+                latency_ms: Some(total.as_secs_f64() * 1e3),
+                cost_usd: self.cost(known).map(|nano| nano as f64 / 1e9),
+                tokens: report.usage.as_ref().map(|usage| usage.completion_tokens),
+                ..CallOutcome::default()
+            },
+            (Fate::Failed, _) => {
+                let error = Some(known.code.unwrap_or("UAT_UPSTREAM").to_owned());
+                CallOutcome { error, ..CallOutcome::default() }
+            }
+            // A client that goes away says nothing of the model.
+            _ => return,
+        };
+        self.runtime.observe(tuned, outcome);
     }
 
     /// After a reload, what was counted of endpoints that were gone before it already: until then it can still be read.

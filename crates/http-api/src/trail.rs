@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use runtime::telemetry::{Begun, Fate};
-use runtime::{Attempt, DecisionSlot, Routed, RoutingReport, Trace, TraceContext};
+use runtime::{Attempt, DecisionSlot, Routed, RoutingReport, Trace, TraceContext, Tuned, TuningSlot};
 
 /// Shared by whoever answers the request and whoever reports it.
 pub(crate) struct Trail {
@@ -32,6 +32,8 @@ pub(crate) struct Known {
     pub(crate) model: Option<Arc<str>>,
     /// The router's decision, where it was left to it.
     pub(crate) decision: Option<DecisionSlot>,
+    /// With which parameters it is asked, where they are ours to choose.
+    tuning: Option<TuningSlot>,
     pub(crate) report: Option<RoutingReport>,
     /// What was tried where nobody answered.
     pub(crate) failed_attempts: Vec<Attempt>,
@@ -50,6 +52,12 @@ impl Known {
     /// What the router decided, if it did.
     pub(crate) fn routed(&self) -> Option<&Arc<Routed>> {
         self.decision.as_ref()?.get()
+    }
+
+    /// With which parameters it was asked, if the model that was given them answered, or nobody did.
+    pub(crate) fn tuned(&self) -> Option<&Tuned> {
+        let answered = self.report.as_ref().map(|report| &report.model);
+        self.tuning.as_ref()?.get().filter(|tuned| answered.is_none_or(|model| *model == tuned.model))
     }
 
     /// Every try, in order.
@@ -106,6 +114,11 @@ impl Trail {
     /// The router chooses; where its decision is to be put.
     pub(crate) fn routes(&self) -> DecisionSlot {
         Arc::clone(self.known.lock().decision.insert(DecisionSlot::default()))
+    }
+
+    /// Where it is to be put with which parameters the request is asked.
+    pub(crate) fn tunes(&self) -> TuningSlot {
+        Arc::clone(self.known.lock().tuning.get_or_insert_default())
     }
 
     /// Somebody says how good the answer is; whether it is the first time.

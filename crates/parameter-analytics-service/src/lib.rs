@@ -33,7 +33,7 @@ mod stream;
 pub mod study;
 
 pub use service::{
-    AnalyticsError, AnalyticsOptions, BanditDocument, ParameterAnalytics, PolicyName, RewardName,
+    About, Advised, AnalyticsError, CallOutcome, AnalyticsOptions, BanditDocument, ParameterAnalytics, PolicyName, RewardName,
     SharedBandit, SharedStudy, StudyDocument,
 };
 pub use stream::Stream;

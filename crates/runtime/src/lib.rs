@@ -39,6 +39,7 @@ mod reload;
 mod request_id;
 mod responses;
 mod routing;
+mod tuning;
 mod wiring;
 
 use std::path::PathBuf;
@@ -96,11 +97,13 @@ pub use route_plan::{EndpointHealth, EndpointState, StateChange};
 pub use routing::{CascadeAsk, DecisionSlot, Predicate, RouteAsk, Routed, RoutedModel, read_feedback};
 /// How what happened is told to others: traces, and the access log.
 pub use telemetry;
+pub use tuning::{Tuned, TuningSlot};
 pub use wiring::{ModelFile, ModelInfo};
 
 use callers::{Callers, Size};
 use request_id::RequestIds;
 use routing::Feedback;
+use tuning::Outcomes;
 use wiring::Wiring;
 
 /// The product's core: everything behind the HTTP server, the terminal and the Node classes.
@@ -119,6 +122,8 @@ pub struct Runtime {
     feedback: Feedback,
     /// Opened when it is first asked for.
     parameters: OnceCell<Arc<Parameters>>,
+    /// What came of calls that were given parameters.
+    outcomes: Outcomes,
     request_ids: RequestIds,
     /// Seconds since 1970: what the lists of models give as their creation.
     started: u64,
@@ -148,6 +153,8 @@ pub struct ChatOptions {
     pub context: Option<Box<ContextAsk>>,
     /// Where the router's decision is put, before anybody is asked.
     pub decision: Option<DecisionSlot>,
+    /// Where it is put with which parameters the request is asked, if the model's are ours to choose.
+    pub tuning: Option<TuningSlot>,
 }
 
 impl Default for ChatOptions {
@@ -163,6 +170,7 @@ impl Default for ChatOptions {
             route: None,
             context: None,
             decision: None,
+            tuning: None,
         }
     }
 }
@@ -208,6 +216,7 @@ impl Runtime {
             callers,
             feedback: Feedback::default(),
             parameters: OnceCell::new(),
+            outcomes: Outcomes::default(),
             request_ids: RequestIds::new(fastrand::u64(..)),
             started: since_1970().as_secs(),
             closed: AtomicBool::new(false),
@@ -325,7 +334,9 @@ impl Runtime {
             return Box::pin(self.chat_routed(target, request, options)).await;
         }
         let size = |limit| Size::of_chat(&request, limit);
+        let slot = options.tuning.clone();
         let (wiring, plan, call) = self.begin(request.model(), options, size).await?;
+        let request = self.with_parameters(&wiring, &plan, request, None, slot).await;
         Ok(wiring.coordinator.execute(&plan, &request, call).await?)
     }
 
@@ -527,6 +538,7 @@ impl Runtime {
         self.closed.store(true, Ordering::Release);
         self.wiring.load_full().close().await;
         self.callers.close().await;
+        self.outcomes.close().await;
         if let Some(parameters) = self.parameters.get()
             && let Err(error) = parameters.close().await
         {

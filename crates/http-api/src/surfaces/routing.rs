@@ -8,7 +8,7 @@ use http::Response;
 use llm_wire::WireError;
 use runtime::llm_router::Record;
 use runtime::telemetry::Fate;
-use runtime::{Attempt, CacheOutcome, Key};
+use runtime::{Attempt, CacheOutcome, Key, Tuned};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -76,8 +76,9 @@ async fn judged(gateway: &Gateway, id: String, request: Request) -> Result<serde
     let Some(trail) = gateway.observer.recent.find(&id, &whose) else {
         return Err(ApiError::NoSuchReport { id });
     };
-    let (answered, routed) = trail.known(|known| {
-        (known.report.as_ref().map(|report| Arc::clone(&report.model)), known.routed().cloned())
+    let (answered, routed, tuned) = trail.known(|known| {
+        let model = known.report.as_ref().map(|report| Arc::clone(&report.model));
+        (model, known.routed().cloned(), known.tuned().cloned())
     });
     let Some(model) = answered else { return Err(ApiError::NotAnswered { id }) };
     gateway.runtime.check_score(score)?;
@@ -86,6 +87,11 @@ async fn judged(gateway: &Gateway, id: String, request: Request) -> Result<serde
     }
     let taken = gateway.runtime.feedback(Arc::clone(&model), routed.as_deref(), score).await;
     taken.inspect_err(|_| trail.is_not_judged())?;
+    if let Some(tuned) = tuned
+        && let Err(error) = gateway.runtime.learn(&tuned, score).await
+    {
+        tracing::warn!(%error, "the judgement teaches the router, and not the parameters");
+    }
     Ok(json!({ "requestId": id, "model": model, "score": score }))
 }
 
@@ -127,6 +133,9 @@ struct Report<'a> {
     plan: Option<serde_json::Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     record: Option<Record>,
+    /// With which it was asked, where the request named none and the model says `parameters = "auto"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tuned: Option<&'a Tuned>,
 }
 
 #[derive(Serialize)]
@@ -176,6 +185,7 @@ fn report(observer: &Observer, trail: &Trail, whose: &Whose, with_record: bool) 
             trace_id: trail.begun.as_ref().map(|begun| format!("{:032x}", begun.context.trace_id())),
             plan: known.routed().map(|routed| routed.plan()),
             record: known.routed().filter(|_| with_record).map(|routed| routed.record()),
+            tuned: known.tuned(),
         };
         // Text and numbers: nothing that JSON cannot carry.
         serde_json::to_vec(&written).unwrap_or_default()

@@ -98,6 +98,36 @@ impl ChatRequest {
         Ok(whole)
     }
 
+    /// Whether the request has a member of one of these names.
+    ///
+    /// # Errors
+    /// [`WireError::Json`] where the body is none, which [`parse`](Self::parse) has found out.
+    pub fn has_any(&self, names: &[&str]) -> Result<bool, WireError> {
+        let members: Members<'_> = json::decode(self.body())?;
+        Ok(names.iter().any(|name| members.get(name).is_some()))
+    }
+
+    /// The same request with these members before its own, each a name and its value as JSON; it has none of these names. The document
+    /// that it was translated from is not passed on any more.
+    ///
+    /// # Errors
+    /// What [`untranslatable`](Self::untranslatable) says; [`WireError::Invalid`] for a value that may not be.
+    pub fn with_members<'a>(
+        &self,
+        members: impl IntoIterator<Item = (&'a str, String)>,
+    ) -> Result<Self, WireError> {
+        if let Some(missing) = self.untranslatable() {
+            return Err(missing.clone());
+        }
+        let own: Members<'_> = json::decode(self.body())?;
+        let Some((first, _)) = own.0.first() else {
+            return Err(WireError::invalid("model", "the name of a model", "nothing"));
+        };
+        let start = span(self.body(), first).start;
+        let text: String = members.into_iter().map(|(name, value)| format!("\"{name}\":{value},")).collect();
+        self.of(splice(self.body(), &mut [Edit { at: start..start, with: With::Text(&text) }]))
+    }
+
     /// The same request in other words, of which no endpoint gets the original.
     fn of(&self, body: Bytes) -> Result<Self, WireError> {
         let mut other = Self::parse(body)?;
@@ -135,6 +165,19 @@ mod tests {
 
     fn body(request: &ChatRequest) -> &str {
         std::str::from_utf8(request.body()).unwrap()
+    }
+
+    #[test]
+    fn members_stand_before_those_that_a_request_has() {
+        let own = request(r#" { "model": "m", "messages": [{"role":"user","content":"x"}], "seed": 1 }"#);
+        assert!(own.has_any(&["top_p", "seed"]).unwrap() && !own.has_any(&["top_p", "content"]).unwrap());
+        let more = own.with_members([("temperature", "0.5".to_owned()), ("top_p", "1".to_owned())]).unwrap();
+        assert_eq!(
+            body(&more),
+            r#" { "temperature":0.5,"top_p":1,"model": "m", "messages": [{"role":"user","content":"x"}], "seed": 1 }"#
+        );
+        assert_eq!(more.temperature(), Some(0.5));
+        assert!(own.with_members([("temperature", "-1".to_owned())]).is_err());
     }
 
     #[test]

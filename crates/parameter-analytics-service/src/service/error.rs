@@ -16,6 +16,17 @@ pub enum AnalyticsError {
     /// A name that cannot be one.
     #[error(transparent)]
     Name(StorageError),
+    /// There is no advice, or an outcome was not taken.
+    #[error(transparent)]
+    Advice(#[from] crate::advice::AdviceError),
+    /// What it belongs to could not be read or written; the sentence of the error that another one has.
+    #[error("{reason}")]
+    Refused {
+        /// Its stable code.
+        code: &'static str,
+        /// Its sentence.
+        reason: String,
+    },
     /// It cannot be read or written.
     #[error("{name}: {source}")]
     Storage {
@@ -104,6 +115,8 @@ impl AnalyticsError {
         match self {
             Self::Study(error) => error.code(),
             Self::Bandit(error) => error.code(),
+            Self::Advice(error) => error.code(),
+            Self::Refused { code, .. } => code,
             Self::Storage { source, .. } | Self::Name(source) => source.code(),
             Self::Journal { .. } | Self::Misfit { .. } => "UAT_STORAGE",
             Self::NotFound { .. } => "UAT_NOT_FOUND",

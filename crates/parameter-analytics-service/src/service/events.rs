@@ -55,6 +55,11 @@ impl<E: Serialize + DeserializeOwned> Events<E> {
         &self.name
     }
 
+    /// How many events there are, as far as is known.
+    pub(super) fn len(&self) -> usize {
+        self.lines
+    }
+
     /// Takes a turn: `act` is given what happened, and says what happens. It has to take the news in even where it fails then, and
     /// is called again where somebody else came first.
     pub(super) fn turn<R>(

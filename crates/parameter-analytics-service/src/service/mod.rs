@@ -17,6 +17,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod advice;
 mod bandit_document;
 mod bandits;
 mod error;
@@ -27,18 +28,22 @@ mod studies;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use advice::{About, Advised, CallOutcome};
 pub use bandit_document::{BanditDocument, PolicyName, RewardName};
 pub use bandits::SharedBandit;
 pub use error::AnalyticsError;
 pub use studies::{SharedStudy, StudyDocument};
 
+use crate::advice::{Performance, Request};
 use crate::bandit::BanditOptions;
 use crate::storage::{Kind, LogName, Storage};
 use crate::stream::mixed;
 use crate::study::StudyOptions;
+use advice::SharedAdvice;
 use flusher::Flusher;
 use open::Open;
 
@@ -71,6 +76,7 @@ pub struct ParameterAnalytics {
     random: u64,
     studies: Open<SharedStudy>,
     bandits: Arc<Open<SharedBandit>>,
+    advice: Open<SharedAdvice>,
     flusher: Flusher,
 }
 
@@ -94,6 +100,7 @@ impl ParameterAnalytics {
             random,
             studies: Open::new(Kind::Study),
             bandits,
+            advice: Open::new(Kind::Advice),
             flusher,
         })
     }
@@ -207,6 +214,81 @@ impl ParameterAnalytics {
     /// Those of the storage.
     pub fn bandits(&self) -> Result<Vec<Arc<str>>, AnalyticsError> {
         self.names(Kind::Bandit)
+    }
+
+    /// Says with which parameters a model should be called for a kind of task; see [`crate::advice`]. The first time for each, it is kept
+    /// that there is such a thing; after that nothing is written.
+    ///
+    /// # Errors
+    /// Those of [`Advisor::advise`](crate::advice::Advisor::advise) and of the storage.
+    pub fn optimize(&self, about: &About, request: &Request) -> Result<Advised, AnalyticsError> {
+        self.open()?;
+        let advice = self.advice.get(&about.log()?.name, |name| SharedAdvice::new(Arc::clone(&self.storage), name))?;
+        advice.advise(about, self.random, request, self.seed(), self.now())
+    }
+
+    /// Learns what came of a call.
+    ///
+    /// # Errors
+    /// As [`record_all`](Self::record_all), for this one.
+    pub fn record(&self, outcome: &CallOutcome) -> Result<(), AnalyticsError> {
+        self.record_all(std::slice::from_ref(outcome)).pop().unwrap_or(Ok(()))
+    }
+
+    /// Learns what came of several calls, in one write for each model and task. What is known of a call later can be told later, each
+    /// part once.
+    ///
+    /// # Errors
+    /// For each outcome its own: [`AnalyticsError::Input`] for a trial's name that is none or a number that cannot be,
+    /// [`AnalyticsError::NotFound`] where what it is about was removed, [`AnalyticsError::Conflict`] where a part was recorded before, and
+    /// those of the storage.
+    pub fn record_all(&self, outcomes: &[CallOutcome]) -> Vec<Result<(), AnalyticsError>> {
+        let mut results: Vec<Option<Result<(), AnalyticsError>>> = Vec::new();
+        let mut groups: BTreeMap<LogName, Vec<usize>> = BTreeMap::new();
+        for (place, outcome) in outcomes.iter().enumerate() {
+            let log = self.open().and_then(|()| advice::log_of(outcome));
+            results.push(match log {
+                Ok(log) => {
+                    groups.entry(log).or_default().push(place);
+                    None
+                }
+                Err(error) => Some(Err(error)),
+            });
+        }
+        for (log, places) in groups {
+            let own: Vec<CallOutcome> = places.iter().filter_map(|place| outcomes.get(*place).cloned()).collect();
+            let open = self.advice.get(&log.name, |name| SharedAdvice::new(Arc::clone(&self.storage), name));
+            let mut recorded = match open.and_then(|advice| advice.record(&own, self.now())) {
+                Ok(recorded) => recorded.into_iter(),
+                // The same error for each of them: it cannot be copied, and its sentence can.
+                Err(error) => {
+                    let (code, reason) = (error.code(), error.to_string());
+                    let same = || Err(AnalyticsError::Refused { code, reason: reason.clone() });
+                    places.iter().map(|_| same()).collect::<Vec<_>>().into_iter()
+                }
+            };
+            for place in places {
+                if let Some(result) = results.get_mut(place) {
+                    *result = recorded.next();
+                }
+            }
+        }
+        results.into_iter().map(|result| result.unwrap_or(Ok(()))).collect()
+    }
+
+    /// How calls went, for each model and kind of task, since a time in ms since 1970; of the calls that are remembered.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub fn performance(&self, since: u64) -> Result<Vec<(About, Performance)>, AnalyticsError> {
+        self.open()?;
+        let mut rows = Vec::new();
+        for name in self.names(Kind::Advice)? {
+            let advice = self.advice.get(&name, |name| SharedAdvice::new(Arc::clone(&self.storage), name))?;
+            rows.push(advice.performance(since)?);
+        }
+        rows.sort_by(|(a, _), (b, _)| (&a.model, &a.task_type).cmp(&(&b.model, &b.task_type)));
+        Ok(rows)
     }
 
     fn names(&self, kind: Kind) -> Result<Vec<Arc<str>>, AnalyticsError> {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use super::advice::SharedAdvice;
 use super::{AnalyticsError, SharedBandit, SharedStudy, lock};
 use crate::storage::{Kind, LogName};
 
@@ -16,6 +17,12 @@ pub(super) trait Idle {
 }
 
 impl Idle for SharedStudy {
+    fn is_idle(&self) -> bool {
+        true
+    }
+}
+
+impl Idle for SharedAdvice {
     fn is_idle(&self) -> bool {
         true
     }

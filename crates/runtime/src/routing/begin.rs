@@ -47,16 +47,21 @@ impl Runtime {
     ) -> Result<Answer, RuntimeError> {
         self.ready().await?;
         let wiring = self.wiring.load_full();
+        let (slot, wanted) = (options.tuning.clone(), options.route.clone());
         let (ask, caller) = (options.context.take(), options.caller.as_deref());
         let tenant = options.tenant.as_deref().or_else(|| caller.map(|key| &**key.name()));
         let context = wiring.providers.gather(&wiring.memory, &request, ask.as_deref(), tenant).await?;
         let begun = self.begin_with(wiring, target, &request, options, context, Size::of_chat).await?;
         let Begun { wiring, plan, call, request: fuller, turn, cascade } = begun;
-        let request = fuller.as_ref().unwrap_or(&request);
+        let request = fuller.unwrap_or(request);
         let answer = match &cascade {
-            None => wiring.coordinator.execute(&plan, request, call).await?,
+            None => {
+                let request = self.with_parameters(&wiring, &plan, request, wanted.as_deref(), slot).await;
+                wiring.coordinator.execute(&plan, &request, call).await?
+            }
+            // Its two models are asked alike.
             Some((judge, routed)) => {
-                cascade::carried_out(&wiring, &plan, request, call, judge, routed).await?
+                cascade::carried_out(&wiring, &plan, &request, call, judge, routed).await?
             }
         };
         Ok(match turn {

@@ -1,0 +1,147 @@
+import type { BanditBackend, ParameterAnalyticsBackend, PreparedAnalytics, PreparedBandit, PreparedOptimize, PreparedStudy, StudyBackend } from '../services/parameter-analytics-backend.js';
+import type { ArmPosterior, BanditDecision, OptimizeResult, Outcome, Performance, PerformanceFilter, Trial } from '../services/parameter-analytics-types.js';
+import type { Bandit, ParameterAnalytics, Study } from './binding.js';
+import { attempt } from './call.js';
+import { asking } from './errors.js';
+import type { NativeBinding } from './loader.js';
+
+/** Opens the service of the Rust core; reads nothing yet. */
+export function openNativeParameterAnalytics(binding: NativeBinding, { storage }: PreparedAnalytics): ParameterAnalyticsBackend {
+  return new NativeParameterAnalytics(attempt(() => new binding.ParameterAnalytics(storage)));
+}
+
+/** Converts, calls, converts back. */
+class NativeParameterAnalytics implements ParameterAnalyticsBackend {
+  readonly #native: ParameterAnalytics;
+
+  constructor(native: ParameterAnalytics) {
+    this.#native = native;
+  }
+
+  async optimize(request: PreparedOptimize): Promise<OptimizeResult> {
+    return JSON.parse(await asking(attempt(() => this.#native.optimize(JSON.stringify(request))))) as OptimizeResult;
+  }
+
+  async record(outcome: Outcome): Promise<void> {
+    await asking(attempt(() => this.#native.record(JSON.stringify(outcome))));
+  }
+
+  async createStudy(options: PreparedStudy): Promise<StudyBackend> {
+    return new NativeStudy(await asking(attempt(() => this.#native.createStudy(JSON.stringify(options)))));
+  }
+
+  async loadStudy(name: string): Promise<StudyBackend> {
+    return new NativeStudy(await asking(attempt(() => this.#native.loadStudy(name))));
+  }
+
+  bandit(options: PreparedBandit): BanditBackend {
+    return new NativeBandit(attempt(() => this.#native.bandit(options)));
+  }
+
+  async performance(filter: PerformanceFilter): Promise<Performance[]> {
+    return JSON.parse(await asking(attempt(() => this.#native.performance(JSON.stringify(filter))))) as Performance[];
+  }
+
+  async close(): Promise<void> {
+    await asking(attempt(() => this.#native.close()));
+  }
+}
+
+class NativeStudy implements StudyBackend {
+  readonly #native: Study;
+  readonly name: string;
+  readonly heartbeatMs: number | undefined;
+
+  constructor(native: Study) {
+    this.#native = native;
+    this.name = attempt(() => native.name);
+    this.heartbeatMs = attempt(() => native.heartbeatMs) ?? undefined;
+  }
+
+  async ask(count: number): Promise<Trial[]> {
+    return readTrials(await asking(attempt(() => this.#native.ask(count))));
+  }
+
+  async tell(trial: number, values: number[] | null, constraintValues: number[]): Promise<void> {
+    await asking(attempt(() => this.#native.tell(trial, values, constraintValues)));
+  }
+
+  async report(trial: number, step: number, value: number): Promise<void> {
+    await asking(attempt(() => this.#native.report(trial, step, value)));
+  }
+
+  async shouldPrune(trial: number): Promise<boolean> {
+    return await asking(attempt(() => this.#native.shouldPrune(trial)));
+  }
+
+  async heartbeat(trial: number): Promise<void> {
+    await asking(attempt(() => this.#native.heartbeat(trial)));
+  }
+
+  async addChoice(parameter: string, choice: string | number | boolean): Promise<void> {
+    await asking(attempt(() => this.#native.addChoice(parameter, JSON.stringify(choice))));
+  }
+
+  async retireChoice(parameter: string, choice: string | number | boolean): Promise<void> {
+    await asking(attempt(() => this.#native.retireChoice(parameter, JSON.stringify(choice))));
+  }
+
+  best(): Trial | null {
+    const best = JSON.parse(attempt(() => this.#native.best())) as Trial | null;
+    return best === null ? null : asTrial(best);
+  }
+
+  /** With one objective, the front is the best trial. */
+  paretoFront(): Trial[] {
+    const best = this.best();
+    return best === null ? [] : [best];
+  }
+
+  trials(): Trial[] {
+    return readTrials(attempt(() => this.#native.trials()));
+  }
+
+  importance(): Record<string, number> {
+    return JSON.parse(attempt(() => this.#native.importance())) as Record<string, number>;
+  }
+
+  async html(): Promise<string> {
+    return await asking(attempt(() => this.#native.html()));
+  }
+
+  /** Whoever else uses the study shares it: there is nothing to let go of. */
+  async close(): Promise<void> {}
+}
+
+class NativeBandit implements BanditBackend {
+  readonly #native: Bandit;
+
+  constructor(native: Bandit) {
+    this.#native = native;
+  }
+
+  select(context?: Float64Array): BanditDecision {
+    return attempt(() => this.#native.select(context));
+  }
+
+  reward(decisionId: string, reward: number): void {
+    attempt(() => this.#native.reward(decisionId, reward));
+  }
+
+  posterior(): Record<string, ArmPosterior> {
+    return Object.fromEntries(attempt(() => this.#native.posterior()).map(({ arm, ...known }) => [arm, known]));
+  }
+
+  async flush(): Promise<void> {
+    await asking(attempt(() => this.#native.flush()));
+  }
+}
+
+function readTrials(text: string): Trial[] {
+  return (JSON.parse(text) as Trial[]).map(asTrial);
+}
+
+/** The core's trials have what was reported on the way, too. */
+function asTrial({ reports: _, ...trial }: Trial & { reports?: unknown }): Trial {
+  return trial;
+}
