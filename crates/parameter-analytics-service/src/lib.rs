@@ -22,6 +22,7 @@
 //! # What it deliberately does not know
 //! Language models, HTTP, clocks, where a study is kept: times, bytes and seeds are passed in.
 
+pub mod advice;
 pub mod bandit;
 pub mod gp;
 pub mod journal;

@@ -68,6 +68,17 @@ impl InverseFactor {
         )
     }
 
+    /// The diagonal of `K^-1`.
+    pub(crate) fn precisions(&self) -> Vec<f64> {
+        let mut sums = vec![0.0; self.0.len()];
+        for row in self.0.rows() {
+            for (sum, entry) in sums.iter_mut().zip(row) {
+                *sum += entry * entry;
+            }
+        }
+        sums
+    }
+
     /// `|L^-1 k|^2` for many `k`, four at a time.
     pub(crate) fn squares(&self, ks: &[Vec<f64>]) -> Vec<f64> {
         let mut squares = vec![0.0; ks.len()];

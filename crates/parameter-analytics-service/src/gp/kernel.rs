@@ -12,21 +12,27 @@ use crate::gp::vector::{exp, wide};
 pub struct Inputs {
     columns: Vec<Vec<f64>>,
     categorical: Vec<bool>,
-    len: usize,
+    /// Of how many observations the one at each point is the mean.
+    counts: Vec<f64>,
 }
 
 impl Inputs {
     /// None yet; for each dimension, whether it is categorical.
     pub fn new(categorical: Vec<bool>) -> Self {
-        Self { columns: vec![Vec::new(); categorical.len()], categorical, len: 0 }
+        Self { columns: vec![Vec::new(); categorical.len()], categorical, counts: Vec::new() }
     }
 
-    /// Appends a point.
+    /// Appends a point that is observed once.
     pub fn push(&mut self, point: &[f64]) {
+        self.push_pooled(point, 1.0);
+    }
+
+    /// Appends a point at which the mean of so many observations, above 0, is what is observed: its noise is that share of the noise.
+    pub fn push_pooled(&mut self, point: &[f64], count: f64) {
         for (column, &coordinate) in self.columns.iter_mut().zip(point) {
             column.push(coordinate);
         }
-        self.len += 1;
+        self.counts.push(count);
     }
 
     /// Forgets all but the first.
@@ -34,17 +40,17 @@ impl Inputs {
         for column in &mut self.columns {
             column.truncate(len);
         }
-        self.len = self.len.min(len);
+        self.counts.truncate(len);
     }
 
     /// How many points there are.
     pub fn len(&self) -> usize {
-        self.len
+        self.counts.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.counts.is_empty()
     }
 
     /// Dimensions.
@@ -55,6 +61,11 @@ impl Inputs {
     /// One of the points.
     pub fn point(&self, place: usize) -> Vec<f64> {
         self.columns.iter().filter_map(|column| column.get(place).copied()).collect()
+    }
+
+    /// Of how many observations the one at each point is the mean.
+    pub fn counts(&self) -> &[f64] {
+        &self.counts
     }
 
     pub(crate) fn columns(&self) -> impl Iterator<Item = (&[f64], bool)> {

@@ -23,6 +23,16 @@ const NOISE_BOUNDS: (f64, f64) = (-16.5, 0.5);
 /// Logarithms: of each length scale, of the scale, of the noise.
 pub type Logs = Vec<f64>;
 
+/// What observations at one and the same point tell of the noise, where their mean is what the model sees: without it, a hundred
+/// observations of one point would say nothing of how far they lie apart.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Within {
+    /// The sum of their squared distances from the mean of their point.
+    pub squares: f64,
+    /// How many observations there are beyond one for each point.
+    pub degrees: f64,
+}
+
 /// Where a fit starts when nothing is known: the mode of each prior, roughly.
 pub fn start(dimensions: usize) -> Logs {
     let length = (0.5f64).ln() + 0.5 * (dimensions.max(1) as f64 / 6.0).ln();
@@ -79,6 +89,20 @@ pub fn log_posterior(
     observed: &[f64],
     gradient: &mut [f64],
 ) -> Result<f64, NotFinite> {
+    log_posterior_pooled(logs, inputs, observed, Within::default(), gradient)
+}
+
+/// The same, where observations are means ([`Inputs::push_pooled`]): their scatter around them is part of the likelihood.
+///
+/// # Errors
+/// As [`log_posterior`].
+pub fn log_posterior_pooled(
+    logs: &[f64],
+    inputs: &Inputs,
+    observed: &[f64],
+    within: Within,
+    gradient: &mut [f64],
+) -> Result<f64, NotFinite> {
     let n = inputs.len();
     let hyperparameters = hyperparameters(logs);
     let (k, g) = covariance(&hyperparameters, inputs);
@@ -89,16 +113,22 @@ pub fn log_posterior(
         add_scaled(&mut alpha, dot(row, observed), row);
     }
     let fit: f64 = observed.iter().zip(&alpha).map(|(y, alpha)| y * alpha).sum();
-    let trace = alpha.iter().map(|alpha| alpha * alpha).sum::<f64>() - k_inverse.diagonal().sum::<f64>();
+    // Each entry of the diagonal has the noise, over its count.
+    let counts = inputs.counts();
+    let trace = alpha.iter().zip(counts).map(|(alpha, count)| alpha * alpha / count).sum::<f64>()
+        - k_inverse.diagonal().zip(counts).map(|(entry, count)| entry / count).sum::<f64>();
     gradient.fill(0.0);
     length_gradient(&hyperparameters, inputs, &alpha, &k_inverse, &g, gradient);
     let noise_slope = 0.5 * hyperparameters.noise * trace;
     if let [.., scale, noise] = gradient {
         // The trace of (alpha alpha' - K^-1) K is y' alpha - n, and the kernel is K without the noise.
         (*scale, *noise) = (0.5 * (fit - n as f64) - noise_slope, noise_slope);
+        *noise += 0.5 * (within.squares / hyperparameters.noise - within.degrees);
     }
+    let scatter =
+        -0.5 * (within.degrees * hyperparameters.noise.ln() + within.squares / hyperparameters.noise);
     let constant = n as f64 * (2.0 * std::f64::consts::PI).ln();
-    let value = -0.5 * (fit + log_determinant + constant) + log_prior(logs, gradient);
+    let value = -0.5 * (fit + log_determinant + constant) + scatter + log_prior(logs, gradient);
     if value.is_finite() { Ok(value) } else { Err(NotFinite) }
 }
 
@@ -136,6 +166,17 @@ fn length_gradient(
 /// The hyperparameters that explain the observations best, starting from each of `starts`; the best start where no step helps.
 /// Observations should have mean 0 and variance 1. Up to `evaluations` times O(n^3) for each start.
 pub fn fit(inputs: &Inputs, observed: &[f64], starts: &[Logs], evaluations: usize) -> Logs {
+    fit_pooled(inputs, observed, Within::default(), starts, evaluations)
+}
+
+/// The same for means of observations and their scatter around them.
+pub fn fit_pooled(
+    inputs: &Inputs,
+    observed: &[f64],
+    within: Within,
+    starts: &[Logs],
+    evaluations: usize,
+) -> Logs {
     let dimensions = inputs.dimensions();
     let bounds = bounds(dimensions);
     // A hundredth of a unit of likelihood is far below what tells two fits apart.
@@ -143,14 +184,15 @@ pub fn fit(inputs: &Inputs, observed: &[f64], starts: &[Logs], evaluations: usiz
     let mut best = (f64::INFINITY, start(dimensions));
     for start in starts {
         let mut logs = start.clone();
-        let negative =
-            |logs: &[f64], gradient: &mut [f64]| match log_posterior(logs, inputs, observed, gradient) {
-                Ok(value) => {
-                    gradient.iter_mut().for_each(|slope| *slope = -*slope);
-                    -value
-                }
-                Err(NotFinite) => f64::INFINITY,
-            };
+        let negative = |logs: &[f64], gradient: &mut [f64]| match log_posterior_pooled(
+            logs, inputs, observed, within, gradient,
+        ) {
+            Ok(value) => {
+                gradient.iter_mut().for_each(|slope| *slope = -*slope);
+                -value
+            }
+            Err(NotFinite) => f64::INFINITY,
+        };
         let value = minimise(negative, &mut logs, &bounds, limits);
         if value < best.0 {
             best = (value, logs);

@@ -61,7 +61,9 @@ pub fn maximise(
         .collect();
     for anchor in anchors {
         for _ in 0..effort.neighbours {
-            points.push(snap(&neighbour(anchor, &axes, stream)));
+            // From a fifth of the cube down to a ten-thousandth.
+            let width = 0.2 * 10f64.powf(-3.3 * stream.unit());
+            points.push(snap(&neighbour(anchor, &axes, width, stream)));
         }
     }
     let values = acquisition.values(&points);
@@ -105,10 +107,8 @@ fn spread(sorted: &[Candidate], count: usize) -> Vec<Candidate> {
     taken
 }
 
-/// Some coordinates moved, by a distance of any order of magnitude.
-fn neighbour(anchor: &[f64], axes: &[Axis], stream: &mut Stream) -> Vec<f64> {
-    // From a fifth of the cube down to a ten-thousandth.
-    let width = 0.2 * 10f64.powf(-3.3 * stream.unit());
+/// Some coordinates moved, numbers by about a width.
+pub(crate) fn neighbour(anchor: &[f64], axes: &[Axis], width: f64, stream: &mut Stream) -> Vec<f64> {
     let share = [1.0, 0.5, 2.0 / axes.len().max(1) as f64][stream.below(3)];
     let always = stream.below(axes.len());
     let mut moved = anchor.to_vec();

@@ -67,25 +67,26 @@ impl Posterior {
     /// Appends the inputs that are new, and takes what was observed at all of them. O(n^2) for each new one.
     pub fn extend(&mut self, inputs: &Inputs, observed: &[f64]) {
         for place in self.inputs.len()..inputs.len() {
-            self.push(&inputs.point(place));
+            self.push(&inputs.point(place), inputs.counts().get(place).copied().unwrap_or(1.0));
         }
         // K^-1 y = L^-T (L^-1 y), which is what solving does.
         self.factor.solve(observed, &mut self.alpha);
     }
 
-    fn push(&mut self, point: &[f64]) {
+    fn push(&mut self, point: &[f64], count: f64) {
         let (mut k, mut g) = (Vec::new(), Vec::new());
         let Hyperparameters { kernel, noise } = &self.hyperparameters;
         kernel.against(&self.inputs, point, &mut k, &mut g);
+        let noise = noise / count;
         let least = noise.max(kernel.scale * LEAST_VARIANCE);
         self.factor.push(&k, kernel.scale + noise, least);
-        self.inputs.push(point);
+        self.inputs.push_pooled(point, count);
     }
 
     /// Goes on as if the mean had been observed at a point (the kriging believer of Ginsbourger et al. 2010): the mean stays as it is
     /// everywhere, and the variance shrinks. O(n^2).
     pub fn believe(&mut self, point: &[f64]) {
-        self.push(point);
+        self.push(point, 1.0);
         self.alpha.push(0.0);
     }
 
@@ -106,6 +107,11 @@ impl Posterior {
         self.inputs.is_empty()
     }
 
+    /// The points it has seen.
+    pub fn inputs(&self) -> &Inputs {
+        &self.inputs
+    }
+
     /// Kernel and noise.
     pub fn hyperparameters(&self) -> &Hyperparameters {
         &self.hyperparameters
@@ -114,7 +120,22 @@ impl Posterior {
     /// The mean at each of the observed points, where `observed` was seen. O(n).
     pub fn means_at_observations(&self, observed: &[f64]) -> Vec<f64> {
         let noise = self.hyperparameters.noise;
-        observed.iter().zip(&self.alpha).map(|(y, alpha)| y - noise * alpha).collect()
+        let terms = observed.iter().zip(&self.alpha).zip(self.inputs.counts());
+        terms.map(|((y, alpha), count)| y - noise / count * alpha).collect()
+    }
+
+    /// For each of the observed points, what the model would expect of the function there had it not seen that point (Rasmussen and
+    /// Williams 2006, eqs. 5.10 to 5.12, less the noise). O(n^2).
+    pub fn left_out(&self, observed: &[f64]) -> Vec<Prediction> {
+        let least = self.hyperparameters.kernel.scale * LEAST_VARIANCE;
+        let points = observed.iter().zip(&self.alpha).zip(self.factor.precisions());
+        points
+            .zip(self.inputs.counts())
+            .map(|(((y, alpha), precision), count)| Prediction {
+                mean: y - alpha / precision,
+                deviation: (1.0 / precision - self.hyperparameters.noise / count).max(least).sqrt(),
+            })
+            .collect()
     }
 
     fn deviation(&self, square: f64) -> f64 {
@@ -206,7 +227,7 @@ pub(crate) fn covariance(hyperparameters: &Hyperparameters, inputs: &Inputs) -> 
                     add_squares(row_k, column[row], column, categorical, weight);
                 }
                 matern(row_k, row_g, kernel.scale);
-                (row_k[row], row_g[row]) = (kernel.scale + noise, 0.0);
+                (row_k[row], row_g[row]) = (kernel.scale + noise / inputs.counts()[row], 0.0);
             }
         },
     );

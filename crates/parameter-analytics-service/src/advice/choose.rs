@@ -1,0 +1,280 @@
+//! Which point: the best that meets the limits, or one that is worth a trial.
+
+use crate::advice::models::{Call, Candidate, Logged, Models, WIDTHS};
+use crate::advice::{Expected, Limits, Mode, Source};
+use crate::gp::neighbour;
+use crate::gp::normal::{below, log_excess};
+use crate::space::Space;
+use crate::stream::{Stream, mixed};
+
+/// Limits of one call, moved to the mean context: logarithms of latency and cost, and the reward in [`Models::unit`]s.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Wanted {
+    pub(super) latency: Option<f64>,
+    pub(super) cost: Option<f64>,
+    pub(super) quality: Option<f64>,
+}
+
+impl Wanted {
+    /// What only the same limits have.
+    pub(super) fn key(&self) -> [u64; 3] {
+        // Adding 0 makes a negative zero positive; no finite number has all bits set.
+        let bits = |limit: Option<f64>| limit.map_or(u64::MAX, |limit| (limit + 0.0).to_bits());
+        [bits(self.latency), bits(self.cost), bits(self.quality)]
+    }
+
+    /// A number for their random stream.
+    pub(super) fn number(&self) -> u64 {
+        self.key().into_iter().fold(0, |number, bits| mixed(number ^ bits))
+    }
+}
+
+/// What was chosen.
+#[derive(Debug)]
+pub(super) struct Choice {
+    pub(super) candidate: Candidate,
+    /// To meet the limits.
+    pub(super) chance: f64,
+    pub(super) source: Source,
+}
+
+/// Where limits can be met, a recommendation meets them with this chance. The contract allows one call in ten to miss; half of that is
+/// left to trials and to what the models do not know.
+const SURE: f64 = 0.95;
+/// Where they cannot, what comes this near to the best chance is as good: the last hundredths are not worth any reward.
+const NEARLY: f64 = 0.98;
+/// A trial should meet the limits more often than not, or nearly as often as anything does.
+const LIKELY: f64 = 0.6;
+/// The chance that is believed while nothing of a quantity is known.
+const UNKNOWN: f64 = 0.5;
+/// A trial that is expected to improve on the recommendation by less than this share of the rewards' deviation is not made.
+const WORTH: f64 = 2e-3;
+/// How much luck there is in which trial is made: the square of what it is worth is its share.
+const LUCK: f64 = 0.5;
+/// Limits that differ by less (in logarithms a percent) are searched for together.
+const GRAIN: f64 = 0.01;
+/// Rounds of the search for the best point, around how many points, and how many neighbours of each.
+const SEARCH: (i32, usize, usize) = (3, 4, 16);
+
+/// Rewards from which on the whole space is modelled, or twice the prior configurations: about ten for each parameter that matters.
+const BAYESIAN: usize = 20;
+/// The share of trials is `TRIALS / rewards^DECLINE`: a third at 100 rewards, a twenty-fifth at 2,000.
+const TRIALS: f64 = 12.0;
+const DECLINE: f64 = 0.75;
+/// Of the trials at most, and at least: a change that makes something else better is only seen by trying it.
+const SHARES: (f64, f64) = (0.02, 0.7);
+/// A prior configuration is not tried where it is less likely than this to meet the limits.
+const HOPELESS: f64 = 0.2;
+
+impl Models {
+    /// Limits in the mean context.
+    pub(super) fn wanted(&self, limits: Limits, context: &[f64]) -> Wanted {
+        let moved = |limit: Option<f64>, logged: &Option<Logged>| {
+            let shift = logged.as_ref().map_or(0.0, |logged| logged.measure.by_context.shift(context));
+            limit.map(|limit| limit.ln() - shift)
+        };
+        let shift = self.reward.as_ref().map_or(0.0, |reward| reward.by_context.shift(context));
+        Wanted {
+            latency: moved(limits.max_latency_ms, &self.latency),
+            cost: moved(limits.max_cost_usd, &self.cost),
+            quality: limits.min_quality.map(|least| (least / self.unit).clamp(f64::MIN, f64::MAX) - shift),
+        }
+    }
+
+    /// What is expected of a call in a context. Never infinite.
+    pub(super) fn expected(&self, candidate: &Candidate, context: &[f64]) -> Expected {
+        let finite = |value: f64| value.clamp(f64::MIN, f64::MAX);
+        let mean = |logged: &Option<Logged>, call: &Option<Call>| {
+            let (Logged { measure, scatter, .. }, call) = (logged.as_ref()?, call.as_ref()?);
+            Some(finite((call.mean + measure.by_context.shift(context)).exp() * scatter.smear))
+        };
+        let shift = self.reward.as_ref().map_or(0.0, |reward| reward.by_context.shift(context));
+        Expected {
+            reward: candidate.reward.map(|reward| finite((reward.mean + shift) * self.unit)),
+            reward_std: candidate.reward.map(|reward| finite(reward.deviation * self.unit)),
+            latency_ms: mean(&self.latency, &candidate.latency),
+            cost_usd: mean(&self.cost, &candidate.cost),
+        }
+    }
+
+    /// Among the prior configurations, as long as there are not enough rewards for more; `None`: there are.
+    pub(super) fn among_priors(
+        &self,
+        wanted: Wanted,
+        mode: Mode,
+        number: u64,
+        stream: &mut Stream,
+    ) -> Option<Choice> {
+        if self.rewards.1 >= BAYESIAN.max(2 * self.priors) {
+            return None;
+        }
+        let priors: Vec<&Candidate> = self.candidates.iter().take(self.priors).collect();
+        let hopeful = |candidate: &&Candidate| self.feasible(candidate, wanted) >= HOPELESS;
+        let untried: Vec<&Candidate> =
+            priors.iter().copied().filter(|candidate| !candidate.tried).filter(hopeful).collect();
+        // Somebody who calls with parameters of their own will never have tried them all.
+        let early = self.rows < 3 * self.priors;
+        let turn = if mode == Mode::Explore { number % untried.len().max(1) as u64 } else { 0 };
+        let (source, chosen) = match untried.get(turn as usize).filter(|_| early) {
+            Some(candidate) => (Source::Prior, Some((*candidate, self.feasible(candidate, wanted)))),
+            None if mode == Mode::Explore => (Source::Bandit, self.thompson(&priors, wanted, stream)),
+            None => (Source::Bandit, self.recommend(&priors, wanted)),
+        };
+        chosen.map(|(candidate, chance)| Choice { candidate: candidate.clone(), chance, source })
+    }
+
+    /// Anywhere in the space: among the candidates, the points that a search has found, and those that are worth a trial.
+    pub(super) fn anywhere(
+        &self,
+        found: &[Candidate],
+        wanted: Wanted,
+        mode: Mode,
+        stream: &mut Stream,
+    ) -> Option<Choice> {
+        let among: Vec<&Candidate> = self.candidates.iter().chain(found).collect();
+        let best = self.recommend(&among, wanted);
+        let (least, most) = SHARES;
+        let share = (TRIALS / (self.rewards.0.max(1) as f64).powf(DECLINE)).clamp(least, most);
+        let trying = mode == Mode::Explore && stream.unit() < share;
+        let trial = best.filter(|_| trying).and_then(|(best, _)| self.trial(best, &among, wanted, stream));
+        let (candidate, chance) = trial.or(best)?;
+        Some(Choice { candidate: candidate.clone(), chance, source: Source::Bayesian })
+    }
+
+    /// The chance that the next call, if it is answered, meets the limits: each by itself, and their product.
+    pub(super) fn feasible(&self, candidate: &Candidate, wanted: Wanted) -> f64 {
+        let within = |logged: &Option<_>, call: &Option<_>, limit: Option<f64>| match (limit, logged, call) {
+            (None, ..) => 1.0,
+            (Some(limit), Some(logged), Some(call)) => Logged::chance(logged, call, limit),
+            _ => UNKNOWN,
+        };
+        let quality = match (wanted.quality, candidate.reward) {
+            (None, _) => 1.0,
+            (Some(least), Some(reward)) => below((reward.mean - least) / reward.deviation),
+            _ => UNKNOWN,
+        };
+        within(&self.latency, &candidate.latency, wanted.latency)
+            * within(&self.cost, &candidate.cost, wanted.cost)
+            * quality
+    }
+
+    /// The place of the best of the candidates: of those that meet the limits surely enough the one with the highest utility; of equals
+    /// the first. `None`: there is none.
+    fn best(&self, candidates: &[&Candidate], chances: &[f64]) -> Option<usize> {
+        let most = chances.iter().copied().fold(0.0, f64::max);
+        let bar = SURE.min(NEARLY * most);
+        let pairs = candidates.iter().zip(chances).enumerate();
+        let sure = pairs.filter(|(_, (_, chance))| **chance >= bar);
+        sure.map(|(place, (candidate, _))| (place, self.utility(candidate)))
+            .reduce(|best, next| if next.1 > best.1 { next } else { best })
+            .map(|(place, _)| place)
+    }
+
+    fn chances(&self, candidates: &[&Candidate], wanted: Wanted) -> Vec<f64> {
+        candidates.iter().map(|candidate| self.feasible(candidate, wanted)).collect()
+    }
+
+    /// The recommendation among some candidates, and its chance to meet the limits.
+    pub(super) fn recommend<'a>(
+        &self,
+        among: &[&'a Candidate],
+        wanted: Wanted,
+    ) -> Option<(&'a Candidate, f64)> {
+        let chances = self.chances(among, wanted);
+        let place = self.best(among, &chances)?;
+        Some((*among.get(place)?, *chances.get(place)?))
+    }
+
+    /// Limits that are searched for together with these, and are not wider.
+    pub(super) fn grained(&self, wanted: Wanted) -> Wanted {
+        let down = |limit: f64| (limit / GRAIN).floor() * GRAIN;
+        let grain = GRAIN * self.reward.as_ref().map_or(1.0, |reward| reward.unit);
+        Wanted {
+            latency: wanted.latency.map(down),
+            cost: wanted.cost.map(down),
+            quality: wanted.quality.map(|least| (least / grain).ceil() * grain),
+        }
+    }
+
+    /// Points beside the best candidates that are better under these limits: random steps that become smaller. The optimum under a limit
+    /// lies on its boundary, where few candidates do.
+    pub(super) fn search(&self, space: &Space, wanted: Wanted, stream: &mut Stream) -> Vec<Candidate> {
+        let axes = space.axes();
+        let (rounds, anchors, neighbours) = SEARCH;
+        let mut found: Vec<Candidate> = Vec::new();
+        for round in 0..rounds {
+            let mut left: Vec<&Candidate> = self.candidates.iter().chain(&found).collect();
+            let mut chances = self.chances(&left, wanted);
+            let width = WIDTHS.0 * (WIDTHS.1 / WIDTHS.0).powf(f64::from(round + 1) / f64::from(rounds));
+            let mut points = Vec::new();
+            for _ in 0..anchors {
+                let Some(place) = self.best(&left, &chances) else {
+                    break;
+                };
+                let anchor = left.swap_remove(place);
+                chances.swap_remove(place);
+                let moved = (0..neighbours).map(|_| neighbour(&anchor.coordinates, &axes, width, stream));
+                points.extend(moved.map(|coordinates| space.decode(&coordinates)));
+            }
+            found.extend(self.candidates(space, points));
+        }
+        found
+    }
+
+    /// A draw from what each candidate may be worth; the best draw among those that are likely to meet the limits (Thompson 1933).
+    pub(super) fn thompson<'a>(
+        &self,
+        among: &[&'a Candidate],
+        wanted: Wanted,
+        stream: &mut Stream,
+    ) -> Option<(&'a Candidate, f64)> {
+        let draw = |candidate: &Candidate, stream: &mut Stream| match candidate.reward {
+            Some(reward) => {
+                (1.0 - candidate.failure) * stream.normal().mul_add(reward.deviation, reward.mean)
+            }
+            None => stream.normal(),
+        };
+        self.largest(among, wanted, |candidate, _| draw(candidate, stream))
+    }
+
+    /// A candidate that is worth a trial: the more it is expected to improve on the recommended reward (LogEI) and the likelier it meets
+    /// the limits (LogCEI, Ament et al. 2023), the likelier it is the one. `None`: none is worth it.
+    pub(super) fn trial<'a>(
+        &'a self,
+        recommended: &Candidate,
+        among: &[&'a Candidate],
+        wanted: Wanted,
+        stream: &mut Stream,
+    ) -> Option<(&'a Candidate, f64)> {
+        let (reward, best) = (self.reward.as_ref()?, recommended.reward?.mean);
+        let least = (WORTH * reward.unit).ln();
+        self.largest(among, wanted, |candidate, chance| {
+            let luck = -LUCK * (-(1.0 - stream.unit()).ln()).ln();
+            let Some(of) = candidate.reward else {
+                return f64::NEG_INFINITY;
+            };
+            let excess = of.deviation.ln() + log_excess((of.mean - best) / of.deviation).log;
+            let gain = excess + (chance * (1.0 - candidate.failure)).ln();
+            if gain >= least { gain + luck } else { f64::NEG_INFINITY }
+        })
+    }
+
+    /// Of the candidates that are likely to meet the limits, the one with the largest value; `None`: all are minus infinity.
+    fn largest<'a>(
+        &self,
+        among: &[&'a Candidate],
+        wanted: Wanted,
+        mut value: impl FnMut(&Candidate, f64) -> f64,
+    ) -> Option<(&'a Candidate, f64)> {
+        let chances = self.chances(among, wanted);
+        let bar = LIKELY.min(LIKELY * chances.iter().copied().fold(0.0, f64::max));
+        let mut best: Option<(&Candidate, f64, f64)> = None;
+        for (candidate, chance) in among.iter().zip(chances).filter(|(_, chance)| *chance >= bar) {
+            let value = value(candidate, chance);
+            if value > best.map_or(f64::NEG_INFINITY, |(_, _, best)| best) {
+                best = Some((candidate, chance, value));
+            }
+        }
+        best.map(|(candidate, chance, _)| (candidate, chance))
+    }
+}
