@@ -68,7 +68,8 @@ pub use cache::{ResponseCache, ResponseStore, Unavailable};
 pub use call::{CachePreference, CallOptions, Trace};
 pub use chat_stream::ChatStream;
 pub use config::{
-    Balance, CacheConfig, CoordinatorConfig, EndpointConfig, ModelConfig, ModelEndpoint, Protocol, Resume, Tuning,
+    Balance, CacheConfig, CoordinatorConfig, EndpointConfig, ModelConfig, ModelEndpoint, Protocol, Resume,
+    Tuning,
 };
 pub use coordinator::Coordinator;
 pub use error::{CoordinatorError, Failure};

@@ -8,10 +8,10 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, Request};
 use parking_lot::Mutex;
+use runtime::parameter_analytics_service::CallOutcome;
 use runtime::telemetry::{
     AccessLog, Begun, Counts, EndedAttempt, EndedRequest, Exporter, Fate, Tokens, Traces,
 };
-use runtime::parameter_analytics_service::CallOutcome;
 use runtime::{
     Attempt, CacheOutcome, Outcome, Protocol, RoutingReport, Runtime, TelemetryConfig, TraceContext,
 };

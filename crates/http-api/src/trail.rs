@@ -33,7 +33,7 @@ pub(crate) struct Known {
     /// The router's decision, where it was left to it.
     pub(crate) decision: Option<DecisionSlot>,
     /// With which parameters it is asked, where they are ours to choose.
-    tuning: Option<TuningSlot>,
+    pub(crate) tuning: Option<TuningSlot>,
     pub(crate) report: Option<RoutingReport>,
     /// What was tried where nobody answered.
     pub(crate) failed_attempts: Vec<Attempt>,

@@ -34,7 +34,7 @@ mod stream;
 pub mod study;
 
 pub use service::{
-    About, Advised, AnalyticsError, CallOutcome, AnalyticsOptions, BanditDocument, ParameterAnalytics, PolicyName, RewardName,
-    SharedBandit, SharedStudy, StudyDocument,
+    About, Advised, AnalyticsError, AnalyticsOptions, BanditDocument, CallOutcome, ParameterAnalytics,
+    PolicyName, RewardName, SharedBandit, SharedStudy, StudyDocument,
 };
 pub use stream::Stream;

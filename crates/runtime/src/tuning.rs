@@ -91,7 +91,12 @@ impl Outcomes {
 
 async fn write(parameters: &Parameters, batch: Vec<CallOutcome>) {
     let written = parameters.run(move |analytics| {
-        Ok(analytics.record_all(&batch).into_iter().filter_map(Result::err).last().map(|error| error.to_string()))
+        Ok(analytics
+            .record_all(&batch)
+            .into_iter()
+            .filter_map(Result::err)
+            .last()
+            .map(|error| error.to_string()))
     });
     if let Ok(Some(error)) | Err(RuntimeError::Internal { message: error }) = written.await {
         tracing::warn!(%error, "what came of calls is not learnt from");
@@ -141,7 +146,9 @@ impl Runtime {
         }
         let constraints = ask.map(|ask| ask.constraints).unwrap_or_default();
         let task = ask.and_then(|ask| ask.task.as_ref());
-        let space = Space::new(GIVEN.iter().map(|(name, low, high)| Parameter::new(name, Domain::float(*low, *high))).collect());
+        let space = Space::new(
+            GIVEN.iter().map(|(name, low, high)| Parameter::new(name, Domain::float(*low, *high))).collect(),
+        );
         let task_type = task.map_or_else(|| TASK.into(), Arc::clone);
         let about = About { model: Arc::clone(model), task_type, space: space.ok() };
         let limits = Limits {
@@ -155,7 +162,9 @@ impl Runtime {
             Err(error) => Err(error),
         };
         let advised = advised
-            .inspect_err(|error| tracing::warn!(%error, %model, "the request goes without parameters of ours"))
+            .inspect_err(
+                |error| tracing::warn!(%error, %model, "the request goes without parameters of ours"),
+            )
             .ok()?;
         let parameters = advised.advice.parameters;
         let members = parameters.0.iter().map(|(name, value)| (&**name, value.to_string()));

@@ -153,7 +153,10 @@ impl Described {
 
     pub(super) fn tag(&self) -> &'static str {
         match (self.says, self.dialect) {
-            _ if ["/v1/studies", "/v1/bandits"].iter().any(|path| self.path.starts_with(path)) => {
+            _ if ["/v1/studies", "/v1/bandits", "/v1/optimize", "/v1/outcomes"]
+                .iter()
+                .any(|path| self.path.starts_with(path)) =>
+            {
                 "parameters"
             }
             (Says::Health | Says::Static, _) => "operations",
@@ -542,6 +545,22 @@ pub(super) const OPERATIONS: &[Described] = &[
         "What came of a decision; it is kept when the answer comes",
         Says::Changes,
         Some("Reward"),
+        NOTHING,
+    ),
+    kept(
+        ("post", "/v1/optimize"),
+        "optimize",
+        "With which parameters to call a model for a kind of task, within limits",
+        Says::Changes,
+        Some("Optimize"),
+        &[(JSON, Some("Advice"))],
+    ),
+    kept(
+        ("post", "/v1/outcomes"),
+        "recordOutcome",
+        "What came of such a call; it is kept when the answer comes, and each part counts once",
+        Says::Changes,
+        Some("Outcome"),
         NOTHING,
     ),
     get("/metrics", "metrics", "Counts in Prometheus' text format", (OpenAi, Says::Lists), &[(TEXT, None)]),

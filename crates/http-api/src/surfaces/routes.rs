@@ -32,6 +32,8 @@ pub(crate) const ROUTES: &[Route] = &[
     route("/v1/bandits/{name}/reward", POST, None),
     route("/v1/bandits/{name}/select", POST, None),
     route("/v1/bandits/{name}", GET, None),
+    route("/v1/optimize", POST, None),
+    route("/v1/outcomes", POST, None),
     route("/v1/studies", GET_POST, None),
     route("/v1/studies/{name}/ask", POST, None),
     route("/v1/studies/{name}/best", GET, None),

@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use crate::keys;
 use crate::openapi::Description;
 use crate::router::refused;
-use crate::support::{Exchange, Gateway, Reply};
+use runtime::parameter_analytics_service;
+
+use crate::support::{Exchange, Gateway, Reply, chat_with};
 
 /// Says so where an answer is not as the API's description has it.
 struct Client {
@@ -211,6 +213,84 @@ async fn a_bandit_learns_which_arm_is_best() {
     }
     client.done("/v1/bandits/b/reward", reward(json!(1))).await;
     refused(&client.post("/v1/bandits/b/reward", reward(json!(1))).await, 409, "UAT_CONFLICT", "");
+}
+
+#[tokio::test]
+async fn parameters_are_advised_and_what_came_of_them_is_learned_once() {
+    let client = Client::start().await;
+    let ask = json!({ "model": "m", "task_type": "code-generation", "constraints": { "max_latency": 1000 } });
+    let advice = client.done("/v1/optimize", ask.clone()).await;
+    assert_eq!((&advice["source"], &advice["observations"]), (&json!("prior"), &json!(0)));
+    let outcome = |part: Value| {
+        let mut outcome = json!({ "trial_id": advice["trial_id"] });
+        outcome.as_object_mut().unwrap().extend(part.as_object().unwrap().clone());
+        outcome
+    };
+    client.done("/v1/outcomes", outcome(json!({ "latency_ms": 640, "cost_usd": 0.01 }))).await;
+    client.done("/v1/outcomes", outcome(json!({ "reward": 0.9 }))).await;
+    let second = client.done("/v1/optimize", ask).await;
+    let (another, observations) = (&second["trial_id"], &second["observations"]);
+    assert_eq!(*observations, 1);
+    let twice = client.post("/v1/outcomes", outcome(json!({ "reward": 0.9 }))).await;
+    refused(&twice, 409, "UAT_CONFLICT", "`reward` of this trial was recorded before");
+    for (path, body, words) in [
+        ("/v1/outcomes", json!({ "trial_id": another, "latency_ms": -1 }), "latency_ms"),
+        ("/v1/outcomes", outcome(json!({})), "at least one of"),
+        ("/v1/outcomes", json!({ "trial_id": "?", "reward": 1 }), "trialId"),
+        ("/v1/optimize", json!({ "model": "m" }), "task_type"),
+        (
+            "/v1/optimize",
+            json!({ "model": "m", "task_type": "t", "constraints": { "max_latency": -1 } }),
+            "max_latency",
+        ),
+        ("/v1/optimize", json!({ "model": "m", "task_type": "t", "mode": "guess" }), "mode"),
+    ] {
+        refused(&client.post(path, body).await, 400, "UAT_INVALID_INPUT", words);
+    }
+}
+
+#[tokio::test]
+async fn a_model_whose_parameters_are_left_to_us_is_asked_with_some_and_teaches() {
+    let folder = tempfile::tempdir().unwrap();
+    let price = json!({ "input": 1.0, "output": 10.0 });
+    let model =
+        json!({ "name": "m", "price": price, "parameters": "auto", "endpoints": [{ "endpoint": "fake" }] });
+    let sections = json!({ "models": [model], "parameters": { "storage": folder.path() } });
+    let client = Client::of(Gateway::configured(sections).await).await;
+    let ask = async |id: &str, more: Value| {
+        let request = Request::post("/v1/chat/completions").header("x-request-id", id);
+        let reply = Exchange::begin(client.gateway.addr, request, chat_with(more).into()).await.whole().await;
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        let asked = client.gateway.provider.requests().last().unwrap().body.clone();
+        serde_json::from_slice::<Value>(&asked).unwrap()
+    };
+    let asked = ask("first", json!({})).await;
+    let (temperature, top_p) = (asked["temperature"].as_f64().unwrap(), asked["top_p"].as_f64().unwrap());
+    assert!((0.0..=1.0).contains(&temperature) && (0.1..=1.0).contains(&top_p), "{asked}");
+    let report = client.gateway.get("/v1/routing/first").await.json();
+    assert_eq!(
+        report["tuned"]["parameters"],
+        json!({ "temperature": asked["temperature"], "top_p": asked["top_p"] })
+    );
+    // Whoever names one has chosen.
+    let own = ask("own", json!({ "temperature": 0.125 })).await;
+    assert_eq!((&own["temperature"], &own["top_p"]), (&json!(0.125), &Value::Null));
+    assert_eq!(client.gateway.get("/v1/routing/own").await.json()["tuned"], Value::Null);
+    let judged =
+        client.gateway.post("/v1/routing/first/feedback", json!({ "score": 0.75 }).to_string()).await;
+    assert_eq!(judged.status, 200, "{}", judged.body);
+    // What it took is written when the server ends, if not before.
+    client.gateway.runtime.close().await;
+    let storage = parameter_analytics_service::storage::Files::new(folder.path());
+    let options = parameter_analytics_service::AnalyticsOptions::default();
+    let analytics = parameter_analytics_service::ParameterAnalytics::new(storage, options).unwrap();
+    let rows = analytics.performance(0).unwrap();
+    let (about, known) = &rows[0];
+    assert_eq!(
+        (&*about.model, &*about.task_type, known.trials, known.reward_mean),
+        ("m", "chat", 1, Some(0.75))
+    );
+    assert!(known.latency_p50.unwrap() > 0.0 && known.cost_usd > 0.0, "{known:?}");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! `ParameterAnalytics` for JavaScript. What has a shape of the user's making, such as a search space or a trial's parameters, crosses as
 //! JSON; what is called often, a bandit's decisions, crosses flat and at once.
 
+mod advice;
 mod bandit;
 mod study;
 
@@ -9,9 +10,10 @@ use std::sync::Arc;
 use napi::Env;
 use napi::bindgen_prelude::{PromiseRaw, within_runtime_if_available};
 use napi_derive::napi;
+use runtime::parameter_analytics_service::CallOutcome;
 use runtime::parameter_analytics_service::bandit::{BanditOptions, Clock, Forget, Policy, Rewards};
 use runtime::parameter_analytics_service::study::StudyOptions;
-use runtime::{ConfigSource, Parameters, ParametersPlace, UatConfig, process_environment};
+use runtime::{Parameters, ParametersPlace};
 
 use crate::error::Crossing;
 use bandit::Bandit;
@@ -49,21 +51,58 @@ const ERROR: f64 = 0.05;
 
 #[napi]
 impl ParameterAnalytics {
-    /// `storage`: a folder, `:memory:` or a URL of Redis; absent: where a server would keep it. Reads nothing yet.
+    /// `storage`: a folder, `:memory:` or a URL of Redis. Reads nothing yet.
     #[napi(constructor, catch_unwind)]
-    pub fn new(storage: Option<String>) -> napi::Result<Self> {
-        let place = match storage {
-            Some(storage) => ParametersPlace::parse(&storage),
-            None => {
-                let loaded = UatConfig::load(ConfigSource::Default, process_environment());
-                loaded
-                    .map_err(|error| Crossing::from(runtime::RuntimeError::from(error)))?
-                    .config
-                    .parameters_place()
-            }
-        };
+    pub fn new(storage: String) -> napi::Result<Self> {
+        let place = ParametersPlace::parse(&storage);
         let opened = within_runtime_if_available(|| Parameters::open(place));
         Ok(Self { parameters: opened.map_err(Crossing::from)? })
+    }
+
+    /// `OptimizeResult` for an `OptimizeRequest`, both as JSON.
+    #[napi(catch_unwind)]
+    pub fn optimize<'env>(&self, env: &'env Env, request: String) -> napi::Result<PromiseRaw<'env, String>> {
+        let parameters = Arc::clone(&self.parameters);
+        env.spawn_future(async move {
+            let request: advice::OptimizeRequest = study::read("request", &request)?;
+            let advised = parameters.run(move |analytics| {
+                let (about, request) = request.into_request()?;
+                analytics.optimize(&about, &request)
+            });
+            Ok(advice::advised(&advised.await.map_err(Crossing::from)?).to_string())
+        })
+    }
+
+    /// Learns from an `Outcome` as JSON.
+    #[napi(catch_unwind)]
+    pub fn record<'env>(&self, env: &'env Env, outcome: String) -> napi::Result<PromiseRaw<'env, ()>> {
+        let parameters = Arc::clone(&self.parameters);
+        env.spawn_future(async move {
+            let outcome: CallOutcome = study::read("outcome", &outcome)?;
+            Ok(parameters.run(move |analytics| analytics.record(&outcome)).await.map_err(Crossing::from)?)
+        })
+    }
+
+    /// How calls went, for a `PerformanceFilter`, both as JSON.
+    #[napi(catch_unwind)]
+    pub fn performance<'env>(
+        &self,
+        env: &'env Env,
+        filter: String,
+    ) -> napi::Result<PromiseRaw<'env, String>> {
+        let parameters = Arc::clone(&self.parameters);
+        env.spawn_future(async move {
+            let filter: advice::Filter = study::read("filter", &filter)?;
+            let since = filter.since_ms.unwrap_or_default() as u64;
+            let rows = parameters
+                .run(move |analytics| analytics.performance(since))
+                .await
+                .map_err(Crossing::from)?;
+            let rows = rows.iter().filter(|(about, _)| filter.takes(about));
+            let rows: Vec<_> =
+                rows.map(|(about, performance)| advice::performance(about, performance)).collect();
+            Ok(serde_json::Value::from(rows).to_string())
+        })
     }
 
     /// Creates a study, or opens the one that was made of the same: `StudyOptions` as JSON, with all defaults filled in.

@@ -157,6 +157,14 @@ impl Advisor {
         Ok(())
     }
 
+    /// Whether [`observe`](Self::observe) would take the record.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check(&self, record: &Record) -> Result<(), AdviceError> {
+        Row::of(record, &self.space, &self.features).map(drop)
+    }
+
     /// What to call with. `number` picks the random numbers: the same records, request and number give the same advice, whatever else
     /// was asked before. Well below a millisecond, and some 20 ms where models are due to be fitted again.
     ///

@@ -29,15 +29,19 @@ pub struct About {
 
 impl About {
     /// Under which name it is kept: what people recognise, and what tells it from others.
-    fn log(&self) -> Result<LogName, AnalyticsError> {
-        const RECOGNISED: usize = 80;
+    pub(super) fn log(&self) -> Result<LogName, AnalyticsError> {
         let text = serde_json::to_string(self).unwrap_or_default();
         let hash = text.bytes().fold(0, |hash, byte| mixed(hash ^ u64::from(byte)));
-        let named: String = format!("{} {}", self.model, self.task_type).chars().take(RECOGNISED).collect();
-        let fits = |name: &String| name.len() <= 2 * RECOGNISED;
-        let named = Some(named).filter(fits).unwrap_or_default();
+        let named = recognised(&format!("{} {}", self.model, self.task_type));
         LogName::new(Kind::Advice, &format!("{named} {hash:016x}")).map_err(AnalyticsError::Name)
     }
+}
+
+/// The beginning of a text in letters that every storage has.
+fn recognised(text: &str) -> String {
+    const MOST: usize = 60;
+    let plain = |letter: char| if letter.is_ascii_graphic() || letter == ' ' { letter } else { '_' };
+    text.chars().take(MOST).map(plain).collect()
 }
 
 /// Advice, and the name under which to say what came of it.
@@ -69,6 +73,13 @@ pub struct CallOutcome {
     pub tokens: Option<u64>,
     /// Why the call failed.
     pub error: Option<String>,
+}
+
+impl CallOutcome {
+    /// Whether it is of a model whose name begins with this.
+    pub fn is_of(&self, prefix: &str) -> bool {
+        TrialId::parse(&self.trial_id).is_ok_and(|trial| trial.log.starts_with(&recognised(prefix)))
+    }
 }
 
 /// What a trial's name says.
@@ -135,13 +146,19 @@ impl Said {
             record.tokens.is_some(),
             record.error.is_some(),
         ];
-        Self { parts: parts.iter().enumerate().fold(0, |all, (place, said)| all | (u8::from(*said) << place)) }
+        Self {
+            parts: parts.iter().enumerate().fold(0, |all, (place, said)| all | (u8::from(*said) << place)),
+        }
     }
 
     /// The first thing that both say.
     fn repeats(self, other: Self) -> Option<&'static str> {
         const NAMES: [&str; 5] = ["reward", "latencyMs", "costUsd", "tokens", "error"];
-        NAMES.into_iter().enumerate().find(|(place, _)| self.parts & other.parts & (1 << place) != 0).map(|(_, name)| name)
+        NAMES
+            .into_iter()
+            .enumerate()
+            .find(|(place, _)| self.parts & other.parts & (1 << place) != 0)
+            .map(|(_, name)| name)
     }
 }
 
@@ -162,7 +179,8 @@ struct Known {
 
 impl Known {
     fn new(about: About, seed: u64) -> Result<Self, AnalyticsError> {
-        let options = AdvisorOptions { space: about.space.clone(), task_type: about.task_type.to_string(), seed };
+        let options =
+            AdvisorOptions { space: about.space.clone(), task_type: about.task_type.to_string(), seed };
         let advisor = Advisor::new(options)?;
         Ok(Self { about, advisor, said: HashMap::new(), order: VecDeque::new() })
     }
@@ -186,7 +204,7 @@ impl Known {
 
 /// What is known of one model at one kind of task. Calls block.
 #[derive(Debug)]
-pub struct SharedAdvice {
+pub(super) struct SharedAdvice {
     storage: Arc<dyn Storage>,
     kept: Mutex<Kept>,
 }
@@ -245,21 +263,27 @@ impl SharedAdvice {
             let known = known.as_ref().ok_or_else(|| not_found(&name))?;
             let mut taken: Vec<(u64, Record)> = Vec::new();
             let mut said: HashMap<u64, Said> = HashMap::new();
-            let results: Vec<_> = outcomes.iter().map(|outcome| {
-                let (call, mut record) = record_of(outcome, now)?;
-                let before = said.get(&call).or_else(|| known.said.get(&call)).copied();
-                let new = Said::of(&record);
-                if let Some(field) = before.and_then(|before| new.repeats(before)) {
-                    let problem = format!("`{field}` of this trial was recorded before; each outcome counts once");
-                    return Err(AnalyticsError::Conflict { problem });
-                }
-                record.follows = before.is_some();
-                known.advisor.check(&record)?;
-                said.insert(call, Said { parts: before.unwrap_or_default().parts | new.parts });
-                taken.push((call, record));
-                Ok(())
-            }).collect();
-            let happened = taken.iter().map(|(call, record)| AdviceEvent::Recorded { call: *call, record: record.clone() });
+            let results: Vec<_> = outcomes
+                .iter()
+                .map(|outcome| {
+                    let (call, mut record) = record_of(outcome, now)?;
+                    let before = said.get(&call).or_else(|| known.said.get(&call)).copied();
+                    let new = Said::of(&record);
+                    if let Some(field) = before.and_then(|before| new.repeats(before)) {
+                        let problem =
+                            format!("`{field}` of this trial was recorded before; each outcome counts once");
+                        return Err(AnalyticsError::Conflict { problem });
+                    }
+                    record.follows = before.is_some();
+                    known.advisor.check(&record)?;
+                    said.insert(call, Said { parts: before.unwrap_or_default().parts | new.parts });
+                    taken.push((call, record));
+                    Ok(())
+                })
+                .collect();
+            let happened = taken
+                .iter()
+                .map(|(call, record)| AdviceEvent::Recorded { call: *call, record: record.clone() });
             Ok(((results, taken.clone()), Write::Append(happened.collect())))
         })?;
         if let Some(known) = known {
@@ -342,13 +366,21 @@ fn follow(name: &LogName, known: &mut Option<Known>, news: News<AdviceEvent>) ->
     }
     for (line, event) in (news.before + 1..).zip(news.events) {
         let taken = match (&mut *known, event) {
-            (None, AdviceEvent::About { about, seed }) => Known::new(about, seed).map(|new| *known = Some(new)),
+            (None, AdviceEvent::About { about, seed }) => {
+                Known::new(about, seed).map(|new| *known = Some(new))
+            }
             (Some(known), AdviceEvent::Recorded { call, record }) => known.take(call, &record),
             (None, AdviceEvent::Recorded { .. }) | (Some(_), AdviceEvent::About { .. }) => {
-                Err(AnalyticsError::Conflict { problem: "what it is about is said once, at first".to_owned() })
+                Err(AnalyticsError::Conflict {
+                    problem: "what it is about is said once, at first".to_owned(),
+                })
             }
         };
-        taken.map_err(|error| AnalyticsError::Misfit { name: name.clone(), line, problem: error.to_string() })?;
+        taken.map_err(|error| AnalyticsError::Misfit {
+            name: name.clone(),
+            line,
+            problem: error.to_string(),
+        })?;
     }
     Ok(())
 }

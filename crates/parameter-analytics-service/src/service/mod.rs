@@ -223,7 +223,7 @@ impl ParameterAnalytics {
     /// Those of [`Advisor::advise`](crate::advice::Advisor::advise) and of the storage.
     pub fn optimize(&self, about: &About, request: &Request) -> Result<Advised, AnalyticsError> {
         self.open()?;
-        let advice = self.advice.get(&about.log()?.name, |name| SharedAdvice::new(Arc::clone(&self.storage), name))?;
+        let advice = self.advice.get(&about.log()?.name, |name| self.advice_of(name))?;
         advice.advise(about, self.random, request, self.seed(), self.now())
     }
 
@@ -256,8 +256,9 @@ impl ParameterAnalytics {
             });
         }
         for (log, places) in groups {
-            let own: Vec<CallOutcome> = places.iter().filter_map(|place| outcomes.get(*place).cloned()).collect();
-            let open = self.advice.get(&log.name, |name| SharedAdvice::new(Arc::clone(&self.storage), name));
+            let own: Vec<CallOutcome> =
+                places.iter().filter_map(|place| outcomes.get(*place).cloned()).collect();
+            let open = self.advice.get(&log.name, |name| self.advice_of(name));
             let mut recorded = match open.and_then(|advice| advice.record(&own, self.now())) {
                 Ok(recorded) => recorded.into_iter(),
                 // The same error for each of them: it cannot be copied, and its sentence can.
@@ -284,11 +285,15 @@ impl ParameterAnalytics {
         self.open()?;
         let mut rows = Vec::new();
         for name in self.names(Kind::Advice)? {
-            let advice = self.advice.get(&name, |name| SharedAdvice::new(Arc::clone(&self.storage), name))?;
+            let advice = self.advice.get(&name, |name| self.advice_of(name))?;
             rows.push(advice.performance(since)?);
         }
         rows.sort_by(|(a, _), (b, _)| (&a.model, &a.task_type).cmp(&(&b.model, &b.task_type)));
         Ok(rows)
+    }
+
+    fn advice_of(&self, name: LogName) -> Result<SharedAdvice, AnalyticsError> {
+        Ok(SharedAdvice::new(Arc::clone(&self.storage), name))
     }
 
     fn names(&self, kind: Kind) -> Result<Vec<Arc<str>>, AnalyticsError> {

@@ -1,6 +1,7 @@
 use std::fs;
 
 use super::*;
+use crate::advice::Request;
 use crate::bandit::{Decision, DecisionId};
 use crate::space::{Domain, Ordered, Parameter, Space, Value};
 use crate::storage::{Files, Memory};
@@ -340,4 +341,92 @@ fn after_close_nothing_opens_and_everything_is_kept() {
     assert_eq!(analytics.load_study("s").unwrap_err().code(), "UAT_CLOSED");
     assert_eq!(analytics.bandit("b", &document().options(7).unwrap()).unwrap_err().code(), "UAT_CLOSED");
     assert_eq!(pulls(&process(Files::new(folder.path()), 2).load_bandit("b").unwrap()), 7.0);
+}
+
+fn about(task: &str) -> About {
+    About { model: "m".into(), task_type: task.into(), space: Some(space()) }
+}
+
+fn advised(analytics: &ParameterAnalytics, task: &str) -> Advised {
+    analytics.optimize(&about(task), &Request::default()).unwrap()
+}
+
+fn outcome(advised: &Advised, reward: Option<f64>, latency_ms: Option<f64>) -> CallOutcome {
+    CallOutcome { trial_id: advised.trial_id.clone(), reward, latency_ms, ..CallOutcome::default() }
+}
+
+#[test]
+fn what_came_of_a_call_is_learned_by_whoever_is_there_and_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = process(Files::new(folder.path()), 1);
+    let advice = advised(&one, "code");
+    // Nothing but that there is such a thing was kept; another process can take the outcome all the same.
+    let two = process(Files::new(folder.path()), 2);
+    two.record(&outcome(&advice, None, Some(300.0))).unwrap();
+    one.record(&outcome(&advice, Some(0.5), None)).unwrap();
+    drop((one, two));
+    let later = process(Files::new(folder.path()), 3);
+    let rows = later.performance(0).unwrap();
+    let (about, known) = &rows[0];
+    assert_eq!(
+        (&*about.task_type, known.trials, known.reward_mean, known.latency_p50),
+        ("code", 1, Some(0.5), Some(300.0))
+    );
+    assert_eq!(advised(&later, "code").advice.observations, 1);
+    assert_eq!(advised(&later, "prose").advice.observations, 0);
+}
+
+#[test]
+fn each_part_of_an_outcome_counts_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = process(Files::new(folder.path()), 1);
+    let advice = advised(&one, "code");
+    one.record(&outcome(&advice, Some(1.0), Some(10.0))).unwrap();
+    for process in [one, process(Files::new(folder.path()), 2)] {
+        let error = process.record(&outcome(&advice, Some(1.0), None)).unwrap_err();
+        assert_eq!(error.code(), "UAT_CONFLICT");
+        assert!(error.to_string().starts_with("`reward` of this trial was recorded before"), "{error}");
+    }
+}
+
+#[test]
+fn outcomes_that_come_together_are_taken_or_refused_each_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let analytics = process(Files::new(folder.path()), 1);
+    let (first, second) = (advised(&analytics, "code"), advised(&analytics, "prose"));
+    let outcomes = [
+        outcome(&first, Some(0.5), None),
+        CallOutcome { trial_id: "no trial".to_owned(), reward: Some(1.0), ..CallOutcome::default() },
+        outcome(&second, Some(f64::NAN), None),
+        outcome(&first, Some(0.5), None),
+        outcome(&second, Some(0.25), Some(3.0)),
+    ];
+    let codes: Vec<_> = analytics
+        .record_all(&outcomes)
+        .into_iter()
+        .map(|taken| taken.map_err(|error| error.code()))
+        .collect();
+    assert_eq!(
+        codes,
+        [Ok(()), Err("UAT_INVALID_INPUT"), Err("UAT_INVALID_INPUT"), Err("UAT_CONFLICT"), Ok(())]
+    );
+    let trials: Vec<u64> = analytics.performance(0).unwrap().iter().map(|(_, known)| known.trials).collect();
+    assert_eq!(trials, [1, 1]);
+    assert!(analytics.performance(1_001).unwrap().iter().all(|(_, known)| known.trials == 0));
+}
+
+#[test]
+fn a_long_journal_of_advice_loses_its_old_half_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let analytics = process(Files::new(folder.path()), 1);
+    let of = |_| outcome(&advised(&analytics, "code"), None, Some(5.0));
+    for _ in 0..21 {
+        let batch: Vec<CallOutcome> = (0..1_000).map(of).collect();
+        assert!(analytics.record_all(&batch).iter().all(Result::is_ok));
+    }
+    let file = fs::read_dir(folder.path().join("advice")).unwrap().next().unwrap().unwrap().path();
+    let lines = fs::read_to_string(&file).unwrap().lines().count();
+    assert!((10_000..=11_001).contains(&lines), "{lines} lines");
+    analytics.record(&of(0)).unwrap();
+    assert_eq!(process(Files::new(folder.path()), 2).performance(0).unwrap()[0].1.trials, 10_000);
 }

@@ -1,8 +1,9 @@
-//! Studies and bandits over HTTP.
+//! Studies, bandits and advice over HTTP.
 //!
 //! Whoever has a key has names of their own: behind the key's name and a slash, which administrators see and others do not. Without keys
 //! there is one space of names.
 
+mod advice;
 mod bandits;
 mod studies;
 mod words;
@@ -36,6 +37,8 @@ pub(super) fn router() -> Router<Arc<Gateway>> {
         .route("/v1/studies/{name}/heartbeat", post(studies::heartbeat))
         .route("/v1/studies/{name}/intermediate", post(studies::intermediate))
         .route("/v1/studies/{name}/tell", post(studies::tell))
+        .route("/v1/optimize", post(advice::optimize))
+        .route("/v1/outcomes", post(advice::record))
         .route("/v1/bandits", get(bandits::list).post(bandits::create))
         .route("/v1/bandits/{name}", get(bandits::show))
         .route("/v1/bandits/{name}/reward", post(bandits::reward))
