@@ -24,6 +24,7 @@
 
 pub mod bandit;
 pub mod gp;
+mod importance;
 pub mod journal;
 pub mod sampler;
 pub mod space;

@@ -46,8 +46,13 @@ impl Study {
     /// The best of the complete trials that meet all constraints; the first of equals.
     pub fn best(&self) -> Option<&Trial> {
         let feasible = |trial: &&Trial| trial.state == State::Complete && trial.violation() <= 0.0;
+        self.trials.iter().filter(feasible).min_by(|a, b| self.order(a, b))
+    }
+
+    /// The better of two complete trials is less: by how much they violate constraints, then by value.
+    pub(crate) fn order(&self, a: &Trial, b: &Trial) -> std::cmp::Ordering {
         let value = |trial: &Trial| self.sign() * trial.values.first().copied().unwrap_or(f64::INFINITY);
-        self.trials.iter().filter(feasible).min_by(|a, b| value(a).total_cmp(&value(b)))
+        a.violation().total_cmp(&b.violation()).then(value(a).total_cmp(&value(b)))
     }
 
     /// Which sampler chooses now, and why.
