@@ -1,6 +1,6 @@
 //! What can be read of a study.
 
-use crate::sampler::{self, SamplerKind};
+use crate::sampler::{self, Observations, SamplerKind};
 use crate::space::Space;
 use crate::study::{State, Study, StudyError, StudyOptions, Trial, TrialDocument};
 
@@ -53,6 +53,11 @@ impl Study {
     pub(crate) fn order(&self, a: &Trial, b: &Trial) -> std::cmp::Ordering {
         let value = |trial: &Trial| self.sign() * trial.values.first().copied().unwrap_or(f64::INFINITY);
         a.violation().total_cmp(&b.violation()).then(value(a).total_cmp(&value(b)))
+    }
+
+    /// What its models are told.
+    pub(crate) fn known(&self) -> &Observations {
+        &self.known
     }
 
     /// Which sampler chooses now, and why.
