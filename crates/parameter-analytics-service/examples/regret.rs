@@ -102,11 +102,8 @@ fn regret(problem: &Problem, sampler: SamplerKind, seed: u64, trials: usize) -> 
         curve.push(best - problem.best);
     }
     let last = curve.last().copied();
-    let mut points: Vec<Vec<u64>> = study
-        .trials()
-        .iter()
-        .map(|trial| trial.point.numbers().iter().map(|x| x.to_bits()).collect())
-        .collect();
+    let mut points: Vec<Vec<u64>> =
+        study.trials().map(|trial| trial.point.numbers().iter().map(|x| x.to_bits()).collect()).collect();
     points.sort();
     points.dedup();
     let duplicates = trials - points.len();

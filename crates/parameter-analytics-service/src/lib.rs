@@ -1,6 +1,7 @@
 //! What to try next, and what is best so far.
 //!
-//! A [`study::Study`] is asked for trials and told what came of them; [`journal`] turns what happened into bytes and back.
+//! A [`study::Study`] is asked for trials and told what came of them; [`journal`] turns what happened into bytes and back, and
+//! [`report`] draws it.
 //!
 //! ```
 //! use parameter_analytics_service::space::{Domain, Parameter, Space};
@@ -25,7 +26,9 @@
 pub mod advice;
 pub mod bandit;
 pub mod gp;
+mod importance;
 pub mod journal;
+pub mod report;
 pub mod sampler;
 mod service;
 pub mod space;

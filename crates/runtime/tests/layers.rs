@@ -22,6 +22,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("gguf", 0),
     ("llm-wire", 0),
     ("model-store", 0),
+    ("optuna-import", 0),
     ("resilience", 0),
     ("route-plan", 0),
     ("telemetry", 0),

@@ -165,7 +165,7 @@ impl Study {
     #[napi(catch_unwind)]
     pub fn trials(&self) -> napi::Result<String> {
         let study = self.now()?;
-        Ok(written(&study.trials().iter().map(|trial| study.document(trial)).collect::<Vec<_>>())?)
+        Ok(written(&study.trials().map(|trial| study.document(trial)).collect::<Vec<_>>())?)
     }
 }
 

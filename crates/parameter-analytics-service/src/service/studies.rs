@@ -30,7 +30,7 @@ pub struct StudyDocument {
 
 impl From<&Study> for StudyDocument {
     fn from(study: &Study) -> Self {
-        let trials = study.trials().iter().map(|trial| study.document(trial));
+        let trials = study.trials().map(|trial| study.document(trial));
         Self { options: study.options().clone(), trials: trials.collect() }
     }
 }

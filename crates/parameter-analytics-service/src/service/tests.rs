@@ -5,7 +5,7 @@ use crate::advice::Request;
 use crate::bandit::{Decision, DecisionId};
 use crate::space::{Domain, Ordered, Parameter, Space, Value};
 use crate::storage::{Files, Memory};
-use crate::study::{Outcome, State, Trial};
+use crate::study::{Outcome, State};
 
 fn space() -> Space {
     Space::new(vec![
@@ -29,13 +29,7 @@ fn tell(study: &SharedStudy, trial: u64, value: f64) -> Result<(), AnalyticsErro
 }
 
 fn numbers(study: &SharedStudy) -> Vec<Vec<f64>> {
-    study
-        .refreshed()
-        .unwrap()
-        .trials()
-        .iter()
-        .map(|trial: &Arc<Trial>| trial.point.numbers().to_vec())
-        .collect()
+    study.refreshed().unwrap().trials().map(|trial| trial.point.numbers().to_vec()).collect()
 }
 
 #[test]
@@ -231,7 +225,7 @@ fn pulls(bandit: &SharedBandit) -> f64 {
 fn processes_that_share_a_bandit_know_what_all_of_them_learnt_and_each_reward_once() {
     let folder = tempfile::tempdir().unwrap();
     let processes = [1, 2].map(|random| process(Files::new(folder.path()), random));
-    let [one, two] = processes.each_ref().map(|process| bandit(process));
+    let [one, two] = processes.each_ref().map(bandit);
     for _ in 0..3 {
         use_it(&one, 5);
         one.flush(1).unwrap();
@@ -253,7 +247,7 @@ fn processes_that_share_a_bandit_know_what_all_of_them_learnt_and_each_reward_on
 fn a_long_journal_of_a_bandit_is_summed_up_and_nobody_loses_or_counts_anything_twice() {
     let folder = tempfile::tempdir().unwrap();
     let processes = [1, 2].map(|random| process(Files::new(folder.path()), random));
-    let [one, two] = processes.each_ref().map(|process| bandit(process));
+    let [one, two] = processes.each_ref().map(bandit);
     for _ in 0..1_005 {
         use_it(&one, 1);
         one.flush(1).unwrap();

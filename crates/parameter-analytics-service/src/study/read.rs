@@ -1,8 +1,6 @@
 //! What can be read of a study.
 
-use std::sync::Arc;
-
-use crate::sampler::{self, SamplerKind};
+use crate::sampler::{self, Observations, SamplerKind};
 use crate::space::Space;
 use crate::study::{State, Study, StudyError, StudyOptions, Trial, TrialDocument};
 
@@ -23,8 +21,8 @@ impl Study {
     }
 
     /// All trials, by number.
-    pub fn trials(&self) -> &[Arc<Trial>] {
-        &self.trials
+    pub fn trials(&self) -> impl DoubleEndedIterator<Item = &Trial> + ExactSizeIterator + Clone {
+        self.trials.iter().map(|trial| &**trial)
     }
 
     /// A trial by its number.
@@ -57,8 +55,18 @@ impl Study {
     /// The best of the complete trials that meet all constraints; the first of equals.
     pub fn best(&self) -> Option<&Trial> {
         let feasible = |trial: &&Trial| trial.state == State::Complete && trial.violation() <= 0.0;
+        self.trials().filter(feasible).min_by(|a, b| self.order(a, b))
+    }
+
+    /// The better of two complete trials is less: by how much they violate constraints, then by value.
+    pub(crate) fn order(&self, a: &Trial, b: &Trial) -> std::cmp::Ordering {
         let value = |trial: &Trial| self.sign() * trial.values.first().copied().unwrap_or(f64::INFINITY);
-        self.trials.iter().map(|trial| &**trial).filter(feasible).min_by(|a, b| value(a).total_cmp(&value(b)))
+        a.violation().total_cmp(&b.violation()).then(value(a).total_cmp(&value(b)))
+    }
+
+    /// What its models are told.
+    pub(crate) fn known(&self) -> &Observations {
+        &self.known
     }
 
     /// Which sampler chooses now, and why.

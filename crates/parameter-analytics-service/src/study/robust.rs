@@ -60,7 +60,8 @@ proptest! {
         let mut study = Study::create(options, 0).unwrap();
         for value in values {
             // Now and then a point again, as somebody may import it.
-            let again = study.trials().first().filter(|trial| repeat > 0 && study.trials().len() as u64 % 5 < repeat && trial.id < 1);
+            let count = study.trials().len() as u64;
+            let again = study.trials().next().filter(|trial| repeat > 0 && count % 5 < repeat && trial.id < 1).cloned();
             let trial = match again {
                 Some(first) => {
                     let (trial, parameters) = (study.trials().len() as u64, study.space().values(&first.point));

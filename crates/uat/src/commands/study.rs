@@ -158,7 +158,7 @@ fn ranked(study: &Study) -> Vec<&Trial> {
     } else {
         1.0
     };
-    let complete = study.trials().iter().filter(|trial| trial.state == State::Complete);
+    let complete = study.trials().filter(|trial| trial.state == State::Complete);
     let mut trials: Vec<&Trial> = complete.map(|trial| &**trial).collect();
     let value = |trial: &Trial| sign * trial.values.first().copied().unwrap_or(f64::INFINITY);
     trials.sort_by(|a, b| a.violation().total_cmp(&b.violation()).then(value(a).total_cmp(&value(b))));
@@ -181,7 +181,7 @@ fn summary(study: &Study) -> serde_json::Value {
 }
 
 fn count(study: &Study, state: State) -> usize {
-    study.trials().iter().filter(|trial| trial.state == state).count()
+    study.trials().filter(|trial| trial.state == state).count()
 }
 
 fn named(names: &[Arc<str>]) -> String {

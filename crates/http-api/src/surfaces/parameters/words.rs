@@ -98,7 +98,7 @@ impl StudyWords {
             seed,
             pruner,
             heartbeat_ms,
-            trials: study.trials().iter().map(|trial| TrialWords::of(study, trial)).collect(),
+            trials: study.trials().map(|trial| TrialWords::of(study, trial)).collect(),
             // With one objective, the front is the best trial.
             pareto_front: study.best().map(|trial| TrialWords::of(study, trial)).into_iter().collect(),
             best,
