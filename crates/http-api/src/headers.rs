@@ -29,6 +29,7 @@ pub(crate) const EXPOSED: HeaderValue = HeaderValue::from_static(
 pub(crate) const ESTIMATE: HeaderName = HeaderName::from_static("x-uat-estimate");
 
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+pub(crate) const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 pub(crate) const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 pub(crate) const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 pub(crate) const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");

@@ -178,6 +178,7 @@ const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";
 const LINES: &str = "application/x-ndjson";
 const TEXT: &str = "text/plain";
+const HTML: &str = "text/html";
 
 const fn model(
     path: &'static str,
@@ -482,6 +483,22 @@ pub(super) const OPERATIONS: &[Described] = &[
         Says::Lists,
         None,
         &[(JSON, Some("Best"))],
+    ),
+    kept(
+        ("get", "/v1/studies/{name}/report"),
+        "studyReport",
+        "A page for people",
+        Says::Lists,
+        None,
+        &[(HTML, None)],
+    ),
+    kept(
+        ("get", "/v1/bandits/{name}/report"),
+        "banditReport",
+        "A page for people",
+        Says::Lists,
+        None,
+        &[(HTML, None)],
     ),
     kept(
         ("post", "/v1/studies/{name}/intermediate"),

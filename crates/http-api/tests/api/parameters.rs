@@ -97,6 +97,8 @@ async fn a_study_is_made_asked_told_and_read() {
         whole["trials"].as_array().unwrap().iter().map(|trial| &trial["state"]).collect();
     assert_eq!(states, ["complete", "complete", "failed", "running"]);
     assert_eq!(whole["name"], "s");
+    let page = client.get("/v1/studies/s/report").await;
+    assert!(page.status == 200 && page.body.starts_with("<!DOCTYPE html>"), "{}", page.body);
     assert_eq!(client.get("/v1/studies").await.json(), json!({ "studies": ["s"] }));
     assert_eq!(client.send("DELETE", "/v1/studies/s", json!({})).await.status, 200);
     refused(&client.get("/v1/studies/s").await, 404, "UAT_NOT_FOUND", "there is no study `s`");
@@ -178,6 +180,7 @@ async fn a_bandit_learns_which_arm_is_best() {
         good["probability_best"].as_f64().unwrap() > 0.95 && good["pulls"].as_f64().unwrap() > 20.0,
         "{known}"
     );
+    assert!(client.get("/v1/bandits/b/report").await.body.contains("good"));
     assert_eq!(client.get("/v1/bandits").await.json(), json!({ "bandits": ["b"] }));
     let decision = client.done("/v1/bandits/b/select", json!({})).await;
     let reward = |reward: Value| json!({ "decision_id": decision["decision_id"], "reward": reward });

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use napi::Env;
 use napi::bindgen_prelude::PromiseRaw;
 use napi_derive::napi;
+use runtime::parameter_analytics_service::report;
 use runtime::parameter_analytics_service::space::Value;
 use runtime::parameter_analytics_service::study::{Outcome, Study as Core, StudyError};
 use runtime::parameter_analytics_service::{AnalyticsError, SharedStudy};
@@ -159,6 +160,26 @@ impl Study {
     pub fn best(&self) -> napi::Result<String> {
         let study = self.now()?;
         Ok(written(&study.best().map(|trial| study.document(trial)))?)
+    }
+
+    /// How much each parameter matters, as JSON; the sum is 1.
+    #[napi(catch_unwind)]
+    pub fn importance(&self) -> napi::Result<String> {
+        let importance = self.now()?.importance();
+        let named: serde_json::Map<_, _> =
+            importance.into_iter().map(|(name, share)| (name.to_string(), json!(share))).collect();
+        Ok(serde_json::Value::Object(named).to_string())
+    }
+
+    /// The report, as one page.
+    #[napi(catch_unwind)]
+    pub fn html<'env>(&self, env: &'env Env) -> napi::Result<PromiseRaw<'env, String>> {
+        let (parameters, shared) = (Arc::clone(&self.parameters), Arc::clone(&self.shared));
+        env.spawn_future(async move {
+            let drawn =
+                parameters.run(move |analytics| Ok(report::html(&*shared.refreshed()?, analytics.now())));
+            Ok(drawn.await.map_err(Crossing::from)?)
+        })
     }
 
     /// All trials as JSON.

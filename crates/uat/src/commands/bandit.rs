@@ -1,11 +1,13 @@
 //! `uat bandit`
 
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use runtime::parameter_analytics_service::report::bandit_html;
 use serde_json::json;
 
-use super::StorageArgs;
+use super::{StorageArgs, write_page};
 use crate::failure::Failure;
 use crate::table;
 
@@ -24,6 +26,14 @@ pub(crate) struct Args {
 enum Action {
     /// The bandits that there are.
     List,
+    /// Write a page with what a bandit knows, for a browser.
+    Report {
+        /// The bandit's name.
+        name: String,
+        /// The file; `-` is standard output. Without it, NAME.html here.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
     /// What a bandit knows of its arms.
     Show {
         /// The bandit's name.
@@ -34,6 +44,7 @@ enum Action {
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     match &args.action {
         Action::List => list(args),
+        Action::Report { name, out } => report(args, name, out.as_deref()),
         Action::Show { name } => show(args, name),
     }
 }
@@ -48,6 +59,23 @@ fn list(args: &Args) -> Result<(), Failure> {
     }
     if !args.json {
         names.iter().try_for_each(|name| writeln!(out, "{name}"))?;
+    }
+    Ok(())
+}
+
+fn report(args: &Args, name: &str, to: Option<&Path>) -> Result<(), Failure> {
+    let own = name.to_owned();
+    let page = args.storage.with(move |analytics| {
+        let (bandit, now) = (analytics.load_bandit(&own)?, analytics.now());
+        let arms = bandit.posterior(None, now)?;
+        Ok(bandit_html(&own, &arms, bandit.verdict().as_deref(), now))
+    })?;
+    if let Some(to) = write_page(name, page, to)? {
+        let mut out = io::stdout().lock();
+        match args.json {
+            true => writeln!(out, "{}", json!({ "name": name, "out": to }))?,
+            false => writeln!(out, "Wrote {}", to.display())?,
+        }
     }
     Ok(())
 }

@@ -16,7 +16,8 @@ pub(crate) mod study;
 pub(crate) mod usage;
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -135,6 +136,25 @@ pub(crate) fn cancellable<T: Send + 'static>(
         };
         ended.map_err(|error| Failure::new("UAT_INTERNAL", format!("{what}'s thread ended: {error}")))
     })
+}
+
+/// Writes a page to a file, NAME.html if none is given; where it is, unless that is standard output.
+fn write_page(name: &str, page: String, to: Option<&Path>) -> Result<Option<PathBuf>, Failure> {
+    let to = match to {
+        Some(to) if to.as_os_str() == "-" => {
+            io::stdout().lock().write_all(page.as_bytes())?;
+            return Ok(None);
+        }
+        Some(to) => to.to_owned(),
+        None => {
+            let plain =
+                |letter: char| if letter.is_alphanumeric() || "-_. ".contains(letter) { letter } else { '_' };
+            PathBuf::from(format!("{}.html", name.chars().map(plain).collect::<String>()))
+        }
+    };
+    let failed = |error| Failure::new("UAT_STORAGE", format!("cannot write {}: {error}", to.display()));
+    std::fs::write(&to, page).map_err(failed)?;
+    Ok(Some(to))
 }
 
 /// A moment by its time, or by how far it is from now in one direction.

@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use http::{Response, StatusCode};
 use runtime::parameter_analytics_service::bandit::DecisionId;
+use runtime::parameter_analytics_service::report::bandit_html;
 use runtime::parameter_analytics_service::{
     AnalyticsError, BanditDocument, ParameterAnalytics, PolicyName, RewardName, SharedBandit,
 };
@@ -13,7 +14,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::words::arms;
-use super::{Scope, answer, body, finished};
+use super::{Scope, answer, body, finished, page};
 use crate::error::ApiError;
 use crate::gateway::{Call, Gateway};
 
@@ -76,6 +77,22 @@ pub(super) async fn show(
     let outer = name.clone();
     let act = move |bandit: Arc<SharedBandit>, now| shown(&bandit, &outer, now);
     finished(&call, with_bandit(&gateway, &call, name, act).await)
+}
+
+/// `GET /v1/bandits/{name}/report`: one page for people.
+pub(super) async fn drawn(
+    State(gateway): State<Arc<Gateway>>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Response<Body> {
+    let call = gateway.call(&request);
+    let inner = Scope(call.caller.clone()).inner(&name);
+    let act = move |analytics: &ParameterAnalytics| {
+        let (bandit, now) = (analytics.load_bandit(&inner)?, analytics.now());
+        let arms = bandit.posterior(None, now)?;
+        Ok(bandit_html(&name, &arms, bandit.verdict().as_deref(), now))
+    };
+    finished(&call, page(&gateway, &call, act).await)
 }
 
 fn shown(bandit: &SharedBandit, name: &str, now: u64) -> Result<serde_json::Value, AnalyticsError> {

@@ -24,7 +24,7 @@ use serde::de::DeserializeOwned;
 use super::{identified, with_type};
 use crate::error::ApiError;
 use crate::gateway::{Call, Gateway};
-use crate::headers::JSON;
+use crate::headers::{HTML, JSON};
 use crate::request_body;
 
 pub(super) fn router() -> Router<Arc<Gateway>> {
@@ -36,11 +36,13 @@ pub(super) fn router() -> Router<Arc<Gateway>> {
         .route("/v1/studies/{name}/choices", post(studies::choices))
         .route("/v1/studies/{name}/heartbeat", post(studies::heartbeat))
         .route("/v1/studies/{name}/intermediate", post(studies::intermediate))
+        .route("/v1/studies/{name}/report", get(studies::drawn))
         .route("/v1/studies/{name}/tell", post(studies::tell))
         .route("/v1/optimize", post(advice::optimize))
         .route("/v1/outcomes", post(advice::record))
         .route("/v1/bandits", get(bandits::list).post(bandits::create))
         .route("/v1/bandits/{name}", get(bandits::show))
+        .route("/v1/bandits/{name}/report", get(bandits::drawn))
         .route("/v1/bandits/{name}/reward", post(bandits::reward))
         .route("/v1/bandits/{name}/select", post(bandits::select))
 }
@@ -84,6 +86,18 @@ async fn answer<T: Serialize + Send + 'static>(
     let mut response = with_type(body, JSON);
     *response.status_mut() = status;
     Ok(response)
+}
+
+/// The same with a page.
+async fn page(
+    gateway: &Gateway,
+    call: &Call,
+    act: impl FnOnce(&ParameterAnalytics) -> Result<String, AnalyticsError> + Send + 'static,
+) -> Result<Response<Body>, ApiError> {
+    let prefix = Scope(call.caller.clone()).prefix();
+    let parameters = gateway.runtime.parameters().await?;
+    let drawn = parameters.run(act).await.map_err(|error| outer_error(error, &prefix))?;
+    Ok(with_type(drawn, HTML))
 }
 
 /// Names in an error are the caller's, and those of others are not told.

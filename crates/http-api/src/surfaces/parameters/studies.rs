@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use http::{Response, StatusCode};
+use runtime::parameter_analytics_service::report;
 use runtime::parameter_analytics_service::space::{Space, Value};
 use runtime::parameter_analytics_service::study::{Outcome, StudyError, StudyOptions};
 use runtime::parameter_analytics_service::{AnalyticsError, ParameterAnalytics, SharedStudy};
@@ -12,7 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::words::{NewStudy, StudyWords, TrialWords};
-use super::{Scope, answer, body, finished};
+use super::{Scope, answer, body, finished, page};
 use crate::error::ApiError;
 use crate::gateway::{Call, Gateway};
 
@@ -88,6 +89,20 @@ pub(super) async fn best(
         Ok(json!({ "best": study.best().map(|trial| TrialWords::of(&study, trial)) }))
     };
     finished(&call, with_study(&gateway, &call, name, act).await)
+}
+
+/// `GET /v1/studies/{name}/report`: one page for people.
+pub(super) async fn drawn(
+    State(gateway): State<Arc<Gateway>>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Response<Body> {
+    let call = gateway.call(&request);
+    let inner = Scope(call.caller.clone()).inner(&name);
+    let act = move |analytics: &ParameterAnalytics| {
+        Ok(report::html(&*analytics.load_study(&inner)?.now()?, analytics.now()))
+    };
+    finished(&call, page(&gateway, &call, act).await)
 }
 
 /// `DELETE /v1/studies/{name}`.

@@ -73,6 +73,8 @@ pub(super) struct StudyWords {
     trials: Vec<TrialWords>,
     best: Option<TrialWords>,
     pareto_front: Vec<TrialWords>,
+    /// How much each parameter matters.
+    importance: BTreeMap<Arc<str>, f64>,
 }
 
 #[derive(Serialize)]
@@ -101,6 +103,7 @@ impl StudyWords {
             trials: study.trials().map(|trial| TrialWords::of(study, trial)).collect(),
             // With one objective, the front is the best trial.
             pareto_front: study.best().map(|trial| TrialWords::of(study, trial)).into_iter().collect(),
+            importance: study.importance().into_iter().collect(),
             best,
         }
     }

@@ -1,15 +1,19 @@
 //! `uat study`
 
+mod optuna;
+
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Subcommand;
+use optuna_import::ImportError;
+use runtime::parameter_analytics_service::report;
 use runtime::parameter_analytics_service::study::{State, Study, Trial};
 use runtime::parameter_analytics_service::{ParameterAnalytics, SharedStudy, StudyDocument};
 use serde_json::json;
 
-use super::StorageArgs;
+use super::{StorageArgs, write_page};
 use crate::failure::Failure;
 use crate::table;
 
@@ -44,10 +48,21 @@ enum Action {
         #[arg(long, value_name = "FILE", default_value = "-")]
         out: PathBuf,
     },
-    /// Take in a study that was exported, with its trials.
+    /// Write a page with what came of a study, for a browser.
+    Report {
+        /// The study's name.
+        name: String,
+        /// The file; `-` is standard output. Without it, NAME.html here.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Take in a study with its trials: one that was exported, or one of Optuna's.
     Import {
-        /// What `uat study export` wrote; `-` is standard input.
+        /// What `uat study export` wrote, `-` for standard input, or a SQLite file of Optuna's.
         file: PathBuf,
+        /// Which study of the file, if it has several.
+        #[arg(long, value_name = "NAME")]
+        study: Option<String>,
         /// Its name here, if not the one in the file.
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
@@ -67,7 +82,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         Action::List => list(args),
         Action::Show { name, best } => show(args, name, *best),
         Action::Export { name, out } => export(args, name, out),
-        Action::Import { file, name } => import(args, file, name.as_deref()),
+        Action::Report { name, out } => report(args, name, out.as_deref()),
+        Action::Import { file, study, name } => import(args, file, study.as_deref(), name.as_deref()),
         Action::Remove { name, yes } => remove(args, name, *yes),
     }
 }
@@ -159,7 +175,7 @@ fn ranked(study: &Study) -> Vec<&Trial> {
         1.0
     };
     let complete = study.trials().filter(|trial| trial.state == State::Complete);
-    let mut trials: Vec<&Trial> = complete.map(|trial| &**trial).collect();
+    let mut trials: Vec<&Trial> = complete.collect();
     let value = |trial: &Trial| sign * trial.values.first().copied().unwrap_or(f64::INFINITY);
     trials.sort_by(|a, b| a.violation().total_cmp(&b.violation()).then(value(a).total_cmp(&value(b))));
     trials
@@ -225,17 +241,11 @@ fn export(args: &Args, name: &str, to: &PathBuf) -> Result<(), Failure> {
     args.say(&json!({ "name": study.options().name, "trials": study.trials().len(), "out": to }), &sentence)
 }
 
-fn import(args: &Args, file: &PathBuf, name: Option<&str>) -> Result<(), Failure> {
-    let read = match file.as_os_str() == "-" {
-        true => io::read_to_string(io::stdin().lock()),
-        false => std::fs::read_to_string(file),
+fn import(args: &Args, file: &Path, study: Option<&str>, name: Option<&str>) -> Result<(), Failure> {
+    let (mut document, left) = match is_sqlite(file) {
+        true => of_optuna(file, study)?,
+        false => (exported(file)?, Vec::new()),
     };
-    let text = read
-        .map_err(|error| Failure::new("UAT_STORAGE", format!("cannot read {}: {error}", file.display())))?;
-    let mut document: StudyDocument = serde_json::from_str(&text).map_err(|error| {
-        let message = format!("{} is no exported study: {error}", file.display());
-        Failure::new("UAT_INVALID_INPUT", message).hint("uat study export NAME --out FILE writes one")
-    })?;
     if let Some(name) = name {
         document.options.name = name.into();
     }
@@ -244,7 +254,62 @@ fn import(args: &Args, file: &PathBuf, name: Option<&str>) -> Result<(), Failure
         study.now()
     })?;
     let (name, trials) = (&study.options().name, study.trials().len());
-    args.say(&json!({ "name": name, "trials": trials }), &format!("Imported {name}: {trials} trials"))
+    let mut sentence = format!("Imported {name}: {trials} trials");
+    left.iter().for_each(|left| sentence += &format!("\n{left}"));
+    args.say(&json!({ "name": name, "trials": trials, "left": left }), &sentence)
+}
+
+fn exported(file: &Path) -> Result<StudyDocument, Failure> {
+    let read = match file.as_os_str() == "-" {
+        true => io::read_to_string(io::stdin().lock()),
+        false => std::fs::read_to_string(file),
+    };
+    let text = read
+        .map_err(|error| Failure::new("UAT_STORAGE", format!("cannot read {}: {error}", file.display())))?;
+    serde_json::from_str(&text).map_err(|error| {
+        let message = format!("{} is no exported study: {error}", file.display());
+        Failure::new("UAT_INVALID_INPUT", message)
+            .hint("uat study export NAME --out FILE writes one; Optuna's SQLite files are read too")
+    })
+}
+
+fn is_sqlite(file: &Path) -> bool {
+    const MAGIC: &[u8] = b"SQLite format 3\0";
+    let mut head = [0; MAGIC.len()];
+    std::fs::File::open(file).and_then(|mut file| io::Read::read_exact(&mut file, &mut head)).is_ok()
+        && head == MAGIC
+}
+
+/// The study of a file of Optuna's, and what of it stays behind.
+fn of_optuna(file: &Path, study: Option<&str>) -> Result<(StudyDocument, Vec<String>), Failure> {
+    let failure = |error: ImportError| Failure::new(error.code(), error.to_string());
+    let file = optuna_import::File::open(file).map_err(failure)?;
+    let names = file.names().map_err(failure)?;
+    let name = match (study, &names[..]) {
+        (Some(name), _) => name,
+        (None, [only]) => only,
+        (None, []) => return Err(Failure::new("UAT_NOT_FOUND", "the file has no study")),
+        (None, several) => {
+            let message = format!("the file has {} studies: {}", several.len(), several.join(", "));
+            return Err(Failure::new("UAT_INVALID_INPUT", message).hint("name one with --study"));
+        }
+    };
+    let converted = optuna::converted(&file.study(name).map_err(failure)?)?;
+    let counts = [
+        (converted.unfinished, "had not ended and were left out"),
+        (converted.infinite, "were complete without finite values, and come as failed"),
+    ];
+    let left =
+        counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} trials {what}"));
+    Ok((converted.document, left.collect()))
+}
+
+fn report(args: &Args, name: &str, to: Option<&Path>) -> Result<(), Failure> {
+    let own = name.to_owned();
+    let page = args
+        .storage
+        .with(move |analytics| Ok(report::html(&*analytics.load_study(&own)?.now()?, analytics.now())))?;
+    args.written(name, page, to)
 }
 
 fn remove(args: &Args, name: &str, yes: bool) -> Result<(), Failure> {
@@ -259,6 +324,15 @@ fn remove(args: &Args, name: &str, yes: bool) -> Result<(), Failure> {
 }
 
 impl Args {
+    /// Writes a page, and says where.
+    fn written(&self, name: &str, page: String, to: Option<&Path>) -> Result<(), Failure> {
+        let to = write_page(name, page, to)?;
+        match to {
+            Some(to) => self.say(&json!({ "name": name, "out": to }), &format!("Wrote {}", to.display())),
+            None => Ok(()),
+        }
+    }
+
     fn say(&self, document: &serde_json::Value, sentence: &str) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
         match self.json {
