@@ -2,8 +2,9 @@
 
 use crate::advice::models::{Call, Candidate, Logged, Models, WIDTHS};
 use crate::advice::{Expected, Limits, Mode, Source};
+use crate::gp::lower::Lower;
 use crate::gp::neighbour;
-use crate::gp::normal::{below, log_excess};
+use crate::gp::normal::below;
 use crate::space::Space;
 use crate::stream::{Stream, mixed};
 
@@ -29,6 +30,22 @@ impl Wanted {
     }
 }
 
+/// What a search under some limits has found.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// Points beside the best candidates.
+    beside: Vec<Candidate>,
+    front: Option<Front>,
+}
+
+/// Points of which each may be the best.
+#[derive(Debug)]
+struct Front {
+    candidates: Vec<Candidate>,
+    /// The Cholesky factor of the joint covariance of their rewards.
+    root: Lower,
+}
+
 /// What was chosen.
 #[derive(Debug)]
 pub(super) struct Choice {
@@ -43,14 +60,15 @@ pub(super) struct Choice {
 const SURE: f64 = 0.95;
 /// Where they cannot, what comes this near to the best chance is as good: the last hundredths are not worth any reward.
 const NEARLY: f64 = 0.98;
-/// A trial should meet the limits more often than not, or nearly as often as anything does.
-const LIKELY: f64 = 0.6;
+/// A trial meets the limits with this chance, or nearly the best there is: beyond the limits rewards are often higher, so that every trial
+/// would lie there.
+const LIKELY: f64 = 0.9;
+/// Points among which a trial is drawn: their joint covariance costs less than a millisecond.
+const FRONT: usize = 64;
+/// Deviations above the mean that make a point one of these; a draw goes beyond two once in forty times.
+const HOPE: f64 = 2.0;
 /// The chance that is believed while nothing of a quantity is known.
 const UNKNOWN: f64 = 0.5;
-/// A trial that is expected to improve on the recommendation by less than this share of the rewards' deviation is not made.
-const WORTH: f64 = 2e-3;
-/// How much luck there is in which trial is made: the square of what it is worth is its share.
-const LUCK: f64 = 0.5;
 /// Limits that differ by less (in logarithms a percent) are searched for together.
 const GRAIN: f64 = 0.01;
 /// Rounds of the search for the best point, around how many points, and how many neighbours of each.
@@ -58,8 +76,9 @@ const SEARCH: (i32, usize, usize) = (3, 4, 16);
 
 /// Rewards from which on the whole space is modelled, or twice the prior configurations: about ten for each parameter that matters.
 const BAYESIAN: usize = 20;
-/// The share of trials is `TRIALS / rewards^DECLINE`: a third at 100 rewards, a twenty-fifth at 2,000.
-const TRIALS: f64 = 12.0;
+/// The share of trials is `TRIALS / rewards^DECLINE`: nearly all up to 400 rewards, a third at 1,000, a fifth at 2,000. Trials are drawn
+/// from what is believed, so that late ones lie beside the best point and cost little; with fewer, rewards of 0 and 1 are not told apart.
+const TRIALS: f64 = 60.0;
 const DECLINE: f64 = 0.75;
 /// Of the trials at most, and at least: a change that makes something else better is only seen by trying it.
 const SHARES: (f64, f64) = (0.02, 0.7);
@@ -123,22 +142,25 @@ impl Models {
         chosen.map(|(candidate, chance)| Choice { candidate: candidate.clone(), chance, source })
     }
 
-    /// Anywhere in the space: among the candidates, the points that a search has found, and those that are worth a trial.
+    /// Anywhere in the space: among the candidates and the points that a search has found.
     pub(super) fn anywhere(
         &self,
-        found: &[Candidate],
+        found: &Found,
         wanted: Wanted,
         mode: Mode,
         stream: &mut Stream,
     ) -> Option<Choice> {
-        let among: Vec<&Candidate> = self.candidates.iter().chain(found).collect();
-        let best = self.recommend(&among, wanted);
         let (least, most) = SHARES;
-        let share = (TRIALS / (self.rewards.0.max(1) as f64).powf(DECLINE)).clamp(least, most);
+        let (trials, decline) = (ev("TRIALS", TRIALS), ev("DECLINE", DECLINE));
+        let most = ev("MOST", most);
+        let share = (trials / (self.rewards.0.max(1) as f64).powf(decline)).clamp(least, most);
         let trying = mode == Mode::Explore && stream.unit() < share;
-        let trial = best.filter(|_| trying).and_then(|(best, _)| self.trial(best, &among, wanted, stream));
-        let (candidate, chance) = trial.or(best)?;
-        Some(Choice { candidate: candidate.clone(), chance, source: Source::Bayesian })
+        let trial = if trying { self.drawn(found, wanted, stream) } else { None };
+        let (candidate, chance) = trial.or_else(|| {
+            let among: Vec<&Candidate> = self.candidates.iter().chain(&found.beside).collect();
+            self.recommend(&among, wanted).map(|(candidate, chance)| (candidate.clone(), chance))
+        })?;
+        Some(Choice { candidate, chance, source: Source::Bayesian })
     }
 
     /// The chance that the next call, if it is answered, meets the limits: each by itself, and their product.
@@ -196,6 +218,50 @@ impl Models {
         }
     }
 
+    /// What the advice under some limits is chosen from, besides the candidates.
+    pub(super) fn explored(&self, space: &Space, wanted: Wanted, stream: &mut Stream) -> Found {
+        let beside = self.search(space, wanted, stream);
+        Found { front: self.front(&beside, wanted), beside }
+    }
+
+    /// `None`: no reward is known.
+    fn front(&self, beside: &[Candidate], wanted: Wanted) -> Option<Front> {
+        let among: Vec<&Candidate> = self.candidates.iter().chain(beside).collect();
+        let chances = self.chances(&among, wanted);
+        let most = chances.iter().copied().fold(0.0, f64::max);
+        let bound = |candidate: &Candidate| {
+            let reward = candidate.reward?;
+            Some(self.worth(candidate, HOPE.mul_add(reward.deviation, reward.mean)))
+        };
+        let likely =
+            among.into_iter().zip(chances).filter(|(_, chance)| *chance >= LIKELY.min(LIKELY * most));
+        let mut bounded: Vec<(f64, &Candidate)> =
+            likely.filter_map(|(candidate, _)| Some((bound(candidate)?, candidate))).collect();
+        bounded.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let candidates: Vec<Candidate> =
+            bounded.into_iter().take(FRONT).map(|(_, candidate)| candidate.clone()).collect();
+        let points: Vec<Vec<f64>> =
+            candidates.iter().map(|candidate| candidate.coordinates.clone()).collect();
+        let root = self.reward.as_ref()?.joint(&points)?;
+        Some(Front { candidates, root })
+    }
+
+    /// A function drawn from what the reward may be, and its best point of the front (Thompson 1933; for Gaussian processes Russo and Van
+    /// Roy 2014): the likelier a point is the best, the likelier it is tried. The draw is joint, since of many points that are alike each
+    /// by itself would look best to some draw.
+    fn drawn(&self, found: &Found, wanted: Wanted, stream: &mut Stream) -> Option<(Candidate, f64)> {
+        let Front { candidates, root } = found.front.as_ref()?;
+        let unit = self.reward.as_ref()?.unit;
+        let normals: Vec<f64> = candidates.iter().map(|_| stream.normal()).collect();
+        let draws = candidates.iter().zip(root.rows()).map(|(candidate, row)| {
+            let luck: f64 = row.iter().zip(&normals).map(|(factor, normal)| factor * normal).sum();
+            self.worth(candidate, unit.mul_add(luck, candidate.reward.map_or(0.0, |reward| reward.mean)))
+        });
+        let pairs = candidates.iter().zip(draws);
+        let (best, _) = pairs.reduce(|best, next| if next.1 > best.1 { next } else { best })?;
+        Some((best.clone(), self.feasible(best, wanted)))
+    }
+
     /// Points beside the best candidates that are better under these limits: random steps that become smaller. The optimum under a limit
     /// lies on its boundary, where few candidates do.
     pub(super) fn search(&self, space: &Space, wanted: Wanted, stream: &mut Stream) -> Vec<Candidate> {
@@ -229,34 +295,10 @@ impl Models {
         stream: &mut Stream,
     ) -> Option<(&'a Candidate, f64)> {
         let draw = |candidate: &Candidate, stream: &mut Stream| match candidate.reward {
-            Some(reward) => {
-                (1.0 - candidate.failure) * stream.normal().mul_add(reward.deviation, reward.mean)
-            }
+            Some(reward) => self.worth(candidate, stream.normal().mul_add(reward.deviation, reward.mean)),
             None => stream.normal(),
         };
         self.largest(among, wanted, |candidate, _| draw(candidate, stream))
-    }
-
-    /// A candidate that is worth a trial: the more it is expected to improve on the recommended reward (LogEI) and the likelier it meets
-    /// the limits (LogCEI, Ament et al. 2023), the likelier it is the one. `None`: none is worth it.
-    pub(super) fn trial<'a>(
-        &'a self,
-        recommended: &Candidate,
-        among: &[&'a Candidate],
-        wanted: Wanted,
-        stream: &mut Stream,
-    ) -> Option<(&'a Candidate, f64)> {
-        let (reward, best) = (self.reward.as_ref()?, recommended.reward?.mean);
-        let least = (WORTH * reward.unit).ln();
-        self.largest(among, wanted, |candidate, chance| {
-            let luck = -LUCK * (-(1.0 - stream.unit()).ln()).ln();
-            let Some(of) = candidate.reward else {
-                return f64::NEG_INFINITY;
-            };
-            let excess = of.deviation.ln() + log_excess((of.mean - best) / of.deviation).log;
-            let gain = excess + (chance * (1.0 - candidate.failure)).ln();
-            if gain >= least { gain + luck } else { f64::NEG_INFINITY }
-        })
     }
 
     /// Of the candidates that are likely to meet the limits, the one with the largest value; `None`: all are minus infinity.
@@ -277,4 +319,8 @@ impl Models {
         }
         best.map(|(candidate, chance, _)| (candidate, chance))
     }
+}
+
+fn ev(name: &str, default: f64) -> f64 {
+    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
 }

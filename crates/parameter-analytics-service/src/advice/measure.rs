@@ -2,6 +2,7 @@
 
 use crate::advice::linear::{ByContext, slopes};
 use crate::gp::likelihood::{self, Within};
+use crate::gp::lower::Lower;
 use crate::gp::normal::below;
 use crate::gp::{Inputs, Posterior, Prediction};
 use crate::space::Axis;
@@ -9,8 +10,9 @@ use crate::space::Axis;
 /// Evaluations of the likelihood for a fit. It starts anew each time, so that advice depends on the records alone, and what 25 do not
 /// reach changes predictions by less than their deviation.
 const FIT_EVALUATIONS: usize = 25;
-/// Where the fit of the noise starts while scatter says nothing: an eighth of the variance.
-const NOISE_START: f64 = -2.0;
+/// The noise is believed to be so much of all variance as if so many records had said so. The likelihood of a few records is as high
+/// where the model goes through each of them, which takes the first coins for the truth.
+const NOISE: (f64, f64) = (4.0, 0.4);
 
 /// See the module documentation. Numbers are in the quantity's own measure, in the mean context.
 #[derive(Debug, Clone)]
@@ -71,15 +73,16 @@ impl Measure {
             .iter()
             .filter_map(|(group, value)| Some((*place_of.get(*group)?, (value - centre) / unit)))
             .collect();
-        let squares = placed.iter().filter_map(|(place, z)| Some((z - observed.get(*place)?).powi(2))).sum();
-        let within = Within { squares, degrees: count - observed.len() as f64 };
-
+        let squares: f64 =
+            placed.iter().filter_map(|(place, z)| Some((z - observed.get(*place)?).powi(2))).sum();
+        let (records, variance) = NOISE;
+        let within = Within {
+            squares: squares + records * variance,
+            degrees: count - observed.len() as f64 + records,
+        };
         let mut start = likelihood::start(axes.len());
         if let Some(noise) = start.last_mut() {
-            // From 8 degrees of freedom on, a variance is known to a half.
-            let known = within.degrees >= 8.0 && within.squares > 0.0;
-            *noise =
-                if known { (within.squares / within.degrees).ln().clamp(-12.0, 0.0) } else { NOISE_START };
+            *noise = (within.squares / within.degrees).ln().clamp(-12.0, 0.0);
         }
         let logs = likelihood::fit_pooled(&inputs, &observed, within, &[start], FIT_EVALUATIONS);
         let posterior =
@@ -98,6 +101,11 @@ impl Measure {
                 deviation: p.deviation * self.unit,
             })
             .collect()
+    }
+
+    /// Of the mean at each of some points together, in [`Self::unit`]s.
+    pub(super) fn joint(&self, points: &[Vec<f64>]) -> Option<Lower> {
+        self.posterior.joint(points)
     }
 
     /// The variance of single calls around their mean.

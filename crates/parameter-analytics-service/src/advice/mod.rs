@@ -53,8 +53,8 @@ pub use prior::usual_space;
 pub use record::{Context, Record};
 pub use request::{Advice, Expected, Limits, Mode, Request, Source};
 
-use choose::Choice;
-use models::{Candidate, Models};
+use choose::{Choice, Found};
+use models::Models;
 use record::{Row, check, magnitudes};
 
 use crate::space::{ParameterValues, Point, Space};
@@ -189,7 +189,7 @@ impl Advisor {
                     searches.clear();
                 }
                 // Its random numbers are those of the limits, so that it does not matter who asks first.
-                let search = || models.search(space, grained, &mut Stream::new(*seed, grained.number()));
+                let search = || models.explored(space, grained, &mut Stream::new(*seed, grained.number()));
                 let found = searches.entry(key).or_insert_with(search);
                 models.anywhere(found, wanted, request.mode, &mut stream)
             })?;
@@ -233,5 +233,5 @@ impl Advisor {
 struct Fitted {
     due: u64,
     models: Models,
-    searches: HashMap<[u64; 3], Vec<Candidate>>,
+    searches: HashMap<[u64; 3], Found>,
 }

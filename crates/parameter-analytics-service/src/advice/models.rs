@@ -27,7 +27,8 @@ const LEAST: (f64, f64) = (1e-3, 1e-9);
 /// Of logarithms: calls that differ by a factor of 1.6 are what is believed at first.
 const OF_LOGARITHMS: Guess = Guess { deviation: 0.5, records: 3.0 };
 const OF_FAILURES: Guess = Guess { deviation: 0.2, records: 3.0 };
-const OF_REWARDS: Guess = Guess { deviation: 0.0, records: 0.0 };
+/// Scaled to at most 1: without it, two rewards that happen to be alike would say that all are.
+const OF_REWARDS: Guess = Guess { deviation: 0.3, records: 1.0 };
 
 /// A point and what is expected of a call with it, in the mean context.
 #[derive(Debug, Clone)]
@@ -258,15 +259,16 @@ impl Models {
         candidates
     }
 
-    /// What a call with a point is worth, on the careful side, in units of the reward: a failed call counts as a bad answer.
-    pub(super) fn utility(&self, candidate: &Candidate) -> f64 {
-        let answered = candidate.reward.map_or(0.0, |reward| reward.mean - CAREFUL * reward.deviation);
+    /// What a call is worth that has this reward where it is answered: a failed one counts as a bad answer.
+    pub(super) fn worth(&self, candidate: &Candidate, answered: f64) -> f64 {
         (1.0 - candidate.failure) * answered + candidate.failure * self.worst.min(answered)
     }
-}
 
-/// Deviations below the mean at which points are compared for a recommendation.
-const CAREFUL: f64 = 0.5;
+    /// What is expected of a call with a point, in units of the reward.
+    pub(super) fn utility(&self, candidate: &Candidate) -> f64 {
+        self.worth(candidate, candidate.reward.map_or(0.0, |reward| reward.mean))
+    }
+}
 
 /// Group, context and value of each row that has one.
 fn samples<'a>(

@@ -79,6 +79,14 @@ impl InverseFactor {
         sums
     }
 
+    /// `L^-1 k`.
+    pub(crate) fn whitened(&self, k: &[f64]) -> Vec<f64> {
+        wide(
+            #[inline(always)]
+            || self.0.rows().map(|row| dot(row, k)).collect(),
+        )
+    }
+
     /// `|L^-1 k|^2` for many `k`, four at a time.
     pub(crate) fn squares(&self, ks: &[Vec<f64>]) -> Vec<f64> {
         let mut squares = vec![0.0; ks.len()];

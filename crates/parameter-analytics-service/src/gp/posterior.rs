@@ -43,6 +43,8 @@ pub struct Scratch {
 
 /// Beside the scale, the least variance: below it, rounding is all that is seen.
 const LEAST_VARIANCE: f64 = 1e-12;
+/// Beside the scale, what is added to a joint covariance until it is positive definite.
+const JITTERS: [f64; 4] = [1e-12, 1e-10, 1e-8, 1e-6];
 
 impl Posterior {
     /// Conditions on observations. The first `fitted` are factored together and the rest appended one by one, so that a posterior that
@@ -168,6 +170,32 @@ impl Posterior {
                 deviation: self.deviation(square),
             })
             .collect()
+    }
+
+    /// The Cholesky factor of the covariance of the modelled function at some points, with jitter where they lie so close together that
+    /// rounding needs it. `None`: not even then.
+    pub(crate) fn joint(&self, points: &[Vec<f64>]) -> Option<Lower> {
+        let kernel = &self.hyperparameters.kernel;
+        let mut others = Inputs::new(self.inputs.columns().map(|(_, categorical)| categorical).collect());
+        points.iter().for_each(|point| others.push(point));
+        let (mut k, mut g) = (Vec::new(), Vec::new());
+        let mut covariance = Lower::zeros(points.len());
+        let mut seen: Vec<Vec<f64>> = Vec::with_capacity(points.len());
+        for (row, point) in points.iter().enumerate() {
+            kernel.against(&self.inputs, point, &mut k, &mut g);
+            seen.push(self.factor.whitened(&k));
+            kernel.against(&others, point, &mut k, &mut g);
+            let own = seen.last()?;
+            for ((entry, k), other) in covariance.row_mut(row).iter_mut().zip(&k).zip(&seen) {
+                *entry = k - wide(|| dot(own, other));
+            }
+        }
+        // From rounding up to a thousandth of the deviation.
+        JITTERS.iter().find_map(|jitter| {
+            let mut root = covariance.clone();
+            root.add_to_diagonal(jitter * kernel.scale);
+            root.factor().then_some(root)
+        })
     }
 
     /// At a point, with the gradients of the mean and of the deviation; those of categories are 0. O(n^2).
