@@ -6,9 +6,10 @@ import { join } from 'node:path';
 
 import { afterEach, describe, expect, it } from 'vitest';
 
-import { ParameterAnalytics, type SearchSpace, type Study, type StudyOptions, type Trial } from '../../src/index.js';
+import { type OptimizeRequest, ParameterAnalytics, type SearchSpace, type Study, type StudyOptions, type Trial } from '../../src/index.js';
 import { eachBackend } from '../support/backends.js';
 import { errorOf, thrownBy } from '../support/errors.js';
+import support from './support.json' with { type: 'json' };
 
 const X: SearchSpace = { x: { type: 'float', low: 0, high: 1 } };
 const MIXED: SearchSpace = {
@@ -201,11 +202,6 @@ eachBackend(backend => {
       expect(error.code).toBe('UAT_INVALID_INPUT');
       expect(error.message).toContain(name);
     });
-
-    it('samplers that are not there', async () => {
-      expect(await errorOf(study({ sampler: 'cmaes' }))).toMatchObject({ code: 'UAT_UNSUPPORTED' });
-      if (backend === 'typescript') expect(await errorOf(study({ sampler: 'tpe' }))).toMatchObject({ code: 'UAT_UNSUPPORTED' });
-    });
   });
 
   describe('in a folder', () => {
@@ -301,12 +297,33 @@ eachBackend(backend => {
     expect(thrownBy(() => told.best())).toMatchObject({ code: 'UAT_CLOSED' });
   });
 
-  if (backend === 'typescript') {
-    it('has no pictures, and no Redis', async () => {
-      expect(await errorOf((await study()).html())).toMatchObject({ code: 'UAT_UNSUPPORTED' });
-      expect(thrownBy(() => analytics('redis://127.0.0.1:6379'))).toMatchObject({ code: 'UAT_UNSUPPORTED' });
-    });
+  it('has the methods that support.json lists', async () => {
+    const isMethod = ([, { value }]: [string, PropertyDescriptor]): boolean => typeof value === 'function';
+    const methodsOf = (object: object): string[] => Object.entries(Object.getOwnPropertyDescriptors(Object.getPrototypeOf(object))).filter(isMethod).map(([name]) => name).filter(name => name !== 'constructor').sort();
+    expect(methodsOf(analytics())).toEqual(Object.keys(support.ParameterAnalytics).sort());
+    expect(methodsOf(await study())).toEqual(Object.keys(support.Study).sort());
+    expect(methodsOf(analytics().bandit({ name: 'b', arms: ['x'] }))).toEqual(Object.keys(support.Bandit).sort());
+  });
 
+  it('refuses what support.json says that it lacks', async () => {
+    const lacks = { ...support['ParameterAnalytics options'], html: support.Study.html };
+    const attempts: Record<keyof typeof lacks, () => Promise<unknown>> = {
+      // Whether it has it shows where there is a Redis.
+      'storage: redis://': async () => new ParameterAnalytics({ storage: 'redis://127.0.0.1:1' }),
+      'sampler: tpe': () => study({ sampler: 'tpe' }),
+      'sampler: cmaes': () => study({ sampler: 'cmaes' }),
+      'directions: several': () => study({ directions: ['minimize', 'maximize'] }),
+      'policy: exp3': async () => analytics().bandit({ name: 'b', arms: ['x'], policy: 'exp3' }),
+      'optimize: context': () => analytics().optimize({ model: 'm', taskType: 't', context: { size: 1 } } satisfies OptimizeRequest),
+      html: async () => await (await study()).html(),
+    };
+    for (const [what, has] of Object.entries(lacks) as [keyof typeof lacks, { native: boolean; typescript: boolean }][]) {
+      if (has[backend]) await attempts[what]();
+      else expect((await errorOf(attempts[what]())).code, what).toBe('UAT_UNSUPPORTED');
+    }
+  });
+
+  if (backend === 'typescript') {
     it('takes a study over from a process that was killed, and names one that lives', async () => {
       const storage = folder();
       const lock = join(storage, 'studies', 's.journal.lock');
