@@ -29,7 +29,7 @@ export interface OptimizeRequest {
   };
   /** What may be set. Default: `temperature`, `topP` and `maxTokens` within their usual ranges. */
   space?: SearchSpace;
-  /** What is known of the request, the same names each time, for example `{ promptTokens: 800 }`. Each of about -1 to 1 helps most. */
+  /** What is known of the request, the same names each time, for example `{ promptTokens: 800 }`. The TypeScript backend refuses it with `UAT_UNSUPPORTED`. */
   context?: Record<string, number>;
   /** `explore` (default) may try what is not known to be good; `recommend` gives the best that is known. */
   mode?: 'recommend' | 'explore';

@@ -7,6 +7,8 @@
 use parameter_analytics_service::Stream;
 use parameter_analytics_service::bandit::{Bandit, BanditOptions, Clock, Forget, Policy, Rewards, Standing};
 use parameter_analytics_service::gp::{Inputs, Posterior, Scratch, likelihood, normal, outcome};
+use parameter_analytics_service::journal;
+use parameter_analytics_service::study::{Outcome, Study, StudyOptions};
 use serde_json::{Value, json};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../test/contract/vectors");
@@ -182,6 +184,61 @@ fn model(dimensions: usize, count: usize, noise: f64) -> Value {
         "logPosterior": log_posterior, "gradient": gradient, "predictions": before, "believed": 2,
         "predictionsThen": predict(&posterior),
     })
+}
+
+/// Every kind of event, as this crate writes it.
+fn native_study() -> Vec<u8> {
+    let options: StudyOptions = serde_json::from_value(json!({
+        "name": "exchange",
+        "space": {
+            "rate": { "type": "float", "low": 1e-4, "high": 1, "log": true },
+            "share": { "type": "float", "low": 0, "high": 1, "step": 0.1 },
+            "layers": { "type": "int", "low": 1, "high": 8 },
+            "kind": { "type": "categorical", "choices": ["plain", true, 3] },
+            "depth": { "type": "int", "low": 1, "high": 512, "log": true, "when": { "kind": "plain" } },
+        },
+        "directions": ["maximize"], "constraints": ["memory"], "sampler": "gp", "seed": 7, "pruner": "median", "heartbeatMs": 1_000,
+    }))
+    .unwrap();
+    let mut study = Study::create(options, 0).unwrap();
+    study.add_choice("kind", "new".into()).unwrap();
+    study.retire_choice("kind", true.into()).unwrap();
+    for now in 1..20 {
+        let trial = study.ask(1, now).unwrap()[0];
+        study.report(trial, 1, now as f64 / 3.0, now).unwrap();
+        study.heartbeat(trial, now).unwrap();
+        let value = now as f64 / 7.0;
+        let outcome =
+            if now % 6 == 0 { Outcome::Nothing } else { Outcome::Values(vec![value], vec![value - 2.5]) };
+        study.tell(trial, outcome, now + 1).unwrap();
+    }
+    study.ask(2, 30).unwrap();
+    let mut bytes = Vec::new();
+    study.take_events().iter().for_each(|event| journal::append(&mut bytes, event).unwrap());
+    bytes
+}
+
+#[test]
+fn a_study_goes_on_that_was_begun_here_or_in_typescript() {
+    if std::env::var_os("UAT_WRITE_VECTORS").is_some() {
+        std::fs::write(format!("{FOLDER}/parameter-analytics-native.journal"), native_study()).unwrap();
+    }
+    for writer in ["native", "typescript"] {
+        let bytes = std::fs::read(format!("{FOLDER}/parameter-analytics-{writer}.journal")).unwrap();
+        let contents = journal::read(&bytes).unwrap();
+        let mut study = Study::replay(contents.events).unwrap();
+        assert_eq!((study.trials().len(), contents.torn), (21, false), "{writer}");
+        let best = study.best().map(|trial| (trial.id, trial.values.clone()));
+        assert_eq!(best, Some((16, vec![17.0 / 7.0])), "{writer}");
+        // The two that are out are given up, and another one is found.
+        assert_eq!(study.ask(1, 10_000).unwrap(), [21], "{writer}");
+        let reads_again = {
+            let mut bytes = Vec::new();
+            study.take_events().iter().for_each(|event| journal::append(&mut bytes, event).unwrap());
+            journal::read(&bytes).unwrap().events.len()
+        };
+        assert_eq!(reads_again, 3, "{writer}");
+    }
 }
 
 /// Holds what was made to a file. `tolerance`, beside the size of a number or 1, is for what the C library has a part in.

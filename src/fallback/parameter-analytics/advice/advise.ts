@@ -1,6 +1,6 @@
 /**
  * Which parameters are recommended: usual ones until each was tried, then the best of those by their draws (Thompson 1933), then what
- * Gaussian processes over all configurations expect. Smaller than the Rust core's: contexts are not looked at, drift is not followed.
+ * Gaussian processes over all configurations expect. Smaller than the Rust core's: there are no contexts, and drift is not followed.
  */
 
 import type { PreparedOptimize } from '../../../services/parameter-analytics-backend.js';

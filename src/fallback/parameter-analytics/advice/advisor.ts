@@ -63,6 +63,7 @@ export class Advisor {
   }
 
   optimize(request: PreparedOptimize): OptimizeResult {
+    if (request.context !== undefined) throw new UniversalAiError('UAT_UNSUPPORTED', 'request.context: the TypeScript backend looks at no context; leave it out, tell kinds of requests apart by `taskType`, or install the native package');
     const number = this.#pool(request);
     const entry = this.#entries[number]!;
     const { pool } = entry;

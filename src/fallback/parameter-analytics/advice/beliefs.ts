@@ -12,8 +12,9 @@ import type { Configuration, Pool, Tally } from './pool.js';
 
 /** Configurations of a model; of more, those with the most outcomes. */
 const MOST = 120;
-/** Length scales that are tried, in terms of the cube's side and the root of its dimensions, and how sure the data is of them decides. */
+/** Length scales that are tried, in terms of the cube's side and the root of its dimensions, then shares of the variance that are more than noise; the marginal likelihood decides. */
 const LENGTHS = [0.1, 0.2, 0.4, 0.8, 1.6];
+const SCALES = [0.3, 0.1, 0.03];
 /** What calls of one configuration scatter by is known from so many pairs; before, a quarter of all variance is taken for noise. */
 const PAIRS = 8;
 const GUESSED_NOISE = 0.25;
@@ -60,14 +61,14 @@ function modelled(pool: Pool, tallyOf: (configuration: Configuration) => Tally, 
   const noise = Math.max(pairs >= PAIRS ? within / (scale * scale) : GUESSED_NOISE, 1e-6);
   const inputs = known.map(({ coordinates }) => coordinates);
   const counts = tallies.map(({ count }) => count);
-  let best: { model: Model; evidence: number } | undefined;
-  for (const length of LENGTHS) {
+  const settled = (length: number, signal: number): { model: Model; length: number; surprise: number } => {
     const weights = pool.space.parameters.map(() => 1 / (length * length * pool.space.dimensions));
-    const model = new Model({ weights, scale: 1, noise }, pool.space.categorical, inputs, values, counts);
-    const { fit, logDeterminant } = model.evidence(values);
-    if (best === undefined || -(fit + logDeterminant) > best.evidence) best = { model, evidence: -(fit + logDeterminant) };
-  }
-  const { model } = best!;
+    const model = new Model({ weights, scale: signal, noise }, pool.space.categorical, inputs, values, counts);
+    return { model, length, surprise: model.surprise(values) };
+  };
+  const least = <T extends { surprise: number }>(all: T[]): T => all.reduce((least, one) => (one.surprise < least.surprise ? one : least));
+  const smooth = least(LENGTHS.map(length => settled(length, 1)));
+  const { model } = least([smooth, ...SCALES.map(signal => settled(smooth.length, signal))]);
   return {
     at(coordinates) {
       const { mean, deviation } = model.predict(coordinates);

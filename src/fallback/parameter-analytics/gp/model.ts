@@ -81,6 +81,11 @@ export class Model {
     return observed.map((y, place) => y - this.#hyperparameters.noise * this.#alpha[place]!);
   }
 
+  /** Minus twice the logarithm of the marginal likelihood, without its constant. */
+  surprise(observed: readonly number[]): number {
+    return observed.reduce((sum, y, place) => sum + y * this.#alpha[place]!, 0) - 2 * this.#rows.reduce((sum, row) => sum + Math.log(row.at(-1)!), 0);
+  }
+
   /** What the marginal likelihood is made of: `y' K^-1 y`, the logarithm of the determinant, `K^-1 y` and `K^-1` (its lower half). */
   evidence(observed: readonly number[]): { fit: number; logDeterminant: number; alpha: Float64Array; inverse: Float64Array[] } {
     const inverse = this.#rows.map((_, row) => new Float64Array(row + 1));

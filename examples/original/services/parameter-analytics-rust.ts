@@ -1,0 +1,1 @@
+export * from '../../../src/services/parameter-analytics-rust.js';

@@ -1,0 +1,22 @@
+import { afterEach, expect, it, vi } from 'vitest';
+
+import type { OptimizeResult, ParameterAnalytics } from '../../src/index.js';
+import { eachBackend } from '../support/backends.js';
+
+/** Examples are written for bundlers, whose paths have no endings. */
+interface Snippet {
+  analytics: ParameterAnalytics;
+  optimalParams: OptimizeResult;
+}
+
+eachBackend(backend => {
+  afterEach(() => { vi.resetModules(); });
+
+  it('runs the guide\'s code for parameter analytics as it stands', async () => {
+    const { analytics, optimalParams } = await import(new URL('../../examples/original/parameter-analytics', import.meta.url).pathname) as Snippet;
+    expect(analytics.backend.kind).toBe(backend);
+    expect(optimalParams).toMatchObject({ source: 'prior', parameters: { temperature: expect.any(Number) as number } });
+    await analytics.close();
+    // The example's modules are read anew for each backend.
+  }, 60_000);
+});
