@@ -1,4 +1,5 @@
-// npm run demo: from a fresh clone to a real model's answer, over HTTP and through the Node class, a choice of the router, and a cache that outlives its Redis.
+// npm run demo: from a fresh clone to a real model's answer, over HTTP and through the Node class, a choice of the router, parameters that are
+// learned, and a cache that outlives its Redis.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -19,6 +20,8 @@ await door('demo', async () => {
       await example('router.mjs', { OPENAI_BASE_URL: `${url}/v1` }, 'demo-request');
       await run(built('uat'), ['explain', 'demo-request', '--url', url], { cwd: ROOT });
     }) },
+    { title: 'Parameters that are learned from calls, a study, a bandit', run: () => example('parameters.mjs', {}) },
+    { title: 'A study over HTTP, from Python', run: () => withServer(url => run('python3', ['examples/study.py', url], { cwd: ROOT })) },
     { title: 'A cache in Node, on a Redis of its own that is killed under it', run: () => run('node', ['examples/cache.mjs'], { cwd: ROOT }) },
     { title: 'And in the terminal: uat chat', run: () => run(built('uat'), ['chat', '--model', MODEL, '--temperature', '0', '--max-tokens', '32', QUESTION], { cwd: ROOT }) },
   ]);

@@ -19,7 +19,9 @@ class NativeParameterAnalytics implements ParameterAnalyticsBackend {
   }
 
   async optimize(request: PreparedOptimize): Promise<OptimizeResult> {
-    return JSON.parse(await asking(attempt(() => this.#native.optimize(JSON.stringify(request))))) as OptimizeResult;
+    const { expected, ...advice } = JSON.parse(await asking(attempt(() => this.#native.optimize(JSON.stringify(request))))) as OptimizeResult;
+    const { reward, rewardStd, latencyMs, costUsd } = expected;
+    return { ...advice, expected: { reward: known(reward), rewardStd: known(rewardStd), latencyMs: known(latencyMs), costUsd: known(costUsd) } };
   }
 
   async record(outcome: Outcome): Promise<void> {
@@ -39,7 +41,8 @@ class NativeParameterAnalytics implements ParameterAnalyticsBackend {
   }
 
   async performance(filter: PerformanceFilter): Promise<Performance[]> {
-    return JSON.parse(await asking(attempt(() => this.#native.performance(JSON.stringify(filter))))) as Performance[];
+    const rows = JSON.parse(await asking(attempt(() => this.#native.performance(JSON.stringify(filter))))) as Performance[];
+    return rows.map(row => ({ ...row, rewardMean: known(row.rewardMean), latencyP50: known(row.latencyP50), latencyP95: known(row.latencyP95) }));
   }
 
   async close(): Promise<void> {
@@ -135,6 +138,11 @@ class NativeBandit implements BanditBackend {
   async flush(): Promise<void> {
     await asking(attempt(() => this.#native.flush()));
   }
+}
+
+/** JSON has no NaN: the core says `null` where nobody knows. */
+function known(value: number | null): number {
+  return value ?? Number.NaN;
 }
 
 function readTrials(text: string): Trial[] {

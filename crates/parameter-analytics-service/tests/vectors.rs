@@ -8,7 +8,7 @@ use parameter_analytics_service::Stream;
 use parameter_analytics_service::bandit::{Bandit, BanditOptions, Clock, Forget, Policy, Rewards, Standing};
 use parameter_analytics_service::gp::{Inputs, Posterior, Scratch, likelihood, normal, outcome};
 use parameter_analytics_service::journal;
-use parameter_analytics_service::study::{Outcome, Study, StudyOptions};
+use parameter_analytics_service::study::{Event, Outcome, Study, StudyOptions};
 use serde_json::{Value, json};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../test/contract/vectors");
@@ -225,7 +225,7 @@ fn a_study_goes_on_that_was_begun_here_or_in_typescript() {
     }
     for writer in ["native", "typescript"] {
         let bytes = std::fs::read(format!("{FOLDER}/parameter-analytics-{writer}.journal")).unwrap();
-        let contents = journal::read(&bytes).unwrap();
+        let contents = journal::read::<Event>(&bytes).unwrap();
         let mut study = Study::replay(contents.events).unwrap();
         assert_eq!((study.trials().len(), contents.torn), (21, false), "{writer}");
         let best = study.best().map(|trial| (trial.id, trial.values.clone()));
@@ -235,7 +235,7 @@ fn a_study_goes_on_that_was_begun_here_or_in_typescript() {
         let reads_again = {
             let mut bytes = Vec::new();
             study.take_events().iter().for_each(|event| journal::append(&mut bytes, event).unwrap());
-            journal::read(&bytes).unwrap().events.len()
+            journal::read::<Event>(&bytes).unwrap().events.len()
         };
         assert_eq!(reads_again, 3, "{writer}");
     }

@@ -17,7 +17,7 @@ import { createdOptions, difference, OpenStudy } from './study/study.js';
 /** @param now Ms since 1970. @throws {UniversalAiError} `UAT_UNSUPPORTED`: a storage that only the native backend has. */
 export function openTypeScriptParameterAnalytics({ storage, seed }: PreparedAnalytics, now: () => number = Date.now): ParameterAnalyticsBackend {
   if (/^rediss?(\+[a-z]+)?:\/\//.test(storage)) throw new UniversalAiError('UAT_UNSUPPORTED', 'options.storage: the TypeScript backend keeps nothing in Redis; give a folder or :memory:, or install the native package');
-  return new TypeScriptParameterAnalytics(storage === ':memory:' ? undefined : resolve(storage), seed, now);
+  return new TypeScriptParameterAnalytics(storage === ':memory:' ? undefined : resolve(storage), seed ?? 0, now);
 }
 
 /**
