@@ -62,7 +62,7 @@ const SURE: f64 = 0.95;
 const NEARLY: f64 = 0.98;
 /// A trial meets the limits with this chance, or nearly the best there is: beyond the limits rewards are often higher, so that every trial
 /// would lie there.
-const LIKELY: f64 = 0.9;
+const LIKELY: f64 = 0.92;
 /// Points among which a trial is drawn: their joint covariance costs less than a millisecond.
 const FRONT: usize = 64;
 /// Deviations above the mean that make a point one of these; a draw goes beyond two once in forty times.
@@ -76,12 +76,12 @@ const SEARCH: (i32, usize, usize) = (3, 4, 16);
 
 /// Rewards from which on the whole space is modelled, or twice the prior configurations: about ten for each parameter that matters.
 const BAYESIAN: usize = 20;
-/// The share of trials is `TRIALS / rewards^DECLINE`: nearly all up to 400 rewards, a third at 1,000, a fifth at 2,000. Trials are drawn
-/// from what is believed, so that late ones lie beside the best point and cost little; with fewer, rewards of 0 and 1 are not told apart.
-const TRIALS: f64 = 60.0;
-const DECLINE: f64 = 0.75;
-/// Of the trials at most, and at least: a change that makes something else better is only seen by trying it.
-const SHARES: (f64, f64) = (0.02, 0.7);
+/// The share of trials is this over the rewards known, all at first: two fifths at 2,000. Trials are drawn from what is believed, so that
+/// they come to lie beside the best point and cost little by themselves; with fewer, rewards of 0 and 1 are not told apart in four
+/// dimensions.
+const TRIALS: f64 = 800.0;
+/// The least share of trials: a change that makes something else better is only seen by trying it.
+const LEAST_SHARE: f64 = 0.02;
 /// A prior configuration is not tried where it is less likely than this to meet the limits.
 const HOPELESS: f64 = 0.2;
 
@@ -150,10 +150,7 @@ impl Models {
         mode: Mode,
         stream: &mut Stream,
     ) -> Option<Choice> {
-        let (least, most) = SHARES;
-        let (trials, decline) = (ev("TRIALS", TRIALS), ev("DECLINE", DECLINE));
-        let most = ev("MOST", most);
-        let share = (trials / (self.rewards.0.max(1) as f64).powf(decline)).clamp(least, most);
+        let share = (TRIALS / self.rewards.0.max(1) as f64).max(LEAST_SHARE);
         let trying = mode == Mode::Explore && stream.unit() < share;
         let trial = if trying { self.drawn(found, wanted, stream) } else { None };
         let (candidate, chance) = trial.or_else(|| {
@@ -319,8 +316,4 @@ impl Models {
         }
         best.map(|(candidate, chance, _)| (candidate, chance))
     }
-}
-
-fn ev(name: &str, default: f64) -> f64 {
-    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
 }
