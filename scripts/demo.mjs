@@ -38,7 +38,7 @@ function example(file, env, ...more) {
 
 /** `uat serve` on a port of its own choosing, ended again by its process id. */
 async function withServer(use) {
-  const server = spawn(built('uat'), ['--log', 'warn', 'serve', '--bind', '127.0.0.1:0'], { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'] });
+  const server = spawn(built('uat'), ['--log', 'warn', 'serve', '--bind', '127.0.0.1:0'], { cwd: ROOT, env: { ...process.env, UAT__PARAMETERS__STORAGE: ':memory:' }, stdio: ['ignore', 'pipe', 'inherit'] });
   try {
     const lines = createInterface({ input: server.stdout });
     const [line] = await Promise.race([once(lines, 'line'), once(server, 'exit').then(([code]) => { throw new Stop(`uat serve ended with status ${code}`); })]);

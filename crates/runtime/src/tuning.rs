@@ -114,6 +114,8 @@ impl Runtime {
         ask: Option<&RouteAsk>,
         slot: Option<TuningSlot>,
     ) -> ChatRequest {
+        // Whoever does not want to know does not say what came of it either, and nothing would be learned.
+        let Some(slot) = slot else { return request };
         let model = plan.stages.first().and_then(|stage| stage.candidates.first()).map(|one| &one.model);
         let is_ours = |model: &&Arc<str>| {
             let config = wiring.config.models.iter().find(|config| config.name == **model);
@@ -125,10 +127,8 @@ impl Runtime {
             Some(model) => match Box::pin(self.tuned(model, &request, ask)).await {
                 None => request,
                 Some((fuller, tuned)) => {
-                    if let Some(slot) = slot {
-                        // Each request has its own.
-                        let _ = slot.set(tuned);
-                    }
+                    // Each request has its own.
+                    let _ = slot.set(tuned);
                     fuller
                 }
             },

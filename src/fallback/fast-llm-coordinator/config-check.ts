@@ -6,12 +6,15 @@ import { readFacts, readRouting } from './config-routing.js';
 import { checkRedis, REDIS_SECRET, REDIS_SHAPE, type RedisSettings } from './config-redis.js';
 import { meant, named, refuse, secretKey, type Shape, shaped, type Wrong } from './config-shape.js';
 
-const ROOT: Shape = { server: 'table', engine: 'table', endpoints: 'tables', models: 'tables', keys: 'tables', limits: 'table', routing: 'table', context: 'table', context_providers: 'tables', cache: 'table', redis: 'table', telemetry: 'table' };
+const ROOT: Shape = { server: 'table', engine: 'table', endpoints: 'tables', models: 'tables', keys: 'tables', limits: 'table', routing: 'table', context: 'table', context_providers: 'tables', cache: 'table', redis: 'table', parameters: 'table', telemetry: 'table' };
 const SERVER: Shape = { bind: 'text', admin_bind: 'text', keys_file: 'text', state_dir: 'text', allowed_origins: 'texts', max_body_mb: 'count', hold_ms: 'whole', drain_timeout_s: 'whole', max_connections: 'count' };
 const KV_TYPES = ['f32', 'f16', 'q8_0', 'q4_0'] as const;
 const ENGINE: Shape = { enabled: 'flag', model: 'text', idle_exit_s: 'whole', threads: 'count', context_tokens: 'count', slots: 'count', queue: 'whole', kv_type: KV_TYPES, gpu_layers: 'whole', unload_after_s: 'whole', memory_mb: 'count' };
 const BALANCES = ['peak-ewma', 'round-robin', 'least-in-flight', 'prefix-affinity', 'priority'] as const satisfies readonly Balance[];
-const MODEL: Shape = { name: 'text', tier: 'text', quality: 'number', capabilities: 'texts', context_tokens: 'whole', max_output_tokens: 'whole', price: 'table', endpoints: 'tables', balance: BALANCES };
+/** Only a server asks with parameters of its own, and keeps studies. */
+const TUNINGS = ['off', 'auto'] as const;
+const PARAMETERS: Shape = { storage: 'text' };
+const MODEL: Shape = { name: 'text', tier: 'text', quality: 'number', capabilities: 'texts', context_tokens: 'whole', max_output_tokens: 'whole', price: 'table', endpoints: 'tables', balance: BALANCES, parameters: TUNINGS };
 const SERVED: Shape = { endpoint: 'text', model: 'text', weight: 'number' };
 /** Only the core adds context. */
 const CONTEXT: Shape = { max_tokens: 'count' };
@@ -46,6 +49,7 @@ export function checkConfig(tree: Record<string, unknown>, origin: string, env: 
   checkKeys(list(tree['keys']), tree['limits'] ?? {}, wrong);
   shaped(tree['context'] ?? {}, CONTEXT, 'context', wrong);
   list(tree['context_providers']).forEach((provider, index) => shaped(provider, CONTEXT_PROVIDER, `context_providers[${index}]`, wrong));
+  shaped(tree['parameters'] ?? {}, PARAMETERS, 'parameters', wrong);
   shaped(tree['telemetry'] ?? {}, TELEMETRY, 'telemetry', wrong);
   const engine = readEngine(tree['engine'] ?? {}, wrong);
   const endpoints = list(tree['endpoints']).map((endpoint, index) => readEndpoint(endpoint, `endpoints[${index}]`, engine.enabled, env, wrong));
