@@ -1,6 +1,6 @@
 //! Writes the report of a small demonstration to stdout, a study's, or with `--bandit` a bandit's:
 //! `cargo run --release -p parameter-analytics-service --example report > report.html`.
-#![allow(clippy::print_stdout, reason = "an example speaks to the terminal")]
+#![expect(clippy::print_stdout, reason = "an example speaks to the terminal")]
 
 use parameter_analytics_service::Stream;
 use parameter_analytics_service::bandit::{Bandit, BanditOptions, Policy, Rewards};
