@@ -65,6 +65,7 @@ export interface Outcome {
 
 /** How a study is made. A study of the same name that was made with the same options is opened and goes on. */
 export interface StudyOptions {
+  /** At most 80 bytes of UTF-8. */
   name: string;
   space: SearchSpace;
   /** One for each objective; default one that is minimised. */
@@ -97,7 +98,7 @@ export interface Trial {
 
 /** How a bandit is made. */
 export interface BanditOptions {
-  /** Under which what it learns is kept. Each open `ParameterAnalytics` has one bandit of a name. */
+  /** Under which what it learns is kept, at most 80 bytes of UTF-8. Each open `ParameterAnalytics` has one bandit of a name. */
   name: string;
   /** Names, each once. */
   arms: string[];

@@ -6,6 +6,7 @@
 import type { PreparedOptimize } from '../../../services/parameter-analytics-backend.js';
 import type { OptimizeResult } from '../../../services/parameter-analytics-types.js';
 import type { Draws } from '../bandit/random.js';
+import type { Prediction } from '../gp/model.js';
 import { logExcess } from '../gp/normal.js';
 import { scattered } from '../study/scatter.js';
 import { type Beliefs, feasible } from './beliefs.js';
@@ -29,35 +30,56 @@ export interface Advice {
   source: OptimizeResult['source'];
 }
 
-export function advise(pool: Pool, beliefs: () => Beliefs, { constraints = {}, mode }: PreparedOptimize, draws: Draws): Advice {
+/** A configuration that was tried, and what is expected of it. */
+export interface Rated {
+  configuration: Configuration;
+  /** That a call meets the limits. */
+  chance: number;
+  reward: Prediction;
+}
+
+type Constraints = NonNullable<PreparedOptimize['constraints']>;
+
+/** Those with the most outcomes; the others are as good as forgotten. */
+const RATED = 200;
+
+/** What is expected of the configurations that were tried. */
+export function rate(pool: Pool, beliefs: Beliefs, constraints: Constraints): Rated[] {
+  const count = ({ reward, logLatency }: Configuration): number => Math.max(reward.count, logLatency.count);
+  const tried = pool.configurations.filter(configuration => count(configuration) > 0).sort((a, b) => count(b) - count(a)).slice(0, RATED);
+  return tried.map(configuration => ({
+    configuration,
+    chance: feasible(beliefs, configuration.coordinates, constraints),
+    reward: beliefs.reward?.at(configuration.coordinates) ?? { mean: 0, deviation: 1 },
+  }));
+}
+
+/** @param known What is believed, and {@link rate} of it; asked for where something is known. */
+export function advise(pool: Pool, known: () => { beliefs: Beliefs; rated: Rated[] }, { constraints = {}, mode }: PreparedOptimize, draws: Draws): Advice {
   const tries = ({ reward, logLatency, pending }: Configuration): number => Math.max(reward.count, logLatency.count) + pending;
   const least = pool.priors.reduce((least, one) => (tries(one) < tries(least) ? one : least));
   if (tries(least) === 0 || pool.observations === 0) return { configuration: least, source: 'prior' };
-  const known = beliefs();
-  const rated = pool.configurations.filter(({ reward, logLatency }) => reward.count + logLatency.count > 0).map(configuration => ({
-    configuration,
-    chance: feasible(known, configuration.coordinates, constraints),
-    reward: known.reward?.at(configuration.coordinates) ?? { mean: 0, deviation: 1 },
-  }));
+  const { beliefs, rated } = known();
   if (rated.length === 0) return { configuration: least, source: 'prior' };
   const isGrounded = pool.observations >= GROUNDED * pool.priors.length;
   const source = isGrounded ? 'bayesian' : 'bandit';
-  const best = (value: (one: (typeof rated)[number]) => number): Configuration => {
-    const mostSure = rated.reduce((most, { chance }) => Math.max(most, chance), 0);
-    // Where nothing is sure to meet the limits, what is about as probable as the most probable one.
-    const there = rated.filter(({ chance }) => chance >= Math.min(SURE, 0.98 * mostSure)).map(one => ({ configuration: one.configuration, value: value(one) }));
-    return there.reduce((best, one) => (one.value > best.value ? one : best)).configuration;
+  // Where nothing is sure to meet the limits, what is about as probable as the most probable one.
+  const mostSure = rated.reduce((most, { chance }) => Math.max(most, chance), 0);
+  const sure = rated.filter(({ chance }) => chance >= Math.min(SURE, 0.98 * mostSure));
+  const best = (value: (reward: Prediction) => number): Configuration => {
+    const valued = sure.map(({ configuration, reward }) => ({ configuration, value: value(reward) }));
+    return valued.reduce((best, one) => (one.value > best.value ? one : best)).configuration;
   };
-  const exploits = (): Advice => ({ configuration: best(({ reward }) => reward.mean), source });
+  const exploits = (): Advice => ({ configuration: best(({ mean }) => mean), source });
   if (mode === 'recommend') return exploits();
-  if (!isGrounded) return { configuration: best(({ reward }) => reward.mean + reward.deviation * draws.normal()), source };
+  if (!isGrounded) return { configuration: best(({ mean, deviation }) => mean + deviation * draws.normal()), source };
   if (draws.uniform() >= Math.min(TRIED / Math.sqrt(pool.observations), MOST_TRIED)) return exploits();
-  const tried = worthTrying(pool, known, exploits().configuration, constraints, draws);
+  const tried = worthTrying(pool, beliefs, exploits().configuration, constraints, draws);
   return tried === undefined ? exploits() : { configuration: pool.at(tried), source };
 }
 
 /** The point with the most expected improvement on the best mean, by the chance that it meets the limits; known ones are looked at too. */
-function worthTrying(pool: Pool, beliefs: Beliefs, best: Configuration, constraints: NonNullable<PreparedOptimize['constraints']>, draws: Draws): readonly number[] | undefined {
+function worthTrying(pool: Pool, beliefs: Beliefs, best: Configuration, constraints: Constraints, draws: Draws): readonly number[] | undefined {
   const { space } = pool;
   if (beliefs.reward === undefined) return undefined;
   const seed = draws.below(2 ** 31);
@@ -70,7 +92,7 @@ function worthTrying(pool: Pool, beliefs: Beliefs, best: Configuration, constrai
       return Math.min(Math.max(coordinate + width * draws.normal(), 0), 1);
     })));
   }
-  points.push(...pool.configurations.map(({ point }) => point));
+  points.push(...pool.configurations.slice(-RATED).map(({ point }) => point));
   const { mean: most } = beliefs.reward.at(best.coordinates);
   let found: { point: readonly number[]; worth: number } | undefined;
   for (const point of points) {

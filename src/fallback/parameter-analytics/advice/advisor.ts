@@ -7,7 +7,7 @@ import type { PreparedOptimize } from '../../../services/parameter-analytics-bac
 import type { OptimizeRequest, OptimizeResult, Outcome, ParameterValues, Performance, PerformanceFilter } from '../../../services/parameter-analytics-types.js';
 import { Draws } from '../bandit/random.js';
 import { FileJournal, type Journal, NOWHERE } from '../storage/journal.js';
-import { advise } from './advise.js';
+import { advise, rate, type Rated } from './advise.js';
 import { type Beliefs, believe, feasible } from './beliefs.js';
 import { type Configuration, Pool, type Remembered } from './pool.js';
 
@@ -27,9 +27,15 @@ type Event =
 
 interface Entry {
   pool: Pool;
-  request: Pick<OptimizeRequest, 'model' | 'taskType' | 'space'>;
   /** What is believed, and after how many outcomes. */
-  beliefs: { value: Beliefs; observations: number } | undefined;
+  known: Known | undefined;
+}
+
+interface Known {
+  beliefs: Beliefs;
+  observations: number;
+  /** By the constraints. */
+  rated: Map<string, Rated[]>;
 }
 
 interface Out {
@@ -67,18 +73,26 @@ export class Advisor {
     const number = this.#pool(request);
     const entry = this.#entries[number]!;
     const { pool } = entry;
-    const { configuration, source } = advise(pool, () => this.#beliefs(entry), request, new Draws(this.#seed, this.#asked));
+    const { constraints = {} } = request;
+    const rated = (): { beliefs: Beliefs; rated: Rated[] } => {
+      const known = this.#known(entry);
+      const key = JSON.stringify(constraints);
+      const found = known.rated.get(key) ?? rate(pool, known.beliefs, constraints);
+      known.rated.set(key, found);
+      return { beliefs: known.beliefs, rated: found };
+    };
+    const { configuration, source } = advise(pool, rated, request, new Draws(this.#seed, this.#asked));
     const parameters = pool.space.values(configuration.point);
     const trialId = randomUUID();
     this.#happen({ event: 'asked', trial: trialId, pool: number, parameters, at: this.#now() });
-    const beliefs = this.#beliefs(entry);
+    const { beliefs } = this.#known(entry);
     const at = (belief: Beliefs['reward']): { mean: number; deviation: number } => belief?.at(configuration.coordinates) ?? { mean: NaN, deviation: NaN };
     const reward = at(beliefs.reward);
     return {
       trialId,
       parameters,
       expected: { reward: reward.mean, rewardStd: reward.deviation, latencyMs: Math.exp(at(beliefs.logLatency).mean), costUsd: Math.exp(at(beliefs.logCost).mean) },
-      feasibleProbability: feasible(beliefs, configuration.coordinates, request.constraints ?? {}),
+      feasibleProbability: feasible(beliefs, configuration.coordinates, constraints),
       source,
       observations: pool.observations,
     };
@@ -133,12 +147,11 @@ export class Advisor {
     return number;
   }
 
-  #beliefs(entry: Entry): Beliefs {
+  #known(entry: Entry): Known {
     const { observations } = entry.pool;
-    if (entry.beliefs === undefined || (observations > entry.beliefs.observations && observations >= entry.beliefs.observations * GROWN)) {
-      entry.beliefs = { value: believe(entry.pool), observations };
-    }
-    return entry.beliefs.value;
+    const before = entry.known;
+    if (before !== undefined && (observations === before.observations || observations < before.observations * GROWN)) return before;
+    return entry.known = { beliefs: believe(entry.pool), observations, rated: new Map() };
   }
 
   /** Kept first: what could not be kept has not happened. */
@@ -153,7 +166,7 @@ export class Advisor {
     switch (event.event) {
       case 'pool':
         this.#numbers.set(JSON.stringify(event.request), this.#entries.length);
-        this.#entries.push({ pool: prepared ?? new Pool(event.request), request: event.request, beliefs: undefined });
+        this.#entries.push({ pool: prepared ?? new Pool(event.request), known: undefined });
         return;
       case 'asked': {
         const entry = this.#entries[event.pool]!;

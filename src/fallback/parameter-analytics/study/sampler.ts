@@ -15,7 +15,8 @@ import type { StudyState } from './state.js';
 /** What a model is made of at most: the best trials and the latest ones. A fit to so many takes some 0.2 s. */
 const MOST_BEST = 40;
 const MOST_LATEST = 80;
-/** Trials without a value of which the last so many are kept clear of. */
+/** Trials that are out, and trials without a value: of each the last so many are kept clear of by the model. */
+const PENDING = 32;
 const FRUITLESS = 32;
 /** The best known points whose neighbours are looked at. */
 const ANCHORS = 4;
@@ -66,7 +67,7 @@ function modelled(state: StudyState, draws: Draws): { points: Point[]; fit: Fit 
   const models = observed.map((values, place) => new Model(hyperparameters(logs[place]!), space.categorical, inputs, values));
   const [objective, ...constraints] = models as [Model, ...Model[]];
   const means = objective.meansAt(observed[0]!).filter((_, place) => known.violation(chosen[place]!) <= 0);
-  for (const coordinates of [...known.pending.values(), ...known.fruitless.slice(-FRUITLESS)]) for (const model of models) model.believe(coordinates);
+  for (const coordinates of [...[...known.pending.values()].slice(-PENDING), ...known.fruitless.slice(-FRUITLESS)]) for (const model of models) model.believe(coordinates);
   const acquisition = {
     objective: means.length === 0 ? undefined : { model: objective, limit: Math.min(...means) },
     constraints: constraints.map((model, place): Below => ({ model, limit: limits[place]!.place(0) })),
