@@ -254,8 +254,14 @@ export declare interface NewBandit {
 
 /** The service of the core. */
 export declare class ParameterAnalytics {
-  /** `storage`: a folder, `:memory:` or a URL of Redis; absent: where a server would keep it. Reads nothing yet. */
-  constructor(storage?: string | undefined | null)
+  /** `storage`: a folder, `:memory:` or a URL of Redis. Reads nothing yet. */
+  constructor(storage: string)
+  /** `OptimizeResult` for an `OptimizeRequest`, both as JSON. */
+  optimize(request: string): Promise<string>
+  /** Learns from an `Outcome` as JSON. */
+  record(outcome: string): Promise<undefined>
+  /** How calls went, for a `PerformanceFilter`, both as JSON. */
+  performance(filter: string): Promise<string>
   /** Creates a study, or opens the one that was made of the same: `StudyOptions` as JSON, with all defaults filled in. */
   createStudy(options: string): Promise<Study>
   /** Opens a study. */
@@ -557,6 +563,10 @@ export declare class Study {
   retireChoice(parameter: string, choice: string): Promise<undefined>
   /** The best trial as JSON, `null` if there is none. */
   best(): string
+  /** How much each parameter matters, as JSON; the sum is 1. */
+  importance(): string
+  /** The report, as one page. */
+  html(): Promise<string>
   /** All trials as JSON. */
   trials(): string
 }

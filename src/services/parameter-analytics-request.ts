@@ -87,7 +87,7 @@ export function prepareStudy(given: unknown, defaultSeed: number): PreparedStudy
     space: prepareSpace('options.space', options['space']),
     directions: list('options.directions', options['directions'] ?? ['minimize'], (name, one) => oneOf(name, one, DIRECTIONS)),
     constraints: list('options.constraints', options['constraints'] ?? [], text),
-    sampler: oneOf('options.sampler', options['sampler'] ?? 'auto', SAMPLERS),
+    sampler: sampler(options['sampler']),
     seed: seed('options.seed', options['seed'], defaultSeed),
     pruner: oneOf('options.pruner', options['pruner'] ?? 'none', PRUNERS),
   };
@@ -239,6 +239,12 @@ function whole(field: string, value: unknown, least: number, most: number = Numb
     throw invalidInput(field, most === Number.MAX_SAFE_INTEGER ? `a whole number of at least ${least}` : `a whole number from ${least} to ${most}`, value);
   }
   return value as number;
+}
+
+function sampler(given: unknown): PreparedStudy['sampler'] {
+  const named = oneOf('options.sampler', given ?? 'auto', SAMPLERS);
+  if (named === 'cmaes') throw new UniversalAiError('UAT_UNSUPPORTED', 'options.sampler: cmaes is not supported yet; try gp, or tpe for many dimensions');
+  return named;
 }
 
 function seed(field: string, value: unknown, otherwise: number): number {

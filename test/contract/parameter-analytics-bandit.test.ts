@@ -25,7 +25,7 @@ eachBackend(backend => {
   const open: ParameterAnalytics[] = [];
   const folders: string[] = [];
   const analytics = (storage?: string): ParameterAnalytics => {
-    const made = new ParameterAnalytics(storage === undefined ? {} : { storage });
+    const made = new ParameterAnalytics({ storage: storage ?? ':memory:', seed: 0 });
     open.push(made);
     return made;
   };

@@ -236,10 +236,11 @@ async fn parameters_are_advised_and_what_came_of_them_is_learned_once() {
     assert_eq!(*observations, 1);
     let twice = client.post("/v1/outcomes", outcome(json!({ "reward": 0.9 }))).await;
     refused(&twice, 409, "UAT_CONFLICT", "`reward` of this trial was recorded before");
+    let unknown = client.post("/v1/outcomes", json!({ "trial_id": "?", "reward": 1 })).await;
+    refused(&unknown, 404, "UAT_NOT_FOUND", "there is no trial `?`");
     for (path, body, words) in [
         ("/v1/outcomes", json!({ "trial_id": another, "latency_ms": -1 }), "latency_ms"),
         ("/v1/outcomes", outcome(json!({})), "at least one of"),
-        ("/v1/outcomes", json!({ "trial_id": "?", "reward": 1 }), "trialId"),
         ("/v1/optimize", json!({ "model": "m" }), "task_type"),
         (
             "/v1/optimize",

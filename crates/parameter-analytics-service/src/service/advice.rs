@@ -102,14 +102,7 @@ fn no_context(context: &Context) -> bool {
 impl TrialId {
     fn parse(text: &str) -> Result<Self, AnalyticsError> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok();
-        bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).ok_or_else(|| {
-            let shown: String = text.chars().take(40).collect();
-            AnalyticsError::Input {
-                field: "trialId".to_owned(),
-                expected: "the trialId of an `optimize`".to_owned(),
-                got: format!("`{shown}`"),
-            }
-        })
+        bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).ok_or_else(|| AnalyticsError::UnknownTrial { trial: text.chars().take(40).collect() })
     }
 
     fn text(&self) -> String {

@@ -79,6 +79,12 @@ pub enum AnalyticsError {
         /// What came.
         got: String,
     },
+    /// A trial's name that was never given.
+    #[error("there is no trial `{trial}`; give the trialId of an `optimize` back as it was")]
+    UnknownTrial {
+        /// Its beginning.
+        trial: String,
+    },
     /// It was said before, and otherwise.
     #[error("{problem}")]
     Conflict {
@@ -119,7 +125,7 @@ impl AnalyticsError {
             Self::Refused { code, .. } => code,
             Self::Storage { source, .. } | Self::Name(source) => source.code(),
             Self::Journal { .. } | Self::Misfit { .. } => "UAT_STORAGE",
-            Self::NotFound { .. } => "UAT_NOT_FOUND",
+            Self::NotFound { .. } | Self::UnknownTrial { .. } => "UAT_NOT_FOUND",
             Self::Differs { .. } | Self::Conflict { .. } => "UAT_CONFLICT",
             Self::Input { .. } => "UAT_INVALID_INPUT",
             Self::Unsupported { .. } => "UAT_UNSUPPORTED",

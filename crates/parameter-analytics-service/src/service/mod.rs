@@ -286,7 +286,10 @@ impl ParameterAnalytics {
         let mut rows = Vec::new();
         for name in self.names(Kind::Advice)? {
             let advice = self.advice.get(&name, |name| self.advice_of(name))?;
-            rows.push(advice.performance(since)?);
+            let (about, known) = advice.performance(since)?;
+            if known.trials > 0 {
+                rows.push((about, known));
+            }
         }
         rows.sort_by(|(a, _), (b, _)| (&a.model, &a.task_type).cmp(&(&b.model, &b.task_type)));
         Ok(rows)

@@ -117,7 +117,7 @@ export class Advisor {
     const found = [...groups].filter(([, { outcomes }]) => outcomes.length > 0).sort(([a], [b]) => (a < b ? -1 : 1));
     return found.map(([, { model, taskType, outcomes, pools }]) => {
       const numbers = (of: (outcome: Remembered) => number | undefined): number[] => outcomes.map(of).filter(value => value !== undefined);
-      const [rewards, latencies] = [numbers(({ reward }) => reward), numbers(({ latencyMs }) => latencyMs).sort((a, b) => a - b)];
+      const [rewards, latencies] = [numbers(({ reward, isError }) => (isError ? undefined : reward)), numbers(({ latencyMs }) => latencyMs).sort((a, b) => a - b)];
       const rewardMean = rewards.reduce((sum, reward) => sum + reward, 0) / rewards.length;
       return {
         model,

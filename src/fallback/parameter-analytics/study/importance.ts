@@ -12,11 +12,11 @@ const CELLS = 50;
 /** Fewer trials have no best tenth to speak of. */
 const LEAST_TRIALS = 10;
 
-/** @param ranked The points of the complete trials, the best first. In sum 1, or all 0 where too little is known. */
+/** @param ranked The points of the complete trials, the best first. In sum 1; all alike where too little is known. */
 export function importance(space: Space, ranked: readonly Point[]): Record<string, number> {
   const divergences = space.parameters.map((_, place) => (ranked.length < LEAST_TRIALS ? 0 : divergence(space, ranked, place)));
   const sum = divergences.reduce((sum, one) => sum + one, 0);
-  return Object.fromEntries(space.parameters.map(({ name }, place) => [name, sum > 0 ? divergences[place]! / sum : 0]));
+  return Object.fromEntries(space.parameters.map(({ name }, place) => [name, sum > 0 ? divergences[place]! / sum : 1 / divergences.length]));
 }
 
 /** Of the trials in which the parameter is active. */

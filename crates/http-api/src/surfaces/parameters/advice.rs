@@ -84,11 +84,7 @@ async fn recorded(gateway: &Gateway, call: &Call, request: Request) -> Result<Re
     let act = move |analytics: &ParameterAnalytics| {
         // Another key's trials are as unknown as those that were never given.
         if !prefix.is_empty() && !outcome.is_of(&prefix) {
-            return Err(AnalyticsError::Input {
-                field: "trial_id".to_owned(),
-                expected: "the trial_id of an answer of /v1/optimize".to_owned(),
-                got: "another text".to_owned(),
-            });
+            return Err(AnalyticsError::UnknownTrial { trial: outcome.trial_id.chars().take(40).collect() });
         }
         analytics.record(&outcome)?;
         Ok((StatusCode::OK, json!({})))
