@@ -1,34 +1,12 @@
 //! Which point: the best that meets the limits, or one that is worth a trial.
 
-use crate::advice::models::{Call, Candidate, Logged, Models, WIDTHS};
-use crate::advice::{Expected, Limits, Mode, Source};
+use crate::advice::limits::Wanted;
+use crate::advice::models::{Candidate, Models, WIDTHS};
+use crate::advice::{Mode, Source};
 use crate::gp::lower::Lower;
 use crate::gp::neighbour;
-use crate::gp::normal::below;
 use crate::space::Space;
-use crate::stream::{Stream, mixed};
-
-/// Limits of one call, moved to the mean context: logarithms of latency and cost, and the reward in [`Models::unit`]s.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Wanted {
-    pub(super) latency: Option<f64>,
-    pub(super) cost: Option<f64>,
-    pub(super) quality: Option<f64>,
-}
-
-impl Wanted {
-    /// What only the same limits have.
-    pub(super) fn key(&self) -> [u64; 3] {
-        // Adding 0 makes a negative zero positive; no finite number has all bits set.
-        let bits = |limit: Option<f64>| limit.map_or(u64::MAX, |limit| (limit + 0.0).to_bits());
-        [bits(self.latency), bits(self.cost), bits(self.quality)]
-    }
-
-    /// A number for their random stream.
-    pub(super) fn number(&self) -> u64 {
-        self.key().into_iter().fold(0, |number, bits| mixed(number ^ bits))
-    }
-}
+use crate::stream::Stream;
 
 /// What a search under some limits has found.
 #[derive(Debug)]
@@ -67,10 +45,6 @@ const LIKELY: f64 = 0.92;
 const FRONT: usize = 64;
 /// Deviations above the mean that make a point one of these; a draw goes beyond two once in forty times.
 const HOPE: f64 = 2.0;
-/// The chance that is believed while nothing of a quantity is known.
-const UNKNOWN: f64 = 0.5;
-/// Limits that differ by less (in logarithms a percent) are searched for together.
-const GRAIN: f64 = 0.01;
 /// Rounds of the search for the best point, around how many points, and how many neighbours of each.
 const SEARCH: (i32, usize, usize) = (3, 4, 16);
 
@@ -82,40 +56,10 @@ const BAYESIAN: usize = 20;
 const TRIALS: f64 = 800.0;
 /// The least share of trials: a change that makes something else better is only seen by trying it.
 const LEAST_SHARE: f64 = 0.02;
-/// A prior configuration is not tried where it is less likely than this to meet the limits.
+/// A prior configuration is not tried where it is less likely than this to meet the limits, and than this share of the likeliest.
 const HOPELESS: f64 = 0.2;
 
 impl Models {
-    /// Limits in the mean context.
-    pub(super) fn wanted(&self, limits: Limits, context: &[f64]) -> Wanted {
-        let moved = |limit: Option<f64>, logged: &Option<Logged>| {
-            let shift = logged.as_ref().map_or(0.0, |logged| logged.measure.by_context.shift(context));
-            limit.map(|limit| limit.ln() - shift)
-        };
-        let shift = self.reward.as_ref().map_or(0.0, |reward| reward.by_context.shift(context));
-        Wanted {
-            latency: moved(limits.max_latency_ms, &self.latency),
-            cost: moved(limits.max_cost_usd, &self.cost),
-            quality: limits.min_quality.map(|least| (least / self.unit).clamp(f64::MIN, f64::MAX) - shift),
-        }
-    }
-
-    /// What is expected of a call in a context. Never infinite.
-    pub(super) fn expected(&self, candidate: &Candidate, context: &[f64]) -> Expected {
-        let finite = |value: f64| value.clamp(f64::MIN, f64::MAX);
-        let mean = |logged: &Option<Logged>, call: &Option<Call>| {
-            let (Logged { measure, scatter, .. }, call) = (logged.as_ref()?, call.as_ref()?);
-            Some(finite((call.mean + measure.by_context.shift(context)).exp() * scatter.smear))
-        };
-        let shift = self.reward.as_ref().map_or(0.0, |reward| reward.by_context.shift(context));
-        Expected {
-            reward: candidate.reward.map(|reward| finite((reward.mean + shift) * self.unit)),
-            reward_std: candidate.reward.map(|reward| finite(reward.deviation * self.unit)),
-            latency_ms: mean(&self.latency, &candidate.latency),
-            cost_usd: mean(&self.cost, &candidate.cost),
-        }
-    }
-
     /// Among the prior configurations, as long as there are not enough rewards for more; `None`: there are.
     pub(super) fn among_priors(
         &self,
@@ -128,7 +72,8 @@ impl Models {
             return None;
         }
         let priors: Vec<&Candidate> = self.candidates.iter().take(self.priors).collect();
-        let hopeful = |candidate: &&Candidate| self.feasible(candidate, wanted) >= HOPELESS;
+        let hopeless = bar(HOPELESS, HOPELESS, &self.chances(&priors, wanted));
+        let hopeful = |candidate: &&Candidate| self.feasible(candidate, wanted) >= hopeless;
         let untried: Vec<&Candidate> =
             priors.iter().copied().filter(|candidate| !candidate.tried).filter(hopeful).collect();
         // Somebody who calls with parameters of their own will never have tried them all.
@@ -160,28 +105,10 @@ impl Models {
         Some(Choice { candidate, chance, source: Source::Bayesian })
     }
 
-    /// The chance that the next call, if it is answered, meets the limits: each by itself, and their product.
-    pub(super) fn feasible(&self, candidate: &Candidate, wanted: Wanted) -> f64 {
-        let within = |logged: &Option<_>, call: &Option<_>, limit: Option<f64>| match (limit, logged, call) {
-            (None, ..) => 1.0,
-            (Some(limit), Some(logged), Some(call)) => Logged::chance(logged, call, limit),
-            _ => UNKNOWN,
-        };
-        let quality = match (wanted.quality, candidate.reward) {
-            (None, _) => 1.0,
-            (Some(least), Some(reward)) => below((reward.mean - least) / reward.deviation),
-            _ => UNKNOWN,
-        };
-        within(&self.latency, &candidate.latency, wanted.latency)
-            * within(&self.cost, &candidate.cost, wanted.cost)
-            * quality
-    }
-
     /// The place of the best of the candidates: of those that meet the limits surely enough the one with the highest utility; of equals
     /// the first. `None`: there is none.
     fn best(&self, candidates: &[&Candidate], chances: &[f64]) -> Option<usize> {
-        let most = chances.iter().copied().fold(0.0, f64::max);
-        let bar = SURE.min(NEARLY * most);
+        let bar = bar(SURE, NEARLY, chances);
         let pairs = candidates.iter().zip(chances).enumerate();
         let sure = pairs.filter(|(_, (_, chance))| **chance >= bar);
         sure.map(|(place, (candidate, _))| (place, self.utility(candidate)))
@@ -194,25 +121,10 @@ impl Models {
     }
 
     /// The recommendation among some candidates, and its chance to meet the limits.
-    pub(super) fn recommend<'a>(
-        &self,
-        among: &[&'a Candidate],
-        wanted: Wanted,
-    ) -> Option<(&'a Candidate, f64)> {
+    fn recommend<'a>(&self, among: &[&'a Candidate], wanted: Wanted) -> Option<(&'a Candidate, f64)> {
         let chances = self.chances(among, wanted);
         let place = self.best(among, &chances)?;
         Some((*among.get(place)?, *chances.get(place)?))
-    }
-
-    /// Limits that are searched for together with these, and are not wider.
-    pub(super) fn grained(&self, wanted: Wanted) -> Wanted {
-        let down = |limit: f64| (limit / GRAIN).floor() * GRAIN;
-        let grain = GRAIN * self.reward.as_ref().map_or(1.0, |reward| reward.unit);
-        Wanted {
-            latency: wanted.latency.map(down),
-            cost: wanted.cost.map(down),
-            quality: wanted.quality.map(|least| (least / grain).ceil() * grain),
-        }
     }
 
     /// What the advice under some limits is chosen from, besides the candidates.
@@ -225,13 +137,12 @@ impl Models {
     fn front(&self, beside: &[Candidate], wanted: Wanted) -> Option<Front> {
         let among: Vec<&Candidate> = self.candidates.iter().chain(beside).collect();
         let chances = self.chances(&among, wanted);
-        let most = chances.iter().copied().fold(0.0, f64::max);
+        let bar = bar(LIKELY, LIKELY, &chances);
         let bound = |candidate: &Candidate| {
             let reward = candidate.reward?;
             Some(self.worth(candidate, HOPE.mul_add(reward.deviation, reward.mean)))
         };
-        let likely =
-            among.into_iter().zip(chances).filter(|(_, chance)| *chance >= LIKELY.min(LIKELY * most));
+        let likely = among.into_iter().zip(chances).filter(|(_, chance)| *chance >= bar);
         let mut bounded: Vec<(f64, &Candidate)> =
             likely.filter_map(|(candidate, _)| Some((bound(candidate)?, candidate))).collect();
         bounded.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -261,7 +172,7 @@ impl Models {
 
     /// Points beside the best candidates that are better under these limits: random steps that become smaller. The optimum under a limit
     /// lies on its boundary, where few candidates do.
-    pub(super) fn search(&self, space: &Space, wanted: Wanted, stream: &mut Stream) -> Vec<Candidate> {
+    fn search(&self, space: &Space, wanted: Wanted, stream: &mut Stream) -> Vec<Candidate> {
         let axes = space.axes();
         let (rounds, anchors, neighbours) = SEARCH;
         let mut found: Vec<Candidate> = Vec::new();
@@ -285,35 +196,26 @@ impl Models {
     }
 
     /// A draw from what each candidate may be worth; the best draw among those that are likely to meet the limits (Thompson 1933).
-    pub(super) fn thompson<'a>(
+    fn thompson<'a>(
         &self,
         among: &[&'a Candidate],
         wanted: Wanted,
         stream: &mut Stream,
     ) -> Option<(&'a Candidate, f64)> {
-        let draw = |candidate: &Candidate, stream: &mut Stream| match candidate.reward {
-            Some(reward) => self.worth(candidate, stream.normal().mul_add(reward.deviation, reward.mean)),
-            None => stream.normal(),
-        };
-        self.largest(among, wanted, |candidate, _| draw(candidate, stream))
-    }
-
-    /// Of the candidates that are likely to meet the limits, the one with the largest value; `None`: all are minus infinity.
-    fn largest<'a>(
-        &self,
-        among: &[&'a Candidate],
-        wanted: Wanted,
-        mut value: impl FnMut(&Candidate, f64) -> f64,
-    ) -> Option<(&'a Candidate, f64)> {
         let chances = self.chances(among, wanted);
-        let bar = LIKELY.min(LIKELY * chances.iter().copied().fold(0.0, f64::max));
-        let mut best: Option<(&Candidate, f64, f64)> = None;
-        for (candidate, chance) in among.iter().zip(chances).filter(|(_, chance)| *chance >= bar) {
-            let value = value(candidate, chance);
-            if value > best.map_or(f64::NEG_INFINITY, |(_, _, best)| best) {
-                best = Some((candidate, chance, value));
-            }
-        }
-        best.map(|(candidate, chance, _)| (candidate, chance))
+        let bar = bar(LIKELY, LIKELY, &chances);
+        let likely = among.iter().zip(chances).filter(|(_, chance)| *chance >= bar);
+        let drawn = likely.map(|(candidate, chance)| {
+            let luck = stream.normal();
+            let reward = candidate.reward.map_or(luck, |reward| luck.mul_add(reward.deviation, reward.mean));
+            (*candidate, chance, self.worth(candidate, reward))
+        });
+        let best = drawn.reduce(|best, next| if next.2 > best.2 { next } else { best })?;
+        Some((best.0, best.1))
     }
+}
+
+/// What a chance must reach: a level, or a share of the best chance where that is less.
+fn bar(level: f64, share: f64, chances: &[f64]) -> f64 {
+    level.min(share * chances.iter().copied().fold(0.0, f64::max))
 }

@@ -137,3 +137,61 @@ fn a_fit_finds_what_does_not_matter_and_how_much_is_noise() {
     let noisy: Vec<f64> = observed.iter().map(|y| 0.7 * y + 0.7 * stream.normal()).collect();
     assert!(fit(&inputs, &noisy, &[start(3)], 100)[4] > -3.0);
 }
+
+/// Every point of the example three times, with other values each time; and the means of the three.
+fn repeated() -> (Inputs, Vec<f64>, Inputs, Vec<f64>, Within) {
+    let (points, values) = example(9, vec![false, true]);
+    let (mut all, mut means) = (Inputs::new(vec![false, true]), Inputs::new(vec![false, true]));
+    let (mut observed, mut squares) = (Vec::new(), 0.0);
+    for (place, value) in values.iter().enumerate() {
+        means.push_pooled(&points.point(place), 3.0);
+        for step in [-0.3, 0.1, 0.2] {
+            all.push(&points.point(place));
+            observed.push(value + step);
+            squares += step * step;
+        }
+    }
+    (all, observed, means, values, Within { squares, degrees: 18.0 })
+}
+
+#[test]
+fn a_mean_of_observations_tells_what_they_tell() {
+    let (all, observed, means, values, within) = repeated();
+    let logs = [-0.4, 0.3, 0.1, -1.5];
+    let of = |inputs: &Inputs, observed: &[f64]| {
+        Posterior::new(hyperparameters(&logs), inputs, inputs.len(), observed).unwrap()
+    };
+    let predict = |posterior: &Posterior| posterior.predict(&[0.3, 1.0], &mut Scratch::default());
+    let (one, other) = (predict(&of(&all, &observed)), predict(&of(&means, &values)));
+    assert!((one.mean - other.mean).abs() < 1e-12 && (one.deviation - other.deviation).abs() < 1e-12);
+
+    // The likelihoods differ by what does not depend on the hyperparameters, and the gradients not at all.
+    let (mut slopes, mut pooled_slopes) = ([0.0; 4], [0.0; 4]);
+    let mut difference = |logs: &[f64]| {
+        log_posterior(logs, &all, &observed, &mut slopes).unwrap()
+            - log_posterior_pooled(logs, &means, &values, within, &mut pooled_slopes).unwrap()
+    };
+    let (first, second) = (difference(&[0.5, -0.2, 0.6, -3.0]), difference(&logs));
+    assert!((first - second).abs() < 1e-9, "{first} {second}");
+    assert!(
+        slopes.iter().zip(&pooled_slopes).all(|(a, b)| (a - b).abs() < 1e-9),
+        "{slopes:?} {pooled_slopes:?}"
+    );
+}
+
+#[test]
+fn a_point_left_out_is_predicted_as_if_it_had_never_been_seen() {
+    let (_, _, means, values, _) = repeated();
+    let logs = [-0.4, 0.3, 0.1, -1.5];
+    let left_out = Posterior::new(hyperparameters(&logs), &means, 9, &values).unwrap().left_out(&values);
+    for (out, found) in left_out.iter().enumerate() {
+        let mut rest = Inputs::new(vec![false, true]);
+        (0..9).filter(|place| *place != out).for_each(|place| rest.push_pooled(&means.point(place), 3.0));
+        let others: Vec<f64> =
+            values.iter().enumerate().filter(|(place, _)| *place != out).map(|(_, value)| *value).collect();
+        let posterior = Posterior::new(hyperparameters(&logs), &rest, 8, &others).unwrap();
+        let expected = posterior.predict(&means.point(out), &mut Scratch::default());
+        assert!((found.mean - expected.mean).abs() < 1e-10, "{out}: {found:?} {expected:?}");
+        assert!((found.deviation - expected.deviation).abs() < 1e-10, "{out}: {found:?} {expected:?}");
+    }
+}
