@@ -154,7 +154,7 @@ impl Models {
         let scaled =
             samples(rows, &pool, |row| row.reward.filter(|_| answered(&row)).map(|reward| reward / unit));
         let (adjusted, by_context) = settled(&scaled, &pool, features);
-        let worst = quantile(adjusted.iter().map(|(_, value)| *value), 0.01);
+        let worst = quantile(adjusted.iter().map(|(_, value)| *value), 0.01) - WORSE;
         let reward = Measure::fit(&adjusted, &pool.centres, &axes, OF_REWARDS, by_context);
 
         let outcome = |row: &Row| (row.failed || !row.follows).then_some(f64::from(u8::from(row.failed)));
@@ -280,6 +280,8 @@ fn samples<'a>(
     pairs.filter_map(|(row, group)| Some((*group, &*row.context, of(row)?))).collect()
 }
 
+/// By how much a failed call is worse than a bad answer, beside the greatest reward: where all answers are alike, none is bad.
+const WORSE: f64 = 0.1;
 /// What lies beyond the outer hundredths by more than three times all between them counts as lying there.
 const REACH: f64 = 3.0;
 

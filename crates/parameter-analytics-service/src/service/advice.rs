@@ -102,7 +102,9 @@ fn no_context(context: &Context) -> bool {
 impl TrialId {
     fn parse(text: &str) -> Result<Self, AnalyticsError> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok();
-        bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).ok_or_else(|| AnalyticsError::UnknownTrial { trial: text.chars().take(40).collect() })
+        bytes
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .ok_or_else(|| AnalyticsError::UnknownTrial { trial: text.chars().take(40).collect() })
     }
 
     fn text(&self) -> String {

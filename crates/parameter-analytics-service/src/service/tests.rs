@@ -400,10 +400,7 @@ fn outcomes_that_come_together_are_taken_or_refused_each_by_itself() {
         .into_iter()
         .map(|taken| taken.map_err(|error| error.code()))
         .collect();
-    assert_eq!(
-        codes,
-        [Ok(()), Err("UAT_NOT_FOUND"), Err("UAT_INVALID_INPUT"), Err("UAT_CONFLICT"), Ok(())]
-    );
+    assert_eq!(codes, [Ok(()), Err("UAT_NOT_FOUND"), Err("UAT_INVALID_INPUT"), Err("UAT_CONFLICT"), Ok(())]);
     let trials: Vec<u64> = analytics.performance(0).unwrap().iter().map(|(_, known)| known.trials).collect();
     assert_eq!(trials, [1, 1]);
     assert!(analytics.performance(1_001).unwrap().is_empty());
@@ -423,4 +420,26 @@ fn a_long_journal_of_advice_loses_its_old_half_and_goes_on() {
     assert!((10_000..=11_001).contains(&lines), "{lines} lines");
     analytics.record(&of(0)).unwrap();
     assert_eq!(process(Files::new(folder.path()), 2).performance(0).unwrap()[0].1.trials, 10_000);
+}
+
+#[test]
+fn what_always_fails_is_not_recommended() {
+    let analytics = process(Memory::default(), 1);
+    let modes = Space::new(vec![Parameter::new("mode", Domain::choices(["broken", "sound"]))]).unwrap();
+    let about = About { model: "m".into(), task_type: "t".into(), space: Some(modes) };
+    let broken = |advised: &Advised| advised.advice.parameters.get("mode") == Some(&"broken".into());
+    for _ in 0..60 {
+        let advised = analytics.optimize(&about, &Request::default()).unwrap();
+        let outcome = match broken(&advised) {
+            true => CallOutcome {
+                trial_id: advised.trial_id.clone(),
+                error: Some("too long".to_owned()),
+                ..CallOutcome::default()
+            },
+            false => outcome(&advised, Some(0.4), None),
+        };
+        analytics.record(&outcome).unwrap();
+    }
+    let wanted = Request { mode: crate::advice::Mode::Recommend, ..Request::default() };
+    assert!(!broken(&analytics.optimize(&about, &wanted).unwrap()));
 }
