@@ -1,7 +1,8 @@
 //! What to try next, and what is best so far.
 //!
-//! A [`study::Study`] is asked for trials and told what came of them; [`journal`] turns what happened into bytes and back, and
-//! [`report`] draws it.
+//! A [`study::Study`] is asked for trials and told what came of them; a [`bandit::Bandit`] chooses among arms and is told their rewards; an
+//! [`advice::Advisor`] says with which parameters to call a model. All three are pure: times, bytes and seeds are passed in.
+//! [`ParameterAnalytics`] keeps them by their names in a [`storage::Storage`], which several processes may use at once.
 //!
 //! ```
 //! use parameter_analytics_service::space::{Domain, Parameter, Space};
@@ -21,7 +22,8 @@
 //! ```
 //!
 //! # What it deliberately does not know
-//! Language models, HTTP, clocks, where a study is kept: times, bytes and seeds are passed in.
+//! HTTP, Redis and other programs' files: whoever has such a storage implements [`storage::Storage`]. Prompts and answers: of a call it is
+//! told the numbers alone.
 
 pub mod advice;
 pub mod bandit;
