@@ -16,9 +16,8 @@ pub struct Files {
     folder: PathBuf,
 }
 
-/// What a file's name can hold everywhere; a point stays too, but for the ending.
-const ENCODED: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b' ').remove(b'+').remove(b'@').remove(b'=');
+/// What a file's name can hold everywhere, as the TypeScript backend has it.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
 const ENDING: &str = ".journal";
 /// Bytes that file systems give a name.
 const LONGEST_FILE_NAME: usize = 255;

@@ -92,3 +92,56 @@ fn what_is_wrong_is_said_with_what_to_try() {
     let bandit = place.run(&["bandit", "show", "b"]);
     assert_eq!(bandit.stderr, "error[UAT_NOT_FOUND]: there is no bandit `b`; there are no bandits\n");
 }
+
+/// A file that Optuna wrote.
+fn optuna(version: &str) -> String {
+    format!("{}/../optuna-import/tests/files/optuna-{version}.db", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn studies_of_optunas_go_on_here() {
+    for version in ["3.6.2", "4.9.0", "5.0.0"] {
+        let place = Place::empty();
+        let file = optuna(version);
+        let mixed = place.run(&["study", "import", &file, "--study", "mixed", "--json"]);
+        assert_eq!(mixed.code, 0, "{}", mixed.stderr);
+        let left = ["2 trials had not ended and were left out", "1 trials were complete without finite values, and come as failed"];
+        assert_eq!(mixed.json(), json!({ "name": "mixed", "trials": 11, "left": left }));
+        let shown = place.run(&["study", "show", "mixed", "--json"]).json();
+        // The seventh's first constraint is above 0.
+        assert_eq!((&shown["best"]["id"], &shown["directions"]), (&json!(5), &json!(["maximize"])), "{shown}");
+        let tree = place.run(&["study", "import", &file, "--study", "conditional", "--name", "mine"]);
+        assert_eq!((tree.code, &*tree.stdout), (0, "Imported mine: 2 trials\n"), "{}", tree.stderr);
+        let space = &place.run(&["study", "show", "mine", "--json"]).json()["space"];
+        assert_eq!(space["depth"]["when"], json!({ "model": "tree" }), "{space}");
+        assert_eq!(space["slope"]["when"], json!({ "model": "line" }), "{space}");
+    }
+}
+
+#[test]
+fn what_cannot_be_taken_over_of_optunas_is_said() {
+    let place = Place::empty();
+    let file = optuna("5.0.0");
+    let several = place.run(&["study", "import", &file]);
+    assert!(several.code == 1 && several.stderr.contains("the file has 5 studies: ") && several.stderr.contains("try: name one with --study"), "{}", several.stderr);
+    for (study, code, words) in [
+        ("two objectives", "UAT_UNSUPPORTED", "has 2 objectives"),
+        ("nope", "UAT_NOT_FOUND", "the file has no study `nope`"),
+        ("empty", "UAT_INVALID_INPUT", "parameter"),
+    ] {
+        let ran = place.run(&["study", "import", &file, "--study", study]);
+        assert!(ran.code == 1 && ran.stderr.contains(code) && ran.stderr.contains(words), "{study}: {}", ran.stderr);
+    }
+    assert!(place.run(&["study", "list"]).stdout.starts_with("There are no studies"));
+}
+
+#[test]
+fn a_report_is_a_page_that_asks_for_nothing() {
+    let place = imported();
+    let ran = place.run(&["study", "report", "answers"]);
+    assert_eq!((ran.code, &*ran.stdout), (0, "Wrote answers.html\n"), "{}", ran.stderr);
+    let page = std::fs::read_to_string(place.path().join("answers.html")).unwrap();
+    assert!(page.starts_with("<!DOCTYPE html>") && page.contains("<svg") && !page.contains("<script"));
+    let printed = place.run(&["study", "report", "answers", "--out", "-"]);
+    assert!(printed.stdout.starts_with("<!DOCTYPE html>"));
+}

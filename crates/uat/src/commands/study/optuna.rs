@@ -76,7 +76,8 @@ pub(super) fn converted(study: &Study) -> Result<Converted, Failure> {
 }
 
 fn constraint(trial: &Trial, name: &str) -> Option<f64> {
-    trial.constraints.iter().find(|(own, _)| own == name).map(|(_, value)| *value)
+    // One that is met by far is met.
+    trial.constraints.iter().find(|(own, _)| own == name).map(|(_, value)| value.clamp(f64::MIN, f64::MAX))
 }
 
 /// Each name once, in the order in which it first comes.
