@@ -33,14 +33,14 @@ pub(super) struct Choice {
     pub(super) source: Source,
 }
 
-/// Where limits can be met, a recommendation meets them with this chance. The contract allows one call in ten to miss; half of that is
-/// left to trials and to what the models do not know.
-const SURE: f64 = 0.95;
+/// Where limits can be met, a recommendation meets them with this chance. One call in ten may miss: what is chosen as the best is chosen
+/// among those that look faster than they are, and misses a hundredth or two more often than it tells.
+const SURE: f64 = 0.96;
 /// Where they cannot, what comes this near to the best chance is as good: the last hundredths are not worth any reward.
 const NEARLY: f64 = 0.98;
 /// A trial meets the limits with this chance, or nearly the best there is: beyond the limits rewards are often higher, so that every trial
 /// would lie there.
-const LIKELY: f64 = 0.92;
+const LIKELY: f64 = 0.94;
 /// Points among which a trial is drawn: their joint covariance costs less than a millisecond.
 const FRONT: usize = 64;
 /// Deviations above the mean that make a point one of these; a draw goes beyond two once in forty times.

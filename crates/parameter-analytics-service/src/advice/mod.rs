@@ -9,7 +9,7 @@
 //!
 //! Records of one configuration are pooled, so that the models have few inputs and learn their noise from repetition. Whether a limit is
 //! met is asked of the next single call, with its scatter: the distribution of calls around what the others said of them, and what calls
-//! with the very parameters were. A recommendation has the best expected reward among points that meet the limits with a chance of 0.95,
+//! with the very parameters were. A recommendation has the best expected reward among points that meet the limits with a chance of 0.96,
 //! or where there is none, nearly the best chance, which [`Advice::feasible_probability`] then says. A change of what calls are like is
 //! noticed by comparing each configuration with itself; what was before is then forgotten, for the quantity that changed.
 //!

@@ -158,14 +158,17 @@ impl Models {
         let reward = Measure::fit(&adjusted, &pool.centres, &axes, OF_REWARDS, by_context);
 
         let outcome = |row: &Row| (row.failed || !row.follows).then_some(f64::from(u8::from(row.failed)));
+        let outcomes = samples(rows, &pool, outcome);
+        let exact: Vec<(usize, f64)> =
+            outcomes.iter().map(|((_, _, value), exact)| (*exact, *value)).collect();
+        let since = changed_at(&exact, pool.distinct);
         let outcomes: Vec<(usize, f64)> =
-            samples(rows, &pool, outcome).iter().map(|(group, _, value)| (*group, *value)).collect();
-        let outcomes = outcomes.get(changed_at(&outcomes, pool.centres.len())..).unwrap_or_default();
+            outcomes.iter().skip(since).map(|((group, _, value), _)| (*group, *value)).collect();
         let failed: f64 = outcomes.iter().map(|(_, failed)| failed).sum();
         // As if half a call had failed (Jeffreys).
         let failing = (failed + 0.5) / (outcomes.len() as f64 + 1.0);
         let failure = (failed > 0.0)
-            .then(|| Measure::fit(outcomes, &pool.centres, &axes, OF_FAILURES, ByContext::default()))
+            .then(|| Measure::fit(&outcomes, &pool.centres, &axes, OF_FAILURES, ByContext::default()))
             .flatten();
         let mut models = Self {
             reward: reward.map(|(measure, _)| measure),
@@ -270,18 +273,22 @@ impl Models {
     }
 }
 
-/// Group, context and value of each row that has one.
+/// Of each row that has a value: group, context and value, and the very configuration.
 fn samples<'a>(
     rows: &[&'a Row],
     pool: &Pool,
     of: impl Fn(&'a Row) -> Option<f64>,
-) -> Vec<(usize, &'a [f64], f64)> {
-    let pairs = rows.iter().zip(&pool.groups);
-    pairs.filter_map(|(row, group)| Some((*group, &*row.context, of(row)?))).collect()
+) -> Vec<(Record<'a>, usize)> {
+    let places = rows.iter().zip(&pool.groups).zip(&pool.exact);
+    places.filter_map(|((row, group), exact)| Some(((*group, &*row.context, of(row)?), *exact))).collect()
 }
 
 /// By how much a failed call is worse than a bad answer, beside the greatest reward: where all answers are alike, none is bad.
 const WORSE: f64 = 0.1;
+
+/// Group, context and value.
+type Record<'a> = (usize, &'a [f64], f64);
+
 /// What lies beyond the outer hundredths by more than three times all between them counts as lying there.
 const REACH: f64 = 3.0;
 
@@ -293,19 +300,24 @@ fn quantile(values: impl Iterator<Item = f64>, share: f64) -> f64 {
 }
 
 /// Values in the mean context, since the last change, and drawn in where they lie absurdly far out.
-fn settled(samples: &[(usize, &[f64], f64)], pool: &Pool, features: usize) -> (Vec<(usize, f64)>, ByContext) {
+fn settled(samples: &[(Record<'_>, usize)], pool: &Pool, features: usize) -> (Vec<(usize, f64)>, ByContext) {
     let (low, high) = {
-        let values = || samples.iter().map(|(_, _, value)| *value);
+        let values = || samples.iter().map(|((_, _, value), _)| *value);
         let (low, high) = (quantile(values(), 0.01), quantile(values(), 0.99));
         // Where all but a few are equal, those few are what there is to learn.
         let reach = if high > low { REACH * (high - low) } else { f64::INFINITY };
         (low - reach, high + reach)
     };
-    let drawn: Vec<(usize, &[f64], f64)> =
-        samples.iter().map(|(group, context, value)| (*group, *context, value.clamp(low, high))).collect();
+    let drawn: Vec<Record<'_>> = samples
+        .iter()
+        .map(|((group, context, value), _)| (*group, *context, value.clamp(low, high)))
+        .collect();
     let by_context = ByContext::fit(&drawn, pool.centres.len(), features);
     let shifted = drawn.iter().map(|(group, context, value)| (*group, value - by_context.shift(context)));
     let mut adjusted: Vec<(usize, f64)> = shifted.collect();
-    adjusted.drain(..changed_at(&adjusted, pool.centres.len()));
+    // Neighbours that are pooled differ, and the favourite among them changes: only the very configuration is compared with itself.
+    let exact: Vec<(usize, f64)> =
+        adjusted.iter().zip(samples).map(|((_, value), (_, exact))| (*exact, *value)).collect();
+    adjusted.drain(..changed_at(&exact, pool.distinct));
     (adjusted, by_context)
 }

@@ -17,6 +17,10 @@ const FARTHER: f64 = 1.5;
 pub(super) struct Pool {
     /// The place of each row's group.
     pub(super) groups: Vec<usize>,
+    /// The number of each row's very configuration.
+    pub(super) exact: Vec<usize>,
+    /// How many different configurations there are.
+    pub(super) distinct: usize,
     /// The coordinates of each group: the mean of its records.
     pub(super) centres: Vec<Vec<f64>>,
 }
@@ -50,7 +54,7 @@ impl Pool {
             if let Some((group_of, centres)) = groups(&distinct, &order, &axes, radius, most) {
                 let groups =
                     own.iter().map(|place| group_of.get(*place).copied().unwrap_or_default()).collect();
-                return Self { groups, centres };
+                return Self { groups, exact: own, distinct: distinct.len(), centres };
             }
             radius *= FARTHER;
         }

@@ -110,14 +110,23 @@ impl Bandit {
     /// # Errors
     /// [`BanditError`]: no arm, one twice, or an option out of its range.
     pub fn new(options: BanditOptions) -> Result<Self, BanditError> {
+        // Whose decision it was, so that a reward that went astray is not counted for another one.
+        let name = (mixed(options.seed) >> 32) as u32;
+        Self::named(options, name)
+    }
+
+    /// The same, whose decisions have another name than that of its seed: where bandits with one seed follow upon one another, the decisions
+    /// of the former must not be taken for those of the latter.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn named(options: BanditOptions, name: u32) -> Result<Self, BanditError> {
         options.check()?;
         let mut arms = Arms::new(Shape::of(&options), options.rewards, options.forget);
         for arm in &options.arms {
             arms.add(Arc::clone(arm), false)?;
         }
         arms.recount();
-        // Which process's decision it was, so that a reward that went astray is not counted for another one.
-        let name = (mixed(options.seed) >> 32) as u32;
         let outstanding = Outstanding::new(name, options.max_outstanding);
         Ok(Self { options, arms, outstanding })
     }

@@ -9,6 +9,7 @@ use super::events::{Events, News, Write};
 use super::{AnalyticsError, lock};
 use crate::bandit::{Bandit, BanditOptions, Decision, DecisionId, Delta, Standing};
 use crate::storage::{LogName, Storage};
+use crate::stream::mixed;
 
 /// What happened to a bandit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,6 +61,11 @@ impl SharedBandit {
         own: u64,
     ) -> Result<Self, AnalyticsError> {
         let nothing = Delta::nothing(&options);
+        let seed = options.seed;
+        let bandit = match storage.is_shared() {
+            true => Bandit::named(options, (mixed(own ^ seed) >> 32) as u32)?,
+            false => Bandit::new(options)?,
+        };
         let kept = Kept {
             events: Events::new(storage, name),
             total: nothing.clone(),
@@ -69,7 +75,7 @@ impl SharedBandit {
             number: 0,
             heard: BTreeMap::new(),
         };
-        Ok(Self { bandit: Mutex::new(Bandit::new(options)?), kept: Mutex::new(kept) })
+        Ok(Self { bandit: Mutex::new(bandit), kept: Mutex::new(kept) })
     }
 
     /// Chooses an arm; see [`Bandit::select`].

@@ -443,3 +443,14 @@ fn what_always_fails_is_not_recommended() {
     let wanted = Request { mode: crate::advice::Mode::Recommend, ..Request::default() };
     assert!(!broken(&analytics.optimize(&about, &wanted).unwrap()));
 }
+
+#[test]
+fn a_decision_of_before_a_restart_is_not_taken_for_a_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = document().options(7).unwrap();
+    let before = process(Files::new(folder.path()), 1).bandit("b", &options).unwrap();
+    let waiting = before.select(None, 1).unwrap();
+    let after = process(Files::new(folder.path()), 2).bandit("b", &options).unwrap();
+    assert_eq!(after.select(None, 1).unwrap().arm, waiting.arm, "the same seed gives the same arms");
+    assert_eq!(after.reward(waiting.decision_id, 1.0, 1).unwrap_err().code(), "UAT_NOT_FOUND");
+}

@@ -36,6 +36,10 @@ impl Storage for Memory {
         Ok(Box::new(MemoryLog { kept, read: None }))
     }
 
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     fn names(&self, kind: Kind) -> Result<Vec<Arc<str>>, StorageError> {
         let mut logs = lock(&self.logs);
         // Those that were looked for and that nobody has or holds.

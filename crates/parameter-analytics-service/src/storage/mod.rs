@@ -90,6 +90,11 @@ pub trait Storage: Send + Sync + Debug {
     /// [`StorageError`].
     fn log(&self, name: &LogName) -> Result<Box<dyn Log>, StorageError>;
 
+    /// Whether others may have used it before, or use it now.
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     /// The names of the logs of a kind that are there, sorted.
     ///
     /// # Errors

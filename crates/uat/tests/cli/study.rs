@@ -105,11 +105,18 @@ fn studies_of_optunas_go_on_here() {
         let file = optuna(version);
         let mixed = place.run(&["study", "import", &file, "--study", "mixed", "--json"]);
         assert_eq!(mixed.code, 0, "{}", mixed.stderr);
-        let left = ["2 trials had not ended and were left out", "1 trials were complete without finite values, and come as failed"];
+        let left = [
+            "2 trials had not ended and were left out",
+            "1 trials were complete without finite values, and come as failed",
+        ];
         assert_eq!(mixed.json(), json!({ "name": "mixed", "trials": 11, "left": left }));
         let shown = place.run(&["study", "show", "mixed", "--json"]).json();
         // The seventh's first constraint is above 0.
-        assert_eq!((&shown["best"]["id"], &shown["directions"]), (&json!(5), &json!(["maximize"])), "{shown}");
+        assert_eq!(
+            (&shown["best"]["id"], &shown["directions"]),
+            (&json!(5), &json!(["maximize"])),
+            "{shown}"
+        );
         let tree = place.run(&["study", "import", &file, "--study", "conditional", "--name", "mine"]);
         assert_eq!((tree.code, &*tree.stdout), (0, "Imported mine: 2 trials\n"), "{}", tree.stderr);
         let space = &place.run(&["study", "show", "mine", "--json"]).json()["space"];
@@ -123,14 +130,24 @@ fn what_cannot_be_taken_over_of_optunas_is_said() {
     let place = Place::empty();
     let file = optuna("5.0.0");
     let several = place.run(&["study", "import", &file]);
-    assert!(several.code == 1 && several.stderr.contains("the file has 5 studies: ") && several.stderr.contains("try: name one with --study"), "{}", several.stderr);
+    assert!(
+        several.code == 1
+            && several.stderr.contains("the file has 5 studies: ")
+            && several.stderr.contains("try: name one with --study"),
+        "{}",
+        several.stderr
+    );
     for (study, code, words) in [
         ("two objectives", "UAT_UNSUPPORTED", "has 2 objectives"),
         ("nope", "UAT_NOT_FOUND", "the file has no study `nope`"),
         ("empty", "UAT_INVALID_INPUT", "parameter"),
     ] {
         let ran = place.run(&["study", "import", &file, "--study", study]);
-        assert!(ran.code == 1 && ran.stderr.contains(code) && ran.stderr.contains(words), "{study}: {}", ran.stderr);
+        assert!(
+            ran.code == 1 && ran.stderr.contains(code) && ran.stderr.contains(words),
+            "{study}: {}",
+            ran.stderr
+        );
     }
     assert!(place.run(&["study", "list"]).stdout.starts_with("There are no studies"));
 }
