@@ -35,7 +35,7 @@ use crate::failure::Failure;
 #[derive(Debug, Args)]
 pub(crate) struct ConfigArgs {
     /// The configuration file; without it the one that UAT_CONFIG names, else ./uat.toml, else none.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 }
 
