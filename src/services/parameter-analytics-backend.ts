@@ -50,7 +50,7 @@ export interface ParameterAnalyticsBackend {
   createStudy(options: PreparedStudy): Promise<StudyBackend>;
   /** @throws `UAT_NOT_FOUND`, `UAT_STORAGE` names the damaged line, `UAT_CONFLICT`: who has it. */
   loadStudy(name: string): Promise<StudyBackend>;
-  /** What is kept of it is loaded, and added, at its first `flush`. @throws `UAT_CONFLICT`: it is open, made otherwise. */
+  /** What is kept of it is loaded, and added, at the latest at its first `flush`. @throws `UAT_CONFLICT`: it was made otherwise, or who has it. */
   bandit(options: PreparedBandit): BanditBackend;
   performance(filter: PerformanceFilter): Promise<Performance[]>;
   close(): Promise<void>;

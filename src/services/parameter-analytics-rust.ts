@@ -5,14 +5,16 @@ import { UniversalAiError } from '../errors.js';
 import { openTypeScriptParameterAnalytics } from '../fallback/parameter-analytics/analytics.js';
 import { selectBackend } from '../native/loader.js';
 import { openNativeParameterAnalytics } from '../native/parameter-analytics.js';
-import type { BanditBackend, ParameterAnalyticsBackend } from './parameter-analytics-backend.js';
-import { checkContext, checkFilter, checkName, checkOutcome, checkReward, prepareAnalytics, prepareBandit, prepareOptimize, prepareStudy } from './parameter-analytics-request.js';
+import type { ParameterAnalyticsBackend } from './parameter-analytics-backend.js';
+import { Bandit } from './parameter-analytics-bandit.js';
+import { checkFilter, checkName, checkOutcome, prepareAnalytics, prepareBandit, prepareOptimize, prepareStudy } from './parameter-analytics-request.js';
 import { Study } from './parameter-analytics-study.js';
-import type { ArmPosterior, BanditDecision, BanditOptions, OptimizeRequest, OptimizeResult, Outcome, ParameterAnalyticsOptions, Performance, PerformanceFilter, StudyOptions } from './parameter-analytics-types.js';
+import type { BanditOptions, OptimizeRequest, OptimizeResult, Outcome, ParameterAnalyticsOptions, Performance, PerformanceFilter, StudyOptions } from './parameter-analytics-types.js';
 
 export type { BackendInfo } from '../backend.js';
 export { UniversalAiError, type ErrorCode, type UniversalAiErrorOptions } from '../errors.js';
 export type * from './parameter-analytics-types.js';
+export type { Bandit } from './parameter-analytics-bandit.js';
 export type { Study } from './parameter-analytics-study.js';
 
 /**
@@ -86,9 +88,10 @@ export class ParameterAnalytics {
   }
 
   /**
-   * A bandit. What is kept under its name is added to what it knows at the first {@link Bandit.flush}; it can be asked before.
+   * A bandit. What is kept under its name is added to what it knows by its first {@link Bandit.flush}; it can be asked before.
    *
-   * @throws {UniversalAiError} `UAT_INVALID_INPUT` names the option; `UAT_CONFLICT`: one of this name is open that was made otherwise.
+   * @throws {UniversalAiError} `UAT_INVALID_INPUT` names the option; `UAT_UNSUPPORTED`: a policy that is not there; `UAT_CONFLICT`: one
+   *   of this name was made otherwise, or another process has it.
    */
   bandit(options: BanditOptions): Bandit {
     const prepared = prepareBandit(options, this.#banditSeed);
@@ -109,55 +112,6 @@ export class ParameterAnalytics {
 
   #open(): ParameterAnalyticsBackend {
     if (this.#closing !== undefined) throw new UniversalAiError('UAT_CLOSED', 'this ParameterAnalytics was closed; make another one');
-    return this.#backend;
-  }
-}
-
-/** Which of several arms to choose when each choice teaches something. Made by {@link ParameterAnalytics.bandit}. */
-export class Bandit {
-  readonly #backend: BanditBackend;
-  readonly #isClosed: () => boolean;
-
-  /** @internal */
-  constructor(backend: BanditBackend, isClosed: () => boolean) {
-    this.#backend = backend;
-    this.#isClosed = isClosed;
-  }
-
-  /**
-   * Chooses an arm. The last 65,536 decisions are remembered, for an hour.
-   *
-   * @param context Of `lin-thompson` alone: `contextDims` numbers of -1024 to 1024.
-   * @throws {UniversalAiError} `UAT_INVALID_INPUT`: a context that the policy lacks, or has no use for.
-   */
-  select(context?: Float64Array): BanditDecision {
-    checkContext(context);
-    return this.#open().select(context);
-  }
-
-  /**
-   * Says what came of a decision. Written behind: {@link flush} acknowledges.
-   *
-   * @throws {UniversalAiError} `UAT_INVALID_INPUT`: no number, or out of range; `UAT_NOT_FOUND`: the decision is older than an hour, or
-   *   was made by another process; `UAT_CONFLICT`: it was rewarded before.
-   */
-  reward(decisionId: string, reward: number): void {
-    checkReward(decisionId, reward);
-    this.#open().reward(decisionId, reward);
-  }
-
-  /** What is known of each arm; of `lin-thompson`, as if there were no contexts. */
-  posterior(): Record<string, ArmPosterior> {
-    return this.#open().posterior();
-  }
-
-  /** Resolves when all rewards so far are kept. */
-  async flush(): Promise<void> {
-    await this.#open().flush();
-  }
-
-  #open(): BanditBackend {
-    if (this.#isClosed()) throw new UniversalAiError('UAT_CLOSED', 'the ParameterAnalytics of this bandit was closed; make another one');
     return this.#backend;
   }
 }

@@ -205,7 +205,7 @@ eachBackend(backend => {
   });
 
   describe('in a folder', () => {
-    it('goes on where it was, also after its process was killed between two trials', async () => {
+    it('goes on where it was, with the next trial of one that was never interrupted', async () => {
       const storage = folder();
       const options: StudyOptions = { name: 'über/../x', space: MIXED, seed: 5, constraints: ['c'] };
       const before = await analytics(storage).createStudy(options);
