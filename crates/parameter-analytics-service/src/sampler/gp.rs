@@ -111,25 +111,29 @@ impl Models {
             return None;
         }
         // Other starts and the other form of the objective are tried as long as that is cheap and the likelihood has several tops.
-        let is_thorough = last.is_none() || n < 30 || n.is_multiple_of(10);
+        let (is_thorough, is_cheap) = (last.is_none() || n.is_multiple_of(10), n < 30);
         let start = likelihood::start(known.inputs.dimensions());
-        let fitted = |place: usize, observed: &[f64]| {
+        let fitted = |place: usize, observed: &[f64], from_scratch: bool| {
             let before = last.and_then(|fit| fit.logs.get(place)).cloned();
-            let fresh = is_thorough.then(|| start.clone());
+            let fresh = (from_scratch || before.is_none()).then(|| start.clone());
             let starts: Vec<Logs> = before.into_iter().chain(fresh).collect();
             likelihood::fit(&known.inputs, observed, &starts, FIT_EVALUATIONS)
         };
+        let was_tamed = last.is_none_or(|fit| fit.is_tamed);
         let (objective, is_tamed) = match tamed {
             // Taming makes noise uneven, so that it is for the model to say which it explains better.
-            Some(tamed) if is_thorough => {
-                let (as_told, drawn) = (fitted(0, plain), fitted(0, &tamed.values));
+            Some(tamed) if is_thorough || is_cheap => {
+                let as_told = fitted(0, plain, is_cheap || !was_tamed);
+                let drawn = fitted(0, &tamed.values, is_cheap || was_tamed);
                 let is_tamed = drawn.1 + tamed.log_stretch > as_told.1;
                 (if is_tamed { drawn.0 } else { as_told.0 }, is_tamed)
             }
-            Some(tamed) if last.is_some_and(|fit| fit.is_tamed) => (fitted(0, &tamed.values).0, true),
-            _ => (fitted(0, plain).0, false),
+            Some(tamed) if was_tamed => (fitted(0, &tamed.values, false).0, true),
+            _ => (fitted(0, plain, is_thorough || is_cheap).0, false),
         };
-        let limited = (1..).zip(constraints).map(|(place, outcome)| fitted(place, &outcome.values).0);
+        let limited = (1..).zip(constraints);
+        let limited =
+            limited.map(|(place, outcome)| fitted(place, &outcome.values, is_thorough || is_cheap).0);
         let logs = std::iter::once(objective).chain(limited).collect();
         let fit = Fit { observations: n, logs, is_tamed };
         self.restore(fit.clone());
