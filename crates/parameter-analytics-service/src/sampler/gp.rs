@@ -227,3 +227,37 @@ fn stalled(known: &Observations, objective: &[f64], best: &[f64]) -> bool {
     let beside = |place: usize| distance(&known.inputs.point(place), best) <= BESIDE;
     !before.is_empty() && least(before) - least(last) < NOTHING && (before.len()..objective.len()).all(beside)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::{Domain, Parameter};
+
+    /// What the model takes for the better form of these values at 60 places.
+    fn is_tamed(value: impl Fn(f64, &mut Stream) -> f64) -> bool {
+        let space = Space::new(vec![Parameter::new("x", Domain::float(0.0, 1.0))]).unwrap();
+        let (mut known, mut stream) = (Observations::new(&space, 0), Stream::new(3, 0));
+        for trial in 0..60 {
+            let x = (trial as f64 + 0.5) / 60.0;
+            known.ask(trial, &space, &space.sample(&[x]));
+            let value = value(x, &mut stream);
+            known.tell(trial, Some((value, &[])));
+        }
+        let (_, fit) = Models::default().suggest(&space, &known, &mut stream).unwrap();
+        fit.unwrap().is_tamed
+    }
+
+    #[test]
+    fn values_are_drawn_together_where_that_makes_them_smooth_and_not_where_they_have_even_noise() {
+        let steep = |x: f64| (3.0 * (5.0 * x).sin()).exp();
+        assert!(is_tamed(|x, _| steep(x)));
+        assert!(is_tamed(|x, noise| steep(x) * (0.2 * noise.normal()).exp()));
+        assert!(!is_tamed(|x, noise| steep(x) + 2.0 * noise.normal()));
+    }
+
+    #[test]
+    fn a_fit_that_was_written_before_taming_was_a_question_had_it() {
+        let fit: Fit = serde_json::from_str(r#"{"observations": 5, "logs": [[0.0, 0.0, -7.0]]}"#).unwrap();
+        assert!(fit.is_tamed);
+    }
+}
