@@ -84,7 +84,7 @@ impl Measure {
         if let Some(noise) = start.last_mut() {
             *noise = (within.squares / within.degrees).ln().clamp(-12.0, 0.0);
         }
-        let logs = likelihood::fit_pooled(&inputs, &observed, within, &[start], FIT_EVALUATIONS);
+        let (logs, _) = likelihood::fit_pooled(&inputs, &observed, within, &[start], FIT_EVALUATIONS);
         let posterior =
             Posterior::new(likelihood::hyperparameters(&logs), &inputs, inputs.len(), &observed).ok()?;
         let measure = Self { posterior, centre, unit, by_context };

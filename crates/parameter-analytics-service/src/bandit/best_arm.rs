@@ -1,11 +1,17 @@
 //! When enough is known to say which arm is the best, and which one to try until then.
 //!
-//! The evidence that arm a is better than arm b is the generalised likelihood ratio (Chernoff 1959; Garivier and Kaufmann, COLT 2016),
-//! compared with the threshold of Kaufmann and Koolen ("Mixture martingales revisited", JMLR 2021), which holds at all times at once:
-//! the verdict is wrong with probability `error` at most, for rewards in 0..1 of any distribution (their moment generating functions
-//! are below Bernoulli's) and for Gaussian ones that deviate by `spread` at most. The runner-up to try is the one that is hardest to
-//! tell from the leader (T3C; Shang, de Heide, Kaufmann, Menard, Valko, AISTATS 2020), instead of drawing until another one leads
-//! (Russo 2016), which takes ever longer.
+//! The evidence that arm a is better than arm b is the generalised likelihood ratio (Chernoff 1959; Garivier and Kaufmann, COLT 2016).
+//! Where b is better in truth, it is at most `N_a d(m_a, mu_a) + N_b d(m_b, mu_b)`, the deviation of both means from the truth, which
+//! Kaufmann and Koolen bound at all times at once ("Mixture Martingales Revisited with Applications to Sequential Tests and Confidence
+//! Intervals", JMLR 22(246), 2021, arXiv 1811.11419): for one-parameter exponential families and a set S of arms,
+//! `P(exists t: sum over S of N d - 3 ln(1 + ln N) >= |S| T(x / |S|)) <= exp(-x)`. Here S is a pair, and `x = ln((K - 1) / error)`
+//! covers the K - 1 rivals of the best arm, so that the verdict is wrong with probability `error` at most. Their martingales need of a
+//! distribution only that its moment generating function is not above the family's: that is so for rewards in 0..1 of any distribution
+//! beside Bernoulli's, and for Gaussian ones that deviate by `spread` at most. For Gaussian rewards their paper has a smaller
+//! threshold, which is not used.
+//!
+//! The runner-up to try is the one that is hardest to tell from the leader (T3C; Shang, de Heide, Kaufmann, Menard, Valko, AISTATS 2020),
+//! instead of drawing until another one leads (Russo 2016), which takes ever longer.
 
 use super::evidence::Totals;
 use super::options::Rewards;
@@ -57,7 +63,9 @@ fn threshold(pulls: f64, rival_pulls: f64, arms: usize, error: f64) -> f64 {
     2.0 * calibration(0.5 * libm::log(pairs / error)) + times(pulls) + times(rival_pulls)
 }
 
-/// The function T of Kaufmann and Koolen (2021, equation 12): x and a logarithm of it.
+/// The function T of Kaufmann and Koolen 2021, `T(x) = 2 h~((h^-1(1 + x) + ln(2 zeta(2))) / 2)`: x and a logarithm of it. `h(u)` is
+/// `u - ln u`, and `h~` is theirs for z = 3/2: `exp(1/u) u` with `u = h^-1(y)` from the y on where that u is `1 / ln z`, and below it
+/// the line `z (y - ln ln z)`, which meets it there.
 fn calibration(x: f64) -> f64 {
     /// ln(2 zeta(2)) = ln(pi^2 / 3).
     const MIXTURE: f64 = 1.190_847_483_030_69;

@@ -24,6 +24,8 @@ pub struct Acquisition<'a> {
     pub objective: Option<Below<'a>>,
     /// What must stay below its limit.
     pub constraints: Vec<Below<'a>>,
+    /// The power that the chance is taken to; 1 is the constrained improvement of the papers, more keeps clear of the limits.
+    pub caution: f64,
 }
 
 fn improvement(prediction: Prediction, limit: f64) -> f64 {
@@ -38,13 +40,13 @@ impl Acquisition<'_> {
     /// At many points.
     pub fn values(&self, points: &[Vec<f64>]) -> Vec<f64> {
         let mut values = vec![0.0; points.len()];
-        let mut add = |below: &Below<'_>, term: fn(Prediction, f64) -> f64| {
+        let mut add = |below: &Below<'_>, times: f64, term: fn(Prediction, f64) -> f64| {
             for (value, prediction) in values.iter_mut().zip(below.posterior.predict_all(points)) {
-                *value += term(prediction, below.limit);
+                *value += times * term(prediction, below.limit);
             }
         };
-        self.objective.iter().for_each(|objective| add(objective, improvement));
-        self.constraints.iter().for_each(|constraint| add(constraint, chance));
+        self.objective.iter().for_each(|objective| add(objective, 1.0, improvement));
+        self.constraints.iter().for_each(|constraint| add(constraint, self.caution, chance));
         values
     }
 
@@ -67,7 +69,8 @@ impl Acquisition<'_> {
             let prediction = posterior.predict_gradient(point, scratch, &mut by_mean, &mut by_deviation);
             let z = (limit - prediction.mean) / prediction.deviation;
             let (log, steep) = log_below(z);
-            value += log;
+            let steep = self.caution * steep;
+            value += self.caution * log;
             for ((slope, mean), deviation) in gradient.iter_mut().zip(&by_mean).zip(&by_deviation) {
                 *slope -= steep * (mean + z * deviation) / prediction.deviation;
             }
@@ -101,6 +104,7 @@ mod tests {
             let acquisition = Acquisition {
                 objective: Some(Below { posterior: &objective, limit: best }),
                 constraints: vec![Below { posterior: &constraint, limit: -0.3 }],
+                caution: 3.0,
             };
             for point in [[0.31, 0.77, 1.0], [0.95, 0.05, 0.0], [0.5, 0.5, 2.0]] {
                 let mut gradient = [0.0; 3];

@@ -163,9 +163,10 @@ fn length_gradient(
     );
 }
 
-/// The hyperparameters that explain the observations best, starting from each of `starts`; the best start where no step helps.
-/// Observations should have mean 0 and variance 1. Up to `evaluations` times O(n^3) for each start.
-pub fn fit(inputs: &Inputs, observed: &[f64], starts: &[Logs], evaluations: usize) -> Logs {
+/// The hyperparameters that explain the observations best, starting from each of `starts`; the best start where no step helps. Beside
+/// them their [`log_posterior`], minus infinity where no start has one. Observations should have mean 0 and variance 1. Up to
+/// `evaluations` times O(n^3) for each start.
+pub fn fit(inputs: &Inputs, observed: &[f64], starts: &[Logs], evaluations: usize) -> (Logs, f64) {
     fit_pooled(inputs, observed, Within::default(), starts, evaluations)
 }
 
@@ -176,7 +177,7 @@ pub fn fit_pooled(
     within: Within,
     starts: &[Logs],
     evaluations: usize,
-) -> Logs {
+) -> (Logs, f64) {
     let dimensions = inputs.dimensions();
     let bounds = bounds(dimensions);
     // A hundredth of a unit of likelihood is far below what tells two fits apart.
@@ -198,7 +199,7 @@ pub fn fit_pooled(
             best = (value, logs);
         }
     }
-    best.1
+    (best.1, -best.0)
 }
 
 #[cfg(test)]

@@ -21,8 +21,8 @@ pub fn standardised(values: &[f64]) -> Standardised {
 /// With mean 0 and variance 1 like [`standardised`], and where bad values lie far out, drawn together: the power transform of Yeo and
 /// Johnson (2000), as Cowen-Rivers et al. use it (HEBO, JAIR 2022, arXiv 2012.03826), with the power that makes the values most
 /// normal. Small values are good: we depart from HEBO in never taking a power above 1, which would draw the good ones together. The
-/// order stays as it is.
-pub fn tamed(values: &[f64]) -> Vec<f64> {
+/// order stays as it is. `None` where there is little to gain.
+pub fn tamed(values: &[f64]) -> Option<Tamed> {
     let plain = standardised(values).values;
     // Golden section: the profile likelihood has one top.
     let (mut low, mut high) = LEAST_POWER;
@@ -46,10 +46,28 @@ pub fn tamed(values: &[f64]) -> Vec<f64> {
     let power = 0.5 * (low + high);
     // With so little to gain, values stay as they are: a model of them is easier to believe.
     if cost(1.0) - cost(power) < WORTH_IT {
-        return plain;
+        return None;
     }
     let bent: Vec<f64> = plain.iter().map(|value| yeo_johnson(*value, power)).collect();
-    standardised(&bent).values
+    let Standardised { values, deviation, unit, .. } = standardised(&bent);
+    let log_stretch = log_slopes(&plain, power) - plain.len() as f64 * (deviation * unit).ln();
+    Some(Tamed { values, log_stretch })
+}
+
+/// What [`tamed`] gives.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tamed {
+    /// With mean 0 and variance 1.
+    pub values: Vec<f64>,
+    /// The logarithm of the transform's Jacobian at the [standardised] values: what the log-likelihood of a model of the tamed values needs
+    /// beside it to be compared with that of a model of the plain ones (Snelson, Rasmussen and Ghahramani, "Warped Gaussian
+    /// Processes", NeurIPS 2003).
+    pub log_stretch: f64,
+}
+
+/// The sum of the logarithms of [`yeo_johnson`]'s slopes.
+fn log_slopes(values: &[f64], power: f64) -> f64 {
+    values.iter().map(|value| (power - 1.0) * value.abs().ln_1p().copysign(*value)).sum()
 }
 
 /// Powers that are tried; at -5, a value ten deviations out comes to within a fifth.
@@ -70,15 +88,14 @@ fn yeo_johnson(value: f64, power: f64) -> f64 {
 /// The logarithm of the likelihood of the values, transformed, being normal, without constants.
 fn normality(values: &[f64], power: f64) -> f64 {
     let count = values.len().max(1) as f64;
-    let (mut sum, mut squares, mut jacobian) = (0.0, 0.0, 0.0);
+    let (mut sum, mut squares) = (0.0, 0.0);
     for &value in values {
         let bent = yeo_johnson(value, power);
         sum += bent;
         squares += bent * bent;
-        jacobian += (power - 1.0) * value.abs().ln_1p().copysign(value);
     }
     let variance = squares / count - (sum / count).powi(2);
-    jacobian - 0.5 * count * variance.max(1e-300).ln()
+    log_slopes(values, power) - 0.5 * count * variance.max(1e-300).ln()
 }
 
 /// What [`standardised`] gives.
@@ -110,15 +127,29 @@ mod tests {
     #[test]
     fn what_lies_far_out_is_drawn_in_and_keeps_its_order() {
         let values: Vec<f64> = (0..40).map(|n| f64::from(n * n * n % 97) / 10.0).map(f64::exp).collect();
-        let tamed = super::tamed(&values);
+        let tamed = super::tamed(&values).unwrap().values;
         let mut order: Vec<usize> = (0..40).collect();
         order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
         assert!(order.windows(2).all(|pair| tamed[pair[0]] <= tamed[pair[1]]));
         let most = |values: &[f64]| values.iter().copied().fold(f64::MIN, f64::max);
         assert!(most(&standardised(&values).values) > 3.0 && most(&tamed) < 2.5, "{tamed:?}");
         let even: Vec<f64> = (0..40).map(f64::from).collect();
-        assert_eq!(super::tamed(&even), standardised(&even).values);
-        assert_eq!(super::tamed(&[3.0; 5]), [0.0; 5]);
+        assert_eq!(super::tamed(&even), None);
+        assert_eq!(super::tamed(&[3.0; 5]), None);
+    }
+
+    #[test]
+    fn the_stretch_is_the_product_of_the_slopes() {
+        let values: Vec<f64> = (0..30).map(|n| f64::from(n * n % 37) / 9.0).map(f64::exp).collect();
+        let plain = standardised(&values).values;
+        let power = -1.3;
+        let h = 1e-6;
+        let slopes =
+            plain.iter().map(|v| (yeo_johnson(v + h, power) - yeo_johnson(v - h, power)) / (2.0 * h));
+        let expected: f64 = slopes.map(f64::ln).sum();
+        assert!((log_slopes(&plain, power) - expected).abs() < 1e-6, "{expected}");
+        // The tamed values have the variance of the plain ones, so that what was stretched here was pressed there.
+        assert!(super::tamed(&values).unwrap().log_stretch.is_finite());
     }
 
     #[test]

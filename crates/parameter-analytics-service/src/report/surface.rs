@@ -1,7 +1,7 @@
 //! What a Gaussian process makes of a study: the value that it expects over two parameters.
 
 use crate::gp::likelihood;
-use crate::gp::outcome::tamed;
+use crate::gp::outcome::{standardised, tamed};
 use crate::gp::{Inputs, Posterior};
 use crate::report::view::{View, is_maximised};
 use crate::sampler::Observations;
@@ -38,13 +38,13 @@ impl Surface {
         let places = chosen(known);
         let values: Vec<f64> =
             places.iter().filter_map(|place| known.objective.get(*place).copied()).collect();
-        let observed = tamed(&values);
+        let observed = tamed(&values).map_or_else(|| standardised(&values).values, |tamed| tamed.values);
         let categorical =
             space.axes().iter().map(|axis| matches!(axis, crate::space::Axis::Choices(_))).collect();
         let mut inputs = Inputs::new(categorical);
         places.iter().for_each(|place| inputs.push(&known.inputs.point(*place)));
         let start = likelihood::start(space.dimensions());
-        let logs = likelihood::fit(&inputs, &observed, &[start], EVALUATIONS);
+        let (logs, _) = likelihood::fit(&inputs, &observed, &[start], EVALUATIONS);
         let posterior =
             Posterior::new(likelihood::hyperparameters(&logs), &inputs, places.len(), &observed).ok()?;
         let mut pairs: Vec<(f64, f64)> = observed.into_iter().zip(values).collect();

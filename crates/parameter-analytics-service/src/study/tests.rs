@@ -246,4 +246,6 @@ fn constraints_are_met_in_the_end() {
     }
     let best = study.best().unwrap();
     assert!(best.violation() == 0.0 && best.values[0] > 0.84, "{best:?}");
+    let violated = study.trials().skip(20).filter(|trial| trial.violation() > 0.0).count();
+    assert!(violated <= 8, "a search that is done keeps clear of the limit: {violated} of 20");
 }

@@ -130,12 +130,12 @@ fn growing_gives_the_same_bits_as_starting_anew() {
 fn a_fit_finds_what_does_not_matter_and_how_much_is_noise() {
     let (inputs, _) = example(60, vec![false; 3]);
     let observed: Vec<f64> = (0..60).map(|i| (inputs.point(i)[0] * 9.0).sin() * 1.4).collect();
-    let logs = fit(&inputs, &observed, &[start(3)], 100);
+    let logs = fit(&inputs, &observed, &[start(3)], 100).0;
     assert!(logs[0] < 0.0 && logs[1] > logs[0] + 1.0 && logs[2] > logs[0] + 1.0, "{logs:?}");
     assert!(logs[4] < -9.0, "no noise: {logs:?}");
     let mut stream = crate::stream::Stream::new(1, 1);
     let noisy: Vec<f64> = observed.iter().map(|y| 0.7 * y + 0.7 * stream.normal()).collect();
-    assert!(fit(&inputs, &noisy, &[start(3)], 100)[4] > -3.0);
+    assert!(fit(&inputs, &noisy, &[start(3)], 100).0[4] > -3.0);
 }
 
 /// Every point of the example three times, with other values each time; and the means of the three.
