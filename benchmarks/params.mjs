@@ -9,13 +9,15 @@ import { parseArgs } from "node:util";
 
 import { runParts } from "./measure/parts.mjs";
 import { repository } from "./measure/processes.mjs";
+import * as advice from "./params/advice.mjs";
 import * as bandits from "./params/bandits.mjs";
 import { installed, pinned } from "./params/peers.mjs";
 import * as memory from "./params/memory.mjs";
+import * as node from "./params/node.mjs";
 import * as regret from "./params/regret.mjs";
 import * as speed from "./params/speed.mjs";
 
-const PARTS = { speed, bandits, memory, regret };
+const PARTS = { advice, speed, bandits, node, memory, regret };
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
