@@ -27,7 +27,7 @@ export interface OptimizeRequest {
     /** In terms of {@link Outcome.reward}. */
     minQuality?: number;
   };
-  /** What may be set. Default: `temperature`, `topP` and `maxTokens` within their usual ranges. */
+  /** What may be set. Default: `temperature`, `top_p` and `max_tokens` within their usual ranges, natively `frequency_penalty`, too: named as a chat request names them. */
   space?: SearchSpace;
   /** What is known of the request, the same names each time, for example `{ promptTokens: 800 }`. The TypeScript backend refuses it with `UAT_UNSUPPORTED`. */
   context?: Record<string, number>;

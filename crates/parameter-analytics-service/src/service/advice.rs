@@ -209,21 +209,23 @@ struct Kept {
     events: Events<AdviceEvent>,
     known: Option<Known>,
     heard_at: u64,
+    /// Of the next advice that is given here: what its random numbers are drawn from.
+    turn: Option<u64>,
 }
 
 impl SharedAdvice {
     pub(super) fn new(storage: Arc<dyn Storage>, name: LogName) -> Self {
         let events = Events::new(Arc::clone(&storage), name);
-        Self { storage, kept: Mutex::new(Kept { events, known: None, heard_at: 0 }) }
+        Self { storage, kept: Mutex::new(Kept { events, known: None, heard_at: 0, turn: None }) }
     }
 
-    /// Advises; `number` is the call's own. The first time, it is kept what the advice is about.
+    /// Advises; `call` is this call's own number. The first time, it is kept what the advice is about.
     pub(super) fn advise(
         &self,
         about: &About,
         seed: u64,
         request: &Request,
-        number: u64,
+        call: u64,
         now: u64,
     ) -> Result<Advised, AnalyticsError> {
         let kept = &mut *lock(&self.kept);
@@ -237,9 +239,12 @@ impl SharedAdvice {
             let problem = format!("{name} is about something else; please report this");
             return Err(AnalyticsError::Conflict { problem });
         }
-        let advice = known.advisor.advise(request, number)?;
+        // The best guess comes first, where nothing is known; who comes later begins anywhere, so that all do not try the same.
+        let turn = kept.turn.get_or_insert(if known.advisor.observations() == 0 { 0 } else { call });
+        let advice = known.advisor.advise(request, *turn)?;
+        *turn = turn.wrapping_add(1);
         let (parameters, context) = (advice.parameters.clone(), request.context.clone());
-        let trial_id = TrialId { log: name.name, number, parameters, context }.text();
+        let trial_id = TrialId { log: name.name, number: call, parameters, context }.text();
         Ok(Advised { trial_id, advice })
     }
 

@@ -454,3 +454,13 @@ fn a_decision_of_before_a_restart_is_not_taken_for_a_new_one() {
     assert_eq!(after.select(None, 1).unwrap().arm, waiting.arm, "the same seed gives the same arms");
     assert_eq!(after.reward(waiting.decision_id, 1.0, 1).unwrap_err().code(), "UAT_NOT_FOUND");
 }
+
+#[test]
+fn the_best_guess_comes_first_and_the_next_ones_differ() {
+    let analytics = process(Memory::default(), 1);
+    let about = About { model: "m".into(), task_type: "code-generation".into(), space: None };
+    let ask = |_| analytics.optimize(&about, &Request::default()).unwrap().advice.parameters;
+    let asked: Vec<_> = (0..3).map(ask).collect();
+    assert_eq!(asked[0].get("temperature"), Some(&Value::Number(0.2)));
+    assert!(asked[1] != asked[0] && asked[2] != asked[1]);
+}

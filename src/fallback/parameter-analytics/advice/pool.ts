@@ -8,12 +8,12 @@ import { scattered } from '../study/scatter.js';
 /** What may be set where the caller says nothing. */
 export const USUAL: SpaceDocument = {
   temperature: { type: 'float', low: 0, high: 1.5 },
-  topP: { type: 'float', low: 0.5, high: 1 },
-  maxTokens: { type: 'int', low: 64, high: 4_096, log: true },
+  top_p: { type: 'float', low: 0.5, high: 1 },
+  max_tokens: { type: 'int', low: 64, high: 4_096, log: true },
 };
 /** What people use, the most usual first; of another space its middle, and points that leave no part of it out. */
 const USED: ParameterValues[] = [[0.7, 1, 1_024], [0.2, 1, 1_024], [0, 1, 512], [1, 0.95, 1_024], [0.5, 0.9, 256], [0.3, 0.95, 2_048], [0.8, 0.9, 512], [0.2, 0.9, 128]]
-  .map(([temperature, topP, maxTokens]) => ({ temperature: temperature!, topP: topP!, maxTokens: maxTokens! }));
+  .map(([temperature, topP, maxTokens]) => ({ temperature: temperature!, top_p: topP!, max_tokens: maxTokens! }));
 /** Priors are few, so that each is tried soon. */
 const PRIORS = USED.length;
 /** Outcomes that are remembered one by one, for percentiles and scatter. */
