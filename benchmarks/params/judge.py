@@ -17,7 +17,7 @@ from scipy import stats
 import problems
 from regret import checksum
 
-# Values that agree to so many digits of their spread are equal: below that it is rounding that is compared.
+# Values that lie so close, beside how far the first trials lie from the optimum, are equal: below that it is rounding that is compared.
 EQUAL = 1e-9
 
 
@@ -26,15 +26,14 @@ def final(line):
     return float("inf") if value is None else value
 
 
-def judged(ours, theirs, floor):
-    """Two dictionaries from seeds to final values."""
+def judged(ours, theirs, floor, span):
+    """Two dictionaries from seeds to final values, the optimum, and how far from it studies begin."""
     seeds = sorted(set(ours) & set(theirs))
     a, b = np.array([ours[seed] for seed in seeds]), np.array([theirs[seed] for seed in seeds])
     # Infeasible ends rank last, and equal among themselves.
     worst = max([value for value in [*a, *b] if np.isfinite(value)], default=0.0)
     a, b = [np.where(np.isfinite(side), side, worst + 1 + abs(worst)) for side in (a, b)]
-    scale = max(float(np.ptp(np.concatenate([a, b]))), 1e-300)
-    differences = np.where(np.abs(a - b) <= EQUAL * scale, 0.0, a - b)
+    differences = np.where(np.abs(a - b) <= EQUAL * span, 0.0, a - b)
     p = float(stats.wilcoxon(differences, zero_method="zsplit").pvalue) if np.any(differences) else 1.0
     return {
         "seeds": len(seeds),
@@ -74,10 +73,12 @@ def main():
         known = problems.problem(problem).best
         everyone = [line["best"] for of_sampler in samplers.values() for line in of_sampler.values() if line["best"] is not None]
         floor = min(everyone, default=0.0) if known is None else known
+        starts = [next((value for value in line["curve"] if value is not None), floor) for of_sampler in samplers.values() for line in of_sampler.values()]
+        span = float(np.median(starts)) - floor
         for sampler, of_sampler in samplers.items():
             if sampler == options.ours:
                 continue
-            pair = judged({s: final(line) for s, line in samplers[options.ours].items()}, {s: final(line) for s, line in of_sampler.items()}, floor)
+            pair = judged({s: final(line) for s, line in samplers[options.ours].items()}, {s: final(line) for s, line in of_sampler.items()}, floor, span)
             shared = set(samplers[options.ours]) & set(of_sampler)
             mean = lambda which, what: float(np.mean([samplers[which][seed][what] for seed in shared])) if shared else None
             found.append({
