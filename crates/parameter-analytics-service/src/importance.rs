@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::gp::normal;
 use crate::space::Domain;
-use crate::study::{State, Study, Trial};
+use crate::study::Study;
 
 /// The best of the complete trials, which are compared with all: a tenth (the paper's).
 const TARGET: f64 = 0.1;
@@ -27,8 +27,7 @@ impl Study {
     /// nothing can be told: with fewer than two complete trials, or where those are all equally good. Below some 50 complete trials the best
     /// tenth are few, and the shares no more than a hint. O(trials x parameters).
     pub fn importance(&self) -> Vec<(Arc<str>, f64)> {
-        let mut trials: Vec<&Trial> = self.trials().filter(|trial| trial.state == State::Complete).collect();
-        trials.sort_by(|a, b| self.order(a, b));
+        let trials = self.ranked();
         let target = (TARGET * trials.len() as f64).ceil() as usize;
         // With all that are as good as the last of them, so that the order of equals does not count.
         let last = target.checked_sub(1).and_then(|last| trials.get(last));

@@ -1,6 +1,6 @@
 //! Limits, and the chance that a call meets them.
 
-use crate::advice::models::{Call, Candidate, Logged, Models};
+use crate::advice::models::{Call, Candidate, LEAST, Logged, Models};
 use crate::advice::{Expected, Limits};
 use crate::gp::normal::below;
 use crate::stream::mixed;
@@ -35,14 +35,15 @@ impl Wanted {
 impl Models {
     /// Limits in the mean context.
     pub(super) fn wanted(&self, limits: Limits, context: &[f64]) -> Wanted {
-        let moved = |limit: Option<f64>, logged: &Option<Logged>| {
+        // Below what records count at least, a limit of 0 is met by calls that take nothing; twice that, since logarithms are rounded.
+        let moved = |limit: Option<f64>, least: f64, logged: &Option<Logged>| {
             let shift = logged.as_ref().map_or(0.0, |logged| logged.measure.by_context.shift(context));
-            limit.map(|limit| limit.ln() - shift)
+            limit.map(|limit| limit.max(2.0 * least).ln() - shift)
         };
         let shift = self.reward.as_ref().map_or(0.0, |reward| reward.by_context.shift(context));
         Wanted {
-            latency: moved(limits.max_latency_ms, &self.latency),
-            cost: moved(limits.max_cost_usd, &self.cost),
+            latency: moved(limits.max_latency_ms, LEAST.0, &self.latency),
+            cost: moved(limits.max_cost_usd, LEAST.1, &self.cost),
             quality: limits.min_quality.map(|least| (least / self.unit).clamp(f64::MIN, f64::MAX) - shift),
         }
     }

@@ -161,12 +161,20 @@ impl Advisor {
         Ok(())
     }
 
-    /// Whether [`observe`](Self::observe) would take the record.
+    /// Whether [`observe`](Self::observe) would take the record after others, which it would take.
     ///
     /// # Errors
     /// As there.
-    pub fn check(&self, record: &Record) -> Result<(), AdviceError> {
-        Row::of(record, &self.space, &self.features).map(drop)
+    pub fn check<'a>(
+        &self,
+        record: &Record,
+        mut before: impl Iterator<Item = &'a Record>,
+    ) -> Result<(), AdviceError> {
+        let first =
+            if self.features.is_empty() { before.find(|one| !one.context.0.is_empty()) } else { None };
+        let names =
+            first.map(|first| first.context.0.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>());
+        Row::of(record, &self.space, names.as_deref().unwrap_or(&self.features)).map(drop)
     }
 
     /// What to call with. `number` picks the random numbers: the same records, request and number give the same advice, whatever else

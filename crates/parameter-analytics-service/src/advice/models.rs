@@ -23,7 +23,7 @@ const AROUND: (usize, usize) = (10, 16);
 pub(super) const WIDTHS: (f64, f64) = (0.3, 0.01);
 
 /// Milliseconds below which latencies count as that, and dollars: a logarithm needs something above 0.
-const LEAST: (f64, f64) = (1e-3, 1e-9);
+pub(super) const LEAST: (f64, f64) = (1e-3, 1e-9);
 /// Of logarithms: calls that differ by a factor of 1.6 are what is believed at first.
 const OF_LOGARITHMS: Guess = Guess { deviation: 0.5, records: 3.0 };
 const OF_FAILURES: Guess = Guess { deviation: 0.2, records: 3.0 };
@@ -212,8 +212,9 @@ impl Models {
             }
         };
         for point in keys.filter_map(|key| seen.get(key)).map(|(_, point)| (*point).clone()) {
-            // A choice that was retired is not tried again.
-            add(&mut points, space.decode(&space.encode(&point)));
+            // A choice that was retired is not tried again. Any other point stays as it is: to the bit, since its records are found by it.
+            let point = if space.offers(&point) { point } else { space.decode(&space.encode(&point)) };
+            add(&mut points, point);
         }
         let mut candidates = self.candidates(space, std::mem::take(&mut points));
         for candidate in &mut candidates {

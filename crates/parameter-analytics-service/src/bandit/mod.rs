@@ -217,6 +217,11 @@ impl Bandit {
         self.arms.retire(arm)
     }
 
+    /// Whether [`take_delta`](Self::take_delta) would give nothing.
+    pub fn has_nothing_new(&self) -> bool {
+        self.arms.unsent().is_empty()
+    }
+
     /// What was learnt here since the last call, for others to [absorb](Self::absorb). What was absorbed here is not in it.
     pub fn take_delta(&mut self) -> Delta {
         self.arms.take_unsent()

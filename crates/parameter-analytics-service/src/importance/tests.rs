@@ -1,7 +1,7 @@
 use super::*;
 use crate::sampler::SamplerKind;
 use crate::space::{Ordered, Parameter, Space, Value};
-use crate::study::{Event, StudyOptions};
+use crate::study::{Event, State, StudyOptions};
 
 /// A study with these trials.
 fn study(

@@ -41,8 +41,6 @@ impl<'a> View<'a> {
     pub(super) fn new(study: &'a Study, now_ms: u64) -> Self {
         let is_complete = |trial: &&Trial| trial.state == State::Complete && !trial.values.is_empty();
         let complete: Vec<&Trial> = study.trials().filter(is_complete).collect();
-        let mut ranked = complete.clone();
-        ranked.sort_by(|a, b| study.order(a, b));
         let mut values: Vec<f64> = complete.iter().map(|trial| value(trial)).collect();
         values.sort_by(f64::total_cmp);
         if is_maximised(study) {
@@ -55,7 +53,7 @@ impl<'a> View<'a> {
             importance: study.importance(),
             values: Values::of(&values),
             complete,
-            ranked,
+            ranked: study.ranked(),
         }
     }
 

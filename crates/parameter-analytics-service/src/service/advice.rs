@@ -275,7 +275,7 @@ impl SharedAdvice {
                         return Err(AnalyticsError::Conflict { problem });
                     }
                     record.follows = before.is_some();
-                    known.advisor.check(&record)?;
+                    known.advisor.check(&record, taken.iter().map(|(_, record)| record))?;
                     said.insert(call, Said { parts: before.unwrap_or_default().parts | new.parts });
                     taken.push((call, record));
                     Ok(())

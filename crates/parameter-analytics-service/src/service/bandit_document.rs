@@ -69,41 +69,59 @@ const ERROR: f64 = 0.05;
 /// The least half-life that [`Forget::HalfLife`] takes.
 const LEAST_HALF_LIFE: f64 = 8.0;
 
+fn input<T>(field: &str, expected: &str, got: String) -> Result<T, AnalyticsError> {
+    Err(AnalyticsError::Input { field: field.to_owned(), expected: expected.to_owned(), got })
+}
+
+impl PolicyName {
+    /// The policy of this name, with a context of so many numbers where it has one.
+    ///
+    /// # Errors
+    /// [`AnalyticsError::Input`]: dimensions are missing, or there is no use for them; [`AnalyticsError::Unsupported`].
+    pub fn with(self, context_dims: Option<usize>) -> Result<Policy, AnalyticsError> {
+        Ok(match (self, context_dims) {
+            (Self::LinThompson, Some(features)) => Policy::LinThompson { features },
+            (Self::LinThompson, None) => {
+                let expected = "how many numbers a context has, for `lin-thompson`";
+                return input("contextDims", expected, "nothing".to_owned());
+            }
+            (_, Some(dims)) => {
+                return input("contextDims", "nothing, but for `lin-thompson`", dims.to_string());
+            }
+            (Self::Thompson, None) => Policy::Thompson,
+            (Self::Ucb, None) => Policy::Ucb,
+            (Self::EpsilonGreedy, None) => Policy::EpsilonGreedy { epsilon: EPSILON },
+            (Self::TopTwoThompson, None) => Policy::TopTwoThompson { error: ERROR },
+            (Self::Exp3, None) => {
+                return Err(AnalyticsError::Unsupported {
+                    what: "the policy `exp3`",
+                    instead: "`thompson` with a `discount`",
+                });
+            }
+        })
+    }
+}
+
+impl RewardName {
+    /// What rewards of this name look like.
+    pub fn rewards(self) -> Rewards {
+        match self {
+            Self::Bernoulli => Rewards::Bernoulli,
+            Self::Gaussian => Rewards::Gaussian { mean: 0.0, spread: 1.0 },
+        }
+    }
+}
+
 impl BanditDocument {
     /// The options; `seed` where the document has none.
     ///
     /// # Errors
     /// [`AnalyticsError::Input`] names the field.
     pub fn options(&self, seed: u64) -> Result<BanditOptions, AnalyticsError> {
-        let input = |field: &str, expected: &str, got: String| {
-            Err(AnalyticsError::Input { field: field.to_owned(), expected: expected.to_owned(), got })
-        };
         if self.arms.is_empty() {
             return input("arms", "the names of one arm or more", "none".to_owned());
         }
-        let policy = match (self.policy, self.context_dims) {
-            (PolicyName::LinThompson, Some(features)) => Policy::LinThompson { features },
-            (PolicyName::LinThompson, None) => {
-                return input(
-                    "contextDims",
-                    "how many numbers a context has, for `lin-thompson`",
-                    "nothing".to_owned(),
-                );
-            }
-            (_, Some(dims)) => {
-                return input("contextDims", "nothing, but for `lin-thompson`", dims.to_string());
-            }
-            (PolicyName::Thompson, None) => Policy::Thompson,
-            (PolicyName::Ucb, None) => Policy::Ucb,
-            (PolicyName::EpsilonGreedy, None) => Policy::EpsilonGreedy { epsilon: EPSILON },
-            (PolicyName::TopTwoThompson, None) => Policy::TopTwoThompson { error: ERROR },
-            (PolicyName::Exp3, None) => {
-                return Err(AnalyticsError::Unsupported {
-                    what: "the policy `exp3`",
-                    instead: "`thompson` with a `discount`",
-                });
-            }
-        };
+        let policy = self.policy.with(self.context_dims)?;
         let forget = match self.discount {
             None | Some(1.0) => Forget::Never,
             Some(discount) if discount > 0.0 && discount < 1.0 => {
@@ -112,10 +130,7 @@ impl BanditDocument {
             }
             Some(discount) => return input("discount", "a number above 0, at most 1", discount.to_string()),
         };
-        let rewards = match self.reward {
-            RewardName::Bernoulli => Rewards::Bernoulli,
-            RewardName::Gaussian => Rewards::Gaussian { mean: 0.0, spread: 1.0 },
-        };
+        let rewards = self.reward.rewards();
         let options =
             BanditOptions::new(self.arms.iter().map(Arc::clone), policy, rewards, self.seed.unwrap_or(seed));
         Ok(BanditOptions { forget, ..options })

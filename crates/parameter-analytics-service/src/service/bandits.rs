@@ -180,25 +180,17 @@ impl SharedBandit {
         Ok(())
     }
 
-    /// Whether it is made of this.
+    /// Whether it is made of this, with the same arms.
     pub(super) fn check(&self, options: &BanditOptions) -> Result<(), AnalyticsError> {
-        let mut differences = differences(&self.options(), options);
-        if self.options().arms != options.arms {
-            differences.push(format!("`arms` were {:?} and are {:?} now", self.options().arms, options.arms));
-        }
-        match differences.is_empty() {
-            true => Ok(()),
-            false => {
-                Err(AnalyticsError::Differs { name: lock(&self.kept).events.name().clone(), differences })
-            }
-        }
+        check(lock(&self.kept).events.name(), &self.options(), options)
     }
 
     /// Whether nobody would miss what is in memory alone.
     pub(super) fn is_idle(&self) -> bool {
         let kept = lock(&self.kept);
         let bandit = lock(&self.bandit);
-        kept.unkept.is_empty() && kept.fresh.is_empty() && bandit.outstanding() == 0
+        let is_kept = kept.unkept.is_empty() && kept.fresh.is_empty() && bandit.has_nothing_new();
+        is_kept && bandit.outstanding() == 0
     }
 }
 
@@ -215,6 +207,22 @@ pub(super) fn options_of(
         });
         Ok((options, Write::Append(Vec::new())))
     })
+}
+
+/// Whether a bandit is made of this, with the same arms.
+pub(super) fn check(
+    name: &LogName,
+    own: &BanditOptions,
+    given: &BanditOptions,
+) -> Result<(), AnalyticsError> {
+    let mut differences = differences(own, given);
+    if own.arms != given.arms {
+        differences.push(format!("`arms` were {:?} and are {:?} now", own.arms, given.arms));
+    }
+    match differences.is_empty() {
+        true => Ok(()),
+        false => Err(AnalyticsError::Differs { name: name.clone(), differences }),
+    }
 }
 
 /// Takes in what happened, with what others learnt of it.

@@ -29,6 +29,7 @@ mod studies;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -42,7 +43,7 @@ use crate::advice::{Performance, Request};
 use crate::bandit::BanditOptions;
 use crate::storage::{Kind, LogName, Storage};
 use crate::stream::mixed;
-use crate::study::StudyOptions;
+use crate::study::{Study, StudyError, StudyOptions};
 use advice::SharedAdvice;
 use flusher::Flusher;
 use open::Open;
@@ -74,6 +75,8 @@ pub struct ParameterAnalytics {
     storage: Arc<dyn Storage>,
     clock: fn() -> u64,
     random: u64,
+    /// How many were given.
+    seeds: AtomicU64,
     studies: Open<SharedStudy>,
     bandits: Arc<Open<SharedBandit>>,
     advice: Open<SharedAdvice>,
@@ -98,6 +101,7 @@ impl ParameterAnalytics {
             storage: Arc::new(storage),
             clock,
             random,
+            seeds: AtomicU64::new(0),
             studies: Open::new(Kind::Study),
             bandits,
             advice: Open::new(Kind::Advice),
@@ -126,13 +130,31 @@ impl ParameterAnalytics {
     /// [`AnalyticsError::NotFound`] says which there are.
     pub fn load_study(&self, name: &str) -> Result<Arc<SharedStudy>, AnalyticsError> {
         let study = self.study(name)?;
-        match study.refreshed() {
-            Err(AnalyticsError::NotFound { name, .. }) => {
-                self.studies.forget(&name.name);
-                Err(self.with_nearest(name))
+        self.found(name, study.refreshed())?;
+        Ok(study)
+    }
+
+    /// Does something to a study by its name; see [`SharedStudy::change`].
+    ///
+    /// # Errors
+    /// [`AnalyticsError::NotFound`] says which there are; those of [`SharedStudy::change`].
+    pub fn change_study<R>(
+        &self,
+        name: &str,
+        act: impl FnMut(&mut Study) -> Result<R, StudyError>,
+    ) -> Result<R, AnalyticsError> {
+        self.found(name, self.study(name)?.change(act))
+    }
+
+    /// With what there is instead of a study that there is not.
+    fn found<T>(&self, name: &str, result: Result<T, AnalyticsError>) -> Result<T, AnalyticsError> {
+        result.map_err(|error| match error {
+            AnalyticsError::NotFound { name: log, .. } => {
+                self.studies.forget(name);
+                self.with_nearest(log)
             }
-            other => other.map(|_| study),
-        }
+            other => other,
+        })
     }
 
     /// Creates a study that was made elsewhere, with its trials.
@@ -152,10 +174,7 @@ impl ParameterAnalytics {
     pub fn remove_study(&self, name: &str) -> Result<(), AnalyticsError> {
         let removed = self.study(name)?.remove();
         self.studies.forget(name);
-        removed.map_err(|error| match error {
-            AnalyticsError::NotFound { name, .. } => self.with_nearest(name),
-            other => other,
-        })
+        self.found(name, removed)
     }
 
     /// The names of the studies, sorted.
@@ -184,9 +203,30 @@ impl ParameterAnalytics {
         Ok(bandit)
     }
 
+    /// Creates a bandit, or opens the one of this name, if it was created with the same; and whether it was created. It is kept when this
+    /// returns.
+    ///
+    /// # Errors
+    /// [`AnalyticsError::Differs`] names what is otherwise in the one that is kept; those of the storage.
+    pub fn create_bandit(
+        &self,
+        name: &str,
+        options: &BanditOptions,
+    ) -> Result<(Arc<SharedBandit>, bool), AnalyticsError> {
+        let log = LogName::new(Kind::Bandit, name).map_err(AnalyticsError::Name)?;
+        // Before it is in use: one that differs would stand in the way of the one that is kept.
+        let kept = bandits::options_of(Arc::clone(&self.storage), log.clone())?;
+        if let Some(kept) = &kept {
+            bandits::check(&log, kept, options)?;
+        }
+        let bandit = self.bandit(name, options)?;
+        bandit.flush(self.now())?;
+        Ok((bandit, kept.is_none()))
+    }
+
     /// A seed that nobody has chosen, for a bandit that is given none: another one at each call and in each process.
     pub fn seed(&self) -> u64 {
-        mixed(self.random ^ mixed(self.bandits.next()))
+        mixed(self.random ^ mixed(self.seeds.fetch_add(1, Ordering::Relaxed)))
     }
 
     /// A bandit that is in use here or kept, with what is known of it.

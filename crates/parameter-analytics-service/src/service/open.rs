@@ -48,22 +48,35 @@ struct Opened<T> {
     uses: u64,
 }
 
+impl<T> Opened<T> {
+    fn find(&mut self, name: &str) -> Option<Arc<T>> {
+        self.uses += 1;
+        let (used, known) = self.by_name.get_mut(name)?;
+        *used = self.uses;
+        Some(Arc::clone(known))
+    }
+}
+
 impl<T: Idle> Open<T> {
     pub(super) fn new(kind: Kind) -> Self {
         Self { kind, opened: Mutex::new(Opened { by_name: HashMap::new(), uses: 0 }) }
     }
 
-    /// What is in use under a name, or what is made for it.
+    /// What is in use under a name, or what is made for it. What `make` waits for holds up nobody else; of two that are made at once the
+    /// first to be ready is taken.
     pub(super) fn get(
         &self,
         name: &str,
         make: impl FnOnce(LogName) -> Result<T, AnalyticsError>,
     ) -> Result<Arc<T>, AnalyticsError> {
+        if let Some(known) = lock(&self.opened).find(name) {
+            return Ok(known);
+        }
+        let name = LogName::new(self.kind, name).map_err(AnalyticsError::Name)?;
+        let made = Arc::new(make(name.clone())?);
         let opened = &mut *lock(&self.opened);
-        opened.uses += 1;
-        if let Some((used, known)) = opened.by_name.get_mut(name) {
-            *used = opened.uses;
-            return Ok(Arc::clone(known));
+        if let Some(known) = opened.find(&name.name) {
+            return Ok(known);
         }
         if opened.by_name.len() >= MOST {
             let idle = opened
@@ -74,8 +87,6 @@ impl<T: Idle> Open<T> {
             let oldest = oldest.ok_or(AnalyticsError::TooMany { kind: self.kind, most: MOST })?;
             opened.by_name.remove(&oldest);
         }
-        let name = LogName::new(self.kind, name).map_err(AnalyticsError::Name)?;
-        let made = Arc::new(make(name.clone())?);
         opened.by_name.insert(name.name, (opened.uses, Arc::clone(&made)));
         Ok(made)
     }
@@ -87,12 +98,5 @@ impl<T: Idle> Open<T> {
 
     pub(super) fn all(&self) -> Vec<Arc<T>> {
         lock(&self.opened).by_name.values().map(|(_, known)| Arc::clone(known)).collect()
-    }
-
-    /// A number that no two calls have in common.
-    pub(super) fn next(&self) -> u64 {
-        let opened = &mut *lock(&self.opened);
-        opened.uses += 1;
-        opened.uses
     }
 }

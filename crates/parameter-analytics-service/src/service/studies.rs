@@ -45,8 +45,7 @@ impl SharedStudy {
     /// # Errors
     /// [`AnalyticsError::NotFound`]: it was removed.
     pub fn now(&self) -> Result<Arc<Study>, AnalyticsError> {
-        let now = self.now.read().unwrap_or_else(PoisonError::into_inner).clone();
-        now.ok_or_else(|| not_found(lock(&self.events).name()))
+        self.known().ok_or_else(|| not_found(lock(&self.events).name()))
     }
 
     /// The study with what others did to it.
@@ -54,7 +53,13 @@ impl SharedStudy {
     /// # Errors
     /// [`AnalyticsError`].
     pub fn refreshed(&self) -> Result<Arc<Study>, AnalyticsError> {
-        self.change(|_| Ok(()))?;
+        let mut events = lock(&self.events);
+        let name = events.name().clone();
+        events.turn(|news| {
+            self.hear(&name, news)?;
+            Ok(((), Write::Append(Vec::new())))
+        })?;
+        drop(events);
         self.now()
     }
 
@@ -121,14 +126,8 @@ impl SharedStudy {
         let name = events.name().clone();
         let mut changed = None;
         let result = events.turn(|news| {
-            let before = self.now.read().unwrap_or_else(PoisonError::into_inner).clone();
-            let mut study = before.filter(|_| !news.is_whole).map(|study| (*study).clone());
-            let is_news = news.is_whole || !news.events.is_empty();
-            follow(&name, &mut study, news).inspect_err(|_| self.publish(None))?;
-            if is_news {
-                // Even if `act` fails: what others did was done.
-                self.publish(study.clone());
-            }
+            // Even if `act` fails: what others did was done.
+            let mut study = self.hear(&name, news)?.map(|study| (*study).clone());
             let result = act(&name, &mut study)?;
             let events = study.as_mut().map(Study::take_events).unwrap_or_default();
             changed = (!events.is_empty()).then_some(study);
@@ -138,6 +137,22 @@ impl SharedStudy {
             self.publish(study);
         }
         Ok(result)
+    }
+
+    /// Takes in what others did; the study as it is then.
+    fn hear(&self, name: &LogName, news: News<Event>) -> Result<Option<Arc<Study>>, AnalyticsError> {
+        let before = self.known();
+        if !news.is_whole && news.events.is_empty() {
+            return Ok(before);
+        }
+        let mut study = before.filter(|_| !news.is_whole).map(|study| (*study).clone());
+        follow(name, &mut study, news).inspect_err(|_| self.publish(None))?;
+        self.publish(study);
+        Ok(self.known())
+    }
+
+    fn known(&self) -> Option<Arc<Study>> {
+        self.now.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn publish(&self, study: Option<Study>) {

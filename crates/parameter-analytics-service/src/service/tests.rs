@@ -464,3 +464,57 @@ fn the_best_guess_comes_first_and_the_next_ones_differ() {
     assert_eq!(asked[0].get("temperature"), Some(&Value::Number(0.2)));
     assert!(asked[1] != asked[0] && asked[2] != asked[1]);
 }
+
+#[test]
+fn a_bandit_that_is_created_otherwise_does_not_stand_in_the_way_of_the_one_that_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = document().options(7).unwrap();
+    let (made, is_new) = process(Files::new(folder.path()), 1).create_bandit("b", &options).unwrap();
+    assert!(is_new);
+    use_it(&made, 3);
+    made.flush(1).unwrap();
+    let later = process(Files::new(folder.path()), 2);
+    let other = BanditDocument { policy: PolicyName::Ucb, ..document() }.options(7).unwrap();
+    let more = BanditDocument { arms: vec!["a".into(), "c".into()], ..document() }.options(7).unwrap();
+    for wrong in [&other, &more] {
+        assert_eq!(later.create_bandit("b", wrong).unwrap_err().code(), "UAT_CONFLICT");
+    }
+    let (again, is_new) = later.create_bandit("b", &options).unwrap();
+    assert_eq!((is_new, pulls(&again)), (false, 3.0));
+    use_it(&later.load_bandit("b").unwrap(), 1);
+    again.flush(1).unwrap();
+    assert_eq!(pulls(&process(Files::new(folder.path()), 3).load_bandit("b").unwrap()), 4.0);
+}
+
+#[test]
+fn a_bandit_whose_rewards_are_not_kept_yet_is_not_dropped_for_another() {
+    let name = LogName::new(Kind::Bandit, "b").unwrap();
+    let own =
+        SharedBandit::new(Arc::new(Memory::default()), name, document().options(7).unwrap(), 1).unwrap();
+    assert!(own.is_idle());
+    let decision = own.select(None, 1).unwrap().decision_id;
+    assert!(!own.is_idle(), "its reward is waited for");
+    own.reward(decision, 1.0, 1).unwrap();
+    assert!(!own.is_idle(), "what it taught is in memory alone");
+    own.flush(1).unwrap();
+    assert!(own.is_idle());
+}
+
+#[test]
+fn outcomes_that_come_together_say_of_one_another_which_features_there_are() {
+    use crate::advice::Context;
+    let folder = tempfile::tempdir().unwrap();
+    let analytics = process(Files::new(folder.path()), 1);
+    let with = |feature: &str| {
+        let context: Context = Ordered(vec![(feature.into(), 1.0)]);
+        let advised = analytics.optimize(&about("code"), &Request { context, ..Request::default() }).unwrap();
+        outcome(&advised, Some(0.5), None)
+    };
+    let codes: Vec<_> = analytics
+        .record_all(&[with("a"), with("b")])
+        .into_iter()
+        .map(|taken| taken.map_err(|error| error.code()))
+        .collect();
+    assert_eq!(codes, [Ok(()), Err("UAT_INVALID_INPUT")]);
+    assert_eq!(process(Files::new(folder.path()), 2).performance(0).unwrap()[0].1.trials, 1);
+}

@@ -70,7 +70,7 @@ impl Domain {
         match self {
             Self::Float { step: None, .. } => None,
             Self::Float { low, high, step: Some(step), .. } => Some(steps(*low, *high, *step)),
-            Self::Int { low, high, step, .. } => Some(steps(*low as f64, *high as f64, *step as f64)),
+            Self::Int { low, high, step, .. } => Some(whole_steps(*low as f64, *high as f64, *step as f64)),
             Self::Categorical { choices } => {
                 Some(choices.iter().filter(|choice| !choice.retired).count() as f64)
             }
@@ -102,7 +102,7 @@ impl Domain {
             }
             Self::Int { low, high, step, .. } => {
                 let (low, high, step) = (low as f64, high as f64, step as f64);
-                step.mul_add(cell_at(share, steps(low, high, step)), low)
+                step.mul_add(cell_at(share, whole_steps(low, high, step)), low)
             }
             Self::Categorical { ref choices } => {
                 let mut there =
@@ -130,7 +130,7 @@ impl Domain {
             }
             Self::Int { low, high, step, .. } => {
                 let (low, high, step) = (low as f64, high as f64, step as f64);
-                (((number - low) / step).round() + 0.5) / steps(low, high, step)
+                (((number - low) / step).round() + 0.5) / whole_steps(low, high, step)
             }
             Self::Categorical { .. } => number,
         };
@@ -169,9 +169,19 @@ impl Domain {
     }
 }
 
+/// How many steps of some size reach from one end to the other.
+fn exact_steps(low: f64, high: f64, step: f64) -> f64 {
+    (high / 2.0 - low / 2.0) / (step / 2.0)
+}
+
+/// Values on a grid of whole numbers, which need no tolerance: a billionth of a billion steps would be one too many.
+fn whole_steps(low: f64, high: f64, step: f64) -> f64 {
+    exact_steps(low, high, step).min(LARGEST_WHOLE).floor() + 1.0
+}
+
 /// Values on a grid: a step that misses `high` by rounding alone still reaches it.
 pub(crate) fn steps(low: f64, high: f64, step: f64) -> f64 {
-    let exact = (high / 2.0 - low / 2.0) / (step / 2.0);
+    let exact = exact_steps(low, high, step);
     (exact + 1e-9 * exact.clamp(1.0, LARGEST_WHOLE)).min(LARGEST_WHOLE).floor() + 1.0
 }
 

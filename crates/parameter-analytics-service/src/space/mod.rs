@@ -128,6 +128,14 @@ impl Space {
         }
     }
 
+    /// Whether none of a point's choices is retired.
+    pub(crate) fn offers(&self, point: &Point) -> bool {
+        let numbers = self.parameters.iter().zip(&point.0);
+        numbers.into_iter().all(|(parameter, number)| {
+            number.is_nan() || !parameter.domain.is_categorical() || parameter.domain.offers(*number)
+        })
+    }
+
     /// The settings of a point.
     pub fn values(&self, point: &Point) -> ParameterValues {
         let settings = self.parameters.iter().zip(&point.0).filter(|(_, number)| !number.is_nan());

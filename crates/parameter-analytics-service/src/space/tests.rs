@@ -200,3 +200,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_wide_range_of_whole_numbers_ends_where_it_says() {
+    for high in [999_999_999, 1 << 31, (1 << 40) + 1] {
+        let domain = Domain::int(0, high);
+        assert_eq!(domain.levels(), Some(high as f64 + 1.0));
+        assert_eq!(domain.at(1.0), high as f64);
+        assert_eq!(domain.number(&Value::Number(high as f64)), Some(high as f64));
+    }
+}

@@ -64,6 +64,21 @@ impl Study {
         a.violation().total_cmp(&b.violation()).then(value(a).total_cmp(&value(b)))
     }
 
+    /// The trials that no other one is better than: with one objective, those that are as good as the best.
+    pub fn pareto_front(&self) -> Vec<&Trial> {
+        let Some(best) = self.best() else { return Vec::new() };
+        self.trials()
+            .filter(|trial| trial.state == State::Complete && self.order(trial, best).is_eq())
+            .collect()
+    }
+
+    /// The complete trials, the best first: those that meet all constraints by value, then the others by how much they violate.
+    pub fn ranked(&self) -> Vec<&Trial> {
+        let mut trials: Vec<&Trial> = self.trials().filter(|trial| trial.state == State::Complete).collect();
+        trials.sort_by(|a, b| self.order(a, b));
+        trials
+    }
+
     /// What its models are told.
     pub(crate) fn known(&self) -> &Observations {
         &self.known

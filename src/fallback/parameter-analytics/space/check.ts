@@ -63,7 +63,7 @@ function domainProblem(domain: Domain): string | undefined {
     return low < (domain.type === 'int' ? 1 : Number.MIN_VALUE) ? `has \`log\`, which needs \`low\` > 0 (for \`int\`, at least 1), got ${low}` : undefined;
   }
   if (step === undefined) return undefined;
-  const count = steps(low, high, step);
+  const count = steps({ type: 'float', low, high }, step);
   // A step that is lost in rounding beside `high` makes no new value.
   const fits = Number.isFinite(step) && step > 0 && count >= 2 && count < LARGEST_WHOLE && high - step < high && low + step > low;
   return fits ? undefined : `has step ${step}; it must be above 0, at most \`high\` - \`low\`, and make fewer than 2^53 steps`;

@@ -19,8 +19,8 @@ const clamp = (value: number, low: number, high: number): number => Math.min(Mat
 /** How many values there are; `undefined` for all real numbers of a range. */
 export function levels(domain: Domain): number | undefined {
   switch (domain.type) {
-    case 'float': return domain.step === undefined ? undefined : steps(domain.low, domain.high, domain.step);
-    case 'int': return steps(domain.low, domain.high, domain.step);
+    case 'float': return domain.step === undefined ? undefined : steps(domain, domain.step);
+    case 'int': return steps(domain, domain.step);
     case 'categorical': return domain.choices.filter(choice => !choice.isRetired).length;
   }
 }
@@ -37,11 +37,11 @@ export function numberAt(domain: Domain, at: number): number {
       const { low, high, log, step } = domain;
       if (log) return clamp(Math.exp(Math.log(low) * (1 - share) + Math.log(high) * share), low, high);
       if (step === undefined) return clamp(low * (1 - share) + high * share, low, high);
-      return clamp(tidy(step * cellAt(share, steps(low, high, step)) + low), low, high);
+      return clamp(tidy(step * cellAt(share, steps(domain, step)) + low), low, high);
     }
     case 'int': {
       const { low, high, log, step } = domain;
-      if (!log) return step * cellAt(share, steps(low, high, step)) + low;
+      if (!log) return step * cellAt(share, steps(domain, step)) + low;
       const [from, to] = logCells(low, high);
       return clamp(Math.round(Math.exp(from * (1 - share) + to * share)), low, high);
     }
@@ -59,7 +59,7 @@ export function shareOf(domain: Domain, number: number): number {
   }
   // Halves, since a difference of two can be infinite.
   if (step === undefined) return clamp((number / 2 - low / 2) / (high / 2 - low / 2), 0, 1);
-  return clamp((Math.round((number - low) / step) + 0.5) / steps(low, high, step), 0, 1);
+  return clamp((Math.round((number - low) / step) + 0.5) / steps(domain, step), 0, 1);
 }
 
 /** What a caller gets for a number of a point. */
@@ -80,10 +80,14 @@ export function numberOf(domain: Domain, value: Value): number | undefined {
   return Math.abs(near - value) <= 1e-9 * Math.max(Math.abs(value), Math.abs(near)) && near >= low && near <= high ? near : undefined;
 }
 
-/** Values on a grid: a step that misses `high` by rounding alone still reaches it. */
-export function steps(low: number, high: number, step: number): number {
+/**
+ * Values on a grid: a step that misses `high` by rounding alone still reaches it. Whole numbers need no such tolerance, of which a
+ * billionth of a billion steps would be one too many.
+ */
+export function steps({ type, low, high }: { type: 'float' | 'int'; low: number; high: number }, step: number): number {
   const exact = (high / 2 - low / 2) / (step / 2);
-  return Math.floor(Math.min(exact + 1e-9 * clamp(exact, 1, LARGEST_WHOLE), LARGEST_WHOLE)) + 1;
+  const tolerance = type === 'int' ? 0 : 1e-9 * clamp(exact, 1, LARGEST_WHOLE);
+  return Math.floor(Math.min(exact + tolerance, LARGEST_WHOLE)) + 1;
 }
 
 function cellAt(share: number, cells: number): number {

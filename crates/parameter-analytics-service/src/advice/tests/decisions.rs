@@ -165,3 +165,39 @@ fn performance_is_that_of_a_time() {
     assert_eq!((performance.latency_p50, performance.latency_p95), (Some(1_500.0), Some(2_000.0)));
     assert_eq!(performance.best.as_ref().map(x), Some(0.75));
 }
+
+#[test]
+fn a_limit_of_nothing_is_met_by_calls_that_cost_nothing() {
+    let mut advisor = dial();
+    let free = |x: f64, n: u64| Record { cost_usd: Some(0.0), ..call(x, n) };
+    rounds(&mut advisor, &Request::default(), 120, free);
+    let mut request = within_ms(550.0, Mode::Recommend);
+    request.limits.max_cost_usd = Some(0.0);
+    let advice = advisor.advise(&request, 0).unwrap();
+    assert!(advice.feasible_probability > 0.9, "{advice:?}");
+    assert!(x(&advice.parameters) < 0.45, "the other limit counts: {advice:?}");
+}
+
+#[test]
+fn what_was_called_is_a_candidate_to_the_bit() {
+    let space = Space::new(vec![Parameter::new("rate", Domain::log_float(1e-5, 0.1))]).unwrap();
+    let point = |rate| space.point(&Ordered(vec![("rate".into(), Value::Number(rate))])).unwrap();
+    let rates: Vec<f64> = (1..40).map(|n| 1e-5 * 1.25f64.powi(n) * 1.000_000_7).collect();
+    assert!(
+        rates.iter().any(|rate| space.decode(&space.encode(&point(*rate))) != point(*rate)),
+        "coordinates are rounded"
+    );
+    let mut advisor =
+        Advisor::new(AdvisorOptions { space: Some(space.clone()), ..AdvisorOptions::default() }).unwrap();
+    for rate in &rates {
+        let parameters = Ordered(vec![("rate".into(), Value::Number(*rate))]);
+        advisor.observe(&Record { parameters, reward: Some(0.5), ..Record::default() }).unwrap();
+    }
+    advisor.advise(&recommendation(), 0).unwrap();
+    let models = &advisor.fitted.as_ref().unwrap().models;
+    for rate in &rates[10..] {
+        let own =
+            models.candidates.iter().filter(|candidate| candidate.tried && candidate.point == point(*rate));
+        assert_eq!(own.count(), 1, "{rate}");
+    }
+}
