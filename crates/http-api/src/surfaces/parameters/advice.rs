@@ -4,17 +4,16 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use http::{Response, StatusCode};
+use http::Response;
 use runtime::parameter_analytics_service::advice::{Context, Limits, Mode, Request as Wanted};
 use runtime::parameter_analytics_service::space::{Space, SpaceDocument};
 use runtime::parameter_analytics_service::study::StudyError;
-use runtime::parameter_analytics_service::{About, AnalyticsError, CallOutcome, ParameterAnalytics};
+use runtime::parameter_analytics_service::{About, AnalyticsError, CallOutcome};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Scope, answer, body, finished};
-use crate::error::ApiError;
-use crate::gateway::{Call, Gateway};
+use super::{said, take};
+use crate::gateway::Gateway;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,14 +41,8 @@ struct Constraints {
 
 /// `POST /v1/optimize`.
 pub(super) async fn optimize(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
-    let call = gateway.call(&request);
-    finished(&call, optimized(&gateway, &call, request).await)
-}
-
-async fn optimized(gateway: &Gateway, call: &Call, request: Request) -> Result<Response<Body>, ApiError> {
-    let Optimize { model, task_type, constraints, space, context, mode } = body(gateway, request).await?;
-    let scope = Scope(call.caller.clone());
-    let act = move |analytics: &ParameterAnalytics| {
+    take(&gateway, request, |analytics, scope, wanted| {
+        let Optimize { model, task_type, constraints, space, context, mode } = wanted;
         let space = space.map(Space::try_from).transpose().map_err(StudyError::from)?;
         let limits = Limits {
             max_latency_ms: constraints.max_latency,
@@ -59,35 +52,27 @@ async fn optimized(gateway: &Gateway, call: &Call, request: Request) -> Result<R
         let about = About { model: scope.inner(&model).into(), task_type, space };
         let advised = analytics.optimize(&about, &Wanted { limits, mode, context })?;
         let advice = &advised.advice;
-        let answer = json!({
+        said(&json!({
             "trial_id": advised.trial_id,
             "parameters": advice.parameters,
             "expected": advice.expected,
             "feasible_probability": advice.feasible_probability,
             "source": advice.source,
             "observations": advice.observations,
-        });
-        Ok((StatusCode::OK, answer))
-    };
-    answer(gateway, call, act).await
+        }))
+    })
+    .await
 }
 
 /// `POST /v1/outcomes`: it is kept when the answer comes.
 pub(super) async fn record(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
-    let call = gateway.call(&request);
-    finished(&call, recorded(&gateway, &call, request).await)
-}
-
-async fn recorded(gateway: &Gateway, call: &Call, request: Request) -> Result<Response<Body>, ApiError> {
-    let outcome: CallOutcome = body(gateway, request).await?;
-    let prefix = Scope(call.caller.clone()).prefix();
-    let act = move |analytics: &ParameterAnalytics| {
+    take(&gateway, request, |analytics, scope, outcome: CallOutcome| {
         // Another key's trials are as unknown as those that were never given.
-        if !prefix.is_empty() && !outcome.is_of(&prefix) {
+        if !scope.prefix.is_empty() && !outcome.is_of(&scope.prefix) {
             return Err(AnalyticsError::UnknownTrial { trial: outcome.trial_id.chars().take(40).collect() });
         }
         analytics.record(&outcome)?;
-        Ok((StatusCode::OK, json!({})))
-    };
-    answer(gateway, call, act).await
+        said(&json!({}))
+    })
+    .await
 }

@@ -14,16 +14,16 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::routing::{get, post};
-use http::{Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 use llm_wire::WireError;
+use runtime::Key;
 use runtime::parameter_analytics_service::{AnalyticsError, ParameterAnalytics};
-use runtime::{Key, RuntimeError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{identified, with_type};
 use crate::error::ApiError;
-use crate::gateway::{Call, Gateway};
+use crate::gateway::Gateway;
 use crate::headers::{HTML, JSON};
 use crate::request_body;
 
@@ -48,81 +48,111 @@ pub(super) fn router() -> Router<Arc<Gateway>> {
 }
 
 /// The names that a caller has.
-#[derive(Debug, Clone)]
-struct Scope(Option<Arc<Key>>);
+#[derive(Debug)]
+struct Scope {
+    /// What they begin with.
+    prefix: String,
+}
 
 impl Scope {
-    /// What the names of this caller begin with.
-    fn prefix(&self) -> String {
-        match &self.0 {
-            Some(key) if !key.is_admin() => format!("{}/", key.name()),
-            _ => String::new(),
-        }
+    fn of(caller: Option<&Key>) -> Self {
+        let own = caller.filter(|key| !key.is_admin());
+        Self { prefix: own.map(|key| format!("{}/", key.name())).unwrap_or_default() }
     }
 
+    /// As it is kept.
     fn inner(&self, name: &str) -> String {
-        self.prefix() + name
+        format!("{}{name}", self.prefix)
     }
 
     /// As the caller calls it, if it is theirs.
     fn outer<'a>(&self, name: &'a str) -> Option<&'a str> {
-        name.strip_prefix(&*self.prefix())
+        name.strip_prefix(&*self.prefix)
+    }
+
+    /// Names in an error are the caller's, and those of others are not told.
+    fn outer_error(&self, mut error: AnalyticsError) -> AnalyticsError {
+        if let AnalyticsError::NotFound { nearest, .. } = &mut error
+            && !self.prefix.is_empty()
+        {
+            nearest.clear();
+        }
+        if let AnalyticsError::NotFound { name, .. } | AnalyticsError::Differs { name, .. } = &mut error
+            && let Some(outer) = self.outer(&name.name)
+        {
+            name.name = outer.into();
+        }
+        error
     }
 }
 
-/// Does something with the service and answers with what comes of it.
-async fn answer<T: Serialize + Send + 'static>(
-    gateway: &Gateway,
-    call: &Call,
-    act: impl FnOnce(&ParameterAnalytics) -> Result<(StatusCode, T), AnalyticsError> + Send + 'static,
-) -> Result<Response<Body>, ApiError> {
-    let prefix = Scope(call.caller.clone()).prefix();
-    let parameters = gateway.runtime.parameters().await?;
-    let done = parameters.run(act).await.map_err(|error| outer_error(error, &prefix));
-    let (status, answer) = done?;
-    let body = serde_json::to_vec(&answer).map_err(|error| RuntimeError::Internal {
-        message: format!("an answer cannot be written: {error}"),
+/// What an operation answers: a document, or a page for people.
+enum Said {
+    Document(StatusCode, Vec<u8>),
+    Page(String),
+}
+
+/// A document with 200.
+fn said(document: &impl Serialize) -> Result<Said, AnalyticsError> {
+    said_with(StatusCode::OK, document)
+}
+
+/// A document with 201 where something was created.
+fn created(is_new: bool, document: &impl Serialize) -> Result<Said, AnalyticsError> {
+    said_with(if is_new { StatusCode::CREATED } else { StatusCode::OK }, document)
+}
+
+fn said_with(status: StatusCode, document: &impl Serialize) -> Result<Said, AnalyticsError> {
+    let written = serde_json::to_vec(document).map_err(|error| AnalyticsError::Refused {
+        code: "UAT_INTERNAL",
+        reason: format!("an answer cannot be written: {error}"),
     })?;
-    let mut response = with_type(body, JSON);
+    Ok(Said::Document(status, written))
+}
+
+/// Does something with the service, on a thread that may block.
+async fn read(
+    gateway: &Gateway,
+    request: Request,
+    act: impl FnOnce(&ParameterAnalytics, &Scope) -> Result<Said, AnalyticsError> + Send + 'static,
+) -> Response<Body> {
+    let call = gateway.call(&request);
+    drop(request);
+    let scope = Scope::of(call.caller.as_deref());
+    identified(&call, answered(gateway, scope, act).await.unwrap_or_else(|error| error.openai()))
+}
+
+/// The same with the document that was sent.
+async fn take<T: DeserializeOwned + Send + 'static>(
+    gateway: &Gateway,
+    request: Request,
+    act: impl FnOnce(&ParameterAnalytics, &Scope, T) -> Result<Said, AnalyticsError> + Send + 'static,
+) -> Response<Body> {
+    let call = gateway.call(&request);
+    let scope = Scope::of(call.caller.as_deref());
+    let answer = match body(gateway, request).await {
+        Ok(sent) => answered(gateway, scope, move |analytics, scope| act(analytics, scope, sent)).await,
+        Err(error) => Err(error),
+    };
+    identified(&call, answer.unwrap_or_else(|error| error.openai()))
+}
+
+async fn answered(
+    gateway: &Gateway,
+    scope: Scope,
+    act: impl FnOnce(&ParameterAnalytics, &Scope) -> Result<Said, AnalyticsError> + Send + 'static,
+) -> Result<Response<Body>, ApiError> {
+    let parameters = gateway.runtime.parameters().await?;
+    let act = move |analytics: &ParameterAnalytics| {
+        act(analytics, &scope).map_err(|error| scope.outer_error(error))
+    };
+    let (status, content, media): (_, Body, HeaderValue) = match parameters.run(act).await? {
+        Said::Document(status, written) => (status, written.into(), JSON),
+        Said::Page(page) => (StatusCode::OK, page.into(), HTML),
+    };
+    let mut response = with_type(content, media);
     *response.status_mut() = status;
     Ok(response)
-}
-
-/// The same with a page.
-async fn page(
-    gateway: &Gateway,
-    call: &Call,
-    act: impl FnOnce(&ParameterAnalytics) -> Result<String, AnalyticsError> + Send + 'static,
-) -> Result<Response<Body>, ApiError> {
-    let prefix = Scope(call.caller.clone()).prefix();
-    let parameters = gateway.runtime.parameters().await?;
-    let drawn = parameters.run(act).await.map_err(|error| outer_error(error, &prefix))?;
-    Ok(with_type(drawn, HTML))
-}
-
-/// Names in an error are the caller's, and those of others are not told.
-fn outer_error(error: RuntimeError, prefix: &str) -> RuntimeError {
-    match error {
-        RuntimeError::Parameters(AnalyticsError::NotFound { mut name, nearest }) => {
-            if let Some(outer) = name.name.strip_prefix(prefix) {
-                name.name = outer.into();
-            }
-            let nearest = if prefix.is_empty() { nearest } else { String::new() };
-            RuntimeError::Parameters(AnalyticsError::NotFound { name, nearest })
-        }
-        RuntimeError::Parameters(AnalyticsError::Differs { mut name, differences }) => {
-            if let Some(outer) = name.name.strip_prefix(prefix) {
-                name.name = outer.into();
-            }
-            RuntimeError::Parameters(AnalyticsError::Differs { name, differences })
-        }
-        other => other,
-    }
-}
-
-/// The answer to a call, whatever came of it.
-fn finished(call: &Call, answered: Result<Response<Body>, ApiError>) -> Response<Body> {
-    identified(call, answered.unwrap_or_else(|error| error.openai()))
 }
 
 /// Reads a document; nothing is one without members.

@@ -4,44 +4,30 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use http::{Response, StatusCode};
+use http::Response;
 use runtime::parameter_analytics_service::report;
 use runtime::parameter_analytics_service::space::{Space, Value};
 use runtime::parameter_analytics_service::study::{Outcome, StudyError, StudyOptions};
-use runtime::parameter_analytics_service::{AnalyticsError, ParameterAnalytics, SharedStudy};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::words::{NewStudy, StudyWords, TrialWords};
-use super::{Scope, answer, body, finished, page};
-use crate::error::ApiError;
-use crate::gateway::{Call, Gateway};
-
-/// What most answers are given with.
-const OK: StatusCode = StatusCode::OK;
+use super::{Said, created, read, said, take};
+use crate::gateway::Gateway;
 
 /// `GET /v1/studies`.
 pub(super) async fn list(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
-    let call = gateway.call(&request);
-    let scope = Scope(call.caller.clone());
-    let act = move |analytics: &ParameterAnalytics| {
+    read(&gateway, request, |analytics, scope| {
         let names = analytics.studies()?;
         let own: Vec<&str> = names.iter().filter_map(|name| scope.outer(name)).collect();
-        Ok((OK, json!({ "studies": own })))
-    };
-    finished(&call, answer(&gateway, &call, act).await)
+        said(&json!({ "studies": own }))
+    })
+    .await
 }
 
 /// `POST /v1/studies`.
 pub(super) async fn create(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
-    let call = gateway.call(&request);
-    finished(&call, created(&gateway, &call, request).await)
-}
-
-async fn created(gateway: &Gateway, call: &Call, request: Request) -> Result<Response<Body>, ApiError> {
-    let new: NewStudy = body(gateway, request).await?;
-    let scope = Scope(call.caller.clone());
-    let act = move |analytics: &ParameterAnalytics| {
+    take(&gateway, request, |analytics, scope, new: NewStudy| {
         let space = Space::try_from(new.space).map_err(StudyError::from)?;
         let default = StudyOptions::new(&scope.inner(&new.name), space);
         let options = StudyOptions {
@@ -59,10 +45,9 @@ async fn created(gateway: &Gateway, call: &Call, request: Request) -> Result<Res
             return Err(StudyError::Option { option: "name", problem }.into());
         }
         let (study, is_new) = analytics.create_study(&options)?;
-        let status = if is_new { StatusCode::CREATED } else { OK };
-        Ok((status, StudyWords::of(&*study.now()?, &new.name)))
-    };
-    answer(gateway, call, act).await
+        created(is_new, &StudyWords::of(&*study.now()?, &new.name))
+    })
+    .await
 }
 
 /// `GET /v1/studies/{name}`.
@@ -71,10 +56,11 @@ pub(super) async fn show(
     Path(name): Path<String>,
     request: Request,
 ) -> Response<Body> {
-    let call = gateway.call(&request);
-    let outer = name.clone();
-    let act = move |study: Arc<SharedStudy>, _| Ok(StudyWords::of(&*study.now()?, &outer));
-    finished(&call, with_study(&gateway, &call, name, act).await)
+    read(&gateway, request, move |analytics, scope| {
+        let study = analytics.load_study(&scope.inner(&name))?.now()?;
+        said(&StudyWords::of(&study, &name))
+    })
+    .await
 }
 
 /// `GET /v1/studies/{name}/best`.
@@ -83,12 +69,11 @@ pub(super) async fn best(
     Path(name): Path<String>,
     request: Request,
 ) -> Response<Body> {
-    let call = gateway.call(&request);
-    let act = move |study: Arc<SharedStudy>, _| {
-        let study = study.now()?;
-        Ok(json!({ "best": study.best().map(|trial| TrialWords::of(&study, trial)) }))
-    };
-    finished(&call, with_study(&gateway, &call, name, act).await)
+    read(&gateway, request, move |analytics, scope| {
+        let study = analytics.load_study(&scope.inner(&name))?.now()?;
+        said(&json!({ "best": study.best().map(|trial| TrialWords::of(&study, trial)) }))
+    })
+    .await
 }
 
 /// `GET /v1/studies/{name}/report`: one page for people.
@@ -97,12 +82,11 @@ pub(super) async fn drawn(
     Path(name): Path<String>,
     request: Request,
 ) -> Response<Body> {
-    let call = gateway.call(&request);
-    let inner = Scope(call.caller.clone()).inner(&name);
-    let act = move |analytics: &ParameterAnalytics| {
-        Ok(report::html(&*analytics.load_study(&inner)?.now()?, analytics.now()))
-    };
-    finished(&call, page(&gateway, &call, act).await)
+    read(&gateway, request, move |analytics, scope| {
+        let study = analytics.load_study(&scope.inner(&name))?.now()?;
+        Ok(Said::Page(report::html(&study, analytics.now())))
+    })
+    .await
 }
 
 /// `DELETE /v1/studies/{name}`.
@@ -111,13 +95,11 @@ pub(super) async fn remove(
     Path(name): Path<String>,
     request: Request,
 ) -> Response<Body> {
-    let call = gateway.call(&request);
-    let inner = Scope(call.caller.clone()).inner(&name);
-    let act = move |analytics: &ParameterAnalytics| {
-        analytics.remove_study(&inner)?;
-        Ok((OK, json!({})))
-    };
-    finished(&call, answer(&gateway, &call, act).await)
+    read(&gateway, request, move |analytics, scope| {
+        analytics.remove_study(&scope.inner(&name))?;
+        said(&json!({}))
+    })
+    .await
 }
 
 #[derive(Deserialize)]
@@ -137,14 +119,18 @@ pub(super) async fn ask(
     Path(name): Path<String>,
     request: Request,
 ) -> Response<Body> {
-    let call = gateway.call(&request);
-    let act = |Ask { count }, study: Arc<SharedStudy>, now| {
-        let trials = study.change(|study| study.ask(count, now))?;
-        let study = study.now()?;
-        let words = trials.iter().filter_map(|trial| Some(TrialWords::of(&study, study.trial(*trial).ok()?)));
-        Ok(json!({ "trials": words.collect::<Vec<_>>() }))
-    };
-    finished(&call, posted(&gateway, &call, name, request, act).await)
+    take(&gateway, request, move |analytics, scope, Ask { count }| {
+        let now = analytics.now();
+        let trials = analytics.change_study(&scope.inner(&name), |study| {
+            let asked = study.ask(count, now)?;
+            asked
+                .iter()
+                .map(|trial| Ok(TrialWords::of(study, study.trial(*trial)?)))
+                .collect::<Result<Vec<_>, _>>()
+        })?;
+        said(&json!({ "trials": trials }))
+    })
+    .await
 }
 
 #[derive(Deserialize)]
@@ -156,7 +142,7 @@ struct Tell {
     constraint_values: Vec<f64>,
 }
 
-#[derive(Clone, Deserialize)]
+#[derive(Deserialize)]
 #[serde(untagged)]
 enum Values {
     One(f64),
@@ -169,17 +155,17 @@ pub(super) async fn tell(
     Path(name): Path<String>,
     request: Request,
 ) -> Response<Body> {
-    let call = gateway.call(&request);
-    let act = |Tell { trial, values, constraint_values }, study: Arc<SharedStudy>, now| {
+    take(&gateway, request, move |analytics, scope, Tell { trial, values, constraint_values }| {
         let outcome = match values {
             None => Outcome::Nothing,
             Some(Values::One(value)) => Outcome::Values(vec![value], constraint_values),
             Some(Values::Several(values)) => Outcome::Values(values, constraint_values),
         };
-        study.change(|study| study.tell(trial, outcome.clone(), now))?;
-        Ok(json!({}))
-    };
-    finished(&call, posted(&gateway, &call, name, request, act).await)
+        let now = analytics.now();
+        analytics.change_study(&scope.inner(&name), |study| study.tell(trial, outcome.clone(), now))?;
+        said(&json!({}))
+    })
+    .await
 }
 
 #[derive(Deserialize)]
@@ -196,12 +182,15 @@ pub(super) async fn intermediate(
     Path(name): Path<String>,
     request: Request,
 ) -> Response<Body> {
-    let call = gateway.call(&request);
-    let act = |Intermediate { trial, step, value }, study: Arc<SharedStudy>, now| {
-        study.change(|study| study.report(trial, step, value, now))?;
-        Ok(json!({ "should_prune": study.now()?.should_prune(trial)? }))
-    };
-    finished(&call, posted(&gateway, &call, name, request, act).await)
+    take(&gateway, request, move |analytics, scope, Intermediate { trial, step, value }| {
+        let now = analytics.now();
+        let should_prune = analytics.change_study(&scope.inner(&name), |study| {
+            study.report(trial, step, value, now)?;
+            study.should_prune(trial)
+        })?;
+        said(&json!({ "should_prune": should_prune }))
+    })
+    .await
 }
 
 #[derive(Deserialize)]
@@ -216,12 +205,12 @@ pub(super) async fn heartbeat(
     Path(name): Path<String>,
     request: Request,
 ) -> Response<Body> {
-    let call = gateway.call(&request);
-    let act = |Heartbeat { trial }, study: Arc<SharedStudy>, now| {
-        study.change(|study| study.heartbeat(trial, now))?;
-        Ok(json!({}))
-    };
-    finished(&call, posted(&gateway, &call, name, request, act).await)
+    take(&gateway, request, move |analytics, scope, Heartbeat { trial }| {
+        let now = analytics.now();
+        analytics.change_study(&scope.inner(&name), |study| study.heartbeat(trial, now))?;
+        said(&json!({}))
+    })
+    .await
 }
 
 #[derive(Deserialize)]
@@ -240,42 +229,12 @@ pub(super) async fn choices(
     Path(name): Path<String>,
     request: Request,
 ) -> Response<Body> {
-    let call = gateway.call(&request);
-    let act = |Choices { parameter, add, retire }, study: Arc<SharedStudy>, _| {
-        study.change(|study| {
+    take(&gateway, request, move |analytics, scope, Choices { parameter, add, retire }| {
+        analytics.change_study(&scope.inner(&name), |study| {
             add.iter().try_for_each(|choice| study.add_choice(&parameter, choice.clone()))?;
             retire.iter().try_for_each(|choice| study.retire_choice(&parameter, choice.clone()))
         })?;
-        Ok(json!({}))
-    };
-    finished(&call, posted(&gateway, &call, name, request, act).await)
-}
-
-/// Does something with a study of the caller's, at a time in ms since 1970.
-async fn with_study<T: serde::Serialize + Send + 'static>(
-    gateway: &Gateway,
-    call: &Call,
-    name: String,
-    act: impl FnOnce(Arc<SharedStudy>, u64) -> Result<T, AnalyticsError> + Send + 'static,
-) -> Result<Response<Body>, ApiError> {
-    let inner = Scope(call.caller.clone()).inner(&name);
-    let act =
-        move |analytics: &ParameterAnalytics| Ok((OK, act(analytics.load_study(&inner)?, analytics.now())?));
-    answer(gateway, call, act).await
-}
-
-/// The same with what was sent.
-async fn posted<B, T>(
-    gateway: &Gateway,
-    call: &Call,
-    name: String,
-    request: Request,
-    act: impl FnOnce(B, Arc<SharedStudy>, u64) -> Result<T, AnalyticsError> + Send + 'static,
-) -> Result<Response<Body>, ApiError>
-where
-    B: serde::de::DeserializeOwned + Send + 'static,
-    T: serde::Serialize + Send + 'static,
-{
-    let sent: B = body(gateway, request).await?;
-    with_study(gateway, call, name, move |study, now| act(sent, study, now)).await
+        said(&json!({}))
+    })
+    .await
 }

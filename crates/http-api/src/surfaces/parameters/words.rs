@@ -101,8 +101,11 @@ impl StudyWords {
             pruner,
             heartbeat_ms,
             trials: study.trials().map(|trial| TrialWords::of(study, trial)).collect(),
-            // With one objective, the front is the best trial.
-            pareto_front: study.best().map(|trial| TrialWords::of(study, trial)).into_iter().collect(),
+            pareto_front: study
+                .pareto_front()
+                .into_iter()
+                .map(|trial| TrialWords::of(study, trial))
+                .collect(),
             importance: study.importance().into_iter().collect(),
             best,
         }
