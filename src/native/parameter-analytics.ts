@@ -94,10 +94,8 @@ class NativeStudy implements StudyBackend {
     return best === null ? null : asTrial(best);
   }
 
-  /** With one objective, the front is the best trial. */
   paretoFront(): Trial[] {
-    const best = this.best();
-    return best === null ? [] : [best];
+    return readTrials(attempt(() => this.#native.paretoFront()));
   }
 
   trials(): Trial[] {

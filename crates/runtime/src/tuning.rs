@@ -150,7 +150,7 @@ impl Runtime {
             GIVEN.iter().map(|(name, low, high)| Parameter::new(name, Domain::float(*low, *high))).collect(),
         );
         let task_type = task.map_or_else(|| TASK.into(), Arc::clone);
-        let about = About { model: Arc::clone(model), task_type, space: space.ok() };
+        let about = About { model: Arc::clone(model), task_type, space: Some(space.ok()?) };
         let limits = Limits {
             max_latency_ms: constraints.max_latency_ms,
             max_cost_usd: constraints.max_cost_usd,

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use napi::Env;
 use napi::bindgen_prelude::{PromiseRaw, within_runtime_if_available};
 use napi_derive::napi;
-use runtime::parameter_analytics_service::CallOutcome;
-use runtime::parameter_analytics_service::bandit::{BanditOptions, Clock, Forget, Policy, Rewards};
+use runtime::parameter_analytics_service::bandit::{BanditOptions, Clock, Forget};
 use runtime::parameter_analytics_service::study::StudyOptions;
+use runtime::parameter_analytics_service::{CallOutcome, PolicyName, RewardName};
 use runtime::{Parameters, ParametersPlace};
 
 use crate::error::Crossing;
@@ -43,11 +43,6 @@ pub struct NewBandit {
     /// Absent: one that nobody knows.
     pub seed: Option<f64>,
 }
-
-/// Of decisions, how many epsilon-greedy makes at random.
-const EPSILON: f64 = 0.1;
-/// How often a verdict may be wrong.
-const ERROR: f64 = 0.05;
 
 #[napi]
 impl ParameterAnalytics {
@@ -134,27 +129,20 @@ impl ParameterAnalytics {
     #[napi(catch_unwind)]
     pub fn bandit(&self, bandit: NewBandit) -> napi::Result<Bandit> {
         let analytics = self.parameters.analytics();
-        let policy = match (&*bandit.policy, bandit.context_dims) {
-            ("thompson", _) => Policy::Thompson,
-            ("ucb", _) => Policy::Ucb,
-            ("epsilon-greedy", _) => Policy::EpsilonGreedy { epsilon: EPSILON },
-            ("top-two-thompson", _) => Policy::TopTwoThompson { error: ERROR },
-            ("lin-thompson", Some(features)) => Policy::LinThompson { features: features as usize },
-            (other, _) => {
-                return Err(Crossing::internal(&format!("the wrapper let the policy {other} through")).into());
-            }
-        };
-        let rewards = match &*bandit.reward {
-            "gaussian" => Rewards::Gaussian { mean: 0.0, spread: 1.0 },
-            _ => Rewards::Bernoulli,
-        };
+        let policy: PolicyName = study::named("policy", bandit.policy)?;
+        let reward: RewardName = study::named("reward", bandit.reward)?;
+        let policy = policy.with(bandit.context_dims.map(|dims| dims as usize)).map_err(crossing)?;
         let forget = match bandit.half_life {
             Some(length) => Forget::HalfLife { length: length as u64, clock: Clock::Rewards },
             None => Forget::Never,
         };
         let seed = bandit.seed.map_or_else(|| analytics.seed(), |seed| seed as u64);
-        let options =
-            BanditOptions::new(bandit.arms.iter().map(|arm| Arc::from(&**arm)), policy, rewards, seed);
+        let options = BanditOptions::new(
+            bandit.arms.iter().map(|arm| Arc::from(&**arm)),
+            policy,
+            reward.rewards(),
+            seed,
+        );
         let options = BanditOptions { forget, ..options };
         let shared = analytics.bandit(&bandit.name, &options).map_err(crossing)?;
         Ok(Bandit::new(Arc::clone(&self.parameters), shared))

@@ -182,12 +182,26 @@ impl Study {
         })
     }
 
+    /// The trials that no other one is better than, as JSON.
+    #[napi(catch_unwind)]
+    pub fn pareto_front(&self) -> napi::Result<String> {
+        let study = self.now()?;
+        let front: Vec<_> = study.pareto_front().into_iter().map(|trial| study.document(trial)).collect();
+        Ok(written(&front)?)
+    }
+
     /// All trials as JSON.
     #[napi(catch_unwind)]
     pub fn trials(&self) -> napi::Result<String> {
         let study = self.now()?;
         Ok(written(&study.trials().map(|trial| study.document(trial)).collect::<Vec<_>>())?)
     }
+}
+
+/// Reads a word of the wrapper's.
+pub(super) fn named<T: DeserializeOwned>(field: &str, word: String) -> Result<T, Crossing> {
+    serde_json::from_value(word.into())
+        .map_err(|error| Crossing::internal(&format!("the wrapper let a wrong {field} through: {error}")))
 }
 
 /// Reads what the wrapper wrote; what does not fit is the user's.

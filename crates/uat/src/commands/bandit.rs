@@ -7,7 +7,7 @@ use clap::Subcommand;
 use runtime::parameter_analytics_service::report::bandit_html;
 use serde_json::json;
 
-use super::{StorageArgs, write_page};
+use super::StorageArgs;
 use crate::failure::Failure;
 use crate::table;
 
@@ -17,9 +17,6 @@ pub(crate) struct Args {
     action: Action,
     #[command(flatten)]
     storage: StorageArgs,
-    /// Print JSON for programs.
-    #[arg(long, global = true)]
-    json: bool,
 }
 
 #[derive(Debug, Clone, Subcommand)]
@@ -52,12 +49,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 fn list(args: &Args) -> Result<(), Failure> {
     let names = args.storage.with(|analytics| analytics.bandits())?;
     let mut out = io::stdout().lock();
-    if args.json {
+    if args.storage.json {
         writeln!(out, "{}", json!({ "bandits": names }))?;
     } else if names.is_empty() {
         writeln!(out, "There are no bandits in {}", args.storage.place()?)?;
     }
-    if !args.json {
+    if !args.storage.json {
         names.iter().try_for_each(|name| writeln!(out, "{name}"))?;
     }
     Ok(())
@@ -70,14 +67,7 @@ fn report(args: &Args, name: &str, to: Option<&Path>) -> Result<(), Failure> {
         let arms = bandit.posterior(None, now)?;
         Ok(bandit_html(&own, &arms, bandit.verdict().as_deref(), now))
     })?;
-    if let Some(to) = write_page(name, page, to)? {
-        let mut out = io::stdout().lock();
-        match args.json {
-            true => writeln!(out, "{}", json!({ "name": name, "out": to }))?,
-            false => writeln!(out, "Wrote {}", to.display())?,
-        }
-    }
-    Ok(())
+    args.storage.write_page(name, &page, to)
 }
 
 fn show(args: &Args, name: &str) -> Result<(), Failure> {
@@ -87,7 +77,7 @@ fn show(args: &Args, name: &str) -> Result<(), Failure> {
         Ok((bandit.options(), bandit.posterior(None, analytics.now())?, bandit.verdict()))
     })?;
     let mut out = io::stdout().lock();
-    if args.json {
+    if args.storage.json {
         let shown = json!({
             "name": name,
             "policy": options.policy,

@@ -55,7 +55,7 @@ impl ConfigArgs {
     }
 }
 
-/// Where a command finds studies and bandits.
+/// Where a command finds studies and bandits, and how it says what it found.
 #[derive(Debug, Args)]
 pub(crate) struct StorageArgs {
     #[command(flatten)]
@@ -63,9 +63,42 @@ pub(crate) struct StorageArgs {
     /// A folder or a URL of Redis, in place of what [parameters] says.
     #[arg(long, global = true, value_name = "PLACE")]
     storage: Option<String>,
+    /// Print JSON for programs.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
 }
 
 impl StorageArgs {
+    /// Says what came of a command, to a program or to people.
+    pub(crate) fn say(&self, document: &serde_json::Value, sentence: &str) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        match self.json {
+            true => writeln!(out, "{document}")?,
+            false => writeln!(out, "{sentence}")?,
+        }
+        Ok(())
+    }
+
+    /// Writes a page to a file, NAME.html if none is given, and says where it is.
+    pub(crate) fn write_page(&self, name: &str, page: &str, to: Option<&Path>) -> Result<(), Failure> {
+        let to = match to {
+            Some(to) if to.as_os_str() == "-" => {
+                return Ok(io::stdout().lock().write_all(page.as_bytes())?);
+            }
+            Some(to) => to.to_owned(),
+            None => {
+                let plain = |letter: char| {
+                    if letter.is_alphanumeric() || "-_. ".contains(letter) { letter } else { '_' }
+                };
+                PathBuf::from(format!("{}.html", name.chars().map(plain).collect::<String>()))
+            }
+        };
+        std::fs::write(&to, page).map_err(|error| {
+            Failure::new("UAT_STORAGE", format!("cannot write {}: {error}", to.display()))
+        })?;
+        self.say(&serde_json::json!({ "name": name, "out": to }), &format!("Wrote {}", to.display()))
+    }
+
     fn parse(&self) -> Result<ParametersPlace, Failure> {
         Ok(match &self.storage {
             Some(text) => ParametersPlace::parse(text),
@@ -136,25 +169,6 @@ pub(crate) fn cancellable<T: Send + 'static>(
         };
         ended.map_err(|error| Failure::new("UAT_INTERNAL", format!("{what}'s thread ended: {error}")))
     })
-}
-
-/// Writes a page to a file, NAME.html if none is given; where it is, unless that is standard output.
-fn write_page(name: &str, page: String, to: Option<&Path>) -> Result<Option<PathBuf>, Failure> {
-    let to = match to {
-        Some(to) if to.as_os_str() == "-" => {
-            io::stdout().lock().write_all(page.as_bytes())?;
-            return Ok(None);
-        }
-        Some(to) => to.to_owned(),
-        None => {
-            let plain =
-                |letter: char| if letter.is_alphanumeric() || "-_. ".contains(letter) { letter } else { '_' };
-            PathBuf::from(format!("{}.html", name.chars().map(plain).collect::<String>()))
-        }
-    };
-    let failed = |error| Failure::new("UAT_STORAGE", format!("cannot write {}: {error}", to.display()));
-    std::fs::write(&to, page).map_err(failed)?;
-    Ok(Some(to))
 }
 
 /// A moment by its time, or by how far it is from now in one direction.

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use clap::Subcommand;
 use optuna_import::ImportError;
 use runtime::parameter_analytics_service::report;
-use runtime::parameter_analytics_service::study::{State, Study, Trial};
+use runtime::parameter_analytics_service::study::{State, Study};
 use runtime::parameter_analytics_service::{ParameterAnalytics, SharedStudy, StudyDocument};
 use serde_json::json;
 
-use super::{StorageArgs, write_page};
+use super::StorageArgs;
 use crate::failure::Failure;
 use crate::table;
 
@@ -23,9 +23,6 @@ pub(crate) struct Args {
     action: Action,
     #[command(flatten)]
     storage: StorageArgs,
-    /// Print JSON for programs.
-    #[arg(long, global = true)]
-    json: bool,
 }
 
 #[derive(Debug, Clone, Subcommand)]
@@ -94,7 +91,7 @@ fn list(args: &Args) -> Result<(), Failure> {
         analytics.studies()?.iter().map(study).collect::<Result<Vec<_>, _>>()
     })?;
     let mut out = io::stdout().lock();
-    if args.json {
+    if args.storage.json {
         let rows: Vec<_> = studies.iter().map(|study| summary(study)).collect();
         writeln!(out, "{}", json!({ "studies": rows }))?;
         return Ok(());
@@ -120,8 +117,8 @@ fn show(args: &Args, name: &str, best: usize) -> Result<(), Failure> {
     let name = name.to_owned();
     let study = args.storage.with(move |analytics| analytics.load_study(&name)?.now())?;
     let mut out = io::stdout().lock();
-    let ranked = ranked(&study);
-    if args.json {
+    let ranked = study.ranked();
+    if args.storage.json {
         let mut shown = summary(&study);
         let trials = ranked.iter().take(best).map(|trial| study.document(trial));
         shown["trials"] = json!(trials.collect::<Vec<_>>());
@@ -165,20 +162,6 @@ fn show(args: &Args, name: &str, best: usize) -> Result<(), Failure> {
         table::write(&mut out, &rows)?;
     }
     Ok(())
-}
-
-/// The complete trials, those that meet all constraints first, the best first.
-fn ranked(study: &Study) -> Vec<&Trial> {
-    let sign = if study.options().directions.iter().any(|direction| word(direction) == "maximize") {
-        -1.0
-    } else {
-        1.0
-    };
-    let complete = study.trials().filter(|trial| trial.state == State::Complete);
-    let mut trials: Vec<&Trial> = complete.collect();
-    let value = |trial: &Trial| sign * trial.values.first().copied().unwrap_or(f64::INFINITY);
-    trials.sort_by(|a, b| a.violation().total_cmp(&b.violation()).then(value(a).total_cmp(&value(b))));
-    trials
 }
 
 fn summary(study: &Study) -> serde_json::Value {
@@ -238,7 +221,8 @@ fn export(args: &Args, name: &str, to: &PathBuf) -> Result<(), Failure> {
     std::fs::write(to, text)
         .map_err(|error| Failure::new("UAT_STORAGE", format!("cannot write {}: {error}", to.display())))?;
     let sentence = format!("Wrote {} trials to {}", study.trials().len(), to.display());
-    args.say(&json!({ "name": study.options().name, "trials": study.trials().len(), "out": to }), &sentence)
+    args.storage
+        .say(&json!({ "name": study.options().name, "trials": study.trials().len(), "out": to }), &sentence)
 }
 
 fn import(args: &Args, file: &Path, study: Option<&str>, name: Option<&str>) -> Result<(), Failure> {
@@ -256,7 +240,7 @@ fn import(args: &Args, file: &Path, study: Option<&str>, name: Option<&str>) -> 
     let (name, trials) = (&study.options().name, study.trials().len());
     let mut sentence = format!("Imported {name}: {trials} trials");
     left.iter().for_each(|left| sentence += &format!("\n{left}"));
-    args.say(&json!({ "name": name, "trials": trials, "left": left }), &sentence)
+    args.storage.say(&json!({ "name": name, "trials": trials, "left": left }), &sentence)
 }
 
 fn exported(file: &Path) -> Result<StudyDocument, Failure> {
@@ -309,7 +293,7 @@ fn report(args: &Args, name: &str, to: Option<&Path>) -> Result<(), Failure> {
     let page = args
         .storage
         .with(move |analytics| Ok(report::html(&*analytics.load_study(&own)?.now()?, analytics.now())))?;
-    args.written(name, page, to)
+    args.storage.write_page(name, &page, to)
 }
 
 fn remove(args: &Args, name: &str, yes: bool) -> Result<(), Failure> {
@@ -320,25 +304,5 @@ fn remove(args: &Args, name: &str, yes: bool) -> Result<(), Failure> {
     }
     let own = name.to_owned();
     args.storage.with(move |analytics| analytics.remove_study(&own))?;
-    args.say(&json!({ "removed": name }), &format!("Removed {name}"))
-}
-
-impl Args {
-    /// Writes a page, and says where.
-    fn written(&self, name: &str, page: String, to: Option<&Path>) -> Result<(), Failure> {
-        let to = write_page(name, page, to)?;
-        match to {
-            Some(to) => self.say(&json!({ "name": name, "out": to }), &format!("Wrote {}", to.display())),
-            None => Ok(()),
-        }
-    }
-
-    fn say(&self, document: &serde_json::Value, sentence: &str) -> Result<(), Failure> {
-        let mut out = io::stdout().lock();
-        match self.json {
-            true => writeln!(out, "{document}")?,
-            false => writeln!(out, "{sentence}")?,
-        }
-        Ok(())
-    }
+    args.storage.say(&json!({ "removed": name }), &format!("Removed {name}"))
 }
