@@ -107,7 +107,7 @@ export class Study {
   }
 
   /**
-   * How much of what tells good trials from others each parameter explains; in sum 1, or all 0 where too little is known. PED-ANOVA
+   * How much of what tells good trials from others each parameter explains; in sum 1, all alike where too little is known. PED-ANOVA
    * (Watanabe, Bansal and Hutter, IJCAI 2023).
    */
   importance(): Record<string, number> {

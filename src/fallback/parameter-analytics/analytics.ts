@@ -108,30 +108,22 @@ class TypeScriptParameterAnalytics implements ParameterAnalyticsBackend {
       return closed?.opened();
     }
     if (!storing(path, () => existsSync(path))) return undefined;
-    const { journal, events } = FileJournal.open(path);
-    try {
-      // One that was begun and not written is as good as none.
+    return FileJournal.with(path, (journal, events) => {
       if (events.length > 0) return this.#opened(StudyState.replay(events, path), journal);
-    } catch (error) {
+      // One that was begun and not written is as good as none.
       journal.close();
-      throw error;
-    }
-    journal.close();
-    return undefined;
+      return undefined;
+    });
   }
 
   #create(state: StudyState): OpenStudy {
     const created: { event: 'created'; options: CreatedOptions; at: number } = { event: 'created', options: state.options, at: this.#now() };
     const path = this.#path('studies', state.options.name, '.journal');
     if (path === undefined) return this.#opened(state, NOWHERE);
-    const { journal } = FileJournal.open(path);
-    try {
+    return FileJournal.with(path, journal => {
       journal.append([created]);
-    } catch (error) {
-      journal.close();
-      throw error;
-    }
-    return this.#opened(state, journal);
+      return this.#opened(state, journal);
+    });
   }
 
   #opened(state: StudyState, journal: FileJournal | typeof NOWHERE): OpenStudy {

@@ -61,11 +61,12 @@ export class Advisor {
       this.#journal = NOWHERE;
       return;
     }
-    const { journal, events } = FileJournal.open(path);
-    this.#journal = journal;
-    const kept = events as Event[];
-    for (const event of kept) this.#apply(event);
-    if (kept.length > MANY) journal.rewrite(latest(kept));
+    this.#journal = FileJournal.with(path, (journal, events) => {
+      const kept = events as Event[];
+      for (const event of kept) this.#apply(event);
+      if (kept.length > MANY) journal.rewrite(latest(kept));
+      return journal;
+    });
   }
 
   optimize(request: PreparedOptimize): OptimizeResult {

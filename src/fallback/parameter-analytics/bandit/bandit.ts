@@ -22,11 +22,14 @@ export class CoreBandit {
   readonly arms: Arms;
   readonly #outstanding: Outstanding;
 
-  /** @param made How many decisions were made before what is known was written down. */
-  constructor(options: PreparedBandit, made = 0) {
+  /**
+   * @param made How many decisions were made before what is known was written down.
+   * @param id Goes before the numbers of decisions; another one where decisions of an earlier process may still come back.
+   */
+  constructor(options: PreparedBandit, made = 0, id = Number(mixed(BigInt(options.seed)) >> 32n)) {
     this.options = options;
     this.arms = new Arms(options.arms, options.reward, new Forgetting(options.halfLife), options.contextDims ?? 0);
-    this.#outstanding = new Outstanding(Number(mixed(BigInt(options.seed)) >> 32n), made);
+    this.#outstanding = new Outstanding(id, made);
   }
 
   /** How many decisions were made. */

@@ -1,5 +1,7 @@
 /** A bandit that is open, and the journal in which what it learns is kept as increments of exact sums. */
 
+import { randomInt } from 'node:crypto';
+
 import { UniversalAiError } from '../../../errors.js';
 import type { BanditBackend, PreparedBandit } from '../../../services/parameter-analytics-backend.js';
 import type { ArmPosterior, BanditDecision } from '../../../services/parameter-analytics-types.js';
@@ -35,14 +37,15 @@ export class OpenBandit implements BanditBackend {
   /** @param path Of its journal; absent: nothing is kept. @throws `UAT_CONFLICT`: another process has it, or it was made otherwise; `UAT_STORAGE`. */
   static open(options: PreparedBandit, path: string | undefined, now: () => number): OpenBandit {
     if (path === undefined) return new OpenBandit(new CoreBandit(options), NOWHERE, now);
-    const { journal, events } = FileJournal.open(path);
-    const lines = events as Learnt[];
+    return FileJournal.with(path, (journal, events) => OpenBandit.#from(options, journal, events as Learnt[], now));
+  }
+
+  static #from(options: PreparedBandit, journal: FileJournal, lines: Learnt[], now: () => number): OpenBandit {
     const [shape, last] = [shapeOf(options), lines.at(-1)];
     if (last !== undefined && last.shape !== shape) {
-      journal.close();
       throw new UniversalAiError('UAT_CONFLICT', `bandit \`${options.name}\` was made with ${last.shape}, and ${shape} was asked for; what they learn cannot be added: take another name`);
     }
-    const bandit = new CoreBandit(options, last === undefined ? 0 : last.made + LOST_DECISIONS);
+    const bandit = new CoreBandit(options, last === undefined ? 0 : last.made + LOST_DECISIONS, randomInt(2 ** 32));
     if (last !== undefined) {
       const slots: Slots = new Map();
       for (const line of lines) addSlots(slots, line.slots);

@@ -96,6 +96,17 @@ export class FileJournal implements Journal {
     });
   }
 
+  /** Opens one, and closes it again where `use` fails. What `use` cannot make sense of is `UAT_STORAGE`. */
+  static with<T>(path: string, use: (journal: FileJournal, events: unknown[]) => T): T {
+    const { journal, events } = FileJournal.open(path);
+    try {
+      return storing(path, () => use(journal, events), 'events that follow from one another');
+    } catch (error) {
+      journal.close();
+      throw error;
+    }
+  }
+
   append(events: readonly unknown[]): void {
     if (this.#failure !== undefined) throw this.#failure;
     try {
@@ -111,9 +122,14 @@ export class FileJournal implements Journal {
     const next = `${this.#path}.next`;
     storing(next, () => {
       const file = openSync(next, 'w');
-      write(file, events);
-      renameSync(next, this.#path);
-      syncFolder(dirname(this.#path));
+      try {
+        write(file, events);
+        renameSync(next, this.#path);
+        syncFolder(dirname(this.#path));
+      } catch (error) {
+        closeSync(file);
+        throw error;
+      }
       closeSync(this.#file);
       this.#file = file;
     });
@@ -132,12 +148,12 @@ function write(file: number, events: readonly unknown[]): void {
 }
 
 /** What the file system says against it becomes `UAT_STORAGE`. */
-export function storing<T>(path: string, work: () => T): T {
+export function storing<T>(path: string, work: () => T, expected = 'a folder that can be written'): T {
   try {
     return work();
   } catch (cause) {
     if (cause instanceof UniversalAiError) throw cause;
-    throw new UniversalAiError('UAT_STORAGE', `${path}: ${(cause as Error).message}; expected a folder that can be written`, { cause });
+    throw new UniversalAiError('UAT_STORAGE', `${path}: ${(cause as Error).message}; expected ${expected}`, { cause });
   }
 }
 

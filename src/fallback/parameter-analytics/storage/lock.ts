@@ -97,7 +97,8 @@ function takeAway(lock: string, owner: number): void {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
     throw error;
   }
-  if (ownerOf(away) !== owner) linked(away, lock);
+  // One that a loss of power left empty has no number, and NaN is only itself.
+  if (!Object.is(ownerOf(away), owner)) linked(away, lock);
   rmSync(away, { force: true });
 }
 

@@ -63,16 +63,22 @@ export class OpenStudy implements StudyBackend {
     // Before anything happens: a study that was begun natively may have it.
     if (!isSupported(state.options.sampler)) throw unsupported(state.options.sampler);
     const at = this.#now();
-    const events: Event[] = state.silent(at).map(trial => ({ event: 'told', trial, state: 'failed', at }));
-    const first = state.count;
-    for (const event of events) state.apply(event);
-    for (let asked = 0; asked < count; asked++) {
-      const { point, by, fit } = suggest(state);
-      const event: Event = { event: 'asked', trial: state.count, parameters: state.space.values(point), by, ...(fit === undefined ? {} : { fit }), at };
+    const events: Event[] = [];
+    const happen = (event: Event): void => {
       state.apply(event);
       events.push(event);
+    };
+    const first = state.count;
+    try {
+      for (const trial of state.silent(at)) happen({ event: 'told', trial, state: 'failed', at });
+      for (let asked = 0; asked < count; asked++) {
+        const { point, by, fit } = suggest(state);
+        happen({ event: 'asked', trial: state.count, parameters: state.space.values(point), by, ...(fit === undefined ? {} : { fit }), at });
+      }
+    } finally {
+      // What happened before something failed did happen: the journal must say what the memory does.
+      if (events.length > 0) this.#keep(events);
     }
-    this.#keep(events);
     return state.since(first);
   }
 
