@@ -8,10 +8,10 @@ import path from "node:path";
 import { parseArgs } from "node:util";
 
 import { runParts } from "./measure/parts.mjs";
-import { repository } from "./measure/processes.mjs";
+import { binary, build, repository } from "./measure/processes.mjs";
 import * as advice from "./params/advice.mjs";
 import * as bandits from "./params/bandits.mjs";
-import { installed, pinned } from "./params/peers.mjs";
+import { pinned } from "./params/peers.mjs";
 import * as memory from "./params/memory.mjs";
 import * as node from "./params/node.mjs";
 import * as regret from "./params/regret.mjs";
@@ -44,10 +44,11 @@ const say = options.json ? console.error : console.log;
 if (!options["no-build"]) {
   const { status } = spawnSync("cargo", ["build", "--release", "--locked", "-p", "parameter-analytics-service", "--examples"], { cwd: repository, stdio: ["ignore", options.json ? 2 : 1, "inherit"] });
   if (status !== 0) process.exit(1);
+  // The package, which only this part goes through.
+  if (asked.includes("node")) build(options.json ? 2 : 1);
 }
-installed(say);
 // Whoever else works on this machine comes first; CPU time is what is measured.
 os.setPriority(19);
-const program = (name) => path.join(process.env.CARGO_TARGET_DIR ?? path.join(repository, "target"), "release", "examples", name);
+const program = (name) => binary(path.join("examples", name));
 const { quick, json, samplers, groups } = options;
 await runParts({ bench: "params", parts: PARTS, asked, quick, json, say, context: { program, samplers, groups, seeds: options.seeds }, versions: pinned() });

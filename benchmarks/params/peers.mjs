@@ -11,8 +11,9 @@ const folder = path.join(import.meta.dirname, "..", "peers");
 const requirements = path.join(folder, "params", "requirements.txt");
 const environment = path.join(folder, ".venv-params");
 
-export function installed(say) {
-  return venv(environment, requirements, () => say("Installing optuna, botorch, smac, mabwiser and torch from PyPI (5 GB, once)"));
+/** The folder of the peers' programs, which are installed if they are not there. */
+function installed() {
+  return venv(environment, requirements, () => console.error("Installing optuna, botorch, smac, mabwiser and torch from PyPI (5 GB, once)"));
 }
 
 /** The versions that figures depend on. */
@@ -23,7 +24,7 @@ export function pinned() {
 
 /** Runs a program of this folder; its standard error is progress, its standard output lines of JSON. */
 export function python(script, args) {
-  return jsonLines(path.join(environment, "bin", "python"), [path.join(import.meta.dirname, script), ...args]);
+  return jsonLines(path.join(installed(), "python"), [path.join(import.meta.dirname, script), ...args]);
 }
 
 /** The lines of JSON that a program prints. */
