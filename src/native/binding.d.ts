@@ -567,6 +567,8 @@ export declare class Study {
   importance(): string
   /** The report, as one page. */
   html(): Promise<string>
+  /** The trials that no other one is better than, as JSON. */
+  paretoFront(): string
   /** All trials as JSON. */
   trials(): string
 }
