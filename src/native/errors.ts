@@ -20,10 +20,10 @@ export function fromNative(error: unknown, signal?: AbortSignal): UniversalAiErr
   return new UniversalAiError(code, message, { retryable, details, ...(code === 'UAT_CANCELLED' && signal?.aborted === true ? { cause: signal.reason } : {}) });
 }
 
-/** The promise, its errors those that callers see. */
-export async function asking<T>(promise: Promise<T>): Promise<T> {
+/** What a call answers, its errors those that callers see, whether they are thrown at once or come later. */
+export async function asking<T>(call: () => Promise<T>): Promise<T> {
   try {
-    return await promise;
+    return await call();
   } catch (error) {
     throw fromNative(error);
   }

@@ -41,10 +41,10 @@ export class NativeFastLLMCoordinator implements FastLLMCoordinatorBackend {
 
   async reload(config: GatewayConfig | string | undefined): Promise<void> {
     const { configPath, configJson } = configSource(config);
-    await asking(attempt(() => this.#native.reload(configPath, configJson)));
+    await asking(() => this.#native.reload(configPath, configJson));
   }
 
   async close(): Promise<void> {
-    await asking(this.#native.close());
+    await asking(() => this.#native.close());
   }
 }

@@ -13,7 +13,7 @@ import type { NativeBinding } from './loader.js';
 export async function openNativeLLMRouter(binding: NativeBinding, config: GatewayConfig | string | undefined, engineSearch: string[]): Promise<LLMRouterBackend> {
   const source = configSource(config);
   const native = attempt(() => new binding.LlmRouter({ ...source, engineSearch }));
-  await asking(native.initialize());
+  await asking(() => native.initialize());
   return new NativeLLMRouter(binding, native);
 }
 
@@ -48,7 +48,7 @@ class NativeLLMRouter implements LLMRouterBackend {
   }
 
   async feedback(requestId: string, score: number): Promise<void> {
-    await asking(attempt(() => this.#native.feedback(requestId, score)));
+    await asking(() => this.#native.feedback(requestId, score));
   }
 
   models(): RoutedModel[] {
@@ -56,7 +56,7 @@ class NativeLLMRouter implements LLMRouterBackend {
   }
 
   async close(): Promise<void> {
-    await asking(this.#native.close());
+    await asking(() => this.#native.close());
   }
 }
 

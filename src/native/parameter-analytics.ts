@@ -19,21 +19,21 @@ class NativeParameterAnalytics implements ParameterAnalyticsBackend {
   }
 
   async optimize(request: PreparedOptimize): Promise<OptimizeResult> {
-    const { expected, ...advice } = JSON.parse(await asking(attempt(() => this.#native.optimize(JSON.stringify(request))))) as OptimizeResult;
+    const { expected, ...advice } = JSON.parse(await asking(() => this.#native.optimize(JSON.stringify(request)))) as OptimizeResult;
     const { reward, rewardStd, latencyMs, costUsd } = expected;
     return { ...advice, expected: { reward: known(reward), rewardStd: known(rewardStd), latencyMs: known(latencyMs), costUsd: known(costUsd) } };
   }
 
   async record(outcome: Outcome): Promise<void> {
-    await asking(attempt(() => this.#native.record(JSON.stringify(outcome))));
+    await asking(() => this.#native.record(JSON.stringify(outcome)));
   }
 
   async createStudy(options: PreparedStudy): Promise<StudyBackend> {
-    return new NativeStudy(await asking(attempt(() => this.#native.createStudy(JSON.stringify(options)))));
+    return new NativeStudy(await asking(() => this.#native.createStudy(JSON.stringify(options))));
   }
 
   async loadStudy(name: string): Promise<StudyBackend> {
-    return new NativeStudy(await asking(attempt(() => this.#native.loadStudy(name))));
+    return new NativeStudy(await asking(() => this.#native.loadStudy(name)));
   }
 
   bandit(options: PreparedBandit): BanditBackend {
@@ -41,12 +41,12 @@ class NativeParameterAnalytics implements ParameterAnalyticsBackend {
   }
 
   async performance(filter: PerformanceFilter): Promise<Performance[]> {
-    const rows = JSON.parse(await asking(attempt(() => this.#native.performance(JSON.stringify(filter))))) as Performance[];
+    const rows = JSON.parse(await asking(() => this.#native.performance(JSON.stringify(filter)))) as Performance[];
     return rows.map(row => ({ ...row, rewardMean: known(row.rewardMean), latencyP50: known(row.latencyP50), latencyP95: known(row.latencyP95) }));
   }
 
   async close(): Promise<void> {
-    await asking(attempt(() => this.#native.close()));
+    await asking(() => this.#native.close());
   }
 }
 
@@ -62,31 +62,31 @@ class NativeStudy implements StudyBackend {
   }
 
   async ask(count: number): Promise<Trial[]> {
-    return readTrials(await asking(attempt(() => this.#native.ask(count))));
+    return readTrials(await asking(() => this.#native.ask(count)));
   }
 
   async tell(trial: number, values: number[] | null, constraintValues: number[]): Promise<void> {
-    await asking(attempt(() => this.#native.tell(trial, values, constraintValues)));
+    await asking(() => this.#native.tell(trial, values, constraintValues));
   }
 
   async report(trial: number, step: number, value: number): Promise<void> {
-    await asking(attempt(() => this.#native.report(trial, step, value)));
+    await asking(() => this.#native.report(trial, step, value));
   }
 
   async shouldPrune(trial: number): Promise<boolean> {
-    return await asking(attempt(() => this.#native.shouldPrune(trial)));
+    return await asking(() => this.#native.shouldPrune(trial));
   }
 
   async heartbeat(trial: number): Promise<void> {
-    await asking(attempt(() => this.#native.heartbeat(trial)));
+    await asking(() => this.#native.heartbeat(trial));
   }
 
   async addChoice(parameter: string, choice: string | number | boolean): Promise<void> {
-    await asking(attempt(() => this.#native.addChoice(parameter, JSON.stringify(choice))));
+    await asking(() => this.#native.addChoice(parameter, JSON.stringify(choice)));
   }
 
   async retireChoice(parameter: string, choice: string | number | boolean): Promise<void> {
-    await asking(attempt(() => this.#native.retireChoice(parameter, JSON.stringify(choice))));
+    await asking(() => this.#native.retireChoice(parameter, JSON.stringify(choice)));
   }
 
   best(): Trial | null {
@@ -107,7 +107,7 @@ class NativeStudy implements StudyBackend {
   }
 
   async html(): Promise<string> {
-    return await asking(attempt(() => this.#native.html()));
+    return await asking(() => this.#native.html());
   }
 
   /** Whoever else uses the study shares it: there is nothing to let go of. */
@@ -134,7 +134,7 @@ class NativeBandit implements BanditBackend {
   }
 
   async flush(): Promise<void> {
-    await asking(attempt(() => this.#native.flush()));
+    await asking(() => this.#native.flush());
   }
 }
 

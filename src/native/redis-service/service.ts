@@ -1,7 +1,6 @@
 import type { BackendStats, BackendSubscription, CheckedOptions, FlightTurn, OpenRedisService, RedisServiceBackend, SessionBackend, WriteOptions } from '../../services/redis-service-backend.js';
 import type { CacheValue, RedisServiceStatus } from '../../services/redis-service-types.js';
 import type { RedisOptions, RedisService, RedisStatus } from '../binding.js';
-import { attempt } from '../call.js';
 import { asking } from '../errors.js';
 import type { NativeBinding } from '../loader.js';
 import { Batches, Operation } from './batches.js';
@@ -42,7 +41,7 @@ class NativeRedisService implements RedisServiceBackend {
       mode = status.mode;
     };
     const native = new binding.RedisService(() => { if (service !== undefined) service.#batches.drain(); }, status => announce(statusOf(status)));
-    await asking(attempt(() => native.open(nativeOptions(options))));
+    await asking(() => native.open(nativeOptions(options)));
     service = new NativeRedisService(native, options);
     announce(service.status());
     return service;
@@ -107,7 +106,7 @@ class NativeRedisService implements RedisServiceBackend {
     // What is near is fresh only where nothing goes stale: how long it lives is not known here.
     const hit = staleMs === 0 ? this.near?.get(key) : undefined;
     if (hit !== undefined) return { state: 'fresh', value: hit };
-    const { state, value, lease } = await asking(this.#native.flightBegin(key, staleMs));
+    const { state, value, lease } = await asking(() => this.#native.flightBegin(key, staleMs));
     switch (state) {
       case 'fresh': return { state, value: fromNativeValue(value ?? {}) };
       case 'stale': return { state, value: fromNativeValue(value ?? {}), lease: lease ?? null };
@@ -117,7 +116,7 @@ class NativeRedisService implements RedisServiceBackend {
   }
 
   async flightRenew(key: string, lease: string): Promise<boolean> {
-    return await asking(this.#native.flightRenew(key, lease));
+    return await asking(() => this.#native.flightRenew(key, lease));
   }
 
   async flightFinish(key: string, lease: string | null, value: CacheValue, ttlMs: number): Promise<void> {
@@ -126,15 +125,15 @@ class NativeRedisService implements RedisServiceBackend {
   }
 
   async flightAbandon(key: string, lease: string): Promise<void> {
-    await asking(this.#native.flightAbandon(key, lease));
+    await asking(() => this.#native.flightAbandon(key, lease));
   }
 
   async command(name: string, args: (string | Uint8Array)[]): Promise<unknown> {
-    return fromAnswer(await asking(this.#native.command([name, ...args])));
+    return fromAnswer(await asking(() => this.#native.command([name, ...args])));
   }
 
   async publish(channel: string, message: CacheValue): Promise<number> {
-    return await asking(this.#native.publish(channel, toNative(message, 'message')));
+    return await asking(() => this.#native.publish(channel, toNative(message, 'message')));
   }
 
   subscribe(channels: string[], pattern: boolean): BackendSubscription {
@@ -161,7 +160,7 @@ class NativeRedisService implements RedisServiceBackend {
   async #changing<T>(key: string, promise: Promise<T>): Promise<T> {
     this.near?.forget(key);
     try {
-      return await asking(promise);
+      return await asking(() => promise);
     } finally {
       this.near?.forget(key);
     }
@@ -171,7 +170,7 @@ class NativeRedisService implements RedisServiceBackend {
   async #changingMany<T>(promise: Promise<T>): Promise<T> {
     this.near?.flush();
     try {
-      return await asking(promise);
+      return await asking(() => promise);
     } finally {
       this.near?.flush();
     }

@@ -13,36 +13,36 @@ export class NativeSessions implements SessionBackend {
   }
 
   async create(data: Record<string, unknown>, options: CheckedSessionOptions): Promise<Session> {
-    return sessionOf(await asking(this.#native.sessionCreate(jsonOf(data, 'data'), nativeOptions(options))));
+    return sessionOf(await asking(() => this.#native.sessionCreate(jsonOf(data, 'data'), nativeOptions(options))));
   }
 
   async put(id: string, data: Record<string, unknown>, options: CheckedSessionOptions): Promise<Session> {
-    return sessionOf(await asking(this.#native.sessionPut(id, jsonOf(data, 'data'), nativeOptions(options))));
+    return sessionOf(await asking(() => this.#native.sessionPut(id, jsonOf(data, 'data'), nativeOptions(options))));
   }
 
   async get(id: string): Promise<Session | null> {
-    const found = await asking(this.#native.sessionGet(id));
+    const found = await asking(() => this.#native.sessionGet(id));
     return found === null || found === undefined ? null : sessionOf(found);
   }
 
   async update(id: string, data: Record<string, unknown>): Promise<Session> {
-    return sessionOf(await asking(this.#native.sessionUpdate(id, jsonOf(data, 'data'))));
+    return sessionOf(await asking(() => this.#native.sessionUpdate(id, jsonOf(data, 'data'))));
   }
 
   async touch(id: string, ttlMs: number | undefined): Promise<boolean> {
-    return await asking(this.#native.sessionTouch(id, ttlMs));
+    return await asking(() => this.#native.sessionTouch(id, ttlMs));
   }
 
   async regenerate(id: string): Promise<Session> {
-    return sessionOf(await asking(this.#native.sessionRegenerate(id)));
+    return sessionOf(await asking(() => this.#native.sessionRegenerate(id)));
   }
 
   async destroy(idOrHandle: string): Promise<boolean> {
-    return await asking(this.#native.sessionDestroy(idOrHandle));
+    return await asking(() => this.#native.sessionDestroy(idOrHandle));
   }
 
   async listForUser(userId: string): Promise<ListedSession[]> {
-    const listed = await asking(this.#native.sessionList(userId));
+    const listed = await asking(() => this.#native.sessionList(userId));
     return listed.map(session => {
       const { id: handle, ...rest } = sessionOf(session);
       return { ...rest, handle };
@@ -50,7 +50,7 @@ export class NativeSessions implements SessionBackend {
   }
 
   async revokeAll(userId: string): Promise<number> {
-    return await asking(this.#native.sessionRevokeAll(userId));
+    return await asking(() => this.#native.sessionRevokeAll(userId));
   }
 }
 

@@ -13,7 +13,7 @@ export class NativeSubscription implements BackendSubscription {
   }
 
   async next(): Promise<SubscriptionEvent[] | null> {
-    const events = await asking(this.#native.next());
+    const events = await asking(() => this.#native.next());
     return events === null || events === undefined ? null : events.map(eventOf);
   }
 
