@@ -64,11 +64,12 @@ export function circumstances() {
   };
 }
 
-/** Writes a run's files to `benchmarks/runs/<date-machine>/<name>/` and returns the folder. */
+/** Writes a run's files to `benchmarks/runs/<date-machine>/<name>/`, their paths without where they lay, and returns the folder. */
 export function keep(name, files) {
   const date = new Date().toISOString().slice(0, 10);
   const folder = path.join(repository, "benchmarks", "runs", `${date}-${machine()}`, name);
   mkdirSync(folder, { recursive: true });
-  for (const [file, text] of Object.entries(files)) writeFileSync(path.join(folder, file), text);
+  const here = (text) => [repository, os.tmpdir()].reduce((rest, place) => rest.replaceAll(path.join(place, "/"), ""), text);
+  for (const [file, text] of Object.entries(files)) writeFileSync(path.join(folder, file), here(text));
   return path.relative(repository, folder);
 }
