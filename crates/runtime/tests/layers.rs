@@ -31,6 +31,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("llm-router", 1),
     ("parameter-analytics-service", 1),
     ("redis-service", 1),
+    ("vision-resource-manager", 1),
     ("runtime", 2),
     ("http-api", 3),
     ("node-addon", 3),

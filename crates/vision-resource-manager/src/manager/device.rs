@@ -1,0 +1,111 @@
+//! The ledger of one device.
+
+use std::collections::BTreeMap;
+
+use super::event::{DeviceState, HolderId};
+
+/// What one holder has of a device.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Holding {
+    /// Bytes that its leases say.
+    pub(super) leased: u64,
+    /// Bytes that it uses, where the driver tells.
+    pub(super) used: Option<u64>,
+    /// Whether it was reported for using more.
+    pub(super) reported: bool,
+}
+
+impl Holding {
+    /// What it has leased and not taken yet, in bytes.
+    fn unmet(&self) -> u64 {
+        self.leased.saturating_sub(self.used.unwrap_or(0))
+    }
+}
+
+/// One device. Bytes.
+///
+/// Free is what the driver calls free, less what holders have leased and not taken yet, less the headroom. What others use
+/// is thereby never given out, and a holder that takes more than its lease counts with what it takes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Device {
+    pub(super) total: u64,
+    pub(super) driver_free: u64,
+    pub(super) lost: bool,
+    pub(super) holders: BTreeMap<HolderId, Holding>,
+    /// Sum over the holders.
+    pub(super) leased: u64,
+    unmet: u64,
+    /// Of leases that are on their way out.
+    pub(super) returning: u64,
+    /// Promised to requests that wait for what is on its way out.
+    pub(super) claimed: u64,
+}
+
+impl Device {
+    /// Takes what the driver says.
+    pub(super) fn read(&mut self, state: &DeviceState) {
+        self.total = state.total;
+        self.driver_free = state.free.min(state.total);
+        self.lost = state.lost;
+        for holding in self.holders.values_mut() {
+            holding.used = None;
+        }
+        for used in &state.used {
+            // Whoever has no lease here is one of the others: what it uses is not free, and that is all.
+            if let Some(holding) = self.holders.get_mut(&used.holder) {
+                holding.used = used.bytes;
+            }
+        }
+        self.unmet = self.holders.values().map(Holding::unmet).sum();
+    }
+
+    /// A holder has so much more.
+    pub(super) fn lease(&mut self, holder: HolderId, bytes: u64) {
+        let holding = self.holders.entry(holder).or_default();
+        let before = holding.unmet();
+        holding.leased += bytes;
+        self.unmet = self.unmet - before + holding.unmet();
+        self.leased += bytes;
+    }
+
+    /// A holder has so much less.
+    pub(super) fn give_back(&mut self, holder: HolderId, bytes: u64) {
+        let Some(holding) = self.holders.get_mut(&holder) else { return };
+        let before = holding.unmet();
+        holding.leased = holding.leased.saturating_sub(bytes);
+        self.unmet = self.unmet - before + holding.unmet();
+        self.leased = self.leased.saturating_sub(bytes);
+        if holding.leased == 0 {
+            self.holders.remove(&holder);
+        }
+    }
+
+    /// Bytes that may be given out now.
+    pub(super) fn free(&self, headroom: u64) -> u64 {
+        if self.lost { 0 } else { self.driver_free.saturating_sub(self.unmet.saturating_add(headroom)) }
+    }
+
+    /// Bytes that nobody has a claim on now; below zero where claims wait for more.
+    pub(super) fn room_now(&self, headroom: u64) -> i64 {
+        if self.lost {
+            return i64::MIN;
+        }
+        signed(self.driver_free) - signed(self.unmet) - signed(headroom) - signed(self.claimed)
+    }
+
+    /// The same when all that is on its way out is out.
+    pub(super) fn room_soon(&self, headroom: u64) -> i64 {
+        self.room_now(headroom).saturating_add(signed(self.returning))
+    }
+
+    /// Bytes that leases do not explain.
+    pub(super) fn external(&self) -> u64 {
+        let ours: u64 = self.holders.values().filter_map(|holding| holding.used).sum();
+        (self.total - self.driver_free).saturating_sub(ours)
+    }
+}
+
+/// Devices have far less than 2^63 bytes; what does not fit is as good as endless.
+pub(super) fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}

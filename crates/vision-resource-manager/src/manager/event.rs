@@ -1,0 +1,190 @@
+//! What a manager is told.
+
+use serde::{Deserialize, Serialize};
+
+/// How much a request matters. Each step lets it count as having come [`crate::Settings::aging_ms`] earlier.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// For what nobody waits for.
+    Low,
+    /// The default.
+    #[default]
+    Normal,
+    /// Somebody waits.
+    High,
+    /// Others have to give way.
+    Critical,
+}
+
+/// A process that holds memory, by a number that its host gave it: never given twice, so that a process id that comes
+/// again is another holder.
+pub type HolderId = u64;
+/// A request, by a number that the caller chose; unique among those that wait or use a model.
+pub type RequestId = u64;
+/// A lease's number, which is its fencing token too: each is greater than all before.
+pub type LeaseId = u64;
+/// A device's place in the list that the driver gave first.
+pub type DeviceIndex = usize;
+
+/// What is asked for with [`Event::Request`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseRequest {
+    /// Its number.
+    pub request: RequestId,
+    /// Who will hold it.
+    pub holder: HolderId,
+    /// On whose account, for quotas and for people.
+    pub owner: Box<str>,
+    /// What it is for, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<Box<str>>,
+    /// Bytes on each device.
+    pub bytes: u64,
+    /// On how many devices: all of them or none.
+    pub gpus: u32,
+    /// Only on these; any where it is empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceIndex>,
+    /// How much it matters.
+    #[serde(default)]
+    pub priority: Priority,
+    /// How long the lease lives unless it is renewed, in ms.
+    pub duration_ms: u64,
+    /// How long to wait, in ms; 0: an answer now.
+    pub wait_ms: u64,
+    /// Whether requests of a higher priority may take it back.
+    #[serde(default)]
+    pub preemptible: bool,
+    /// How long its holder has then, in ms.
+    #[serde(default)]
+    pub grace_ms: u64,
+}
+
+/// What a process that uses memory takes of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Used {
+    /// Who.
+    pub holder: HolderId,
+    /// Bytes; `None` where the driver cannot tell, which counts as 0.
+    pub bytes: Option<u64>,
+}
+
+/// What a driver says of one device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceState {
+    /// Bytes in all.
+    pub total: u64,
+    /// Bytes that nobody uses.
+    pub free: u64,
+    /// What those take that hold leases; others are what is not free.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub used: Vec<Used>,
+    /// Whether it has vanished.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lost: bool,
+}
+
+/// A model that is loaded when somebody uses it and unloaded when its memory is needed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WarmModel {
+    /// The process that loads and unloads it.
+    pub holder: HolderId,
+    /// Its name in that process.
+    pub model: Box<str>,
+    /// Bytes of an instance.
+    pub bytes: u64,
+    /// How long a load takes, in ms, until one was measured.
+    pub load_ms: u64,
+    /// Instances at most.
+    pub replicas: u32,
+    /// Uses of an instance at once; `None`: any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
+}
+
+/// What a manager is told. Times come beside it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// What the driver reads, device by device and always in the same order.
+    Devices {
+        /// One for each device.
+        devices: Vec<DeviceState>,
+    },
+    /// Somebody wants a lease.
+    Request(LeaseRequest),
+    /// Somebody does not want it any longer: of a lease or of a model's use.
+    Cancel {
+        /// Which.
+        request: RequestId,
+    },
+    /// A lease shall live on, from now.
+    Renew {
+        /// Which.
+        lease: LeaseId,
+        /// Who says so.
+        holder: HolderId,
+        /// For how long, in ms.
+        duration_ms: u64,
+    },
+    /// A lease is given back.
+    Release {
+        /// Which.
+        lease: LeaseId,
+        /// Who says so.
+        holder: HolderId,
+    },
+    /// A process is gone, and what it held with it.
+    HolderGone {
+        /// Which.
+        holder: HolderId,
+    },
+    /// A process has a model that can be used.
+    Register(WarmModel),
+    /// Somebody wants to use one.
+    Use {
+        /// The number of this use.
+        request: RequestId,
+        /// The process that registered the model.
+        holder: HolderId,
+        /// Its name there.
+        model: Box<str>,
+        /// How much it matters.
+        #[serde(default)]
+        priority: Priority,
+        /// How long to wait, in ms.
+        wait_ms: u64,
+    },
+    /// A use has ended.
+    Done {
+        /// Which.
+        request: RequestId,
+    },
+    /// An instance is loaded.
+    Loaded {
+        /// Its lease.
+        lease: LeaseId,
+        /// How long that took, in ms.
+        took_ms: u64,
+    },
+    /// It could not be loaded. Those that wait for it go on waiting, and it is tried again for the next that asks.
+    LoadFailed {
+        /// Its lease.
+        lease: LeaseId,
+    },
+    /// An instance is unloaded.
+    Unloaded {
+        /// Its lease.
+        lease: LeaseId,
+    },
+    /// Idle models shall make room.
+    Optimize {
+        /// Bytes that shall be free on each device; `None`: whatever costs less to load again than it blocks goes.
+        target_free: Option<u64>,
+        /// Only there.
+        device: Option<DeviceIndex>,
+    },
+    /// Time has passed.
+    Tick,
+}

@@ -1,0 +1,145 @@
+//! What ends: leases, waiting, processes.
+
+use super::Manager;
+use super::decision::{Decision, Ended, Refusal};
+use super::event::{HolderId, LeaseId, RequestId};
+use super::lease::InstanceState;
+use super::waiting::Want;
+
+impl Manager {
+    /// Ends whatever is due; says whether memory became free by it.
+    pub(super) fn expire(&mut self, out: &mut Vec<Decision>) -> bool {
+        let mut ended = false;
+        while let Some(&(when, lease)) = self.ends.first() {
+            if when > self.now {
+                break;
+            }
+            let Some(gone) = self.remove(lease) else { break };
+            let reason = if gone.preempted_by.is_some() { Ended::Preempted } else { Ended::Expired };
+            out.push(Decision::Ended { lease, reason });
+            ended = true;
+        }
+        if self.waiting.iter().any(|waiting| waiting.deadline <= self.now) {
+            let (over, waiting) = std::mem::take(&mut self.waiting)
+                .into_iter()
+                .partition(|waiting| waiting.deadline <= self.now && waiting.since < self.now);
+            self.waiting = waiting;
+            for mut waiting in over {
+                self.drop_claim(&mut waiting);
+                let refusal = self.why_not(&waiting.want);
+                out.push(Decision::Refused { request: waiting.request, refusal });
+                ended = true;
+            }
+        }
+        ended
+    }
+
+    pub(super) fn cancel(&mut self, request: RequestId, out: &mut Vec<Decision>) -> bool {
+        let Some(place) = self.waiting.iter().position(|waiting| waiting.request == request) else {
+            return false;
+        };
+        let mut waiting = self.waiting.remove(place);
+        self.drop_claim(&mut waiting);
+        out.push(Decision::Refused { request, refusal: Refusal::Cancelled });
+        true
+    }
+
+    pub(super) fn renew(
+        &mut self,
+        id: LeaseId,
+        holder: HolderId,
+        duration_ms: u64,
+        out: &mut Vec<Decision>,
+    ) -> bool {
+        let refusal = match self.leases.get(&id) {
+            None => Some(Refusal::NoSuchLease),
+            Some(lease) if lease.holder != holder => Some(Refusal::NotYours),
+            Some(_) => None,
+        };
+        if let Some(refusal) = refusal {
+            out.push(Decision::Denied { lease: id, refusal });
+            return false;
+        }
+        let Some(lease) = self.leases.get_mut(&id) else { return false };
+        // Whoever was asked to give back keeps the end that it was told; an instance has none.
+        let Some(before) = lease.expires_at.filter(|_| lease.preempted_by.is_none()) else {
+            let expires_at = lease.expires_at.unwrap_or(u64::MAX);
+            out.push(Decision::Renewed { lease: id, expires_at });
+            return false;
+        };
+        let first = lease
+            .ends_before
+            .filter(|(first, _)| self.waiting.iter().any(|waiting| waiting.request == *first));
+        let most = first.map_or(u64::MAX, |(_, end)| end);
+        let end = self.now.saturating_add(duration_ms).min(most);
+        lease.expires_at = Some(end);
+        self.ends.remove(&(before, id));
+        self.ends.insert((end, id));
+        out.push(Decision::Renewed { lease: id, expires_at: end });
+        end < before
+    }
+
+    pub(super) fn release(&mut self, id: LeaseId, holder: HolderId, out: &mut Vec<Decision>) -> bool {
+        match self.leases.get(&id) {
+            None => out.push(Decision::Denied { lease: id, refusal: Refusal::NoSuchLease }),
+            Some(lease) if lease.holder != holder => {
+                out.push(Decision::Denied { lease: id, refusal: Refusal::NotYours });
+            }
+            Some(_) => {
+                self.remove(id);
+                out.push(Decision::Released { lease: id });
+                return true;
+            }
+        }
+        false
+    }
+
+    pub(super) fn holder_gone(&mut self, holder: HolderId, out: &mut Vec<Decision>) -> bool {
+        let leases: Vec<LeaseId> =
+            self.leases.iter().filter(|(_, lease)| lease.holder == holder).map(|(id, _)| *id).collect();
+        for lease in leases {
+            self.remove(lease);
+            out.push(Decision::Ended { lease, reason: Ended::HolderGone });
+        }
+        self.uses.retain(|_, lease| self.leases.contains_key(lease));
+        let theirs = |want: &Want| match want {
+            Want::Lease(request) => request.holder == holder,
+            Want::Use { model } => self.models[*model].of.holder == holder,
+        };
+        let (gone, waiting) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|waiting| theirs(&waiting.want));
+        self.waiting = waiting;
+        for mut waiting in gone {
+            self.drop_claim(&mut waiting);
+            out.push(Decision::Refused { request: waiting.request, refusal: Refusal::Cancelled });
+        }
+        for model in self.models.iter_mut().filter(|model| model.of.holder == holder) {
+            model.gone = true;
+        }
+        true
+    }
+
+    /// Asks for a lease back: an idle instance is unloaded, a holder is told until when it has it.
+    pub(super) fn let_go(&mut self, id: LeaseId, by: super::Priority, out: &mut Vec<Decision>) {
+        let Some(lease) = self.leases.get_mut(&id) else { return };
+        if lease.returning() {
+            return;
+        }
+        if let Some(instance) = &mut lease.instance {
+            instance.state = InstanceState::Unloading;
+            out.push(Decision::Unload { lease: id });
+        } else {
+            let until = self.now.saturating_add(lease.grace_ms);
+            let before = lease.expires_at.unwrap_or(u64::MAX);
+            let until = until.min(before);
+            self.ends.remove(&(before, id));
+            self.ends.insert((until, id));
+            lease.expires_at = Some(until);
+            lease.preempted_by = Some(by);
+            out.push(Decision::Preempt { lease: id, until, by });
+        }
+        for share in &lease.shares {
+            self.devices[share.device].returning += share.bytes;
+        }
+    }
+}

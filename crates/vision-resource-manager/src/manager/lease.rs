@@ -1,0 +1,68 @@
+//! Leases, those of warm models among them.
+
+use super::decision::Share;
+use super::event::{HolderId, Priority, RequestId};
+
+/// Memory that somebody has.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Lease {
+    pub(super) holder: HolderId,
+    pub(super) owner: Box<str>,
+    pub(super) model: Option<Box<str>>,
+    pub(super) priority: Priority,
+    pub(super) shares: Vec<Share>,
+    /// When it ends; instances of warm models have no end.
+    pub(super) expires_at: Option<u64>,
+    /// It was granted because it ends before this request needs its memory, so that it may not live longer.
+    pub(super) ends_before: Option<(RequestId, u64)>,
+    pub(super) preemptible: bool,
+    pub(super) grace_ms: u64,
+    /// Set when its holder was asked to give it back: for whom.
+    pub(super) preempted_by: Option<Priority>,
+    pub(super) lost: bool,
+    /// Set where it is an instance of a warm model.
+    pub(super) instance: Option<Instance>,
+}
+
+impl Lease {
+    /// Whether its memory is on its way out.
+    pub(super) fn returning(&self) -> bool {
+        self.preempted_by.is_some()
+            || self.instance.as_ref().is_some_and(|instance| instance.state == InstanceState::Unloading)
+    }
+}
+
+/// What an instance does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum InstanceState {
+    /// Until about then.
+    Loading { until: u64 },
+    /// It can be used.
+    Ready,
+    /// Its memory was promised to others.
+    Unloading,
+}
+
+/// A warm model in memory.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Instance {
+    /// Its place in the list of models.
+    pub(super) model: usize,
+    pub(super) state: InstanceState,
+    /// Who uses it, and since when.
+    pub(super) uses: Vec<(RequestId, u64)>,
+    /// When it was last used or loaded.
+    pub(super) last: u64,
+}
+
+impl Instance {
+    /// Whether nobody uses it, nor has for `hold_ms`.
+    pub(super) fn evictable(&self, now: u64, hold_ms: u64) -> bool {
+        self.idle() && now.saturating_sub(self.last) >= hold_ms
+    }
+
+    /// Whether it can be used and nobody does.
+    pub(super) fn idle(&self) -> bool {
+        self.state == InstanceState::Ready && self.uses.is_empty()
+    }
+}

@@ -1,0 +1,159 @@
+//! The warm models: which there are, and what becomes of their instances.
+
+use super::Manager;
+use super::decision::{Decision, Ended};
+use super::device::signed;
+use super::event::{DeviceIndex, LeaseId, Priority, RequestId, WarmModel};
+use super::lease::InstanceState;
+use super::worth::{self, Demand};
+
+/// A model that was registered.
+#[derive(Debug, Clone)]
+pub(super) struct Model {
+    pub(super) of: WarmModel,
+    pub(super) demand: Demand,
+    /// What a load takes, in ms, as it was measured.
+    pub(super) load_ms: f64,
+    /// What a use takes, in ms, as it was measured.
+    pub(super) use_ms: Option<f64>,
+    pub(super) instances: Vec<LeaseId>,
+    /// Instances that will be loaded when their memory is there.
+    pub(super) claims: usize,
+    /// Its process is gone.
+    pub(super) gone: bool,
+}
+
+/// What the newest measurement counts beside all before it.
+const NEWEST: f64 = 0.1;
+
+impl Model {
+    /// How long a use will take, in ms. As long as none was measured: as long as a load, so that neither seems cheap.
+    pub(super) fn expected_use(&self) -> f64 {
+        self.use_ms.unwrap_or(self.load_ms)
+    }
+}
+
+impl Manager {
+    pub(super) fn register(&mut self, model: WarmModel) -> bool {
+        let load_ms = model.load_ms as f64;
+        let known = self
+            .models
+            .iter_mut()
+            .find(|known| !known.gone && known.of.holder == model.holder && known.of.model == model.model);
+        match known {
+            Some(known) => known.of = model,
+            None => self.models.push(Model {
+                of: model,
+                demand: Demand::default(),
+                load_ms,
+                use_ms: None,
+                instances: Vec::new(),
+                claims: 0,
+                gone: false,
+            }),
+        }
+        true
+    }
+
+    pub(super) fn loaded(&mut self, lease: LeaseId, took_ms: u64) -> bool {
+        let now = self.now;
+        let Some(instance) = self.leases.get_mut(&lease).and_then(|lease| lease.instance.as_mut()) else {
+            return false;
+        };
+        if !matches!(instance.state, InstanceState::Loading { .. }) {
+            return false;
+        }
+        instance.state = InstanceState::Ready;
+        instance.last = now;
+        let model = &mut self.models[instance.model];
+        model.load_ms += NEWEST * (took_ms as f64 - model.load_ms);
+        true
+    }
+
+    pub(super) fn load_failed(&mut self, lease: LeaseId, out: &mut Vec<Decision>) -> bool {
+        let Some(instance) = self.leases.get(&lease).and_then(|lease| lease.instance.as_ref()) else {
+            return false;
+        };
+        let model = instance.model;
+        self.remove(lease);
+        out.push(Decision::Ended { lease, reason: Ended::LoadFailed });
+        // One of those that wait is told, or a model that cannot be loaded would be tried without end.
+        let first = self.waiting.iter().position(
+            |waiting| matches!(waiting.want, super::waiting::Want::Use { model: wanted } if wanted == model),
+        );
+        if let Some(place) = first {
+            let mut waiting = self.waiting.remove(place);
+            self.drop_claim(&mut waiting);
+            let problem = "the model could not be loaded".into();
+            out.push(Decision::Refused {
+                request: waiting.request,
+                refusal: super::Refusal::Invalid { problem },
+            });
+        }
+        true
+    }
+
+    pub(super) fn unloaded(&mut self, lease: LeaseId) -> bool {
+        let instance = self.leases.get(&lease).is_some_and(|lease| lease.instance.is_some());
+        instance && self.remove(lease).is_some()
+    }
+
+    pub(super) fn done(&mut self, request: RequestId) -> bool {
+        let now = self.now;
+        let Some(lease) = self.uses.remove(&request) else { return false };
+        let Some(instance) = self.leases.get_mut(&lease).and_then(|lease| lease.instance.as_mut()) else {
+            return false;
+        };
+        let Some(place) = instance.uses.iter().position(|(other, _)| *other == request) else { return false };
+        let (_, since) = instance.uses.remove(place);
+        instance.last = now;
+        let model = &mut self.models[instance.model];
+        let took = now.saturating_sub(since) as f64;
+        model.use_ms = Some(model.use_ms.map_or(took, |mean| mean + NEWEST * (took - mean)));
+        true
+    }
+
+    /// The waiting, in ms, that unloading this instance costs others, as far as can be seen.
+    pub(super) fn regret(&self, model: usize) -> f64 {
+        let model = &self.models[model];
+        worth::regret(model.demand.rate(self.now), model.instances.len(), model.load_ms)
+    }
+
+    /// Unloads idle instances, those of least worth for their size first.
+    pub(super) fn optimize(
+        &mut self,
+        target_free: Option<u64>,
+        only: Option<DeviceIndex>,
+        out: &mut Vec<Decision>,
+    ) -> bool {
+        for device in 0..self.devices.len() {
+            if only.is_some_and(|only| only != device) {
+                continue;
+            }
+            let mut idle = self.idle_on(device);
+            idle.sort_by(|a, b| (a.cost / a.bytes as f64).total_cmp(&(b.cost / b.bytes as f64)));
+            for candidate in idle {
+                let goes = match target_free {
+                    Some(target) => self.devices[device].room_soon(self.settings.headroom) < signed(target),
+                    // The share of time that loading it again would take, beside the share of the device that it blocks.
+                    None => {
+                        let total = self.devices[device].total.max(1);
+                        self.reload_share(candidate.lease) < candidate.bytes as f64 / total as f64
+                    }
+                };
+                if goes {
+                    self.let_go(candidate.lease, Priority::Low, out);
+                }
+            }
+        }
+        true
+    }
+
+    fn reload_share(&self, lease: LeaseId) -> f64 {
+        let instance = self.leases.get(&lease).and_then(|lease| lease.instance.as_ref());
+        instance.map_or(0.0, |instance| {
+            let model = &self.models[instance.model];
+            model.demand.rate(self.now) * model.load_ms
+        })
+    }
+}

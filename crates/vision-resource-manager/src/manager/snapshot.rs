@@ -1,0 +1,129 @@
+//! What there is, for those who look.
+
+use super::Manager;
+use super::decision::Share;
+use super::event::{DeviceIndex, HolderId, LeaseId, Priority, RequestId};
+use super::lease::InstanceState;
+use super::waiting::Want;
+
+/// A device, as it is given out. Bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeviceView {
+    /// In all.
+    pub total: u64,
+    /// What the driver calls used.
+    pub used: u64,
+    /// What leases say.
+    pub leased: u64,
+    /// What leases do not explain.
+    pub external: u64,
+    /// What may be given out.
+    pub free: u64,
+    /// Whether it has vanished.
+    pub lost: bool,
+}
+
+/// A lease, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseView {
+    /// Its number and fencing token.
+    pub lease: LeaseId,
+    /// Who has it.
+    pub holder: HolderId,
+    /// On whose account.
+    pub owner: Box<str>,
+    /// What for.
+    pub model: Option<Box<str>>,
+    /// How much it matters.
+    pub priority: Priority,
+    /// Where.
+    pub shares: Vec<Share>,
+    /// When it ends, in ms; instances of warm models have no end.
+    pub expires_at: Option<u64>,
+    /// Whether its holder was asked to give it back.
+    pub in_grace: bool,
+    /// Whether it is a warm model, and how many use it.
+    pub uses: Option<usize>,
+    /// Whether it is a warm model that is being loaded.
+    pub loading: bool,
+    /// Whether its device has vanished.
+    pub lost: bool,
+}
+
+/// One that waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingView {
+    /// Its number.
+    pub request: RequestId,
+    /// Who.
+    pub holder: HolderId,
+    /// On whose account; for a model's use, its name.
+    pub owner: Box<str>,
+    /// Bytes on each device.
+    pub bytes: u64,
+    /// On how many.
+    pub gpus: u32,
+    /// Since when, in ms.
+    pub since: u64,
+    /// Until when, in ms.
+    pub deadline: u64,
+}
+
+impl Manager {
+    /// The devices, in the driver's order.
+    pub fn devices(&self) -> impl Iterator<Item = DeviceView> {
+        self.devices.iter().map(|device| DeviceView {
+            total: device.total,
+            used: device.total - device.driver_free,
+            leased: device.leased,
+            external: device.external(),
+            free: device.free(self.settings.headroom),
+            lost: device.lost,
+        })
+    }
+
+    /// The leases, oldest first.
+    pub fn leases(&self) -> impl Iterator<Item = LeaseView> {
+        self.leases.iter().map(|(id, lease)| LeaseView {
+            lease: *id,
+            holder: lease.holder,
+            owner: lease.owner.clone(),
+            model: lease.model.clone(),
+            priority: lease.priority,
+            shares: lease.shares.clone(),
+            expires_at: lease.expires_at,
+            in_grace: lease.preempted_by.is_some(),
+            uses: lease.instance.as_ref().map(|instance| instance.uses.len()),
+            loading: lease
+                .instance
+                .as_ref()
+                .is_some_and(|instance| matches!(instance.state, InstanceState::Loading { .. })),
+            lost: lease.lost,
+        })
+    }
+
+    /// Those that wait, first in line first.
+    pub fn waiting(&self) -> impl Iterator<Item = WaitingView> {
+        self.waiting.iter().map(|waiting| {
+            let (holder, owner, bytes, gpus) = match &waiting.want {
+                Want::Lease(request) => (request.holder, request.owner.clone(), request.bytes, request.gpus),
+                Want::Use { model } => {
+                    let of = &self.models[*model].of;
+                    (of.holder, of.model.clone(), of.bytes, 1)
+                }
+            };
+            let (since, deadline) = (waiting.since, waiting.deadline);
+            WaitingView { request: waiting.request, holder, owner, bytes, gpus, since, deadline }
+        })
+    }
+
+    /// Bytes of a device that a holder has leased, where it has any.
+    pub fn leased(&self, holder: HolderId, device: DeviceIndex) -> Option<u64> {
+        self.devices.get(device)?.holders.get(&holder).map(|holding| holding.leased)
+    }
+
+    /// The number of the newest lease: whoever continues has to begin above it.
+    pub fn last_lease(&self) -> LeaseId {
+        self.last_lease
+    }
+}

@@ -1,0 +1,203 @@
+//! Uses of warm models: with which instance, and when another one is loaded.
+
+use std::cmp::Reverse;
+
+use super::decision::{Decision, Share};
+use super::device::signed;
+use super::event::{LeaseId, Priority};
+use super::lease::{Instance, InstanceState, Lease};
+use super::place::Place;
+use super::victims::cheapest;
+use super::waiting::{Claim, Waiting};
+use super::{Manager, Pass};
+
+/// Another instance is loaded when waiting for those that are there would take so many times what loading takes. On the
+/// traces anything from 1.2 to 2.4 does; below 1 models push each other out without end.
+const WORTH_A_LOAD: f64 = 1.6;
+/// What is under way is not expected to end sooner, in ms.
+const SOON_MS: f64 = 1_000.0;
+
+impl Manager {
+    pub(super) fn serve_use(
+        &mut self,
+        model: usize,
+        waiting: &mut Waiting,
+        pass: &mut Pass,
+        out: &mut Vec<Decision>,
+    ) -> bool {
+        if let Some(lease) = self.usable(model, waiting, pass) {
+            self.drop_claim(waiting);
+            self.start(lease, waiting, out);
+            return true;
+        }
+        if self.claim_is_ready(waiting) {
+            if let Some(share) = waiting.claim.as_ref().and_then(|claim| claim.shares.first().copied()) {
+                self.drop_claim(waiting);
+                self.load(model, waiting, share, out);
+            }
+        }
+        pass.ahead[model] += 1;
+        if waiting.claim.is_some()
+            || waiting.deadline <= self.now
+            || !self.wants_a_load(model, pass.ahead[model])
+        {
+            return false;
+        }
+        let Some(place) = self.place_of_load(model, waiting.priority, pass) else {
+            if self.models[model].instances.is_empty() && pass.reserved.is_none() {
+                // Without its patience at an end it keeps nobody from anything.
+                pass.reserved = self.reserve(waiting, pass).filter(|reserved| reserved.strict);
+            }
+            return false;
+        };
+        let share = Share { device: place.device, bytes: self.models[model].of.bytes };
+        self.take_of_reserved(&[share], pass);
+        if place.victims.is_empty() && self.fits_now(share.device, share.bytes) {
+            self.load(model, waiting, share, out);
+            return false;
+        }
+        for victim in &place.victims {
+            self.let_go(*victim, waiting.priority, out);
+        }
+        self.devices[share.device].claimed += share.bytes;
+        self.models[model].claims += 1;
+        waiting.claim =
+            Some(Claim { shares: vec![share], awaits: place.victims, readings: 0, ends_before: None });
+        false
+    }
+
+    /// The instance to use: the one that fewest use, of those the one that was used last.
+    fn usable(&self, model: usize, waiting: &Waiting, pass: &Pass) -> Option<LeaseId> {
+        let most = self.models[model].of.concurrency.map_or(usize::MAX, |most| most as usize);
+        let kept = |id: &LeaseId| {
+            let first =
+                pass.reserved.as_ref().filter(|first| first.strict && first.request != waiting.request);
+            first.is_some_and(|first| first.awaits.contains(id))
+        };
+        let instances = self.models[model].instances.iter().filter_map(|id| {
+            let lease = self.leases.get(id).filter(|lease| !lease.lost)?;
+            let instance = lease.instance.as_ref()?;
+            let usable = instance.state == InstanceState::Ready && instance.uses.len() < most && !kept(id);
+            usable.then_some((Reverse(instance.uses.len()), instance.last, *id))
+        });
+        instances.max().map(|(.., id)| id)
+    }
+
+    fn start(&mut self, lease: LeaseId, waiting: &Waiting, out: &mut Vec<Decision>) {
+        let now = self.now;
+        if let Some(instance) = self.leases.get_mut(&lease).and_then(|lease| lease.instance.as_mut()) {
+            instance.uses.push((waiting.request, now));
+            instance.last = now;
+            self.uses.insert(waiting.request, lease);
+            let waited_ms = now - waiting.since;
+            out.push(Decision::Started { request: waiting.request, lease, waited_ms });
+        }
+    }
+
+    /// Whether another instance shall be loaded for the one that is `ahead`-th of those that wait for the model.
+    fn wants_a_load(&self, model: usize, ahead: usize) -> bool {
+        let of = &self.models[model];
+        let there = of.instances.len() + of.claims;
+        if there == 0 {
+            return true;
+        }
+        if there >= of.of.replicas as usize {
+            return false;
+        }
+        let (now, use_ms) = (self.now as f64, of.expected_use());
+        let mut free_at: Vec<f64> = vec![now + of.load_ms; of.claims];
+        for id in &of.instances {
+            let Some(instance) = self.leases.get(id).and_then(|lease| lease.instance.as_ref()) else {
+                continue;
+            };
+            match instance.state {
+                InstanceState::Loading { until } => free_at.push((until as f64).max(now + SOON_MS)),
+                InstanceState::Ready => free_at.extend(
+                    instance.uses.iter().map(|(_, since)| (*since as f64 + use_ms).max(now + SOON_MS)),
+                ),
+                InstanceState::Unloading => {}
+            }
+        }
+        let mut begins = f64::INFINITY;
+        for _ in 0..ahead {
+            let soonest = free_at.iter_mut().min_by(|a, b| a.total_cmp(b));
+            let Some(soonest) = soonest else { return true };
+            begins = *soonest;
+            *soonest += use_ms;
+        }
+        begins - now > WORTH_A_LOAD * of.load_ms
+    }
+
+    /// Where an instance would be loaded at the least cost.
+    fn place_of_load(&self, model: usize, priority: Priority, pass: &mut Pass) -> Option<Place> {
+        let bytes = self.models[model].of.bytes;
+        let mut best: Option<Place> = None;
+        for device in 0..self.devices.len() {
+            if self.devices[device].lost || !self.may_load(device, model) {
+                continue;
+            }
+            if self.beside_reserved(device, bytes, None, pass).is_none() {
+                continue;
+            }
+            let room = self.devices[device].room_soon(self.settings.headroom);
+            let missing = signed(bytes).saturating_sub(room);
+            let (cost, victims) = if missing <= 0 {
+                (0.0, Vec::new())
+            } else {
+                let mut held = None;
+                let candidates = self.candidates(device, priority, Some(model), &mut held);
+                if let Some(when) = held {
+                    pass.wake_at(when);
+                }
+                let Some(chosen) = cheapest(candidates, missing.unsigned_abs()) else { continue };
+                chosen
+            };
+            let place =
+                Place { cost, left: room.saturating_sub(signed(bytes)), device, victims, ends_before: None };
+            if best.as_ref().is_none_or(|best| place.before(best).is_lt()) {
+                best = Some(place);
+            }
+        }
+        best
+    }
+
+    /// Whether a device may load one more, and one of this model.
+    fn may_load(&self, device: usize, model: usize) -> bool {
+        let (mut loading, mut same) = (0, false);
+        for lease in self.leases.values() {
+            let Some(instance) = &lease.instance else { continue };
+            if lease.shares.iter().all(|share| share.device != device) {
+                continue;
+            }
+            loading += u32::from(matches!(instance.state, InstanceState::Loading { .. }));
+            same |= instance.model == model;
+        }
+        loading < self.settings.loads_per_device && (self.settings.replicas_share_device || !same)
+    }
+
+    fn load(&mut self, model: usize, waiting: &Waiting, share: Share, out: &mut Vec<Decision>) {
+        let id = self.next_lease();
+        let until = self.now.saturating_add(self.models[model].load_ms as u64);
+        let of = &self.models[model].of;
+        let (holder, name) = (of.holder, of.model.clone());
+        let instance =
+            Instance { model, state: InstanceState::Loading { until }, uses: Vec::new(), last: self.now };
+        let lease = Lease {
+            holder,
+            owner: name.clone(),
+            model: Some(name.clone()),
+            priority: waiting.priority,
+            shares: vec![share],
+            expires_at: None,
+            ends_before: None,
+            preemptible: false,
+            grace_ms: 0,
+            preempted_by: None,
+            lost: false,
+            instance: Some(instance),
+        };
+        self.models[model].instances.push(id);
+        self.add(id, lease);
+        out.push(Decision::Load { lease: id, holder, model: name, share });
+    }
+}

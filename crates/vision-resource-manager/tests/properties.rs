@@ -1,0 +1,58 @@
+//! What holds whatever happens: random events, in any order, sensible or not.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a panic is how a test fails, in its helpers too"
+)]
+
+mod world;
+
+use proptest::prelude::*;
+use world::{World, operation};
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+    /// After each event: no device is given out beyond what it has, no lease is held in part, numbers only grow, nobody is
+    /// answered twice, nobody waits beyond its time, and no instance in use is unloaded.
+    #[test]
+    fn nothing_is_given_out_twice(
+        devices in prop::collection::vec(1_u64..=24, 1..5),
+        operations in prop::collection::vec(operation(), 1..120),
+    ) {
+        let mut world = World::new(&devices);
+        for operation in operations {
+            world.carry_out(operation);
+            world.check();
+        }
+        world.everybody_goes_home();
+    }
+}
+
+/// The same events give the same decisions.
+#[test]
+fn decisions_do_not_depend_on_anything_but_the_events() {
+    let operations = || (0..2_000_u64).map(world::numbered);
+    let run = || {
+        let mut world = World::new(&[8, 16, 24]);
+        operations().for_each(|operation| world.carry_out(operation));
+        world.all
+    };
+    assert_eq!(run(), run());
+}
+
+/// A million random operations with crashes, as a soak in small.
+#[test]
+fn a_million_operations_leak_nothing() {
+    let mut world = World::new(&[8, 16, 24, 24]);
+    for step in 0..1_000_000_u64 {
+        world.carry_out(world::numbered(step));
+        if step % 64 == 0 {
+            world.check();
+        }
+        world.all.clear();
+    }
+    world.check();
+    world.everybody_goes_home();
+}
