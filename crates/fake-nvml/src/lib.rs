@@ -32,13 +32,13 @@
 //! - Count, handles by index, UUID and PCI bus (first and second versions); name, UUID, index, minor number, serial number, brand,
 //!   PCI (three versions), compute capability, architecture, VBIOS, persistence, compute mode, display, driver model, ECC.
 //! - Memory (both versions; in the first what is reserved counts as used), BAR1; processes for compute, graphics and MPS (three
-//!   versions each), their utilisation.
+//!   versions each), their utilisation. Two more are there to be found and answer `NOT_SUPPORTED`: confidential computing's sizes
+//!   and `nvmlDeviceGetRunningProcessDetailList`.
 //! - Utilisation, encoder and decoder, temperature (both ways, and thresholds), power and its limits, fans, clocks, performance
 //!   state, PCIe throughput, generation and width, energy; `nvmlDeviceGetFieldValues`, whose every field is unsupported.
 //! - MIG: mode, instances and their handles, ids. P2P status, common ancestor, NVLinks and their other ends. Event sets.
 //!
-//! Everything else is missing, as it is from an older driver: whatever sets something, units, vGPUs, accounting, GPM, samples,
-//! confidential computing, `nvmlDeviceGetRunningProcessDetailList`. What the script has no key for is always the same.
+//! Everything else is missing, as it is from an older driver: whatever sets something, units, vGPUs, accounting, GPM, samples. What the script has no key for is always the same.
 //!
 //! # In a Rust test
 //! [`Installed`] puts a copy of the library beside a script. A test's `[dev-dependencies]` make cargo build the library:

@@ -91,29 +91,35 @@ fn ask_of(device: &Device<'_>) {
     );
 }
 
-/// Numbers where they are most likely to be mishandled.
+/// Numbers where they are most likely to be mishandled; seldom one that does not fit.
 fn number() -> impl Strategy<Value = String> {
     prop_oneof![
-        Just("0".to_owned()),
-        Just("null".to_owned()),
-        (0..100_u64).prop_map(|n| n.to_string()),
-        any::<u64>().prop_map(|n| n.to_string()),
-        any::<i32>().prop_map(|n| n.to_string())
+        60 => prop_oneof![Just("0".to_owned()), Just("null".to_owned()), any::<u32>().prop_map(|n| n.to_string())],
+        1 => any::<i64>().prop_map(|n| n.to_string()),
     ]
 }
 
 fn process() -> impl Strategy<Value = String> {
-    let kind = prop::sample::select(vec!["compute", "graphics", "both", "mps", "strange"]);
-    (any::<u32>(), number(), kind, number()).prop_map(|(pid, used, kind, instance)| {
+    let kind = prop_oneof![
+        60 => prop::sample::select(vec!["compute", "graphics", "both", "mps"]),
+        1 => Just("strange"),
+    ];
+    let used = prop_oneof![number(), any::<u64>().prop_map(|n| n.to_string())];
+    (any::<u32>(), used, kind, number()).prop_map(|(pid, used, kind, instance)| {
         format!(r#"{{"pid": {pid}, "used": {used}, "type": "{kind}", "instance": {instance}}}"#)
     })
 }
 
+/// Watts, of which more than a million are refused.
+fn watts() -> impl Strategy<Value = String> {
+    prop_oneof![60 => (0.0..1e6).prop_map(|watts: f64| watts.to_string()), 1 => number()]
+}
+
 fn device() -> impl Strategy<Value = String> {
     let text = ".{0,120}".prop_map(|text| serde_json::to_string(&text).unwrap());
-    let processes = prop::collection::vec(process(), 0..20);
-    let instances = prop::collection::vec((any::<u64>(), 0..2_u64), 0..9);
-    let sensors = (number(), number(), number(), number());
+    let processes = prop::collection::vec(process(), 0..12);
+    let instances = prop::collection::vec((any::<u64>(), 0..2_u64), 0..8);
+    let sensors = (number(), number(), watts(), number());
     let mig = prop::sample::select(vec!["true", "false", "null"]);
     let code = prop_oneof![9 => Just(None), 1 => any::<u32>().prop_map(Some)];
     (text, any::<u64>(), 0..3_u64, processes, instances, sensors, mig, any::<bool>(), code).prop_map(
@@ -178,7 +184,7 @@ fn any_script_is_answered() {
     let installed = Installed::new("{}").unwrap();
     let opened = RefCell::new(0);
     let scripts = prop_oneof![2 => prop::collection::vec(any::<u8>(), 0..200), 5 => shaped(), 2 => damaged()];
-    let mut runner = TestRunner::new(Config { cases: 2_000, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases: 1_000, failure_persistence: None, ..Config::default() });
     runner
         .run(&scripts, |script| {
             installed.script(&script).unwrap();

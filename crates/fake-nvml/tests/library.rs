@@ -11,6 +11,7 @@ use nvml_wrapper::Nvml;
 use nvml_wrapper::bitmasks::event::EventTypes;
 use nvml_wrapper::enum_wrappers::device::{Clock, TemperatureSensor, TopologyLevel};
 use nvml_wrapper::enums::device::UsedGpuMemory;
+use nvml_wrapper::enums::event::XidError;
 use nvml_wrapper::error::NvmlError;
 
 const ONE: &str = r#"{"devices": [{"name": "NVIDIA A", "uuid": "GPU-a", "total": 1000, "used": 600, "reserved": 100,
@@ -116,10 +117,7 @@ fn an_event_that_is_added_wakes_who_waits() {
     let others = r#"{"device": 1, "type": 8, "data": 1}, {"device": 0, "type": 4}"#;
     installed.script(script(&format!(r#"{old}, {others}, {{"device": 0, "type": 8, "data": 79}}"#))).unwrap();
     let event = set.wait(10_000).unwrap();
-    assert_eq!(
-        (event.device.index().unwrap(), event.event_data),
-        (0, nvml_wrapper::struct_wrappers::event::XidError::Value(79).into())
-    );
+    assert_eq!((event.device.index().unwrap(), event.event_data), (0, Some(XidError::Value(79))));
     assert!(matches!(set.wait(0), Err(NvmlError::Timeout)), "each is told once");
 }
 

@@ -127,6 +127,19 @@ fn a_lost_device_takes_nobody_elses_name() {
 }
 
 #[test]
+fn a_lost_device_has_the_library_let_go_so_that_it_can_be_reset() {
+    let gpus = installed(&two());
+    let mut driver = opened(&gpus);
+    rescript(&gpus, &with(two(), "/devices/0/lost", json!(true)));
+    read(&mut driver);
+    // Another library in its place is seen only by who opens it anew.
+    let other = Installed::without(&["nvmlDeviceGetTemperature"], two().to_string()).unwrap();
+    std::fs::remove_file(gpus.library()).unwrap();
+    std::fs::copy(other.library(), gpus.library()).unwrap();
+    assert_eq!(read(&mut driver)[1].temperature_c, None);
+}
+
+#[test]
 fn a_device_that_fails_halfway_is_lost() {
     let gpus = installed(&with(two(), "/devices/0/errors", json!({"nvmlDeviceGetMemoryInfo_v2": 15})));
     let readings = read(&mut opened(&gpus));
@@ -209,6 +222,16 @@ fn a_driver_before_r510_is_read_through_the_first_version() {
     let errors: serde_json::Map<String, Value> =
         later.map(|symbol| (symbol.to_owned(), json!(13))).into_iter().collect();
     check(&installed(&with(two(), "/errors", Value::Object(errors))));
+}
+
+#[test]
+fn lists_whose_entries_would_not_fit_are_not_asked_for() {
+    // Early drivers of R535, whose third version writes more than callers have room for.
+    let third = json!({"nvmlDeviceGetComputeRunningProcesses_v3": 999, "nvmlDeviceGetGraphicsRunningProcesses_v3": 999,
+                       "nvmlDeviceGetMPSComputeRunningProcesses_v3": 1});
+    let script = with(two(), "/errors", third);
+    let gpus = Installed::without(&["nvmlDeviceGetRunningProcessDetailList"], script.to_string()).unwrap();
+    assert_eq!(processes(&read(&mut opened(&gpus))[0]), [(7, Some(2 * GIB)), (30, Some(GIB))]);
 }
 
 #[test]

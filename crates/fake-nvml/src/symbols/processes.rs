@@ -3,7 +3,8 @@
 use std::ffi::{c_uint, c_ulonglong};
 
 use nvml_wrapper_sys::bindings::{
-    nvmlDevice_t, nvmlProcessInfo_v1_t, nvmlProcessInfo_v2_t, nvmlProcessUtilizationSample_t,
+    nvmlConfComputeMemSizeInfo_t, nvmlDevice_t, nvmlProcessDetailList_t, nvmlProcessInfo_v1_t,
+    nvmlProcessInfo_v2_t, nvmlProcessUtilizationSample_t,
 };
 
 use crate::code;
@@ -85,6 +86,16 @@ symbols! {
     fn nvmlDeviceGetMPSComputeRunningProcesses(call, device: nvmlDevice_t, count: Out<c_uint>, list: One) { first(call, device, MPS, &count, &list) }
     fn nvmlDeviceGetMPSComputeRunningProcesses_v2(call, device: nvmlDevice_t, count: Out<c_uint>, list: Two) { later(call, device, MPS, &count, &list) }
     fn nvmlDeviceGetMPSComputeRunningProcesses_v3(call, device: nvmlDevice_t, count: Out<c_uint>, list: Two) { later(call, device, MPS, &count, &list) }
+
+    // They are here because callers know by them in which shape the lists above are.
+    fn nvmlDeviceGetConfComputeMemSizeInfo(call, device: nvmlDevice_t, _info: Out<nvmlConfComputeMemSizeInfo_t>) {
+        call.device(device)?;
+        Err(code::NOT_SUPPORTED)
+    }
+    fn nvmlDeviceGetRunningProcessDetailList(call, device: nvmlDevice_t, _list: Out<nvmlProcessDetailList_t>) {
+        call.device(device)?;
+        Err(code::NOT_SUPPORTED)
+    }
 
     // One sample a process, with the device's utilisation; none has been taken since a time that was asked for.
     fn nvmlDeviceGetProcessUtilization(call, device: nvmlDevice_t, list: OutList<nvmlProcessUtilizationSample_t>, count: Out<c_uint>, since: c_ulonglong) {
