@@ -57,8 +57,16 @@ const BESIDE: &[(&str, &str)] = &[
 const DEVELOPMENT: &[&str] = &["testkit", "fake-nvml", "bench-harness"];
 
 /// Foundations that no outer crate needs: what they are for goes through `runtime`.
-const ONLY_BELOW_RUNTIME: &[&str] =
-    &["access", "answer-check", "balance", "context-pack", "embedder", "gpu-driver", "resilience", "child-engine"];
+const ONLY_BELOW_RUNTIME: &[&str] = &[
+    "access",
+    "answer-check",
+    "balance",
+    "context-pack",
+    "embedder",
+    "gpu-driver",
+    "resilience",
+    "child-engine",
+];
 
 fn layer(name: &str) -> Option<u8> {
     LAYERS.iter().find(|(known, _)| *known == name).map(|&(_, layer)| layer)
