@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use nvml_wrapper_sys::bindings::{nvmlDevice_t, nvmlReturn_t};
 use parking_lot::Mutex;
@@ -56,6 +57,9 @@ pub(crate) type Answer = Result<(), nvmlReturn_t>;
 pub(crate) fn answer(symbol: &'static str, body: impl FnOnce(&Call) -> Answer) -> nvmlReturn_t {
     guarded(|| {
         let script = LIBRARY.lock().for_call(symbol)?;
+        if let Some(ms) = script.delays_ms.get(symbol) {
+            std::thread::sleep(Duration::from_millis(*ms));
+        }
         body(&Call { symbol, script })
     })
 }

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// More devices than NVML itself knows (`NVML_MAX_PHYSICAL_BRIDGE` aside, its own arrays end at 64).
+/// More than any machine has; handles are made for fewer than 4,095.
 const MOST_DEVICES: usize = 64;
+/// A minute is longer than any test waits.
+const LONGEST_DELAY_MS: u64 = 60_000;
 /// As many instances as one GPU can be divided into.
 pub(crate) const MOST_INSTANCES: usize = 7;
 
@@ -29,6 +31,9 @@ pub struct Script {
     /// Calls that fail, by the symbol's name, with the number that they return, on every device.
     #[serde(default)]
     pub errors: BTreeMap<String, u32>,
+    /// Calls that take long, by the symbol's name, in milliseconds: a device that hangs.
+    #[serde(default)]
+    pub delays_ms: BTreeMap<String, u64>,
     /// The GPUs, in the order of their indices.
     pub devices: Vec<Device>,
     /// Pairs of devices and what lies between them; a pair that is not named meets at the processor.
@@ -247,6 +252,9 @@ impl Script {
         let errors = self.errors.iter().chain(self.devices.iter().flat_map(|device| &device.errors));
         if let Some((symbol, _)) = errors.into_iter().find(|(_, code)| **code == 0) {
             return Some(format!("{symbol} fails with 0, which is success"));
+        }
+        if let Some((symbol, ms)) = self.delays_ms.iter().find(|(_, ms)| **ms > LONGEST_DELAY_MS) {
+            return Some(format!("{symbol} takes {ms} ms, of at most {LONGEST_DELAY_MS}"));
         }
         let strange = |index: &usize| *index >= count;
         if let Some(link) = self.links.iter().find(|link| link.devices.iter().any(strange)) {

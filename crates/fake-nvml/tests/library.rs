@@ -92,6 +92,23 @@ fn a_call_fails_as_told_on_every_device_or_on_one() {
 }
 
 #[test]
+fn a_call_takes_as_long_as_told_and_holds_up_no_other() {
+    let installed = Installed::new(
+        r#"{"devices": [{"total": 1}], "delays_ms": {"nvmlDeviceGetName": 1000, "nvmlDeviceGetUUID": 1000}}"#,
+    )
+    .unwrap();
+    let nvml = opened(&installed);
+    let device = nvml.device_by_index(0).unwrap();
+    let start = std::time::Instant::now();
+    std::thread::scope(|scope| {
+        scope.spawn(|| device.name().unwrap());
+        scope.spawn(|| device.uuid().unwrap());
+    });
+    let took = start.elapsed().as_millis();
+    assert!((1000..2000).contains(&took), "{took} ms");
+}
+
+#[test]
 fn a_hidden_symbol_is_missing() {
     let installed = Installed::without(&["nvmlDeviceGetMemoryInfo_v2"], ONE).unwrap();
     let nvml = opened(&installed);
@@ -158,6 +175,7 @@ fn a_script_is_refused_by_the_name_of_what_is_wrong() {
     check(r#"{"devices": [], "events": [{"device": 0, "type": 8}]}"#, "an event of device 0");
     check(r#"{"devices": [], "vanished": "sometimes"}"#, "\"sometimes\"");
     check(r#"{"devices": [], "errors": {"nvmlDeviceGetName": 0}}"#, "nvmlDeviceGetName fails with 0");
+    check(r#"{"devices": [], "delays_ms": {"nvmlDeviceGetName": 60001}}"#, "takes 60001 ms");
     check(r#"{"devices": [{"total": 1, "power": -1}]}"#, "-1 W");
 }
 

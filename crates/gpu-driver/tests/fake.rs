@@ -49,6 +49,10 @@ fn more_than_is_free_is_refused_and_changes_nothing() {
     assert_eq!(machine.hold(0, 8, 4 * GIB), Err(refused));
     assert!(machine.hold(0, 7, 8 * GIB).is_ok(), "it may grow into what it had");
     assert!(machine.use_unlisted(0, 1).is_err());
+    machine.hold(0, 7, 5 * GIB).unwrap();
+    for bytes in [3 * GIB, 2 * GIB, 3 * GIB] {
+        machine.use_unlisted(0, bytes).unwrap();
+    }
     assert_eq!(driver.read().unwrap()[0].memory.as_ref().unwrap().free, 0);
     assert_eq!(machine.hold(1, 7, 1), Err(FakeError::NoSuchGpu { index: 1, count: 1 }));
 }

@@ -310,14 +310,28 @@ fn a_driver_that_vanishes_is_read_again_when_it_returns() {
 }
 
 #[test]
-fn a_driver_that_was_back_before_anybody_looked_is_opened_again() {
+fn a_driver_that_goes_in_the_middle_of_a_reading_has_vanished() {
     let gpus = installed(&two());
     let mut driver = opened(&gpus);
-    // One call in the middle of a reading sees the driver gone; the session is over although the rest would answer.
-    rescript(&gpus, &with(two(), "/errors", json!({"nvmlDeviceGetPowerUsage": 1})));
-    assert!(driver.read().unwrap_err().is_vanished());
-    rescript(&gpus, &two());
-    assert_eq!(read(&mut driver).len(), 2);
+    for (call, code) in
+        [("nvmlDeviceGetPowerUsage", 1), ("nvmlDeviceGetMemoryInfo_v2", 9), ("nvmlDeviceGetUUID", 18)]
+    {
+        rescript(&gpus, &with(two(), "/errors", json!({call: code})));
+        assert!(driver.read().unwrap_err().is_vanished(), "{call} {code}");
+        rescript(&gpus, &two());
+        assert_eq!(read(&mut driver).len(), 2, "although it was back before anybody looked");
+    }
+}
+
+#[test]
+fn a_library_that_answers_stays_open() {
+    let gpus = installed(&two());
+    let mut driver = opened(&gpus);
+    std::fs::remove_file(gpus.library()).unwrap();
+    for _ in 0..3 {
+        assert_eq!(read(&mut driver).len(), 2);
+        driver.links().unwrap();
+    }
 }
 
 #[test]

@@ -76,7 +76,9 @@ symbols! {
     fn nvmlDeviceGetCount_v2(call, out: Out<c_uint>) { count(call, &out) }
 
     fn nvmlDeviceGetHandleByIndex(call, index: c_uint, device: Out<nvmlDevice_t>) { by_index(call, index, &device) }
-    fn nvmlDeviceGetHandleByIndex_v2(call, index: c_uint, device: Out<nvmlDevice_t>) { by_index(call, index, &device) }
+    fn nvmlDeviceGetHandleByIndex_v2(call, index: c_uint, device: Out<nvmlDevice_t>) {
+        by_index(call, index, &device)
+    }
 
     fn nvmlDeviceGetHandleByUUID(call, id: InText, out: Out<nvmlDevice_t>) {
         let wanted = id.get()?;

@@ -73,6 +73,10 @@ symbols! {
         is_active.put(1)
     }
 
-    fn nvmlDeviceGetNvLinkRemotePciInfo(call, device: nvmlDevice_t, link: c_uint, info: Out<nvmlPciInfo_t>) { remote(call, device, link, &info) }
-    fn nvmlDeviceGetNvLinkRemotePciInfo_v2(call, device: nvmlDevice_t, link: c_uint, info: Out<nvmlPciInfo_t>) { remote(call, device, link, &info) }
+    fn nvmlDeviceGetNvLinkRemotePciInfo(call, device: nvmlDevice_t, link: c_uint, info: Out<nvmlPciInfo_t>) {
+        remote(call, device, link, &info)
+    }
+    fn nvmlDeviceGetNvLinkRemotePciInfo_v2(call, device: nvmlDevice_t, link: c_uint, info: Out<nvmlPciInfo_t>) {
+        remote(call, device, link, &info)
+    }
 }

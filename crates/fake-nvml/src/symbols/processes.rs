@@ -75,17 +75,35 @@ type One = OutList<nvmlProcessInfo_v1_t>;
 type Two = OutList<nvmlProcessInfo_v2_t>;
 
 symbols! {
-    fn nvmlDeviceGetComputeRunningProcesses(call, device: nvmlDevice_t, count: Out<c_uint>, list: One) { first(call, device, COMPUTE, &count, &list) }
-    fn nvmlDeviceGetComputeRunningProcesses_v2(call, device: nvmlDevice_t, count: Out<c_uint>, list: Two) { later(call, device, COMPUTE, &count, &list) }
-    fn nvmlDeviceGetComputeRunningProcesses_v3(call, device: nvmlDevice_t, count: Out<c_uint>, list: Two) { later(call, device, COMPUTE, &count, &list) }
+    fn nvmlDeviceGetComputeRunningProcesses(call, device: nvmlDevice_t, count: Out<c_uint>, list: One) {
+        first(call, device, COMPUTE, &count, &list)
+    }
+    fn nvmlDeviceGetComputeRunningProcesses_v2(call, device: nvmlDevice_t, count: Out<c_uint>, list: Two) {
+        later(call, device, COMPUTE, &count, &list)
+    }
+    fn nvmlDeviceGetComputeRunningProcesses_v3(call, device: nvmlDevice_t, count: Out<c_uint>, list: Two) {
+        later(call, device, COMPUTE, &count, &list)
+    }
 
-    fn nvmlDeviceGetGraphicsRunningProcesses(call, device: nvmlDevice_t, count: Out<c_uint>, list: One) { first(call, device, GRAPHICS, &count, &list) }
-    fn nvmlDeviceGetGraphicsRunningProcesses_v2(call, device: nvmlDevice_t, count: Out<c_uint>, list: Two) { later(call, device, GRAPHICS, &count, &list) }
-    fn nvmlDeviceGetGraphicsRunningProcesses_v3(call, device: nvmlDevice_t, count: Out<c_uint>, list: Two) { later(call, device, GRAPHICS, &count, &list) }
+    fn nvmlDeviceGetGraphicsRunningProcesses(call, device: nvmlDevice_t, count: Out<c_uint>, list: One) {
+        first(call, device, GRAPHICS, &count, &list)
+    }
+    fn nvmlDeviceGetGraphicsRunningProcesses_v2(call, device: nvmlDevice_t, count: Out<c_uint>, list: Two) {
+        later(call, device, GRAPHICS, &count, &list)
+    }
+    fn nvmlDeviceGetGraphicsRunningProcesses_v3(call, device: nvmlDevice_t, count: Out<c_uint>, list: Two) {
+        later(call, device, GRAPHICS, &count, &list)
+    }
 
-    fn nvmlDeviceGetMPSComputeRunningProcesses(call, device: nvmlDevice_t, count: Out<c_uint>, list: One) { first(call, device, MPS, &count, &list) }
-    fn nvmlDeviceGetMPSComputeRunningProcesses_v2(call, device: nvmlDevice_t, count: Out<c_uint>, list: Two) { later(call, device, MPS, &count, &list) }
-    fn nvmlDeviceGetMPSComputeRunningProcesses_v3(call, device: nvmlDevice_t, count: Out<c_uint>, list: Two) { later(call, device, MPS, &count, &list) }
+    fn nvmlDeviceGetMPSComputeRunningProcesses(call, device: nvmlDevice_t, count: Out<c_uint>, list: One) {
+        first(call, device, MPS, &count, &list)
+    }
+    fn nvmlDeviceGetMPSComputeRunningProcesses_v2(call, device: nvmlDevice_t, count: Out<c_uint>, list: Two) {
+        later(call, device, MPS, &count, &list)
+    }
+    fn nvmlDeviceGetMPSComputeRunningProcesses_v3(call, device: nvmlDevice_t, count: Out<c_uint>, list: Two) {
+        later(call, device, MPS, &count, &list)
+    }
 
     // They are here because callers know by them in which shape the lists above are.
     fn nvmlDeviceGetConfComputeMemSizeInfo(call, device: nvmlDevice_t, _info: Out<nvmlConfComputeMemSizeInfo_t>) {
@@ -98,11 +116,24 @@ symbols! {
     }
 
     // One sample a process, with the device's utilisation; none has been taken since a time that was asked for.
-    fn nvmlDeviceGetProcessUtilization(call, device: nvmlDevice_t, list: OutList<nvmlProcessUtilizationSample_t>, count: Out<c_uint>, since: c_ulonglong) {
+    fn nvmlDeviceGetProcessUtilization(
+        call,
+        device: nvmlDevice_t,
+        list: OutList<nvmlProcessUtilizationSample_t>,
+        count: Out<c_uint>,
+        since: c_ulonglong,
+    ) {
         let busy = call.device(device)?.1.utilization.ok_or(code::NOT_SUPPORTED)?;
         let samples: Vec<_> = those(call, device, COMPUTE)?
             .into_iter()
-            .map(|process| nvmlProcessUtilizationSample_t { pid: process.pid, timeStamp: since, smUtil: busy, memUtil: 0, encUtil: 0, decUtil: 0 })
+            .map(|process| nvmlProcessUtilizationSample_t {
+                pid: process.pid,
+                timeStamp: since,
+                smUtil: busy,
+                memUtil: 0,
+                encUtil: 0,
+                decUtil: 0,
+            })
             .collect();
         list.put(&count, &samples)
     }

@@ -42,8 +42,12 @@ symbols! {
         rates.put(nvmlUtilization_t { gpu, memory: 0 })
     }
 
-    fn nvmlDeviceGetEncoderUtilization(call, device: nvmlDevice_t, busy: Out<c_uint>, period: Out<c_uint>) { rests(call, device, &busy, &period) }
-    fn nvmlDeviceGetDecoderUtilization(call, device: nvmlDevice_t, busy: Out<c_uint>, period: Out<c_uint>) { rests(call, device, &busy, &period) }
+    fn nvmlDeviceGetEncoderUtilization(call, device: nvmlDevice_t, busy: Out<c_uint>, period: Out<c_uint>) {
+        rests(call, device, &busy, &period)
+    }
+    fn nvmlDeviceGetDecoderUtilization(call, device: nvmlDevice_t, busy: Out<c_uint>, period: Out<c_uint>) {
+        rests(call, device, &busy, &period)
+    }
 
     fn nvmlDeviceGetTemperature(call, device: nvmlDevice_t, sensor: c_uint, degrees: Out<c_uint>) {
         let temperature = call.device(device)?.1.temperature.ok_or(code::NOT_SUPPORTED)?;
@@ -74,9 +78,15 @@ symbols! {
         power.put(milliwatts(call.device(device)?.1.power)?)
     }
 
-    fn nvmlDeviceGetPowerManagementLimit(call, device: nvmlDevice_t, limit: Out<c_uint>) { power_limit(call, device, &limit) }
-    fn nvmlDeviceGetPowerManagementDefaultLimit(call, device: nvmlDevice_t, limit: Out<c_uint>) { power_limit(call, device, &limit) }
-    fn nvmlDeviceGetEnforcedPowerLimit(call, device: nvmlDevice_t, limit: Out<c_uint>) { power_limit(call, device, &limit) }
+    fn nvmlDeviceGetPowerManagementLimit(call, device: nvmlDevice_t, limit: Out<c_uint>) {
+        power_limit(call, device, &limit)
+    }
+    fn nvmlDeviceGetPowerManagementDefaultLimit(call, device: nvmlDevice_t, limit: Out<c_uint>) {
+        power_limit(call, device, &limit)
+    }
+    fn nvmlDeviceGetEnforcedPowerLimit(call, device: nvmlDevice_t, limit: Out<c_uint>) {
+        power_limit(call, device, &limit)
+    }
 
     fn nvmlDeviceGetNumFans(call, device: nvmlDevice_t, fans: Out<c_uint>) {
         fans.put(c_uint::from(call.device(device)?.1.fan.is_some()))
