@@ -245,7 +245,7 @@ impl Gpu {
             pci_bus_id: None,
             memory: match &self.lost {
                 Some(reason) => Err(Unreadable::Lost(reason.clone())),
-                None => Ok(Memory::told(self.total, self.used(), self.free(), Some(0))),
+                None => Memory::told(self.total, self.used(), self.free(), Some(0)).if_any(),
             },
             utilization: (!is_lost).then_some(self.utilization),
             temperature_c: None,

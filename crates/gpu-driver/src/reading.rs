@@ -41,7 +41,7 @@ impl DeviceReading {
     }
 }
 
-/// The memory of a device or an instance, in bytes. `used + reserved + free <= total`.
+/// The memory of a device or an instance, in bytes. `used + reserved + free <= total`, and `total > 0`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
     /// All that there is.
@@ -62,6 +62,11 @@ impl Memory {
         let reserved = reserved.map(|reserved| reserved.min(total.saturating_sub(used)));
         let taken = used.saturating_add(reserved.unwrap_or(0));
         Self { total, used, free: free.min(total.saturating_sub(taken)), reserved }
+    }
+
+    /// No device has no memory: one that says so, as those do that share the processor's, does not tell.
+    pub(crate) fn if_any(self) -> Result<Self, Unreadable> {
+        if self.total == 0 { Err(Unreadable::NotTold("it names 0 bytes".to_owned())) } else { Ok(self) }
     }
 }
 

@@ -9,10 +9,13 @@
 
 mod support;
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 
 use fake_nvml::Installed;
 use gpu_driver::{Choice, DeviceReading, Driver, DriverError, LinkKind, NvmlDriver, Unreadable, open};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 use support::keeps_promises;
 
@@ -406,11 +409,54 @@ fn the_usual_places_are_tried_and_listed() {
         Ok(_) | Err(DriverError::NoDriver { .. } | DriverError::NoDevices { .. }) => {}
         Err(error) => {
             let text = error.to_string();
-            for place in ["libnvidia-ml.so.1 (", "/usr/lib/wsl/lib/", "/run/opengl-driver/lib/"] {
+            for place in ["libnvidia-ml.so.1 (cannot open", "/usr/lib/wsl/lib/", "/run/opengl-driver/lib/"] {
                 assert!(text.contains(place), "{text}");
             }
         }
     }
+}
+
+/// A device whose figures fit together and are otherwise anything.
+fn any_device() -> impl Strategy<Value = Value> {
+    let bytes = || prop_oneof![Just(0), 0..u64::MAX / 2, Just(u64::MAX / 2)];
+    let process = (
+        0..6_u32,
+        prop::option::of(any::<u64>()),
+        prop::sample::select(vec!["compute", "graphics", "both", "mps"]),
+    );
+    let processes = prop::collection::vec(process, 0..8);
+    let sensors =
+        (prop::option::of(any::<u32>()), prop::option::of(any::<u32>()), prop::option::of(0.0..1e6));
+    let code = prop::option::weighted(0.1, prop::sample::select(vec![2, 3, 4, 6, 13, 15, 16, 999, 12345]));
+    (bytes(), bytes(), bytes(), processes, sensors, any::<Option<bool>>(), prop::bool::weighted(0.1), code).prop_map(
+        |(used, reserved, more, processes, (utilization, temperature, power), mig, lost, code)| {
+            let processes: Vec<Value> = processes
+                .into_iter()
+                .map(|(pid, used, kind)| json!({"pid": pid, "used": used, "type": kind}))
+                .collect();
+            let errors = code.map_or(json!({}), |code| json!({"nvmlDeviceGetMemoryInfo_v2": code, "nvmlDeviceGetUUID": code}));
+            json!({
+                "total": (used + reserved).saturating_add(more), "used": used, "reserved": reserved, "processes": processes,
+                "utilization": utilization, "temperature": temperature, "power": power, "mig": mig, "lost": lost,
+                "instances": [{"total": used, "used": used / 2}], "errors": errors,
+            })
+        },
+    )
+}
+
+#[test]
+fn whatever_the_library_says_a_reading_keeps_the_promises() {
+    let gpus = installed(&two());
+    let driver = RefCell::new(opened(&gpus));
+    let devices = prop::collection::vec(any_device(), 1..6);
+    let mut runner = TestRunner::new(Config { cases: 500, failure_persistence: None, ..Config::default() });
+    runner
+        .run(&devices, |devices| {
+            rescript(&gpus, &json!({"devices": devices}));
+            assert_eq!(read(&mut driver.borrow_mut()).len(), devices.len());
+            Ok(())
+        })
+        .unwrap();
 }
 
 #[test]

@@ -32,10 +32,7 @@ pub(super) fn read(nvml: &Nvml, index: u32) -> Result<DeviceReading, Trouble> {
         Ok(device) => device,
         Err(why) => return Ok(unreadable(index, why)),
     };
-    let memory = readable(memory(&device))?.and_then(|memory| {
-        // Devices that share the processor's memory say this where they do not refuse.
-        if memory.total == 0 { Err(Unreadable::NotTold("it names 0 bytes".to_owned())) } else { Ok(memory) }
-    });
+    let memory = readable(memory(&device))?.and_then(Memory::if_any);
     Ok(DeviceReading {
         index,
         uuid: told(device.uuid())?,
@@ -87,7 +84,7 @@ fn instances(device: &Device<'_>) -> Result<Option<Vec<MigReading>>, Trouble> {
                 index,
                 uuid: told(instance.uuid())?,
                 name: told(instance.name())?,
-                memory: readable(memory(&instance))?,
+                memory: readable(memory(&instance))?.and_then(Memory::if_any),
             });
         }
     }

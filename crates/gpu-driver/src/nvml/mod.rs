@@ -125,9 +125,11 @@ impl Session {
             match Nvml::builder().lib_path(library.as_os_str()).init() {
                 Ok(nvml) => return Ok(Self { nvml, library: library.clone() }),
                 Err(NvmlError::LibloadingError(error)) => {
-                    // The linker's own words are in the source; the error itself only names the call.
-                    let error = std::error::Error::source(&error)
+                    // The linker's own words are in the source; the error itself only names the call. They begin with the path.
+                    let words = std::error::Error::source(&error)
                         .map_or_else(|| error.to_string(), ToString::to_string);
+                    let path = format!("{}: ", library.display());
+                    let error = words.strip_prefix(&path).unwrap_or(&words).to_owned();
                     tried.push(Attempt { library: library.clone(), error });
                 }
                 Err(NvmlError::FailedToLoadSymbol(_)) => {

@@ -37,9 +37,8 @@ pub(super) fn read(device: &Device<'_>, total: u64) -> Result<Option<Vec<Process
     }
     let shared = if is_wide { None } else { device_list(device, Device::mps_running_compute_processes)? };
     let lists = [computing, drawing, shared].into_iter().flatten();
-    let lists =
-        lists.map(|list| list.into_iter().map(|process| (process.pid, bytes(&process, total))).collect());
-    Ok(Some(merged(lists)))
+    let lists = lists.map(|list| list.into_iter().map(|process| (process.pid, bytes(&process))).collect());
+    Ok(Some(merged(lists, total)))
 }
 
 /// Early drivers of R535 filled the third version's list with entries of 32 bytes in place of 24, and would write beyond ours. They
@@ -70,17 +69,17 @@ fn or_earlier(later: List, earlier: impl FnOnce() -> List) -> List {
     later.or_else(|error| if is_missing(&error) { earlier() } else { Err(error) })
 }
 
-/// A figure that is larger than the device is none.
-fn bytes(process: &ProcessInfo, total: u64) -> Option<u64> {
+fn bytes(process: &ProcessInfo) -> Option<u64> {
     match process.used_gpu_memory {
-        UsedGpuMemory::Used(bytes) if bytes <= total => Some(bytes),
-        UsedGpuMemory::Used(_) | UsedGpuMemory::Unavailable => None,
+        UsedGpuMemory::Used(bytes) => Some(bytes),
+        UsedGpuMemory::Unavailable => None,
     }
 }
 
-/// Each pid once. Within a list entries are of different instances and add up, unknown if one of them is; between lists the
-/// larger figure counts, since drivers tell the same memory in each.
-fn merged(lists: impl Iterator<Item = Vec<(u32, Option<u64>)>>) -> Vec<ProcessReading> {
+/// Each pid once. Within a list entries are of different instances and add up, unknown if one of them is, or if they come to more
+/// than the `total` of the device, which is no figure; between lists the larger one counts, since drivers tell the same memory in
+/// each.
+fn merged(lists: impl Iterator<Item = Vec<(u32, Option<u64>)>>, total: u64) -> Vec<ProcessReading> {
     let mut all: BTreeMap<u32, Option<u64>> = BTreeMap::new();
     for list in lists {
         let mut sums: BTreeMap<u32, Option<u64>> = BTreeMap::new();
@@ -90,7 +89,7 @@ fn merged(lists: impl Iterator<Item = Vec<(u32, Option<u64>)>>) -> Vec<ProcessRe
         }
         for (pid, used) in sums {
             let most = all.entry(pid).or_default();
-            *most = (*most).max(used);
+            *most = (*most).max(used.filter(|used| *used <= total));
         }
     }
     all.into_iter().map(|(pid, used)| ProcessReading { pid, used }).collect()
@@ -101,7 +100,7 @@ mod tests {
     use super::*;
 
     fn check(lists: &[&[(u32, Option<u64>)]], expected: &[(u32, Option<u64>)]) {
-        let merged = merged(lists.iter().map(|list| list.to_vec()));
+        let merged = merged(lists.iter().map(|list| list.to_vec()), 1000);
         let merged: Vec<_> = merged.into_iter().map(|process| (process.pid, process.used)).collect();
         assert_eq!(merged, expected, "{lists:?}");
     }
@@ -115,7 +114,13 @@ mod tests {
     #[test]
     fn a_process_on_two_instances_counts_with_both() {
         check(&[&[(7, Some(100)), (7, Some(200))]], &[(7, Some(300))]);
-        check(&[&[(7, Some(u64::MAX)), (7, Some(200))]], &[(7, Some(u64::MAX))]);
+    }
+
+    #[test]
+    fn more_than_the_device_has_is_no_figure() {
+        check(&[&[(7, Some(1001))], &[(7, Some(300))]], &[(7, Some(300))]);
+        check(&[&[(7, Some(600)), (7, Some(600)), (8, Some(1000))]], &[(7, None), (8, Some(1000))]);
+        check(&[&[(7, Some(u64::MAX)), (7, Some(200))]], &[(7, None)]);
     }
 
     #[test]
