@@ -63,6 +63,8 @@ mod library;
 mod passed;
 mod script;
 mod symbols;
+mod vanished;
 
 pub use installed::Installed;
-pub use script::{Device, Event, Instance, Kind, Link, Path, Process, Script, ScriptError, Vanished};
+pub use script::{Device, Event, Instance, Kind, Link, Path, Process, Script, ScriptError};
+pub use vanished::Vanished;

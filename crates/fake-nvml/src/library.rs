@@ -16,7 +16,8 @@ use parking_lot::Mutex;
 
 use crate::code;
 use crate::handle::{self, Target};
-use crate::script::{Device, Script, Vanished};
+use crate::script::{Device, Script};
+use crate::vanished::Vanished;
 
 /// The variable that names the script.
 pub(crate) const SCRIPT_VARIABLE: &str = "FAKE_NVML_SCRIPT";

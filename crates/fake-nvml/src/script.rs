@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::vanished::Vanished;
+
 /// More than any machine has; handles are made for fewer than 4,095.
 const MOST_DEVICES: usize = 64;
 /// A minute is longer than any test waits.
@@ -42,46 +44,6 @@ pub struct Script {
     /// What has happened, oldest first; a program that waits is told of what is added.
     #[serde(default)]
     pub events: Vec<Event>,
-}
-
-/// How a driver that has gone answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Vanished {
-    /// It is there.
-    #[default]
-    No,
-    /// Open sessions get `UNINITIALIZED`, new ones `DRIVER_NOT_LOADED`: `true` in a script.
-    Unloaded,
-    /// Everything gets this: `"driver_not_loaded"`, `"uninitialized"`, `"gpu_is_lost"`, `"library_mismatch"` (another
-    /// version of the driver has been loaded) or `"unknown"` in a script.
-    With(u32),
-}
-
-impl<'de> Deserialize<'de> for Vanished {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Said {
-            Plainly(bool),
-            As(String),
-        }
-        use serde::de::Error;
-        match Said::deserialize(from)? {
-            Said::Plainly(false) => Ok(Self::No),
-            Said::Plainly(true) => Ok(Self::Unloaded),
-            Said::As(how) => match how.as_str() {
-                "uninitialized" => Ok(Self::With(1)),
-                "driver_not_loaded" => Ok(Self::With(9)),
-                "gpu_is_lost" => Ok(Self::With(15)),
-                "library_mismatch" => Ok(Self::With(18)),
-                "unknown" => Ok(Self::With(999)),
-                _ => Err(D::Error::custom(format!(
-                    "vanished: expected true, false, \"uninitialized\", \"driver_not_loaded\", \"gpu_is_lost\", \
-                     \"library_mismatch\" or \"unknown\", got {how:?}"
-                ))),
-            },
-        }
-    }
 }
 
 /// One GPU. `null` for a sensor means that the device has none: `NOT_SUPPORTED`.
