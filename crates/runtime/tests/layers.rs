@@ -20,6 +20,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("context-pack", 0),
     ("embedder", 0),
     ("gguf", 0),
+    ("gpu-driver", 0),
     ("llm-wire", 0),
     ("model-store", 0),
     ("optuna-import", 0),
@@ -54,11 +55,19 @@ const BESIDE: &[(&str, &str)] = &[
 ];
 
 /// Crates that only tests and benchmarks use; nothing that is shipped contains them.
-const DEVELOPMENT: &[&str] = &["testkit", "bench-harness"];
+const DEVELOPMENT: &[&str] = &["testkit", "fake-nvml", "bench-harness"];
 
 /// Foundations that no outer crate needs: what they are for goes through `runtime`.
-const ONLY_BELOW_RUNTIME: &[&str] =
-    &["access", "answer-check", "balance", "context-pack", "embedder", "resilience", "child-engine"];
+const ONLY_BELOW_RUNTIME: &[&str] = &[
+    "access",
+    "answer-check",
+    "balance",
+    "context-pack",
+    "embedder",
+    "gpu-driver",
+    "resilience",
+    "child-engine",
+];
 
 fn layer(name: &str) -> Option<u8> {
     LAYERS.iter().find(|(known, _)| *known == name).map(|&(_, layer)| layer)
