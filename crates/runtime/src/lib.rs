@@ -98,6 +98,7 @@ pub use routing::{CascadeAsk, DecisionSlot, Predicate, RouteAsk, Routed, RoutedM
 /// How what happened is told to others: traces, and the access log.
 pub use telemetry;
 pub use tuning::{Tuned, TuningSlot};
+pub use vision_resource_manager;
 pub use wiring::{ModelFile, ModelInfo};
 
 use callers::{Callers, Size};

@@ -64,6 +64,8 @@ enum Command {
     Study(commands::study::Args),
     /// Look into bandits, which learn which of several choices is best.
     Bandit(commands::bandit::Args),
+    /// Plan how much GPU memory is needed.
+    Gpu(commands::gpu::Args),
     /// Check or show the configuration, or print its schema.
     Config(commands::config::Args),
 }
@@ -92,6 +94,7 @@ fn main() -> ExitCode {
             Command::Router(args) => commands::router::run(&args),
             Command::Study(args) => commands::study::run(&args),
             Command::Bandit(args) => commands::bandit::run(&args),
+            Command::Gpu(args) => commands::gpu::run(&args),
             Command::Config(args) => commands::config::run(&args),
         }
     });

@@ -7,6 +7,7 @@ pub(crate) mod chat;
 pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod explain;
+pub(crate) mod gpu;
 pub(crate) mod health;
 pub(crate) mod keys;
 pub(crate) mod models;

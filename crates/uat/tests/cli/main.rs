@@ -13,6 +13,7 @@ mod chat;
 mod config;
 mod doctor;
 mod explain;
+mod gpu;
 mod health;
 mod keys;
 mod models;
