@@ -101,7 +101,9 @@ fn list(reader: &mut Reader<impl Read + Seek>) -> Result<Value, GgufError> {
     let length = reader.u64()?;
     let size = match kind {
         BOOL if length <= MAX_LIST => {
-            return Ok(Value::Integers(reader.take(length)?.iter().map(|byte| i32::from(*byte != 0)).collect()));
+            return Ok(Value::Integers(
+                reader.take(length)?.iter().map(|byte| i32::from(*byte != 0)).collect(),
+            ));
         }
         U8 | I8 | BOOL => 1,
         U16 | I16 => 2,

@@ -5,7 +5,13 @@
 //! cargo run --release -p memory-estimate --example compare            # with the numbers that are kept
 //! cargo run --release -p memory-estimate --example compare -- write FOLDER   # the models, some megabytes each
 //! ```
-#![expect(clippy::print_stdout, clippy::print_stderr, clippy::panic, clippy::expect_used, reason = "a program for a terminal, which ends at the first fault")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::panic,
+    clippy::expect_used,
+    reason = "a program for a terminal, which ends at the first fault"
+)]
 
 use std::collections::BTreeMap;
 use std::env;
@@ -53,7 +59,8 @@ fn ask_of(program: &Path, names: &[&str]) {
     for (name, make) in catalogue().into_iter().filter(|(name, _)| names.is_empty() || names.contains(name)) {
         let path = folder.path().join("model.gguf");
         make().write(&path).expect("the folder is writable");
-        let output = Command::new(program).arg(&path).args(questions::QUESTIONS).output().expect("the program runs");
+        let output =
+            Command::new(program).arg(&path).args(questions::QUESTIONS).output().expect("the program runs");
         eprint!("{name}: {}", String::from_utf8_lossy(&output.stderr));
         let text = String::from_utf8(output.stdout).expect("is text");
         let answers: Vec<Answer> =
@@ -79,7 +86,10 @@ fn compare(names: &[&str]) {
     let numbers: BTreeMap<String, Vec<Answer>> =
         serde_json::from_str(include_str!("../tests/llama_cpp/numbers.json")).expect("is JSON");
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    println!("{:22} {:40} {:>10} {:>10} {:>8}   by part, host and devices: ours-llama.cpp's in KiB", "model", "question", "llama.cpp", "ours", "%");
+    println!(
+        "{:22} {:40} {:>10} {:>10} {:>8}   by part, host and devices: ours-llama.cpp's in KiB",
+        "model", "question", "llama.cpp", "ours", "%"
+    );
     for (name, make) in catalogue() {
         if !names.is_empty() && !names.contains(&name) {
             continue;

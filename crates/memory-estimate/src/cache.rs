@@ -31,7 +31,9 @@ impl Layout {
         let rows = u64::from(options.parallel.rows());
         let (streams, cells) = match options.parallel {
             Parallel::Shared { .. } => (1, asked.next_multiple_of(CELLS)),
-            Parallel::Own { .. } => (rows, (asked.next_multiple_of(CELLS) / rows).max(1).next_multiple_of(CELLS)),
+            Parallel::Own { .. } => {
+                (rows, (asked.next_multiple_of(CELLS) / rows).max(1).next_multiple_of(CELLS))
+            }
         };
         // A shared window holds that of each conversation, and a batch beside it.
         let windows = if streams == 1 { rows } else { 1 };
@@ -94,7 +96,10 @@ impl State {
         let number = |key: &str| model.facts.number(key).filter(|value| *value > 0);
         let width = model.width;
         if let Some(head) = number("wkv.head_size") {
-            return Some(Self { inputs: number("token_shift_count").unwrap_or(2) * width, state: width * head });
+            return Some(Self {
+                inputs: number("token_shift_count").unwrap_or(2) * width,
+                state: width * head,
+            });
         }
         if let Some(taps) = number("shortconv.l_cache") {
             return Some(Self { inputs: width * (taps - 1), state: 0 });

@@ -53,7 +53,13 @@ fn key(model: &str, options: &Options) -> String {
 
 impl Calibration {
     /// Remembers what a load took, beside what [`estimate`](crate::estimate) said of it.
-    pub fn learn(&mut self, header: &ModelHeader, options: &Options, estimate: &Estimate, measured: Measured) {
+    pub fn learn(
+        &mut self,
+        header: &ModelHeader,
+        options: &Options,
+        estimate: &Estimate,
+        measured: Measured,
+    ) {
         let model = header.fingerprint();
         self.count = self.count.saturating_add(1);
         let load = Load {
@@ -159,7 +165,10 @@ impl CalibrationFile {
                     offset: 0,
                     reason: format!("what was learnt of earlier loads is not used: {error}"),
                 };
-                (Calibration::default(), Some(EstimateError::In { path: self.path.clone(), error: Box::new(corrupt) }))
+                (
+                    Calibration::default(),
+                    Some(EstimateError::In { path: self.path.clone(), error: Box::new(corrupt) }),
+                )
             }
         }
     }

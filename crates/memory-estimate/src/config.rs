@@ -83,14 +83,19 @@ pub(crate) fn facts(text: &str) -> Result<Facts, EstimateError> {
     if let (Some(rank), Some(turned)) = (number("kv_lora_rank"), number("qk_rope_head_dim")) {
         put("attention.key_length", rank.checked_add(turned));
         put("attention.value_length", Some(rank));
-        put("attention.key_length_mla", number("qk_nope_head_dim").and_then(|plain| plain.checked_add(turned)));
+        put(
+            "attention.key_length_mla",
+            number("qk_nope_head_dim").and_then(|plain| plain.checked_add(turned)),
+        );
         put("attention.value_length_mla", number("v_head_dim"));
         put("attention.head_count_kv", Some(1));
         put("rope.dimension_count", Some(turned));
     }
     if let Some(heads) = number("linear_num_value_heads") {
         put("ssm.inner_size", number("linear_value_head_dim").and_then(|length| length.checked_mul(heads)));
-    } else if number("mamba_d_ssm").is_none() && (number("state_size").is_some() || number("mamba_d_state").is_some()) {
+    } else if number("mamba_d_ssm").is_none()
+        && (number("state_size").is_some() || number("mamba_d_state").is_some())
+    {
         let expand = number("expand").or_else(|| number("mamba_expand")).unwrap_or(2);
         put("ssm.inner_size", number("hidden_size").and_then(|width| width.checked_mul(expand)));
     }
@@ -216,7 +221,10 @@ fn renamed(name: &str, has_pre_norm: bool) -> String {
     };
     let dotted = |name: &str| if ending.is_empty() { name.to_owned() } else { format!("{name}.{ending}") };
     let layers = ["layers.", "h.", "blocks."].iter().find_map(|word| {
-        let at = bare.find(&format!(".{word}")).map(|at| at + 1).or_else(|| bare.starts_with(word).then_some(0))?;
+        let at = bare
+            .find(&format!(".{word}"))
+            .map(|at| at + 1)
+            .or_else(|| bare.starts_with(word).then_some(0))?;
         let (number, rest) = bare[at + word.len()..].split_once('.')?;
         Some((number.parse::<u32>().ok()?, rest))
     });
@@ -262,7 +270,10 @@ mod tests {
         check("backbone.layers.5.mixer.A_log", "blk.5.ssm_a");
         check("transformer.h.1.self_attention.dense.weight", "blk.1.attn_output.weight");
         check("model.layers.1.something.new", "blk.1.something.new");
-        assert_eq!(renamed("model.layers.0.post_attention_layernorm.weight", true), "blk.0.post_attention_norm.weight");
+        assert_eq!(
+            renamed("model.layers.0.post_attention_layernorm.weight", true),
+            "blk.0.post_attention_norm.weight"
+        );
     }
 
     #[test]
@@ -273,10 +284,16 @@ mod tests {
         )
         .expect("is sound");
         assert_eq!(facts.architecture, "gemma3");
-        assert_eq!((facts.number("block_count"), facts.number("attention.key_length")), (Some(18), Some(256)));
+        assert_eq!(
+            (facts.number("block_count"), facts.number("attention.key_length")),
+            (Some(18), Some(256))
+        );
         assert_eq!(facts.per_layer("attention.sliding_window_pattern"), Some([1, 0].as_slice()));
-        let latent = super::facts(r#"{"model_type": "deepseek_v3", "kv_lora_rank": 512, "qk_rope_head_dim": 64,
-            "qk_nope_head_dim": 128, "v_head_dim": 128}"#).expect("is sound");
+        let latent = super::facts(
+            r#"{"model_type": "deepseek_v3", "kv_lora_rank": 512, "qk_rope_head_dim": 64,
+            "qk_nope_head_dim": 128, "v_head_dim": 128}"#,
+        )
+        .expect("is sound");
         assert_eq!(latent.number("attention.key_length"), Some(576));
         assert_eq!(latent.number("attention.key_length_mla"), Some(192));
     }

@@ -144,7 +144,8 @@ fn notes(model: &Model, options: &Options, layout: &Layout) -> Vec<String> {
     if model.skipped > 0 {
         notes.push("layers that predict further tokens are not loaded and not counted".to_owned());
     }
-    if options.offloads() && options.gpu_layers.is_some_and(|layers| (layers as usize) <= model.layers.len()) {
+    if options.offloads() && options.gpu_layers.is_some_and(|layers| (layers as usize) <= model.layers.len())
+    {
         notes.push(
             "with a part of the layers on a device, long prompts take its memory for copies of the others' weights"
                 .to_owned(),
@@ -155,6 +156,21 @@ fn notes(model: &Model, options: &Options, layout: &Layout) -> Vec<String> {
 
 /// Architectures for which the numbers were compared with llama.cpp's own.
 const KNOWN: [&str; 17] = [
-    "command-r", "deepseek2", "falcon", "falcon-h1", "gemma2", "gemma3", "gpt-oss", "jamba", "lfm2", "llama",
-    "mamba", "mamba2", "phi3", "qwen2", "qwen3", "qwen3moe", "qwen3next",
+    "command-r",
+    "deepseek2",
+    "falcon",
+    "falcon-h1",
+    "gemma2",
+    "gemma3",
+    "gpt-oss",
+    "jamba",
+    "lfm2",
+    "llama",
+    "mamba",
+    "mamba2",
+    "phi3",
+    "qwen2",
+    "qwen3",
+    "qwen3moe",
+    "qwen3next",
 ];

@@ -35,9 +35,10 @@ impl Facts {
             }
             Value::Text(_) | Value::Unkept { .. } => None,
         };
-        let known = header.metadata.iter().filter_map(|(key, value)| {
-            Some((key.strip_prefix(&prefix)?.to_owned(), fact(value)?))
-        });
+        let known = header
+            .metadata
+            .iter()
+            .filter_map(|(key, value)| Some((key.strip_prefix(&prefix)?.to_owned(), fact(value)?)));
         Self { known: known.collect(), architecture }
     }
 

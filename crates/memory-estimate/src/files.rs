@@ -29,7 +29,8 @@ pub fn open(path: &Path) -> Result<ModelHeader, EstimateError> {
     }
     let mut file = open_file(path)?;
     let mut magic = [0; 4];
-    let length = file.read(&mut magic).map_err(|source| EstimateError::Io { path: path.to_owned(), source })?;
+    let length =
+        file.read(&mut magic).map_err(|source| EstimateError::Io { path: path.to_owned(), source })?;
     if magic.get(..length) == Some(b"GGUF".as_slice()) || path.extension().is_some_and(|end| end == "gguf") {
         return of_gguf(path);
     }
@@ -57,12 +58,17 @@ fn of_gguf(path: &Path) -> Result<ModelHeader, EstimateError> {
         if !sibling.is_file() {
             return Err(EstimateError::Missing {
                 path: sibling.clone(),
-                needed_by: format!("the model has {} files, and {} is one of them", siblings.len(), path.display()),
+                needed_by: format!(
+                    "the model has {} files, and {} is one of them",
+                    siblings.len(),
+                    path.display()
+                ),
             });
         }
         let count = parts.add(open_file(sibling)?, Pieces::AnyPart).map_err(inside(sibling))?;
         if count != siblings.len() as u64 {
-            let reason = format!("it says that the model has {count} files, its name that it has {}", siblings.len());
+            let reason =
+                format!("it says that the model has {count} files, its name that it has {}", siblings.len());
             return Err(inside(sibling)(EstimateError::Corrupt { offset: 0, reason }));
         }
     }
@@ -79,7 +85,11 @@ fn siblings(path: &Path) -> Option<Vec<PathBuf>> {
         return None;
     }
     let all: u32 = count.parse().ok()?;
-    Some((1..=all.max(1)).map(|index| path.with_file_name(format!("{name}-{index:05}-of-{count}.gguf"))).collect())
+    Some(
+        (1..=all.max(1))
+            .map(|index| path.with_file_name(format!("{name}-{index:05}-of-{count}.gguf")))
+            .collect(),
+    )
 }
 
 fn of_folder(folder: &Path) -> Result<ModelHeader, EstimateError> {
@@ -87,7 +97,8 @@ fn of_folder(folder: &Path) -> Result<ModelHeader, EstimateError> {
     if index.is_file() {
         return of_index(&index);
     }
-    let entries = fs::read_dir(folder).map_err(|source| EstimateError::Io { path: folder.to_owned(), source })?;
+    let entries =
+        fs::read_dir(folder).map_err(|source| EstimateError::Io { path: folder.to_owned(), source })?;
     let mut files: Vec<PathBuf> = entries
         .flatten()
         .map(|entry| entry.path())
@@ -97,7 +108,8 @@ fn of_folder(folder: &Path) -> Result<ModelHeader, EstimateError> {
     if files.is_empty() {
         return Err(EstimateError::Missing {
             path: folder.join("*.safetensors"),
-            needed_by: "a folder has to hold a model in safetensors files; give a GGUF file by its own path".to_owned(),
+            needed_by: "a folder has to hold a model in safetensors files; give a GGUF file by its own path"
+                .to_owned(),
         });
     }
     of_safetensors(folder, &files)
@@ -134,7 +146,8 @@ fn of_safetensors(folder: &Path, files: &[PathBuf]) -> Result<ModelHeader, Estim
     }
     let config = folder.join("config.json");
     let text = if config.is_file() { Some(read_text(&config, MAX_CONFIG_BYTES)?) } else { None };
-    ModelHeader::of_tables(&tables, text.as_deref()).map_err(inside(files.first().map_or(folder, PathBuf::as_path)))
+    ModelHeader::of_tables(&tables, text.as_deref())
+        .map_err(inside(files.first().map_or(folder, PathBuf::as_path)))
 }
 
 fn read_text(path: &Path, limit: u64) -> Result<String, EstimateError> {

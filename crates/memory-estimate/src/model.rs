@@ -80,8 +80,10 @@ impl Layer {
 
     pub(crate) fn attends(&self) -> bool {
         let names = ["attn_q.", "attn_qkv.", "attn_kv_a_mqa.", "attn_q_b.", "attn_k."];
-        let fused_by_recurrence = self.is_recurrent() && self.has("attn_gate.weight") && !self.has("attn_q.weight");
-        !fused_by_recurrence && self.weights.keys().any(|name| names.iter().any(|start| name.starts_with(start)))
+        let fused_by_recurrence =
+            self.is_recurrent() && self.has("attn_gate.weight") && !self.has("attn_q.weight");
+        !fused_by_recurrence
+            && self.weights.keys().any(|name| names.iter().any(|start| name.starts_with(start)))
     }
 }
 
@@ -122,7 +124,8 @@ impl Model {
             let number = |key: &str| facts.of_layer(key, index);
             layer.heads = number("attention.head_count").unwrap_or(0);
             layer.heads_kv = number("attention.head_count_kv").unwrap_or(layer.heads);
-            let even = facts.number("attention.head_count").filter(|heads| *heads > 0).map(|heads| width / heads);
+            let even =
+                facts.number("attention.head_count").filter(|heads| *heads > 0).map(|heads| width / heads);
             let length = |key: &str| {
                 let own = if layer.slides { number(&format!("attention.{key}_swa")) } else { None };
                 own.or_else(|| number(&format!("attention.{key}"))).or(even).unwrap_or(0)
@@ -139,7 +142,9 @@ impl Model {
         }
         limit(width, 1 << 20, "the embedding")?;
         limit(vocabulary, MOST, "the vocabulary")?;
-        for key in ["ssm.inner_size", "ssm.state_size", "ssm.group_count", "ssm.time_step_rank", "kda.head_dim"] {
+        for key in
+            ["ssm.inner_size", "ssm.state_size", "ssm.group_count", "ssm.time_step_rank", "kda.head_dim"]
+        {
             limit(facts.number(key).unwrap_or(0), 1 << 16, "the recurrent state")?;
         }
         for key in ["ssm.conv_kernel", "shortconv.l_cache", "wkv.head_size", "token_shift_count"] {
@@ -165,8 +170,20 @@ impl Model {
     /// Whether it only makes vectors of whole texts, and keeps nothing between them.
     pub(crate) fn is_encoder(&self) -> bool {
         const ENCODERS: [&str; 14] = [
-            "bert", "clef", "dream", "eurobert", "gemma-embedding", "jina-bert-v2", "jina-bert-v3", "llada",
-            "llada-moe", "modern-bert", "neo-bert", "nomic-bert", "nomic-bert-moe", "rnd1",
+            "bert",
+            "clef",
+            "dream",
+            "eurobert",
+            "gemma-embedding",
+            "jina-bert-v2",
+            "jina-bert-v3",
+            "llada",
+            "llada-moe",
+            "modern-bert",
+            "neo-bert",
+            "nomic-bert",
+            "nomic-bert-moe",
+            "rnd1",
         ];
         ENCODERS.contains(&self.facts.architecture.as_str())
     }

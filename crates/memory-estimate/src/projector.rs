@@ -51,5 +51,11 @@ pub(crate) fn estimate(projector: &Projector, options: &Options) -> Estimate {
         None => all,
     };
     let note = "buffers are those of one image of the size in the header; models that take images of any size may need more";
-    Estimate { host, devices, confidence: Confidence::Formula, context_tokens: 0, notes: vec![note.to_owned()] }
+    Estimate {
+        host,
+        devices,
+        confidence: Confidence::Formula,
+        context_tokens: 0,
+        notes: vec![note.to_owned()],
+    }
 }

@@ -50,7 +50,10 @@ pub(crate) fn read(mut source: impl Read + Seek) -> Result<Table, EstimateError>
     source.read_exact(&mut length).map_err(io)?;
     let length = u64::from_le_bytes(length);
     if length > MAX_HEADER_BYTES {
-        return Err(corrupt(0, format!("its header has {length} bytes, at most {MAX_HEADER_BYTES} are read")));
+        return Err(corrupt(
+            0,
+            format!("its header has {length} bytes, at most {MAX_HEADER_BYTES} are read"),
+        ));
     }
     let data = START + length;
     if data > file_bytes {
@@ -58,8 +61,9 @@ pub(crate) fn read(mut source: impl Read + Seek) -> Result<Table, EstimateError>
     }
     let mut text = vec![0; length as usize];
     source.read_exact(&mut text).map_err(io)?;
-    let entries: Entries = serde_json::from_slice(&text)
-        .map_err(|error| corrupt(START + place(&text, &error), format!("its header is not sound: {error}")))?;
+    let entries: Entries = serde_json::from_slice(&text).map_err(|error| {
+        corrupt(START + place(&text, &error), format!("its header is not sound: {error}"))
+    })?;
     check(entries, data, file_bytes)
 }
 

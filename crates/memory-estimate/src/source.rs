@@ -117,9 +117,7 @@ impl GgufParts {
         let mut twice = None;
         let tensors = &mut self.tensors;
         let header = Header::read_tensors(source, pieces, |tensor| {
-            let weight = Weight {
-                shape: tensor.dimensions, kind: tensor.kind.name(), bytes: tensor.bytes,
-            };
+            let weight = Weight { shape: tensor.dimensions, kind: tensor.kind.name(), bytes: tensor.bytes };
             if tensors.insert(tensor.name.clone(), weight).is_some() {
                 twice.get_or_insert_with(|| tensor.name.clone());
             }
@@ -141,7 +139,8 @@ impl GgufParts {
         let facts = Facts::of_gguf(&header);
         let architecture = facts.architecture.clone();
         let names = self.tensors.keys().map(String::as_str);
-        if let Some(what) = diffusion::by_architecture(&architecture).or_else(|| diffusion::by_tensors(names)) {
+        if let Some(what) = diffusion::by_architecture(&architecture).or_else(|| diffusion::by_tensors(names))
+        {
             return Err(diffusion::refused(what));
         }
         if architecture.is_empty() {

@@ -11,7 +11,8 @@ use crate::options::Options;
 /// Which place computes each layer, and last the output: 0 is the machine's own memory, then the devices.
 pub(crate) fn places(model: &Model, options: &Options) -> Vec<usize> {
     let all = model.layers.len() + model.skipped;
-    let count = if options.offloads() { options.gpu_layers.map_or(all + 1, |layers| layers as usize) } else { 0 };
+    let count =
+        if options.offloads() { options.gpu_layers.map_or(all + 1, |layers| layers as usize) } else { 0 };
     let first = (all + 1).saturating_sub(count);
     let active = count.min(all + 1).max(1);
     // In 32 bits, as llama.cpp does, so that a layer at a border goes to the same side.

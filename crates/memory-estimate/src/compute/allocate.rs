@@ -141,7 +141,9 @@ impl<'graph> Allocation<'graph> {
             return;
         }
         let reused = match tensor.role {
-            Role::InPlace => tensor.sources.iter().copied().find(|source| self.may_be_overwritten(id, *source)),
+            Role::InPlace => {
+                tensor.sources.iter().copied().find(|source| self.may_be_overwritten(id, *source))
+            }
             _ => None,
         };
         self.address[id.index()] = match reused {
@@ -218,7 +220,7 @@ mod tests {
             let input = graph.input(ROW, 4);
             let first = graph.in_place(ROW, &[input]);
             let second = graph.in_place(ROW, &[first]);
-            let last = graph.in_place(ROW, if is_needed { &[second, first] } else { &[second, second] });
+            let last = graph.in_place(ROW, &[second, if is_needed { first } else { second }]);
             graph.expand(last);
             measure(graph, 1, 1)
         };

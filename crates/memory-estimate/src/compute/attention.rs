@@ -110,7 +110,8 @@ impl Sketch<'_> {
     fn turns_by_position(&self) -> bool {
         let architecture = self.model.facts.architecture.as_str();
         !self.model.ends.contains_key("position_embd.weight")
-            && !["jamba", "bloom", "mpt", "nemotron_h", "nemotron_h_moe", "granitehybrid"].contains(&architecture)
+            && !["jamba", "bloom", "mpt", "nemotron_h", "nemotron_h_moe", "granitehybrid"]
+                .contains(&architecture)
     }
 
     pub(super) fn turn_by_position(&mut self, heads: Id) -> Id {

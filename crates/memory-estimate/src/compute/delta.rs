@@ -9,7 +9,8 @@ impl Sketch<'_> {
     pub(super) fn delta(&mut self, layer: &Layer, state: Id) -> Id {
         self.graph.expand(state);
         let (inner, size) = (self.number("ssm.inner_size"), self.number("ssm.state_size"));
-        let (heads, groups) = (self.number("ssm.time_step_rank").max(1), self.number("ssm.group_count").max(1));
+        let (heads, groups) =
+            (self.number("ssm.time_step_rank").max(1), self.number("ssm.group_count").max(1));
         let value = inner / heads;
         let wide = inner + 2 * groups * size;
         let (rows, each) = (self.layout.rows, self.tokens / self.layout.rows.max(1));

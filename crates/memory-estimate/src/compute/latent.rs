@@ -59,8 +59,7 @@ impl Sketch<'_> {
         let queries = self.turn_by_position(queries);
         let repeated = self.graph.fresh([turned, heads, tokens, 1], &[by_position]);
         let keys = self.graph.fresh([key, heads, tokens, 1], &[keys, repeated]);
-        let looked =
-            Looked { queries, keys: Some(keys), values: Some(values), gate: None, is_fused: false };
+        let looked = Looked { queries, keys: Some(keys), values: Some(values), gate: None, is_fused: false };
         let mixed = self.attend(layer, &inputs, looked);
         self.project(layer, mixed)
     }

@@ -28,9 +28,8 @@ use crate::options::Options;
 /// layer; one more is that of the output.
 pub(crate) fn buffers(model: &Model, options: &Options, layout: &Layout, places: &[usize]) -> Vec<u64> {
     let graph = sketch::Sketch::new(model, options, layout, places).graph();
-    let is_pipelined = options.pipelined
-        && options.devices.len() > 1
-        && places.iter().all(|place| *place != graph::HOST);
+    let is_pipelined =
+        options.pipelined && options.devices.len() > 1 && places.iter().all(|place| *place != graph::HOST);
     let copies = if is_pipelined { allocate::PIPELINED_COPIES } else { 1 };
     allocate::measure(graph, 1 + options.devices.len(), copies)
 }

@@ -93,7 +93,8 @@ impl Sketch<'_> {
         let convolved = self.change(convolved);
         let convolved = self.change(convolved);
         let steps = self.product(rank + 2 * size, convolved);
-        let mut parts = [of_rank, self.by_row(size), self.by_row(size)].map(|shape| self.shaped(steps, shape));
+        let mut parts =
+            [of_rank, self.by_row(size), self.by_row(size)].map(|shape| self.shaped(steps, shape));
         if layer.has("ssm_dt_norm.weight") || self.number("ssm.dt_b_c_rms") == 1 {
             for (part, name) in parts.iter_mut().zip(["ssm_dt_norm", "ssm_b_norm", "ssm_c_norm"]) {
                 *part = self.norm(layer, name, *part);

@@ -67,7 +67,18 @@ impl<'a> Sketch<'a> {
             if model.window > 0 { cache_inputs(&mut graph, model, options, layout, true) } else { full };
         let states = graph.input([layout.rows, 1, 1, 1], I32);
         Self {
-            graph, model, options, layout, places, tokens, outputs, weights, positions, full, sliding, states,
+            graph,
+            model,
+            options,
+            layout,
+            places,
+            tokens,
+            outputs,
+            weights,
+            positions,
+            full,
+            sliding,
+            states,
         }
     }
 
@@ -202,7 +213,12 @@ impl<'a> Sketch<'a> {
     fn norm_of_ends(&mut self, name: &str, state: Id) -> Id {
         let has_bias = self.model.ends.contains_key(&format!("{name}.bias"));
         // Layer norms subtract the mean, which needs memory of its own.
-        self.norm_with(state, self.model.facts.known.contains_key("attention.layer_norm_epsilon"), true, has_bias)
+        self.norm_with(
+            state,
+            self.model.facts.known.contains_key("attention.layer_norm_epsilon"),
+            true,
+            has_bias,
+        )
     }
 
     /// A norm with its factors and its bias.
@@ -219,11 +235,8 @@ impl<'a> Sketch<'a> {
 
     fn norm_with(&mut self, state: Id, centres: bool, has_factor: bool, has_bias: bool) -> Id {
         let shape = self.graph.tensor(state).shape;
-        let mut normed = if centres {
-            self.graph.fresh(shape, &[state])
-        } else {
-            self.graph.in_place(shape, &[state])
-        };
+        let mut normed =
+            if centres { self.graph.fresh(shape, &[state]) } else { self.graph.in_place(shape, &[state]) };
         for _ in 0..usize::from(has_factor) + usize::from(has_bias) {
             normed = self.change(normed);
         }
@@ -290,6 +303,10 @@ fn cache_inputs(
     let turn_values = turn(value, options.kv_type_v.is_quantized(), false);
     let mut matrix = |size: u64| graph.input([size, size, 1, 1], F32);
     CacheInputs {
-        keys, values, mask, turn_keys: turn_keys.map(&mut matrix), turn_values: turn_values.map(&mut matrix),
+        keys,
+        values,
+        mask,
+        turn_keys: turn_keys.map(&mut matrix),
+        turn_values: turn_values.map(&mut matrix),
     }
 }

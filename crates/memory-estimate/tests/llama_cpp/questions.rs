@@ -3,7 +3,7 @@
 use memory_estimate::{KvType, Options, Parallel};
 
 /// Asked of each model, in the words of `reference/reference.cpp`.
-pub const QUESTIONS: &[&str] = &[
+pub(crate) const QUESTIONS: &[&str] = &[
     "context=512",
     "context=8192",
     "context=8192 flash=0",
@@ -28,7 +28,7 @@ pub const QUESTIONS: &[&str] = &[
 ];
 
 /// The same question as options of ours.
-pub fn options(question: &str) -> Options {
+pub(crate) fn options(question: &str) -> Options {
     let mut options = Options { pipelined: false, ..Options::default() };
     let (mut rows, mut is_shared) = (1, true);
     for word in question.split(' ') {

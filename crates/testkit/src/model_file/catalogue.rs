@@ -145,9 +145,11 @@ fn gemma2() -> ModelFile {
 fn gemma3(shape: &Shape, recipe: Recipe, tokens: u32, window: u32) -> ModelFile {
     let embedding = shape.heads.embedding;
     dense("gemma3", recipe, tokens, shape, true, |file, layer| {
-        file.query_norm(layer, 256)
-            .norm(layer, "post_attention_norm", embedding)
-            .norm(layer, "post_ffw_norm", embedding)
+        file.query_norm(layer, 256).norm(layer, "post_attention_norm", embedding).norm(
+            layer,
+            "post_ffw_norm",
+            embedding,
+        )
     })
     .number("attention.sliding_window", window)
 }
@@ -306,9 +308,7 @@ fn mamba() -> ModelFile {
 
 fn mamba2() -> ModelFile {
     let file = state(recurrent("mamba2"), 1536, 128, 24, 1);
-    layers(file, 24, |file, layer| {
-        file.norm(layer, "attn_norm", 768).mamba2(layer, 768, 1536, 128, 24, 1)
-    })
+    layers(file, 24, |file, layer| file.norm(layer, "attn_norm", 768).mamba2(layer, 768, 1536, 128, 24, 1))
 }
 
 fn falcon_h1() -> ModelFile {

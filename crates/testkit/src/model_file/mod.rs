@@ -125,7 +125,9 @@ impl ModelFile {
 
     fn kind_of(&self, name: &str, dimensions: &[u64]) -> u32 {
         let small = dimensions.len() < 2
-            || ["ffn_gate_inp", "ssm_conv1d", "ssm_a", "shortconv.conv"].iter().any(|part| name.contains(part));
+            || ["ffn_gate_inp", "ssm_conv1d", "ssm_a", "shortconv.conv"]
+                .iter()
+                .any(|part| name.contains(part));
         if small {
             return F32;
         }
