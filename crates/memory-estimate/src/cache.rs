@@ -38,7 +38,8 @@ impl Layout {
         // A shared window holds that of each conversation, and a batch beside it.
         let windows = if streams == 1 { rows } else { 1 };
         let window = model.window.saturating_mul(windows).saturating_add(batch);
-        let sliding_cells = cells.min(window).next_multiple_of(CELLS);
+        let sliding_cells =
+            if options.full_windows { cells } else { cells.min(window).next_multiple_of(CELLS) };
         Self { cells, sliding_cells, rows, streams, batch }
     }
 

@@ -26,6 +26,9 @@ pub struct Options {
     pub batch_tokens: u64,
     /// Whether attention is computed in one step, without a table of all scores.
     pub flash_attention: bool,
+    /// Whether layers that look back over a window keep all tokens nevertheless, so that a conversation can be taken up
+    /// anywhere: llama.cpp's `swa_full`, which its library has on and its programs off. `uat-engine` leaves it on.
+    pub full_windows: bool,
     /// Layers that GPUs compute, the last ones first, the output counted as one; `None`: all. Without [`devices`](Self::devices)
     /// it means nothing.
     pub gpu_layers: Option<u32>,
@@ -46,6 +49,7 @@ impl Default for Options {
             kv_type_v: KvType::F16,
             batch_tokens: 512,
             flash_attention: true,
+            full_windows: false,
             gpu_layers: None,
             parallel: Parallel::Shared { rows: 1 },
             devices: Vec::new(),

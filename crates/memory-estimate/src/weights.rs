@@ -84,6 +84,6 @@ fn tied_output(ends: &Weights) -> Option<&Weight> {
 /// Whether ggml keeps a matrix of this type in another order, so that eight rows are multiplied at a time: what is looked
 /// up by rows too is there twice then. For x86 with AVX2, and Q2_K as if with AVX-512: `ggml_repack_get_optimal_repack_type` of
 /// `ggml/src/ggml-cpu/repack.cpp`.
-fn is_repacked(weight: &Weight) -> bool {
+pub(crate) fn is_repacked(weight: &Weight) -> bool {
     ["Q4_0", "Q4_K", "Q2_K", "IQ4_NL", "MXFP4"].contains(&weight.kind) && weight.shape[1].is_multiple_of(8)
 }

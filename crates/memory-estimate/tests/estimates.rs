@@ -36,8 +36,9 @@ fn header(name: &str) -> ModelHeader {
 const HEADROOM: u64 = 256 << 20;
 
 #[test]
-fn every_estimate_is_within_a_percent_of_llama_cpps() {
+fn every_estimate_is_within_a_percent_of_llama_cpps_and_most_are_equal() {
     let mut faults = Vec::new();
+    let (mut equal, mut all) = (0, 0);
     let numbers = numbers();
     assert!(numbers.len() >= 20, "only {} models have numbers", numbers.len());
     for (name, answers) in &numbers {
@@ -46,13 +47,19 @@ fn every_estimate_is_within_a_percent_of_llama_cpps() {
         for answer in answers {
             let ours = estimate(&header, &questions::options(&answer.question)).unwrap();
             let (ours, theirs) = (ours.total() as f64, answer.total() as f64);
-            let limit = if answer.question.contains("flash=0") { 0.05 } else { 0.01 };
+            all += 1;
+            // But for padding.
+            equal += usize::from((ours - theirs).abs() < 1e-5 * theirs);
+            // A part of the layers on a device, and small recurrent models on several, are told less exactly.
+            let is_shared_out = ["layers=", "events="].iter().any(|word| answer.question.contains(word));
+            let limit = if is_shared_out { 0.06 } else { 0.01 };
             if ((ours - theirs) / theirs).abs() > limit {
                 faults.push(format!("{name} {}: {ours} instead of {theirs}", answer.question));
             }
         }
     }
     assert!(faults.is_empty(), "{faults:#?}");
+    assert!(equal * 100 >= all * 85, "{equal} of {all}");
 }
 
 #[test]

@@ -39,6 +39,7 @@ fn options() -> impl Strategy<Value = Options> {
             kv_type_v: if flash { v } else { KvType::F16 },
             batch_tokens: batch,
             flash_attention: flash,
+            full_windows: !pipelined,
             gpu_layers: layers,
             parallel,
             devices,

@@ -15,6 +15,7 @@ pub(crate) const PIPELINED_COPIES: usize = 4;
 
 /// Bytes of the compute buffer in each of `places`.
 pub(crate) fn measure(mut graph: Graph, places: usize, copies: usize) -> Vec<u64> {
+    assign(&mut graph);
     let (first, order) = schedule(&mut graph, copies);
     let mut allocation = Allocation::new(&graph, places, &order);
     for leaf in graph.leafs.iter().chain(&first) {
@@ -24,6 +25,51 @@ pub(crate) fn measure(mut graph: Graph, places: usize, copies: usize) -> Vec<u64
         allocation.compute(step);
     }
     allocation.arenas.into_iter().map(|arena| arena.peak).collect()
+}
+
+/// Puts operations without weights where their neighbours are: what lies between two of a device goes to it, the processor gets
+/// the rest. The passes 2 and 4 of `ggml_backend_sched_split_graph`.
+fn assign(graph: &mut Graph) {
+    let nodes = graph.nodes.clone();
+    let is_view = |graph: &Graph, node: Id| {
+        matches!(graph.tensor(node).role, Role::View(_)) && graph.tensor(node).width != 0
+    };
+    let is_external = |graph: &Graph, id: Id| match graph.tensor(id).role {
+        Role::External => true,
+        Role::View(root) => graph.tensor(root).role == Role::External,
+        _ => false,
+    };
+    let operations: Vec<Id> = nodes.iter().copied().filter(|node| !is_view(graph, *node)).collect();
+    let has_weights = |graph: &Graph, node: Id| {
+        is_external(graph, node)
+            || graph.tensor(node).sources.iter().any(|source| is_external(graph, *source))
+    };
+    let mut places: Vec<Option<Place>> =
+        operations.iter().map(|node| has_weights(graph, *node).then(|| graph.tensor(*node).place)).collect();
+    let spread = |places: &mut Vec<Option<Place>>, backwards: bool, skips_host: bool| {
+        let mut current = None;
+        for step in 0..places.len() {
+            let index = if backwards { places.len() - 1 - step } else { step };
+            match places[index] {
+                Some(HOST) if skips_host => current = None,
+                Some(place) => current = Some(place),
+                None => places[index] = current,
+            }
+        }
+    };
+    for (backwards, skips_host) in [(false, true), (true, true), (false, false), (true, false)] {
+        spread(&mut places, backwards, skips_host);
+    }
+    for (node, place) in operations.iter().zip(places) {
+        graph.put(*node, place.unwrap_or(HOST));
+    }
+    for node in nodes {
+        if let Role::View(root) = graph.tensor(node).role
+            && is_view(graph, node)
+        {
+            graph.put(node, graph.tensor(root).place);
+        }
+    }
 }
 
 /// What is done next.
@@ -246,10 +292,26 @@ mod tests {
         let mut graph = Graph::default();
         let input = graph.input(ROW, 4);
         graph.place = 1;
-        let first = graph.fresh(ROW, &[input]);
+        let weights = graph.external();
+        let first = graph.fresh(ROW, &[input, weights]);
         let second = graph.fresh(ROW, &[first, input]);
         graph.expand(second);
         assert_eq!(measure(graph, 2, 1), [1024, 3 * 1024]);
+    }
+
+    #[test]
+    fn what_needs_no_weights_is_done_where_its_neighbours_are() {
+        let mut graph = Graph::default();
+        let input = graph.input(ROW, 4);
+        let weights = graph.external();
+        let on_host = graph.fresh(ROW, &[input, weights]);
+        let between = graph.fresh(ROW, &[on_host]);
+        graph.place = 1;
+        let on_device = graph.fresh(ROW, &[between, weights]);
+        graph.expand(on_device);
+        assign(&mut graph);
+        let places: Vec<Place> = graph.nodes.iter().map(|node| graph.tensor(*node).place).collect();
+        assert_eq!(places, [0, 1, 1]);
     }
 
     #[test]
@@ -257,7 +319,8 @@ mod tests {
         let mut graph = Graph::default();
         let input = graph.input(ROW, 4);
         graph.place = 1;
-        let first = graph.fresh(ROW, &[input]);
+        let weights = graph.external();
+        let first = graph.fresh(ROW, &[input, weights]);
         graph.expand(first);
         assert_eq!(measure(graph, 2, 4), [4 * 1024, 5 * 1024]);
     }

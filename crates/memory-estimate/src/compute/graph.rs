@@ -161,6 +161,11 @@ impl Graph {
         id
     }
 
+    /// Where an operation is done.
+    pub(crate) fn put(&mut self, id: Id, place: Place) {
+        self.tensors[id.index()].place = place;
+    }
+
     pub(crate) fn replace_source(&mut self, of: Id, index: usize, by: Id) {
         self.tensors[of.index()].sources[index] = by;
     }

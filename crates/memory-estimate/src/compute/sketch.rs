@@ -84,7 +84,6 @@ impl<'a> Sketch<'a> {
 
     /// All operations, in their order.
     pub(super) fn graph(mut self) -> Graph {
-        let width = self.model.width;
         let mut state = self.embed();
         let out_ids = self.graph.input([self.outputs, 1, 1, 1], I32);
         let last = self.model.layers.len().saturating_sub(1);
@@ -95,13 +94,13 @@ impl<'a> Sketch<'a> {
             state = self.layer(layer, state, picks);
         }
         self.graph.place = self.places.last().copied().unwrap_or(HOST);
-        let mut state = self.norm_of_ends("output_norm", state);
-        if self.picks_late() {
-            state = match self.model.facts.architecture.as_str() {
-                // The norm comes behind.
-                "gpt-oss" => state,
-                _ => self.graph.fresh([width, self.outputs, 1, 1], &[state, out_ids]),
-            };
+        let picks_behind_norm = self.picks_late() && self.model.facts.architecture != "gpt-oss";
+        if self.picks_late() && !picks_behind_norm {
+            state = self.pick(state, Some(out_ids));
+        }
+        state = self.norm_of_ends("output_norm", state);
+        if picks_behind_norm {
+            state = self.pick(state, Some(out_ids));
         }
         self.graph.keep(state);
         let mut scores = self.product(self.model.vocabulary, state);
@@ -131,6 +130,7 @@ impl<'a> Sketch<'a> {
     fn embed(&mut self) -> Id {
         let (width, tokens) = (self.model.width, self.tokens);
         let shape = [width, tokens, 1, 1];
+        self.graph.place = HOST;
         let ids = self.graph.input([tokens, 1, 1, 1], I32);
         let embedded = self.graph.fresh(shape, &[self.weights, ids]);
         let vectors = self.graph.input(shape, F32);
@@ -142,11 +142,12 @@ impl<'a> Sketch<'a> {
             let ids = self.graph.input([tokens, 1, 1, 1], I32);
             let slots = self.graph.input([tokens, 1, 1, 1], I64);
             let vectors = self.graph.input(shape, F32);
-            let into = self.graph.fresh(shape, &[vectors]);
             let rows = self.graph.fresh(shape, &[self.weights, ids]);
+            let into = self.graph.fresh(shape, &[vectors]);
             let mixed = self.graph.store(into, &[rows, slots]);
             self.graph.expand(mixed);
         }
+        self.graph.place = self.places.first().copied().unwrap_or(HOST);
         let scaled = ["gemma", "gemma2", "gemma3", "gemma3n", "gemma4", "minicpm", "granite", "granitemoe"];
         let is_scaled = scaled.contains(&self.model.facts.architecture.as_str())
             || self.model.facts.scales("embedding_scale");
