@@ -3,8 +3,11 @@
 use super::layers::{Experts, Heads};
 use super::{ModelFile, Recipe};
 
+/// Writes a model down.
+pub type Make = fn() -> ModelFile;
+
 /// Every model here, by name.
-pub fn catalogue() -> Vec<(&'static str, fn() -> ModelFile)> {
+pub fn catalogue() -> Vec<(&'static str, Make)> {
     vec![
         ("smollm2-135m", smollm2),
         ("llama-3.2-1b", llama_1b),

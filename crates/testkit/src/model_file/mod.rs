@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
-pub use catalogue::{catalogue, model};
+pub use catalogue::{Make, catalogue, model};
 pub use sparse::SparseFile;
 
 use crate::{GgufFile, GgufTensor};
