@@ -1,4 +1,4 @@
-//! ggml's allocator of one buffer: `ggml_dyn_tallocr` of `ggml/src/ggml-alloc.c`, as llama.cpp b9000's.
+//! ggml's allocator of one buffer: `ggml_dyn_tallocr` of `ggml/src/ggml-alloc.c`, of llama-cpp-sys-2 0.1.161.
 
 /// Far above any device, and no sum of two overflows.
 const END: u64 = u64::MAX / 2;
