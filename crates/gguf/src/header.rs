@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Seek};
 
 use crate::reader::Reader;
-use crate::{GgufError, Tensors, Value};
+use crate::{GgufError, Tensor, Tensors, Value};
 
 /// How much of a file is read at most: ten times the largest vocabularies, and still a fraction of a second.
 pub const MAX_HEADER_BYTES: u64 = 256 << 20;
@@ -32,6 +32,15 @@ pub struct Header {
     pub tensors: Tensors,
 }
 
+/// Which files are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pieces {
+    /// Only files that hold a whole model.
+    Whole,
+    /// One file of a split model too, for a caller who looks at all of them. What is checked is that file.
+    AnyPart,
+}
+
 impl Header {
     /// Reads and checks the header of the file that `source` holds from its first to its last byte. Keeps some 10 KB for a
     /// usual model, the chat template mostly.
@@ -39,6 +48,18 @@ impl Header {
     /// # Errors
     /// [`GgufError::Corrupt`] with the place of what does not fit, [`GgufError::Split`], [`GgufError::Io`].
     pub fn read(source: impl Read + Seek) -> Result<Self, GgufError> {
+        Self::read_tensors(source, Pieces::Whole, |_| {})
+    }
+
+    /// As [`read`](Self::read); shows `each` tensor on the way. None is kept, for a large model has thousands.
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read); [`GgufError::Split`] only for [`Pieces::Whole`].
+    pub fn read_tensors(
+        source: impl Read + Seek,
+        pieces: Pieces,
+        mut each: impl FnMut(&Tensor),
+    ) -> Result<Self, GgufError> {
         let mut reader = Reader::new(source)?;
         let magic = reader.bytes::<4>()?;
         if magic != *b"GGUF" {
@@ -58,12 +79,13 @@ impl Header {
         }
         let tensor_count = reader.u64()?;
         let entry_count = reader.u64()?;
-        if tensor_count == 0 {
+        if tensor_count == 0 && pieces == Pieces::Whole {
             return Err(reader.corrupt("it holds no tensors"));
         }
 
         let metadata = read_metadata(&mut reader, entry_count)?;
-        if let Some(count) = metadata.get("split.count").and_then(Value::as_u64).filter(|count| *count > 1) {
+        let parts = metadata.get("split.count").and_then(Value::as_u64).filter(|count| *count > 1);
+        if let (Some(count), Pieces::Whole) = (parts, pieces) {
             return Err(GgufError::Split { count });
         }
         let alignment = match metadata.get("general.alignment") {
@@ -76,7 +98,7 @@ impl Header {
             }
         };
 
-        let (tensors, end) = Tensors::read(&mut reader, tensor_count, alignment)?;
+        let (tensors, end) = Tensors::read(&mut reader, tensor_count, alignment, &mut each)?;
         // The position is at most MAX_HEADER_BYTES, the alignment at most 4 GiB.
         let data_start = reader.position().next_multiple_of(alignment);
         let needed =

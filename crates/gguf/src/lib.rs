@@ -23,6 +23,6 @@ mod reader;
 mod tensors;
 
 pub use error::GgufError;
-pub use header::{Header, MAX_HEADER_BYTES};
+pub use header::{Header, MAX_HEADER_BYTES, Pieces};
 pub use metadata::Value;
-pub use tensors::{TensorType, Tensors, TypeTotal};
+pub use tensors::{Tensor, TensorType, Tensors, TypeTotal};

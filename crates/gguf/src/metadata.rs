@@ -23,7 +23,8 @@ pub enum Value {
     Bool(bool),
     /// A text of up to 256 KiB.
     Text(String),
-    /// Up to 1,024 integers of 32 bits, for example the number of heads of each layer.
+    /// Up to 1,024 integers of 32 bits, for example the number of heads of each layer; or as many truths, as 0 and 1, for
+    /// example which layers look back over a window only.
     Integers(Vec<i32>),
     /// Something large, such as a vocabulary: read over and not kept.
     Unkept {
@@ -99,16 +100,18 @@ fn list(reader: &mut Reader<impl Read + Seek>) -> Result<Value, GgufError> {
     let kind = reader.u32()?;
     let length = reader.u64()?;
     let size = match kind {
+        BOOL if length <= MAX_LIST => {
+            return Ok(Value::Integers(
+                reader.take(length)?.iter().map(|byte| i32::from(*byte != 0)).collect(),
+            ));
+        }
         U8 | I8 | BOOL => 1,
         U16 | I16 => 2,
         U32 | I32 if length <= MAX_LIST => return integers(reader, kind, length),
         U32 | I32 | F32 => 4,
         U64 | I64 | F64 => 8,
         STRING => {
-            for _ in 0..length {
-                let bytes = reader.u64()?;
-                reader.skip(bytes)?;
-            }
+            reader.skip_texts(length)?;
             return Ok(Value::Unkept { length });
         }
         // llama.cpp does not read them either.

@@ -1,6 +1,6 @@
 //! Reads forward within bounds.
 
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 
 use crate::GgufError;
 use crate::header::MAX_HEADER_BYTES;
@@ -97,6 +97,31 @@ impl<R: Read + Seek> Reader<R> {
         String::from_utf8(bytes).map_err(|_| self.corrupt(format!("the name of a {what} is not UTF-8")))
     }
 
+    /// Reads over `count` texts with their lengths in front. Vocabularies have hundreds of thousands of them, most of which
+    /// lie inside the buffer as a whole: those cost a hop each.
+    pub(crate) fn skip_texts(&mut self, count: u64) -> Result<(), GgufError> {
+        let mut left = count;
+        while left > 0 {
+            let offset = self.position;
+            let buffer = self.source.fill_buf().map_err(|source| GgufError::Io { offset, source })?;
+            let mut hopped = 0;
+            while left > 0 {
+                let Some(end) = text_end(buffer, hopped) else { break };
+                hopped = end;
+                left -= 1;
+            }
+            self.source.consume(hopped);
+            self.position += hopped as u64;
+            // The one that reaches beyond the buffer, or beyond the file.
+            if left > 0 {
+                let bytes = self.u64()?;
+                self.skip(bytes)?;
+                left -= 1;
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn skip(&mut self, count: u64) -> Result<(), GgufError> {
         self.require(count)?;
         let offset = self.position;
@@ -105,4 +130,11 @@ impl<R: Read + Seek> Reader<R> {
         self.position += count;
         Ok(())
     }
+}
+
+/// Where the text ends that begins at `start` with its length, if the buffer holds all of it.
+fn text_end(buffer: &[u8], start: usize) -> Option<usize> {
+    let length = buffer.get(start..)?.first_chunk::<8>()?;
+    let bytes = usize::try_from(u64::from_le_bytes(*length)).ok()?;
+    (start + 8).checked_add(bytes).filter(|end| *end <= buffer.len())
 }

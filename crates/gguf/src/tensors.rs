@@ -69,6 +69,7 @@ impl Tensors {
         reader: &mut Reader<impl Read + Seek>,
         count: u64,
         alignment: u64,
+        each: &mut impl FnMut(&Tensor),
     ) -> Result<(Self, u64), GgufError> {
         let mut all = Self::default();
         let mut end = 0;
@@ -82,6 +83,7 @@ impl Tensors {
             let tensor_end = tensor.offset.checked_add(tensor.bytes);
             end = end.max(tensor_end.ok_or_else(|| named("the end overflows, of"))?);
             all.add(&tensor).ok_or_else(|| named("the sum of all sizes overflows, at"))?;
+            each(&tensor);
         }
         Ok((all, end))
     }
@@ -109,12 +111,21 @@ impl Tensors {
     }
 }
 
-struct Tensor {
-    name: String,
-    kind: TensorType,
-    elements: u64,
-    bytes: u64,
-    offset: u64,
+/// One tensor, as the table describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tensor {
+    /// For example `blk.0.attn_q.weight`.
+    pub name: String,
+    /// How its numbers are stored.
+    pub kind: TensorType,
+    /// Numbers in each direction, the row first; 1 where there is no such direction.
+    pub dimensions: [u64; 4],
+    /// Numbers in all.
+    pub elements: u64,
+    /// Size of the data in bytes.
+    pub bytes: u64,
+    /// Where its data begin, in bytes from the start of all data.
+    pub offset: u64,
 }
 
 impl Tensor {
@@ -126,18 +137,15 @@ impl Tensor {
                 "tensor {name:?} has {dimensions} dimensions, at most {MAX_DIMENSIONS} are possible"
             )));
         }
-        let mut row = 1;
+        let mut sizes = [1; MAX_DIMENSIONS as usize];
         let mut elements: u64 = 1;
-        for dimension in 0..dimensions {
-            let size = reader.u64()?;
-            if dimension == 0 {
-                row = size;
-            }
+        for size in sizes.iter_mut().take(dimensions as usize) {
+            *size = reader.u64()?;
             elements = elements
-                .checked_mul(size)
+                .checked_mul(*size)
                 .ok_or_else(|| reader.corrupt(format!("the size of tensor {name:?} overflows")))?;
         }
-        let code = reader.u32()?;
+        let (code, row) = (reader.u32()?, sizes[0]);
         let kind = TensorType::of(code)
             .ok_or_else(|| reader.corrupt(format!("tensor {name:?} has the unknown type {code}")))?;
         if !row.is_multiple_of(kind.elements_per_block) {
@@ -149,7 +157,7 @@ impl Tensor {
         let bytes = (elements / kind.elements_per_block)
             .checked_mul(kind.bytes_per_block)
             .ok_or_else(|| reader.corrupt(format!("the size of tensor {name:?} overflows")))?;
-        Ok(Self { name, kind, elements, bytes, offset: reader.u64()? })
+        Ok(Self { name, kind, dimensions: sizes, elements, bytes, offset: reader.u64()? })
     }
 }
 

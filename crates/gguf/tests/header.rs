@@ -3,7 +3,7 @@
 
 use std::io::Cursor;
 
-use gguf::{GgufError, Header, Value};
+use gguf::{GgufError, Header, Pieces, Value};
 use proptest::prelude::*;
 use testkit::{GgufFile, GgufTensor};
 
@@ -159,4 +159,33 @@ proptest! {
         let cut = cut % file.len();
         prop_assert!(read(&file[..cut]).is_err());
     }
+}
+
+#[test]
+fn each_tensor_is_shown_on_the_way() {
+    let mut seen = Vec::new();
+    let bytes = GgufFile::llama().bytes();
+    let header = Header::read_tensors(Cursor::new(&bytes), Pieces::Whole, |tensor| {
+        seen.push((tensor.name.clone(), tensor.dimensions, tensor.bytes));
+    });
+    assert_eq!(header.unwrap().tensors.count, 3);
+    assert_eq!(seen[0], ("token_embd.weight".to_owned(), [64, 4, 1, 1], 160));
+    assert_eq!(seen[2].0, "blk.1.attn_norm.weight");
+}
+
+#[test]
+fn a_part_of_a_split_model_is_read_where_that_is_wanted() {
+    let bytes = GgufFile::llama().value("split.count", 2, &[3, 0]).bytes();
+    let header = Header::read_tensors(Cursor::new(&bytes), Pieces::AnyPart, |_| {}).unwrap();
+    assert_eq!(header.metadata["split.count"], Value::Unsigned(3));
+}
+
+#[test]
+fn truths_of_layers_are_kept_as_numbers() {
+    let file = GgufFile::llama().list("llama.attention.sliding_window_pattern", 7, 3, &[1, 0, 1]);
+    let header = read(&file.bytes()).unwrap();
+    assert_eq!(
+        header.of_architecture("attention.sliding_window_pattern"),
+        Some(&Value::Integers(vec![1, 0, 1]))
+    );
 }

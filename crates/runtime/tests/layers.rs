@@ -22,6 +22,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("gguf", 0),
     ("gpu-driver", 0),
     ("llm-wire", 0),
+    ("memory-estimate", 0),
     ("model-store", 0),
     ("optuna-import", 0),
     ("resilience", 0),
@@ -48,6 +49,8 @@ const BESIDE: &[(&str, &str)] = &[
     ("access", "route-plan"),
     // Starting the engine again is a backoff like any other.
     ("child-engine", "resilience"),
+    // What a model takes is told from its header.
+    ("memory-estimate", "gguf"),
     // Only what is a whole model is added as one.
     ("model-store", "gguf"),
     // A request's spans carry the ids that endpoints were told.

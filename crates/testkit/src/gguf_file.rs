@@ -89,6 +89,13 @@ impl GgufFile {
 
     /// The whole file; the data are zeros, as many as the tensors of [`llama`](Self::llama) need.
     pub fn bytes(&self) -> Vec<u8> {
+        let mut file = self.header();
+        file.resize(file.len() + 672, 0);
+        file
+    }
+
+    /// Everything in front of the data.
+    pub fn header(&self) -> Vec<u8> {
         let mut file = b"GGUF".to_vec();
         file.extend(3u32.to_le_bytes());
         file.extend((self.tensors.len() as u64).to_le_bytes());
@@ -104,7 +111,7 @@ impl GgufFile {
             file.extend(tensor.kind.to_le_bytes());
             file.extend(tensor.offset.to_le_bytes());
         }
-        file.resize(file.len().next_multiple_of(32) + 672, 0);
+        file.resize(file.len().next_multiple_of(32), 0);
         file
     }
 

@@ -74,6 +74,7 @@ mod fake_hub;
 mod fault_proxy;
 mod gguf_file;
 pub mod history;
+pub mod model_file;
 mod observe;
 mod provider;
 pub mod redis;
