@@ -87,6 +87,8 @@ pub use ledger::RedisLedger;
 pub use llm_router;
 pub use nearest::{nearest, nearest_few};
 /// Studies and bandits: what they are made from, their errors.
+pub use gpu_driver;
+pub use memory_estimate;
 pub use parameter_analytics_service;
 pub use parameters::{Parameters, ParametersPlace};
 pub use redis::{RedisAnswer, ask_redis, open_redis};

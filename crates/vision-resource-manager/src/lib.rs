@@ -2,8 +2,9 @@
 //!
 //! A [`Manager`] is told what happens (somebody wants memory, a lease is given back, a driver says what is free) and decides
 //! who gets what. It reads no clock, asks no driver and starts no thread, so that the same events give the same decisions:
-//! tests replay them, and so does the TypeScript half of the package. It does not know what runs in the memory that it
-//! gives out.
+//! tests replay them, and so does the TypeScript half of the package. A [`ResourceManager`] is that manager among threads: it reads
+//! a driver, lets time pass and tells those that wait. [`simulate`] replays recorded days. Nothing here knows what runs in the
+//! memory that is given out.
 //!
 //! ```
 //! use vision_resource_manager::{Decision, DeviceState, Event, LeaseRequest, Manager, Priority, Settings};
@@ -31,9 +32,11 @@
 //! ```
 
 mod manager;
+mod service;
 pub mod simulate;
 
 pub use manager::{
     Decision, DeviceIndex, DeviceState, DeviceView, Ended, Event, HolderId, LeaseId, LeaseRequest, LeaseView,
     Manager, Priority, Refusal, RequestId, Settings, Share, Used, WaitingView, WarmModel,
 };
+pub use service::{Allocate, Granted, ManagerError, ManagerOptions, Notice, ResourceManager, Started, Usage};

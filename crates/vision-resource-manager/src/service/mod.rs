@@ -1,0 +1,437 @@
+//! The manager among threads: a driver is read, time passes, and those that wait are told.
+//!
+//! Calls return at once; what is waited for comes by a callback. Callbacks run on the thread of whoever caused them, one at a
+//! time and in the order of the decisions, and may call the manager.
+//!
+//! ```
+//! use std::sync::mpsc;
+//!
+//! use gpu_driver::{Choice, FakeGpu, FakeMachine};
+//! use vision_resource_manager::{Allocate, ManagerOptions, ResourceManager};
+//!
+//! let machine = FakeMachine::new([FakeGpu { name: None, total: 24 << 30 }]);
+//! let manager = ResourceManager::new(gpu_driver::open(Choice::Fake(machine))?, ManagerOptions::default())?;
+//! let holder = manager.join(std::process::id(), |notice| println!("{notice:?}"))?;
+//! let (tell, told) = mpsc::channel();
+//! manager.allocate(holder, Allocate::new(4 << 30), move |granted| drop(tell.send(granted)))?;
+//! let lease = told.recv()??.lease;
+//! manager.release(holder, lease)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod error;
+mod pump;
+mod readings;
+mod request;
+#[cfg(test)]
+mod tests;
+mod told;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+pub use error::ManagerError;
+use gpu_driver::{DeviceReading, Driver};
+use pump::Pump;
+use readings::Readings;
+pub use request::{Allocate, Granted, Notice, Started, Usage};
+use told::{Answer, Delivery, Listener};
+
+use crate::manager::LeaseRequest;
+use crate::{
+    Decision, DeviceIndex, Ended, Event, HolderId, LeaseId, LeaseView, Manager, Priority, RequestId,
+    Settings, WaitingView, WarmModel,
+};
+
+/// How a [`ResourceManager`] is made.
+#[derive(Debug, Clone)]
+pub struct ManagerOptions {
+    /// How memory is given out.
+    pub settings: Settings,
+    /// How often the driver is read, in ms.
+    pub poll_ms: u64,
+    /// The number of the last lease that an earlier manager may have given out.
+    pub last_lease: LeaseId,
+}
+
+impl Default for ManagerOptions {
+    fn default() -> Self {
+        // Twice a second: a reading of eight GPUs costs a fraction of a millisecond.
+        Self { settings: Settings::default(), poll_ms: 500, last_lease: 0 }
+    }
+}
+
+/// See the module documentation.
+pub struct ResourceManager {
+    shared: Arc<Shared>,
+    pump: Mutex<Option<Pump>>,
+}
+
+/// How many ended leases are remembered, to tell their holders why.
+const REMEMBERED: usize = 1_024;
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    /// Held by whoever carries out what is in the outbox.
+    delivering: Mutex<()>,
+    began: Instant,
+}
+
+struct State {
+    manager: Manager,
+    readings: Readings,
+    /// Why there is no GPU, where there is none.
+    no_gpu: Option<String>,
+    holders: BTreeMap<HolderId, Holder>,
+    last_holder: HolderId,
+    last_request: RequestId,
+    /// Who asked for what, and how they are answered.
+    answers: HashMap<RequestId, (HolderId, Answer)>,
+    /// Who has which lease.
+    lease_of: HashMap<LeaseId, HolderId>,
+    ended: VecDeque<(LeaseId, Ended)>,
+    outbox: VecDeque<Delivery>,
+    decisions: Vec<Decision>,
+    closed: bool,
+}
+
+struct Holder {
+    pid: u32,
+    listener: Listener,
+}
+
+impl ResourceManager {
+    /// Reads the driver once and begins to watch it.
+    ///
+    /// # Errors
+    /// [`ManagerError::Thread`]. Where there is no GPU, requests are told so.
+    pub fn new(driver: Box<dyn Driver>, options: ManagerOptions) -> Result<Self, ManagerError> {
+        let state = State {
+            manager: Manager::continuing(options.settings, options.last_lease),
+            readings: Readings::default(),
+            no_gpu: None,
+            holders: BTreeMap::new(),
+            last_holder: 0,
+            last_request: 0,
+            answers: HashMap::new(),
+            lease_of: HashMap::new(),
+            ended: VecDeque::new(),
+            outbox: VecDeque::new(),
+            decisions: Vec::new(),
+            closed: false,
+        };
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            delivering: Mutex::new(()),
+            began: Instant::now(),
+        });
+        let pump = Pump::start(Arc::clone(&shared), driver, options.poll_ms)?;
+        Ok(Self { shared, pump: Mutex::new(Some(pump)) })
+    }
+
+    /// A process that will hold memory; `listener` hears what becomes of its leases.
+    ///
+    /// # Errors
+    /// [`ManagerError::Closed`].
+    pub fn join(
+        &self,
+        pid: u32,
+        listener: impl Fn(Notice) + Send + Sync + 'static,
+    ) -> Result<HolderId, ManagerError> {
+        let mut state = self.shared.open()?;
+        state.last_holder += 1;
+        let holder = state.last_holder;
+        state.holders.insert(holder, Holder { pid, listener: Arc::new(listener) });
+        Ok(holder)
+    }
+
+    /// A process is gone: what it held is free, what it waited for is forgotten.
+    pub fn leave(&self, holder: HolderId) {
+        self.shared.change(|state, now| {
+            state.apply(now, Event::HolderGone { holder });
+            state.holders.remove(&holder);
+        });
+    }
+
+    /// Asks for memory. `answer` is called once, from this call where that is possible at once.
+    ///
+    /// # Errors
+    /// [`ManagerError::Closed`], [`ManagerError::NoGpu`]; everything else is what `answer` gets.
+    pub fn allocate(
+        &self,
+        holder: HolderId,
+        request: Allocate,
+        answer: impl FnOnce(Result<Granted, ManagerError>) + Send + 'static,
+    ) -> Result<RequestId, ManagerError> {
+        let mut state = self.shared.open()?;
+        state.check_gpu()?;
+        let id = state.next_request();
+        state.answers.insert(id, (holder, Answer::Lease(Box::new(answer))));
+        let request = LeaseRequest {
+            request: id,
+            holder,
+            owner: request.owner,
+            model: request.model,
+            bytes: request.bytes,
+            gpus: request.gpus,
+            devices: request.devices,
+            priority: request.priority,
+            duration_ms: request.duration_ms,
+            wait_ms: request.wait_ms,
+            preemptible: request.preemptible,
+            grace_ms: request.grace_ms,
+        };
+        state.apply(self.shared.now(), Event::Request(request));
+        self.shared.done(state);
+        Ok(id)
+    }
+
+    /// The caller of a request does not want it any longer; its answer is then [`ManagerError::Cancelled`], unless it was
+    /// served before.
+    pub fn cancel(&self, request: RequestId) {
+        self.shared.change(|state, now| state.apply(now, Event::Cancel { request }));
+    }
+
+    /// Lets a lease live so many ms from now; says until when, in ms of [`Self::now`].
+    ///
+    /// # Errors
+    /// [`ManagerError::NoSuchLease`], [`ManagerError::NotYours`], [`ManagerError::Preempted`], [`ManagerError::Closed`].
+    pub fn renew(&self, holder: HolderId, lease: LeaseId, duration_ms: u64) -> Result<u64, ManagerError> {
+        let mut state = self.shared.open()?;
+        let said = state.ask(self.shared.now(), Event::Renew { lease, holder, duration_ms }, lease);
+        self.shared.done(state);
+        match said? {
+            Some(Decision::Renewed { expires_at, .. }) => Ok(expires_at),
+            _ => Err(ManagerError::NoSuchLease { lease }),
+        }
+    }
+
+    /// Gives a lease back.
+    ///
+    /// # Errors
+    /// As [`Self::renew`].
+    pub fn release(&self, holder: HolderId, lease: LeaseId) -> Result<(), ManagerError> {
+        let mut state = self.shared.open()?;
+        let said = state.ask(self.shared.now(), Event::Release { lease, holder }, lease);
+        self.shared.done(state);
+        said.map(|_| ())
+    }
+
+    /// A process has a model that can be used; it hears of [`Notice::Load`] and [`Notice::Unload`].
+    pub fn register(&self, model: WarmModel) {
+        self.shared.change(|state, now| state.apply(now, Event::Register(model)));
+    }
+
+    /// Asks to use a model. `answer` is called once; then [`Self::done`] says that the use has ended.
+    ///
+    /// # Errors
+    /// [`ManagerError::Closed`], [`ManagerError::NoGpu`]; everything else is what `answer` gets.
+    pub fn use_model(
+        &self,
+        holder: HolderId,
+        model: &str,
+        priority: Priority,
+        wait_ms: u64,
+        answer: impl FnOnce(Result<Started, ManagerError>) + Send + 'static,
+    ) -> Result<RequestId, ManagerError> {
+        let mut state = self.shared.open()?;
+        state.check_gpu()?;
+        let request = state.next_request();
+        state.answers.insert(request, (holder, Answer::Use(Box::new(answer))));
+        let model = model.into();
+        state.apply(self.shared.now(), Event::Use { request, holder, model, priority, wait_ms });
+        self.shared.done(state);
+        Ok(request)
+    }
+
+    /// A use has ended.
+    pub fn done(&self, request: RequestId) {
+        self.shared.change(|state, now| state.apply(now, Event::Done { request }));
+    }
+
+    /// A model is loaded, which took so long.
+    pub fn loaded(&self, lease: LeaseId, took_ms: u64) {
+        self.shared.change(|state, now| state.apply(now, Event::Loaded { lease, took_ms }));
+    }
+
+    /// A model could not be loaded.
+    pub fn load_failed(&self, lease: LeaseId) {
+        self.shared.change(|state, now| state.apply(now, Event::LoadFailed { lease }));
+    }
+
+    /// A model is unloaded; its memory is given out when the driver says that it is free.
+    pub fn unloaded(&self, lease: LeaseId) {
+        self.shared.change(|state, now| state.apply(now, Event::Unloaded { lease }));
+        self.read_soon();
+    }
+
+    /// Lets idle models go until so much is free, or those that block more than they cost to load again; says which.
+    pub fn optimize(&self, target_free: Option<u64>, device: Option<DeviceIndex>) -> Vec<LeaseId> {
+        let mut goes = Vec::new();
+        self.shared.change(|state, now| {
+            state.apply_and(now, Event::Optimize { target_free, device }, |decision| {
+                if let Decision::Unload { lease } = decision {
+                    goes.push(*lease);
+                }
+            });
+        });
+        goes
+    }
+
+    /// The devices, as they were read last.
+    pub fn usage(&self) -> Vec<Usage> {
+        let state = self.shared.lock();
+        let readings: Vec<Option<DeviceReading>> = state.readings.last.clone();
+        let usage = state.manager.devices().zip(readings).enumerate();
+        usage.filter_map(|(index, (view, reading))| Some(Usage::new(index, view, reading?))).collect()
+    }
+
+    /// The leases, oldest first.
+    pub fn leases(&self) -> Vec<LeaseView> {
+        self.shared.lock().manager.leases().collect()
+    }
+
+    /// Those that wait, first in line first.
+    pub fn waiting(&self) -> Vec<WaitingView> {
+        self.shared.lock().manager.waiting().collect()
+    }
+
+    /// Why there is no GPU, where there is none.
+    pub fn why_no_gpu(&self) -> Option<String> {
+        self.shared.lock().no_gpu.clone()
+    }
+
+    /// What time it is for leases: ms since this manager began.
+    pub fn now(&self) -> u64 {
+        self.shared.now()
+    }
+
+    /// Reads the driver now, not at the next turn.
+    pub fn read_soon(&self) {
+        if let Some(pump) = &*lock(&self.pump) {
+            pump.read_soon();
+        }
+    }
+
+    /// Ends the thread and everything that waits. Can be called again.
+    pub fn close(&self) {
+        self.shared.change(|state, _| state.close());
+        let pump = lock(&self.pump).take();
+        if let Some(pump) = pump {
+            pump.end();
+        }
+    }
+}
+
+impl Drop for ResourceManager {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Shared {
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    fn open(&self) -> Result<MutexGuard<'_, State>, ManagerError> {
+        let state = self.lock();
+        if state.closed { Err(ManagerError::Closed) } else { Ok(state) }
+    }
+
+    /// Changes the state and tells whoever has to know.
+    fn change(&self, change: impl FnOnce(&mut State, u64)) {
+        let mut state = self.lock();
+        if !state.closed {
+            change(&mut state, self.now());
+        }
+        self.done(state);
+    }
+
+    fn done(&self, state: MutexGuard<'_, State>) {
+        // The next tick may be sooner than it was.
+        self.changed.notify_all();
+        let silent = state.outbox.is_empty();
+        drop(state);
+        if !silent {
+            self.deliver();
+        }
+    }
+
+    /// Carries out what is in the outbox, unless somebody does already.
+    fn deliver(&self) {
+        while let Ok(delivering) = self.delivering.try_lock() {
+            loop {
+                let next = self.lock().outbox.pop_front();
+                let Some(next) = next else { break };
+                next.carry_out();
+            }
+            drop(delivering);
+            if self.lock().outbox.is_empty() {
+                return;
+            }
+        }
+    }
+}
+
+impl State {
+    fn next_request(&mut self) -> RequestId {
+        self.last_request += 1;
+        self.last_request
+    }
+
+    fn check_gpu(&self) -> Result<(), ManagerError> {
+        self.no_gpu.clone().map_or(Ok(()), |tried| Err(ManagerError::NoGpu { tried }))
+    }
+
+    fn apply(&mut self, now: u64, event: Event) {
+        self.apply_and(now, event, |_| {});
+    }
+
+    /// Applies an event, has everybody told, and shows each decision.
+    fn apply_and(&mut self, now: u64, event: Event, mut show: impl FnMut(&Decision)) {
+        let mut decisions = std::mem::take(&mut self.decisions);
+        self.manager.apply(now, event, &mut decisions);
+        for decision in decisions.drain(..) {
+            show(&decision);
+            self.tell(decision);
+        }
+        self.decisions = decisions;
+    }
+
+    /// Applies an event about a lease and gives what was decided about that.
+    fn ask(&mut self, now: u64, event: Event, about: LeaseId) -> Result<Option<Decision>, ManagerError> {
+        let (mut said, mut denied) = (None, None);
+        self.apply_and(now, event, |decision| match decision {
+            Decision::Denied { lease, refusal } if *lease == about => denied = Some(refusal.clone()),
+            Decision::Renewed { lease, .. } | Decision::Released { lease } if *lease == about => {
+                said = Some(decision.clone());
+            }
+            _ => {}
+        });
+        let ended = self.ended.iter().rev().find(|(lease, _)| *lease == about).map(|(_, why)| *why);
+        match denied {
+            Some(refusal) => Err(ManagerError::of_lease(about, &refusal, ended)),
+            None => Ok(said),
+        }
+    }
+
+    fn close(&mut self) {
+        self.closed = true;
+        let answers = std::mem::take(&mut self.answers);
+        self.outbox
+            .extend(answers.into_values().map(|(_, answer)| Delivery::Fail(answer, ManagerError::Closed)));
+    }
+}
+
+/// A panic of a caller's callback leaves nothing half-done here.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,133 @@
+//! The thread that reads the driver and lets time pass.
+
+use std::collections::HashMap;
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use gpu_driver::{DeviceReading, Driver, DriverError};
+
+use super::{ManagerError, Shared};
+use crate::{Event, HolderId};
+
+/// A child of a child of a holder uses memory for it; nobody builds longer chains than this.
+const GENERATIONS: usize = 32;
+
+/// The thread, which ends with [`Pump::end`].
+pub(super) struct Pump {
+    thread: JoinHandle<()>,
+    shared: Arc<Shared>,
+    soon: Arc<AtomicBool>,
+}
+
+impl Pump {
+    /// Reads the driver before it returns, so that the first request knows what there is.
+    pub(super) fn start(
+        shared: Arc<Shared>,
+        mut driver: Box<dyn Driver>,
+        poll_ms: u64,
+    ) -> Result<Self, ManagerError> {
+        let (own, soon) = (Arc::clone(&shared), Arc::new(AtomicBool::new(false)));
+        let wanted = Arc::clone(&soon);
+        read(&shared, &mut *driver);
+        let thread = thread::Builder::new()
+            .name("gpu-memory".to_owned())
+            .spawn(move || run(&own, &mut *driver, poll_ms.max(1), &wanted))
+            .map_err(|error| ManagerError::Thread(error.to_string()))?;
+        Ok(Self { thread, shared, soon })
+    }
+
+    pub(super) fn read_soon(&self) {
+        self.soon.store(true, Ordering::Release);
+        self.shared.changed.notify_all();
+    }
+
+    pub(super) fn end(self) {
+        // A callback may close the manager: the thread does not wait for itself.
+        if self.thread.thread().id() != thread::current().id() {
+            drop(self.thread.join());
+        }
+    }
+}
+
+fn run(shared: &Shared, driver: &mut dyn Driver, poll_ms: u64, soon: &AtomicBool) {
+    let mut next_read = shared.now() + poll_ms;
+    loop {
+        {
+            let state = shared.lock();
+            if state.closed {
+                return;
+            }
+            let next = state.manager.next_tick().map_or(next_read, |tick| tick.min(next_read));
+            let wait = next.saturating_sub(shared.now());
+            if wait > 0 && !soon.load(Ordering::Acquire) {
+                let waited = shared.changed.wait_timeout(state, Duration::from_millis(wait));
+                drop(waited.unwrap_or_else(PoisonError::into_inner));
+            }
+        }
+        if soon.swap(false, Ordering::AcqRel) || shared.now() >= next_read {
+            read(shared, driver);
+            next_read = shared.now() + poll_ms;
+        } else {
+            shared.change(|state, now| {
+                if state.manager.next_tick().is_some_and(|tick| tick <= now) {
+                    state.apply(now, Event::Tick);
+                }
+            });
+        }
+    }
+}
+
+/// Reads the driver, without the state's lock: a driver may take its time.
+fn read(shared: &Shared, driver: &mut dyn Driver) {
+    let read = driver.read();
+    let no_gpu = why_none(driver, &read);
+    let pids: Vec<u32> = read.iter().flatten().flat_map(processes).collect();
+    let ancestors: HashMap<u32, Vec<u32>> = pids.into_iter().map(|pid| (pid, ancestors(pid))).collect();
+    shared.change(|state, now| {
+        let by_pid: HashMap<u32, HolderId> =
+            state.holders.iter().map(|(id, holder)| (holder.pid, *id)).collect();
+        let holder_of = |pid: u32| {
+            let line = ancestors.get(&pid)?;
+            line.iter().find_map(|pid| by_pid.get(pid)).copied()
+        };
+        let devices = state.readings.take(read, holder_of);
+        state.no_gpu = no_gpu.filter(|_| devices.is_empty());
+        state.apply(now, Event::Devices { devices });
+    });
+}
+
+fn processes(reading: &DeviceReading) -> Vec<u32> {
+    reading.processes.iter().flatten().map(|process| process.pid).collect()
+}
+
+fn why_none(driver: &dyn Driver, read: &Result<Vec<DeviceReading>, DriverError>) -> Option<String> {
+    match read {
+        Err(error) => Some(error.to_string()),
+        Ok(devices) if devices.is_empty() => {
+            Some(driver.why_none().map_or_else(|| "none was asked for".to_owned(), ToString::to_string))
+        }
+        Ok(_) => None,
+    }
+}
+
+/// The process and those that started it, nearest first.
+fn ancestors(pid: u32) -> Vec<u32> {
+    let mut line = vec![pid];
+    while line.len() < GENERATIONS {
+        let Some(parent) = line.last().and_then(|pid| parent(*pid)).filter(|parent| *parent > 1) else {
+            break;
+        };
+        line.push(parent);
+    }
+    line
+}
+
+/// The second number after the name in /proc/PID/stat; a name may hold spaces and brackets.
+fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, after) = stat.rsplit_once(')')?;
+    after.split_whitespace().nth(1)?.parse().ok()
+}

@@ -1,0 +1,149 @@
+//! What is asked, and what comes of it.
+
+use gpu_driver::DeviceReading;
+
+use super::readings::why_not;
+use crate::manager::DeviceView;
+use crate::{DeviceIndex, Ended, LeaseId, Priority, RequestId, Share};
+
+/// Memory that somebody wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allocate {
+    /// Bytes on each device.
+    pub bytes: u64,
+    /// On how many: all or none.
+    pub gpus: u32,
+    /// Only on these; any where it is empty.
+    pub devices: Vec<DeviceIndex>,
+    /// How much it matters.
+    pub priority: Priority,
+    /// How long the lease lives unless it is renewed, in ms.
+    pub duration_ms: u64,
+    /// How long to wait, in ms; 0: an answer now.
+    pub wait_ms: u64,
+    /// Whether requests of a higher priority may take it back.
+    pub preemptible: bool,
+    /// How long its holder has then, in ms.
+    pub grace_ms: u64,
+    /// On whose account.
+    pub owner: Box<str>,
+    /// What for.
+    pub model: Option<Box<str>>,
+}
+
+impl Allocate {
+    /// So many bytes of one device for a minute, waited for up to half a minute.
+    pub fn new(bytes: u64) -> Self {
+        Self {
+            bytes,
+            gpus: 1,
+            devices: Vec::new(),
+            priority: Priority::Normal,
+            duration_ms: 60_000,
+            wait_ms: 30_000,
+            preemptible: false,
+            grace_ms: 5_000,
+            owner: "default".into(),
+            model: None,
+        }
+    }
+}
+
+/// A lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Granted {
+    /// Its number and fencing token: greater than all before.
+    pub lease: LeaseId,
+    /// Where.
+    pub shares: Vec<Share>,
+    /// When it ends, in ms of [`super::ResourceManager::now`].
+    pub expires_at: u64,
+    /// How long it was waited for, in ms.
+    pub waited_ms: u64,
+}
+
+/// A use that may begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Started {
+    /// Its number, for [`super::ResourceManager::done`].
+    pub request: RequestId,
+    /// The instance's lease.
+    pub lease: LeaseId,
+    /// How long it was waited for, in ms.
+    pub waited_ms: u64,
+}
+
+/// What a process hears of its leases and models.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// A lease shall be given back.
+    Preempt {
+        /// Which.
+        lease: LeaseId,
+        /// When it ends in any case, in ms of [`super::ResourceManager::now`].
+        until: u64,
+        /// For whom.
+        by: Priority,
+    },
+    /// A lease has ended without its holder's doing.
+    Ended {
+        /// Which.
+        lease: LeaseId,
+        /// Why.
+        reason: Ended,
+    },
+    /// A lease's device has vanished.
+    Lost {
+        /// Which.
+        lease: LeaseId,
+    },
+    /// It is there again.
+    Found {
+        /// Which.
+        lease: LeaseId,
+    },
+    /// The process uses more than it has leased.
+    Overuse {
+        /// Where.
+        device: DeviceIndex,
+        /// Bytes that it has leased.
+        leased: u64,
+        /// Bytes that it uses.
+        used: u64,
+    },
+    /// A model shall be loaded.
+    Load {
+        /// The instance's lease.
+        lease: LeaseId,
+        /// What.
+        model: Box<str>,
+        /// Where.
+        share: Share,
+    },
+    /// It shall be unloaded.
+    Unload {
+        /// The instance's lease.
+        lease: LeaseId,
+    },
+}
+
+/// A device, for people and monitors.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Usage {
+    /// Its number among leases.
+    pub index: DeviceIndex,
+    /// What the driver says.
+    pub reading: DeviceReading,
+    /// What is given out.
+    pub ledger: DeviceView,
+    /// Why nothing is given out there, where that is so.
+    pub closed: Option<String>,
+}
+
+impl Usage {
+    pub(super) fn new(index: DeviceIndex, ledger: DeviceView, reading: DeviceReading) -> Self {
+        let vanished = || "the driver does not list it any longer".to_owned();
+        let closed = why_not(&reading).or_else(|| ledger.lost.then(vanished));
+        Self { index, reading, ledger, closed }
+    }
+}

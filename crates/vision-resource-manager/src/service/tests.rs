@@ -1,0 +1,169 @@
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
+
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
+
+use gpu_driver::{Choice, FakeGpu, FakeMachine};
+
+use super::*;
+
+const GIB: u64 = 1 << 30;
+/// Nothing here takes so long; whoever waits for it has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn fake(gib: &[u64]) -> (FakeMachine, ResourceManager) {
+    let machine = FakeMachine::new(gib.iter().map(|gib| FakeGpu { name: None, total: gib * GIB }));
+    let settings = Settings { headroom: 0, ..Settings::default() };
+    let options = ManagerOptions { settings, poll_ms: 5, ..ManagerOptions::default() };
+    let driver = gpu_driver::open(Choice::Fake(machine.clone())).unwrap();
+    (machine, ResourceManager::new(driver, options).unwrap())
+}
+
+fn listened(manager: &ResourceManager, pid: u32) -> (HolderId, Receiver<Notice>) {
+    let (tell, told) = mpsc::channel();
+    (manager.join(pid, move |notice| drop(tell.send(notice))).unwrap(), told)
+}
+
+fn ask(manager: &ResourceManager, holder: HolderId, of: Allocate) -> Receiver<Result<Granted, ManagerError>> {
+    let (tell, told) = mpsc::channel();
+    manager.allocate(holder, of, move |answer| drop(tell.send(answer))).unwrap();
+    told
+}
+
+#[test]
+fn whoever_waits_is_served_when_memory_comes_back() {
+    let (_machine, manager) = fake(&[8]);
+    let (holder, _notices) = listened(&manager, 1);
+    let first = ask(&manager, holder, Allocate::new(6 * GIB)).try_recv().unwrap().unwrap();
+    let second = ask(&manager, holder, Allocate::new(6 * GIB));
+    assert!(second.try_recv().is_err(), "there are 2 GiB");
+    manager.release(holder, first.lease).unwrap();
+    let second = second.recv_timeout(PATIENCE).unwrap().unwrap();
+    assert!(second.lease > first.lease);
+}
+
+#[test]
+fn a_lease_ends_by_itself_and_its_holder_hears_of_it() {
+    let (_machine, manager) = fake(&[8]);
+    let (holder, notices) = listened(&manager, 1);
+    let short = Allocate { duration_ms: 20, ..Allocate::new(GIB) };
+    let lease = ask(&manager, holder, short).recv_timeout(PATIENCE).unwrap().unwrap().lease;
+    let ended = Notice::Ended { lease, reason: Ended::Expired };
+    assert_eq!(notices.recv_timeout(PATIENCE), Ok(ended));
+    assert_eq!(manager.renew(holder, lease, 1_000), Err(ManagerError::NoSuchLease { lease }));
+    assert_eq!(manager.renew(holder, lease, 1_000).map_err(|error| error.code()), Err("UAT_LEASE_EXPIRED"));
+}
+
+#[test]
+fn a_preempted_holder_is_asked_and_then_told() {
+    let (_machine, manager) = fake(&[8]);
+    let (holder, notices) = listened(&manager, 1);
+    let cheap =
+        Allocate { preemptible: true, grace_ms: 10, priority: Priority::Low, ..Allocate::new(6 * GIB) };
+    let lease = ask(&manager, holder, cheap).recv_timeout(PATIENCE).unwrap().unwrap().lease;
+    let dear = ask(&manager, holder, Allocate { priority: Priority::High, ..Allocate::new(6 * GIB) });
+    assert!(matches!(notices.recv_timeout(PATIENCE), Ok(Notice::Preempt { by: Priority::High, .. })));
+    assert_eq!(notices.recv_timeout(PATIENCE), Ok(Notice::Ended { lease, reason: Ended::Preempted }));
+    dear.recv_timeout(PATIENCE).unwrap().unwrap();
+    assert_eq!(manager.release(holder, lease), Err(ManagerError::Preempted { lease }));
+}
+
+#[test]
+fn what_other_programs_take_is_not_given_out_until_they_give_it_back() {
+    let (machine, manager) = fake(&[8]);
+    machine.use_unlisted(0, 5 * GIB).unwrap();
+    let (holder, _notices) = listened(&manager, 1);
+    let until = std::time::Instant::now() + PATIENCE;
+    while manager.usage()[0].ledger.external == 0 && std::time::Instant::now() < until {
+        std::thread::yield_now();
+    }
+    let now = ask(&manager, holder, Allocate { wait_ms: 0, ..Allocate::new(6 * GIB) });
+    let error = now.recv_timeout(PATIENCE).unwrap().unwrap_err();
+    assert_eq!(error.code(), "UAT_INSUFFICIENT_VRAM");
+    assert!(error.to_string().contains("largest free block has 3072 MiB (on GPU 0)"), "{error}");
+    assert!(error.to_string().contains("other programs 5120 MiB"), "{error}");
+    let later = ask(&manager, holder, Allocate::new(6 * GIB));
+    machine.use_unlisted(0, 0).unwrap();
+    later.recv_timeout(PATIENCE).unwrap().unwrap();
+}
+
+#[test]
+fn a_model_is_loaded_for_its_first_use_and_unloaded_when_others_need_its_memory() {
+    let (_machine, manager) = fake(&[8]);
+    let (holder, notices) = listened(&manager, 1);
+    let model = "chat".into();
+    let warm = WarmModel { holder, model, bytes: 6 * GIB, load_ms: 10, replicas: 1, concurrency: None };
+    manager.register(warm);
+    let (tell, told) = mpsc::channel();
+    let use_it = |tell: mpsc::Sender<_>| {
+        let answer = move |started| drop(tell.send(started));
+        manager.use_model(holder, "chat", Priority::Normal, 10_000, answer).unwrap()
+    };
+    use_it(tell.clone());
+    let Ok(Notice::Load { lease, share, .. }) = notices.recv_timeout(PATIENCE) else {
+        panic!("it is loaded")
+    };
+    assert_eq!((share.device, share.bytes), (0, 6 * GIB));
+    manager.loaded(lease, 10);
+    let started = told.recv_timeout(PATIENCE).unwrap().unwrap();
+    let waits = ask(&manager, holder, Allocate::new(6 * GIB));
+    assert!(notices.try_recv().is_err(), "it is in use");
+    manager.done(started.request);
+    assert_eq!(notices.recv_timeout(PATIENCE), Ok(Notice::Unload { lease }));
+    manager.unloaded(lease);
+    waits.recv_timeout(PATIENCE).unwrap().unwrap();
+}
+
+#[test]
+fn a_holder_that_takes_twice_its_lease_is_told_and_gets_no_more() {
+    let (machine, manager) = fake(&[24]);
+    let pid = std::process::id();
+    let (holder, notices) = listened(&manager, pid);
+    ask(&manager, holder, Allocate::new(4 * GIB)).recv_timeout(PATIENCE).unwrap().unwrap();
+    machine.hold(0, pid, 8 * GIB).unwrap();
+    let said = Notice::Overuse { device: 0, leased: 4 * GIB, used: 8 * GIB };
+    assert_eq!(notices.recv_timeout(PATIENCE), Ok(said));
+    let more = ask(&manager, holder, Allocate::new(GIB)).recv_timeout(PATIENCE).unwrap().unwrap_err();
+    assert!(more.to_string().contains("uses 8192 MiB of GPU 0 and has leased 4096 MiB"), "{more}");
+}
+
+#[test]
+fn without_a_gpu_it_is_said_what_was_tried() {
+    let path = Some("/nowhere/libnvidia-ml.so.1".into());
+    let driver = gpu_driver::open(Choice::Auto { path }).unwrap();
+    let manager = ResourceManager::new(driver, ManagerOptions::default()).unwrap();
+    let (holder, _notices) = listened(&manager, 1);
+    let error = manager.allocate(holder, Allocate::new(GIB), drop).unwrap_err();
+    assert_eq!(error.code(), "UAT_NO_GPU");
+    assert!(error.to_string().contains("/nowhere/libnvidia-ml.so.1"), "{error}");
+}
+
+#[test]
+fn a_driver_that_vanishes_marks_leases_lost_until_it_returns() {
+    let (machine, manager) = fake(&[8]);
+    let (holder, notices) = listened(&manager, 1);
+    let lease = ask(&manager, holder, Allocate::new(GIB)).recv_timeout(PATIENCE).unwrap().unwrap().lease;
+    machine.vanish("unloaded");
+    assert_eq!(notices.recv_timeout(PATIENCE), Ok(Notice::Lost { lease }));
+    machine.restore();
+    assert_eq!(notices.recv_timeout(PATIENCE), Ok(Notice::Found { lease }));
+    manager.renew(holder, lease, 1_000).unwrap();
+}
+
+#[test]
+fn closing_answers_everybody_and_can_be_done_from_a_callback() {
+    let (_machine, manager) = fake(&[8]);
+    let manager = Arc::new(manager);
+    let (holder, _notices) = listened(&manager, 1);
+    ask(&manager, holder, Allocate::new(8 * GIB)).recv_timeout(PATIENCE).unwrap().unwrap();
+    let (tell, told) = mpsc::channel();
+    let inner = Arc::clone(&manager);
+    let wait = Allocate { wait_ms: 20, ..Allocate::new(GIB) };
+    let answer = move |answer: Result<Granted, ManagerError>| {
+        inner.close();
+        drop(tell.send(answer));
+    };
+    manager.allocate(holder, wait, answer).unwrap();
+    assert!(matches!(told.recv_timeout(PATIENCE), Ok(Err(ManagerError::Insufficient { .. }))));
+    assert_eq!(manager.allocate(holder, Allocate::new(GIB), drop), Err(ManagerError::Closed));
+}
