@@ -4,6 +4,8 @@
 //! by the number of observations alone, and what was told in between is appended, so that a study that is replayed with its fits goes on
 //! as the one that was interrupted.
 
+mod belief;
+
 use serde::{Deserialize, Serialize};
 
 use crate::gp::likelihood::{self, Logs};
@@ -212,6 +214,12 @@ const NOTHING: f64 = 1e-3;
 /// last digits of it cost a violation with every other trial; with 4 a fifth of all violations went and the best values stayed, more
 /// cost digits.
 const CAUTIOUS: f64 = 4.0;
+
+/// The values as the model sees them.
+fn objective(known: &Observations, is_tamed: bool) -> Vec<f64> {
+    let drawn = is_tamed.then(|| tamed(&known.objective)).flatten();
+    drawn.map_or_else(|| standardised(&known.objective).values, |tamed| tamed.values)
+}
 
 fn distance(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
