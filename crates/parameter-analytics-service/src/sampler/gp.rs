@@ -188,9 +188,9 @@ impl Models {
         let anchors: Vec<Vec<f64>> =
             known.ranked().into_iter().take(ANCHORS).map(|place| known.inputs.point(place)).collect();
         let mut found = maximise(&acquisition, space, &anchors, Effort::default(), stream);
-        let best_value = found.first().map_or(0.0, |candidate| candidate.value);
-        if acquisition.objective.is_some() && !acquisition.constraints.is_empty() && best_value < NOTHING.ln()
-        {
+        let is_done = acquisition.objective.is_some()
+            && found.first().is_some_and(|candidate| candidate.value < LITTLE.ln());
+        if is_done && !acquisition.constraints.is_empty() {
             acquisition.caution = CAUTIOUS;
             found = maximise(&acquisition, space, &anchors, Effort::default(), stream);
         }
@@ -210,6 +210,8 @@ const BESIDE: f64 = 0.01;
 const ELSEWHERE: f64 = 0.05;
 /// In standard deviations of what was observed: what counts as nothing.
 const NOTHING: f64 = 1e-3;
+/// The same: what is little enough to keep clear of limits.
+const LITTLE: f64 = 1e-2;
 /// The power of the chance to meet the constraints once nothing is expected any more. An optimum lies on a limit as a rule, and the
 /// last digits of it cost a violation with every other trial; with 4 a fifth of all violations went and the best values stayed, more
 /// cost digits.

@@ -23,6 +23,8 @@ const FRUITLESS = 32;
 const ANCHORS = 4;
 /** The share of noise in the variance of the values from which on the model is believed more than a value. */
 const NOISY = 0.01;
+/** With constraints, the trials that lay the ground are no more than these. */
+const CONSTRAINED_GROUNDWORK = 6;
 /** Random points among which one that was not tried is looked for, before every point is counted; a space with more is not gone through. */
 const DRAWS = 64;
 const COUNTABLE = 65_536;
@@ -49,7 +51,7 @@ export function suggest(state: StudyState): Suggestion {
   const draws = new Draws(seed, trial);
   const cube = (): number[] => Array.from({ length: space.dimensions }, () => draws.uniform());
   // Trials that lay the ground before a model is asked: twice the dimensions and some; a half of it is enough once all of it is out.
-  const needed = Math.min(Math.max(2 * space.dimensions + 2, 5), 12);
+  const needed = Math.min(Math.max(2 * space.dimensions + 2, 5), known.constraints.length > 0 ? CONSTRAINED_GROUNDWORK : 12);
   const isGrounded = trial >= needed && 2 * known.inputs.length >= Math.min(needed, 4);
   if (sampler === 'random') return { by: 'random', point: newOne([space.sample(cube())], state, cube) };
   if (sampler === 'sobol' || !isGrounded) return { by: 'sobol', point: newOne([space.sample(scattered(trial, space.dimensions, seed))], state, cube) };
