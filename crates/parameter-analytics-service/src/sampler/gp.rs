@@ -5,6 +5,7 @@
 //! as the one that was interrupted.
 
 mod belief;
+mod doubt;
 
 use serde::{Deserialize, Serialize};
 
@@ -190,6 +191,16 @@ impl Models {
         let mut found = maximise(&acquisition, space, &anchors, Effort::default(), stream);
         let is_done = acquisition.objective.is_some()
             && found.first().is_some_and(|candidate| candidate.value < LITTLE.ln());
+        if is_done
+            && Self::is_doubted(known)
+            && let Some(best) = anchors.first()
+        {
+            let mut others = self.doubted(space, known, observed, &acquisition, best);
+            if !others.is_empty() {
+                others.append(&mut found);
+                return others;
+            }
+        }
         if is_done && !acquisition.constraints.is_empty() {
             acquisition.caution = CAUTIOUS;
             found = maximise(&acquisition, space, &anchors, Effort::default(), stream);
@@ -210,7 +221,7 @@ const BESIDE: f64 = 0.01;
 const ELSEWHERE: f64 = 0.05;
 /// In standard deviations of what was observed: what counts as nothing.
 const NOTHING: f64 = 1e-3;
-/// The same: what is little enough to keep clear of limits.
+/// The same: what is little enough to look at limits and elsewhere.
 const LITTLE: f64 = 1e-2;
 /// The power of the chance to meet the constraints once nothing is expected any more. An optimum lies on a limit as a rule, and the
 /// last digits of it cost a violation with every other trial; with 4 a fifth of all violations went and the best values stayed, more
