@@ -114,7 +114,8 @@ impl Models {
             return None;
         }
         // Other starts and the other form of the objective are tried as long as that is cheap and the likelihood has several tops.
-        let (is_thorough, is_cheap) = (last.is_none() || n.is_multiple_of(10), n < 30);
+        let often = if n < 100 { 10 } else { 20 };
+        let (is_thorough, is_cheap) = (last.is_none() || n.is_multiple_of(often), n < 30);
         let start = likelihood::start(known.inputs.dimensions());
         let fitted = |place: usize, observed: &[f64], from_scratch: bool| {
             let before = last.and_then(|fit| fit.logs.get(place)).cloned();
