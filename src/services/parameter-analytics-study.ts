@@ -91,7 +91,11 @@ export class Study {
     await this.#open().retireChoice(text('parameter', parameter), checkChoice('choice', choice));
   }
 
-  /** The best of the complete trials that meet all constraints, the first of equals; with several objectives the first one counts. */
+  /**
+   * The best of the complete trials that meet all constraints, the first of equals; with several objectives the first one counts. Where
+   * the Gaussian process has found noise of more than a tenth of how far values lie apart it is the trial of which that expects most,
+   * since the best value is the luckiest one then.
+   */
   best(): Trial | null {
     return this.#open().best();
   }

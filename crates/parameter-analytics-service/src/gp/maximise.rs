@@ -32,7 +32,7 @@ impl Default for Effort {
 }
 
 /// Up to so many ordered values are exchanged one by one; more of them are as good as continuous.
-const FEW_LEVELS: f64 = 16.0;
+pub(crate) const FEW_LEVELS: f64 = 16.0;
 /// Alternations of the quasi-Newton search and the exchange; they end sooner where nothing moves.
 const ROUNDS: usize = 4;
 
@@ -84,7 +84,8 @@ pub fn maximise(
     found
 }
 
-fn ordered(value: f64) -> f64 {
+/// The least for what is not a number.
+pub(crate) fn ordered(value: f64) -> f64 {
     if value.is_nan() { f64::NEG_INFINITY } else { value }
 }
 

@@ -5,6 +5,7 @@
 
 mod acquisition;
 pub mod bounded;
+mod exchange;
 mod factor;
 mod kernel;
 pub mod likelihood;
@@ -16,8 +17,9 @@ mod posterior;
 mod vector;
 
 pub use acquisition::{Acquisition, Below};
+pub(crate) use exchange::exchanges;
 pub use factor::NotFinite;
 pub use kernel::{Inputs, Kernel};
-pub(crate) use maximise::neighbour;
 pub use maximise::{Candidate, Effort, maximise};
+pub(crate) use maximise::{neighbour, ordered};
 pub use posterior::{Hyperparameters, Posterior, Prediction, Scratch};

@@ -4,6 +4,9 @@
 //! by the number of observations alone, and what was told in between is appended, so that a study that is replayed with its fits goes on
 //! as the one that was interrupted.
 
+mod belief;
+mod doubt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::gp::likelihood::{self, Logs};
@@ -111,7 +114,8 @@ impl Models {
             return None;
         }
         // Other starts and the other form of the objective are tried as long as that is cheap and the likelihood has several tops.
-        let (is_thorough, is_cheap) = (last.is_none() || n.is_multiple_of(10), n < 30);
+        let often = if n < 100 { 10 } else { 20 };
+        let (is_thorough, is_cheap) = (last.is_none() || n.is_multiple_of(often), n < 30);
         let start = likelihood::start(known.inputs.dimensions());
         let fitted = |place: usize, observed: &[f64], from_scratch: bool| {
             let before = last.and_then(|fit| fit.logs.get(place)).cloned();
@@ -186,9 +190,19 @@ impl Models {
         let anchors: Vec<Vec<f64>> =
             known.ranked().into_iter().take(ANCHORS).map(|place| known.inputs.point(place)).collect();
         let mut found = maximise(&acquisition, space, &anchors, Effort::default(), stream);
-        let best_value = found.first().map_or(0.0, |candidate| candidate.value);
-        if acquisition.objective.is_some() && !acquisition.constraints.is_empty() && best_value < NOTHING.ln()
+        let is_done = acquisition.objective.is_some()
+            && found.first().is_some_and(|candidate| candidate.value < LITTLE.ln());
+        if is_done
+            && Self::is_doubted(known)
+            && let Some(best) = anchors.first()
         {
+            let mut others = self.doubted(space, known, observed, &acquisition, best);
+            if !others.is_empty() {
+                others.append(&mut found);
+                return others;
+            }
+        }
+        if is_done && !acquisition.constraints.is_empty() {
             acquisition.caution = CAUTIOUS;
             found = maximise(&acquisition, space, &anchors, Effort::default(), stream);
         }
@@ -208,10 +222,18 @@ const BESIDE: f64 = 0.01;
 const ELSEWHERE: f64 = 0.05;
 /// In standard deviations of what was observed: what counts as nothing.
 const NOTHING: f64 = 1e-3;
+/// The same: what is little enough to look at limits and elsewhere.
+const LITTLE: f64 = 1e-2;
 /// The power of the chance to meet the constraints once nothing is expected any more. An optimum lies on a limit as a rule, and the
 /// last digits of it cost a violation with every other trial; with 4 a fifth of all violations went and the best values stayed, more
 /// cost digits.
 const CAUTIOUS: f64 = 4.0;
+
+/// The values as the model sees them.
+fn objective(known: &Observations, is_tamed: bool) -> Vec<f64> {
+    let drawn = is_tamed.then(|| tamed(&known.objective)).flatten();
+    drawn.map_or_else(|| standardised(&known.objective).values, |tamed| tamed.values)
+}
 
 fn distance(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)

@@ -10,6 +10,8 @@ use crate::space::{Axis, Point, Space};
 pub struct Observations {
     /// The coordinates of the trials that are complete.
     pub inputs: Inputs,
+    /// Their numbers.
+    pub trials: Vec<u64>,
     /// Their values, smaller is better.
     pub objective: Vec<f64>,
     /// For each constraint, their values; feasible up to 0.
@@ -27,6 +29,7 @@ impl Observations {
         let categorical = space.axes().iter().map(|axis| matches!(axis, Axis::Choices(_))).collect();
         Self {
             inputs: Inputs::new(categorical),
+            trials: Vec::new(),
             objective: Vec::new(),
             constraints: vec![Vec::new(); constraints],
             pending: Vec::new(),
@@ -52,6 +55,7 @@ impl Observations {
             return;
         };
         self.inputs.push(&coordinates);
+        self.trials.push(trial);
         self.objective.push(value);
         for (known, value) in self.constraints.iter_mut().zip(constraints) {
             known.push(*value);

@@ -10,7 +10,7 @@ mod options;
 mod prune;
 mod trial;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub use error::StudyError;
 pub use event::Event;
@@ -35,6 +35,8 @@ pub struct Study {
     trials: Vec<Arc<Trial>>,
     known: Observations,
     models: Arc<Models>,
+    /// The best trial, once it was asked for.
+    best: OnceLock<Option<u64>>,
     events: Vec<Event>,
 }
 
@@ -68,6 +70,7 @@ impl Study {
             trials: Vec::new(),
             known,
             models: Arc::default(),
+            best: OnceLock::new(),
             events: Vec::new(),
         })
     }
@@ -254,6 +257,7 @@ impl Study {
 
     /// All of an event, or an error and nothing of it.
     fn apply(&mut self, event: &Event) -> Result<(), StudyError> {
+        self.best = OnceLock::new();
         match event {
             Event::Created { .. } => Err(StudyError::Option { option: "name", problem: "exists".to_owned() }),
             Event::Asked { trial, parameters, by, fit, at } => {
@@ -372,6 +376,8 @@ impl Study {
     }
 }
 
+#[cfg(test)]
+mod noise;
 mod read;
 #[cfg(test)]
 mod robust;

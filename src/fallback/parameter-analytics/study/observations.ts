@@ -4,6 +4,8 @@ import { keyOf, type Point, type Space } from '../space/space.js';
 export class Observations {
   /** The coordinates of the trials that are complete. */
   readonly inputs: number[][] = [];
+  /** Their numbers. */
+  readonly trials: number[] = [];
   /** Their values, smaller is better. */
   readonly objective: number[] = [];
   /** For each constraint, their values; met up to 0. */
@@ -33,6 +35,7 @@ export class Observations {
       return;
     }
     this.inputs.push(coordinates);
+    this.trials.push(trial);
     this.objective.push(told.value);
     for (const [place, value] of told.constraints.entries()) this.constraints[place]?.push(value);
   }

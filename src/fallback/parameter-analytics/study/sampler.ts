@@ -9,6 +9,7 @@ import { type Below, maximise } from '../gp/search.js';
 import { levels } from '../space/domain.js';
 import type { Point } from '../space/space.js';
 import type { Fit } from './event.js';
+import type { Observations } from './observations.js';
 import { scattered } from './scatter.js';
 import type { StudyState } from './state.js';
 
@@ -20,6 +21,10 @@ const PENDING = 32;
 const FRUITLESS = 32;
 /** The best known points whose neighbours are looked at. */
 const ANCHORS = 4;
+/** The share of noise in the variance of the values from which on the model is believed more than a value. */
+const NOISY = 0.01;
+/** With constraints, the trials that lay the ground are no more than these. */
+const CONSTRAINED_GROUNDWORK = 6;
 /** Random points among which one that was not tried is looked for, before every point is counted; a space with more is not gone through. */
 const DRAWS = 64;
 const COUNTABLE = 65_536;
@@ -46,7 +51,7 @@ export function suggest(state: StudyState): Suggestion {
   const draws = new Draws(seed, trial);
   const cube = (): number[] => Array.from({ length: space.dimensions }, () => draws.uniform());
   // Trials that lay the ground before a model is asked: twice the dimensions and some; a half of it is enough once all of it is out.
-  const needed = Math.min(Math.max(2 * space.dimensions + 2, 5), 12);
+  const needed = Math.min(Math.max(2 * space.dimensions + 2, 5), known.constraints.length > 0 ? CONSTRAINED_GROUNDWORK : 12);
   const isGrounded = trial >= needed && 2 * known.inputs.length >= Math.min(needed, 4);
   if (sampler === 'random') return { by: 'random', point: newOne([space.sample(cube())], state, cube) };
   if (sampler === 'sobol' || !isGrounded) return { by: 'sobol', point: newOne([space.sample(scattered(trial, space.dimensions, seed))], state, cube) };
@@ -57,9 +62,7 @@ export function suggest(state: StudyState): Suggestion {
 /** The points that a Gaussian process expects the most of, the best first, and the fit where a new one was made. */
 function modelled(state: StudyState, draws: Draws): { points: Point[]; fit: Fit | undefined } {
   const { space, known } = state;
-  const ranked = known.ranked();
-  const chosen = [...new Set([...ranked.slice(0, MOST_BEST), ...[...known.inputs.keys()].slice(-MOST_LATEST)])].sort((a, b) => a - b);
-  const inputs = chosen.map(place => known.inputs[place]!);
+  const { ranked, chosen, inputs } = chosenOf(known);
   const limits = known.constraints.map(values => standardised(chosen.map(place => values[place]!)));
   const observed = [tamed(chosen.map(place => known.objective[place]!)), ...limits.map(({ values }) => values)];
   const fit = refitted(state, inputs, observed);
@@ -74,6 +77,28 @@ function modelled(state: StudyState, draws: Draws): { points: Point[]; fit: Fit 
   };
   const anchors = ranked.slice(0, ANCHORS).map(place => known.inputs[place]!);
   return { points: maximise(acquisition, space, anchors, draws).map(coordinates => space.decode(coordinates)), fit };
+}
+
+/** What a model is made of, by place. */
+function chosenOf(known: Observations): { ranked: number[]; chosen: number[]; inputs: number[][] } {
+  const ranked = known.ranked();
+  const chosen = [...new Set([...ranked.slice(0, MOST_BEST), ...[...known.inputs.keys()].slice(-MOST_LATEST)])].sort((a, b) => a - b);
+  return { ranked, chosen, inputs: chosen.map(place => known.inputs[place]!) };
+}
+
+/**
+ * What is expected of trials, by their numbers; small is good. `undefined` where there is no model yet, and where it explains the values
+ * without noise.
+ */
+export function beliefs({ space, known, fit }: StudyState): Map<number, number> | undefined {
+  const logs = fit?.logs[0];
+  if (logs === undefined || logs.length !== space.dimensions + 2 || known.inputs.length === 0) return undefined;
+  const settings = hyperparameters(logs);
+  if (settings.noise < NOISY) return undefined;
+  const { chosen, inputs } = chosenOf(known);
+  const observed = tamed(chosen.map(place => known.objective[place]!));
+  const means = new Model(settings, space.categorical, inputs, observed).meansAt(observed);
+  return new Map(chosen.map((place, n) => [known.trials[place]!, means[n]!]));
 }
 
 /** New hyperparameters where enough was told since the last fit, by the number of observations alone. */

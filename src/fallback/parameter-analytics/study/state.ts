@@ -6,6 +6,7 @@ import { type Point, Space } from '../space/space.js';
 import type { CreatedOptions, Event, Fit, TrialState } from './event.js';
 import { Observations } from './observations.js';
 import { byHalving, byMedian } from './prune.js';
+import { beliefs } from './sampler.js';
 
 /** Heartbeats that may be missed: one may be late, two are not. */
 const MISSED = 2;
@@ -144,13 +145,14 @@ export class StudyState {
   }
 
   best(): Trial | null {
-    return this.#bests().map(trial => this.#document(trial))[0] ?? null;
+    const best = this.#best();
+    return best === undefined ? null : this.#document(best);
   }
 
   /** With one objective: all that are as good as the best. */
   paretoFront(): Trial[] {
-    const bests = this.#bests();
-    return bests.filter(({ values }) => values[0] === bests[0]!.values[0]).map(trial => this.#document(trial));
+    const best = this.#best();
+    return this.#feasible().filter(({ values }) => values[0] === best?.values[0]).map(trial => this.#document(trial));
   }
 
   /** The points of the complete trials, the best first. */
@@ -159,8 +161,16 @@ export class StudyState {
     return complete.sort((a, b) => violation(a) - violation(b) || this.sign * (a.values[0]! - b.values[0]!) || a.id - b.id).map(({ point }) => point);
   }
 
-  /** The complete trials that meet all constraints, the best first. */
-  #bests(): Known[] {
+  /** The one with the best value, or under noise the one of which the model expects most. */
+  #best(): Known | undefined {
+    const feasible = this.#feasible();
+    const believed = beliefs(this);
+    const of = ({ id }: Known): number => believed?.get(id) ?? Infinity;
+    return believed === undefined ? feasible[0] : feasible.sort((a, b) => of(a) - of(b) || a.id - b.id)[0];
+  }
+
+  /** The complete trials that meet all constraints, those with the best value first. */
+  #feasible(): Known[] {
     const feasible = this.#trials.filter(trial => trial.state === 'complete' && violation(trial) <= 0);
     return feasible.sort((a, b) => this.sign * (a.values[0]! - b.values[0]!) || a.id - b.id);
   }
