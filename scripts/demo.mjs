@@ -23,6 +23,10 @@ await door('demo', async () => {
     { title: 'Parameters that are learned from calls, a study, a bandit', run: () => example('parameters.mjs', {}) },
     { title: 'A study over HTTP, from Python', run: () => withServer(url => run('python3', ['examples/study.py', url], { cwd: ROOT })) },
     { title: 'A cache in Node, on a Redis of its own that is killed under it', run: () => run('node', ['examples/cache.mjs'], { cwd: ROOT }) },
+    { title: 'GPU memory: what the model would take, and a made-up day on one GPU and on two', run: async () => {
+      await run(built('uat'), ['gpu', 'estimate', MODEL, '--context', '2048'], { cwd: ROOT });
+      for (const gpus of ['1x24576', '2x24576']) await run(built('uat'), ['gpu', 'simulate', '--trace', 'examples/day.csv', '--gpus', gpus, '--policy', 'ours,fifo-lru'], { cwd: ROOT });
+    } },
     { title: 'And in the terminal: uat chat', run: () => run(built('uat'), ['chat', '--model', MODEL, '--temperature', '0', '--max-tokens', '32', QUESTION], { cwd: ROOT }) },
   ]);
   console.log(`

@@ -28,6 +28,7 @@ const PARTS = {
 const SOAK = [
   { title: 'A thousand workers of a study, killed at random moments', run: () => run('cargo', ['test', '--release', '--locked', '--package', 'parameter-analytics-service', '--test', 'kill'], { cwd: ROOT, env: { ...cargoEnv(), UAT_TEST_KILLS: '1000' } }) },
   { title: 'Reads of the cache through 1,000 killed connections', run: () => run('cargo', ['test', '--release', '--locked', '--package', 'redis-service', '--test', 'redis', 'coherence'], { cwd: ROOT, env: { ...cargoEnv(), UAT_SOAK: '1' } }) },
+  { title: 'A hundred million operations on GPU memory, with crashes', run: () => run('cargo', ['test', '--release', '--locked', '--package', 'vision-resource-manager', '--test', 'properties', '--', '--nocapture', 'a_million'], { cwd: ROOT, env: { ...cargoEnv(), UAT_TEST_OPERATIONS: '100000000' } }) },
   { title: 'A million requests to the gateway, with cancels and faults', run: cargo('test', '--release', '--locked', '--package', 'http-api', '--test', 'soak', '--', '--ignored', '--nocapture') },
 ];
 

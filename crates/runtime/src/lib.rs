@@ -81,14 +81,14 @@ pub use fast_llm_coordinator::{
 };
 /// What a model's file says, as [`FileDescription`] has it.
 pub use gguf;
+/// Studies and bandits: what they are made from, their errors.
+pub use gpu_driver;
 pub use inspect::{FileDescription, LoadedModel, ModelDescription};
 pub use ledger::RedisLedger;
 /// The router: decisions and their records.
 pub use llm_router;
-pub use nearest::{nearest, nearest_few};
-/// Studies and bandits: what they are made from, their errors.
-pub use gpu_driver;
 pub use memory_estimate;
+pub use nearest::{nearest, nearest_few};
 pub use parameter_analytics_service;
 pub use parameters::{Parameters, ParametersPlace};
 pub use redis::{RedisAnswer, ask_redis, open_redis};

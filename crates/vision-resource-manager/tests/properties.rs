@@ -42,17 +42,27 @@ fn decisions_do_not_depend_on_anything_but_the_events() {
     assert_eq!(run(), run());
 }
 
+/// How many operations; `npm run test:soak` asks for a hundred million.
+fn operations() -> u64 {
+    std::env::var("UAT_TEST_OPERATIONS").ok().map_or(1_000_000, |text| text.parse().expect("a number"))
+}
+
 /// A million random operations with crashes, as a soak in small.
 #[test]
 fn a_million_operations_leak_nothing() {
+    let all = operations();
     let mut world = World::new(&[8, 16, 24, 24]);
-    for step in 0..1_000_000_u64 {
+    for step in 0..all {
         world.carry_out(world::numbered(step));
         if step % 64 == 0 {
             world.check();
         }
         world.all.clear();
+        if step % 10_000_000 == 9_999_999 {
+            println!("{} of {all} operations, {} granted", step + 1, world.granted);
+        }
     }
     world.check();
     world.everybody_goes_home();
+    assert!(world.granted > all / 100, "only {} leases were granted", world.granted);
 }

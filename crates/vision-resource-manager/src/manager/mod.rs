@@ -61,6 +61,8 @@ struct Pass {
     reserved: Option<Reservation>,
     /// Of each model, how many that wait for it were passed.
     ahead: Vec<usize>,
+    /// Of each model, how many wait for it.
+    all: Vec<usize>,
     wake: Option<u64>,
 }
 
@@ -134,7 +136,13 @@ impl Manager {
             self.wake = None;
             return;
         }
-        let mut pass = Pass { ahead: vec![0; self.models.len()], ..Pass::default() };
+        let none = || vec![0; self.models.len()];
+        let mut pass = Pass { ahead: none(), all: none(), ..Pass::default() };
+        for waiting in &self.waiting {
+            if let waiting::Want::Use { model } = waiting.want {
+                pass.all[model] += 1;
+            }
+        }
         for mut waiting in std::mem::take(&mut self.waiting) {
             if self.serve(&mut waiting, &mut pass, out) {
                 for before in &mut self.waiting {

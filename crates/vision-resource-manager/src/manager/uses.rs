@@ -11,9 +11,12 @@ use super::victims::cheapest;
 use super::waiting::{Claim, Waiting};
 use super::{Manager, Pass};
 
-/// Another instance is loaded when waiting for those that are there would take so many times what loading takes. On the
-/// traces anything from 1.2 to 2.4 does; below 1 models push each other out without end.
-const WORTH_A_LOAD: f64 = 1.6;
+/// Another instance helps somebody only who would wait for those that are there so many times as long as a load takes:
+/// estimates are not exact, and below 1 models push each other out without end.
+const WORTH_A_LOAD: f64 = 1.25;
+/// What those that wait are spared has to be so many times what is regretted: behind the one that finds a model unloaded
+/// others wait, too, and what comes back pushes out what is there then.
+const REGRET_COUNTS: f64 = 2.0;
 /// What is under way is not expected to end sooner, in ms.
 const SOON_MS: f64 = 1_000.0;
 
@@ -37,12 +40,10 @@ impl Manager {
             }
         }
         pass.ahead[model] += 1;
-        if waiting.claim.is_some()
-            || waiting.deadline <= self.now
-            || !self.wants_a_load(model, pass.ahead[model])
-        {
+        if waiting.claim.is_some() || waiting.deadline <= self.now {
             return false;
         }
+        let Some(spared) = self.worth_a_load(model, pass.ahead[model], pass.all[model]) else { return false };
         let Some(place) = self.place_of_load(model, waiting.priority, pass) else {
             if self.models[model].instances.is_empty() && pass.reserved.is_none() {
                 // Without its patience at an end it keeps nobody from anything.
@@ -50,6 +51,9 @@ impl Manager {
             }
             return false;
         };
+        if spared <= REGRET_COUNTS * place.cost {
+            return false;
+        }
         let share = Share { device: place.device, bytes: self.models[model].of.bytes };
         self.take_of_reserved(&[share], pass);
         if place.victims.is_empty() && self.fits_now(share.device, share.bytes) {
@@ -94,15 +98,17 @@ impl Manager {
         }
     }
 
-    /// Whether another instance shall be loaded for the one that is `ahead`-th of those that wait for the model.
-    fn wants_a_load(&self, model: usize, ahead: usize) -> bool {
+    /// What another instance of a model would spare those that wait for it, all together, in ms of waiting; `None` where it
+    /// would not help the one that is `ahead`-th of them, or where there are as many as may be. Without any instance it is
+    /// endless.
+    fn worth_a_load(&self, model: usize, ahead: usize, waiting: usize) -> Option<f64> {
         let of = &self.models[model];
         let there = of.instances.len() + of.claims;
         if there == 0 {
-            return true;
+            return Some(f64::INFINITY);
         }
         if there >= of.of.replicas as usize {
-            return false;
+            return None;
         }
         let (now, use_ms) = (self.now as f64, of.expected_use());
         let mut free_at: Vec<f64> = vec![now + of.load_ms; of.claims];
@@ -118,14 +124,16 @@ impl Manager {
                 InstanceState::Unloading => {}
             }
         }
-        let mut begins = f64::INFINITY;
-        for _ in 0..ahead {
-            let soonest = free_at.iter_mut().min_by(|a, b| a.total_cmp(b));
-            let Some(soonest) = soonest else { return true };
-            begins = *soonest;
-            *soonest += use_ms;
+        if free_at.is_empty() {
+            return Some(f64::INFINITY);
         }
-        begins - now > WORTH_A_LOAD * of.load_ms
+        let mut with_it = free_at.clone();
+        with_it.push(now + of.load_ms);
+        let begins: Vec<f64> = (0..waiting).map(|_| next_free(&mut free_at, use_ms)).collect();
+        if begins.get(ahead - 1).is_some_and(|begins| begins - now <= WORTH_A_LOAD * of.load_ms) {
+            return None;
+        }
+        Some(begins.iter().map(|begins| begins - next_free(&mut with_it, use_ms)).sum())
     }
 
     /// Where an instance would be loaded at the least cost.
@@ -200,4 +208,12 @@ impl Manager {
         self.add(id, lease);
         out.push(Decision::Load { lease: id, holder, model: name, share });
     }
+}
+
+/// When the next of those that wait begins: with the instance that is free first, which is then busy for `use_ms`.
+fn next_free(free_at: &mut [f64], use_ms: f64) -> f64 {
+    let Some(soonest) = free_at.iter_mut().min_by(|a, b| a.total_cmp(b)) else { return f64::INFINITY };
+    let begins = *soonest;
+    *soonest += use_ms;
+    begins
 }

@@ -173,6 +173,8 @@ pub(crate) struct World {
     unloading: BTreeSet<u64>,
     in_use: BTreeMap<u64, u64>,
     last_lease: u64,
+    /// How many leases were granted, instances of models among them.
+    pub(crate) granted: u64,
     /// All decisions.
     pub(crate) all: Vec<Decision>,
 }
@@ -196,6 +198,7 @@ impl World {
             unloading: BTreeSet::new(),
             in_use: BTreeMap::new(),
             last_lease: 0,
+            granted: 0,
             all: Vec::new(),
         };
         world.read();
@@ -329,6 +332,7 @@ impl World {
     fn newer(&mut self, lease: u64) {
         assert!(lease > self.last_lease, "fencing tokens only grow");
         self.last_lease = lease;
+        self.granted += 1;
     }
 
     fn nth<T: Copy>(of: impl Iterator<Item = T>, nth: usize) -> Option<T> {
