@@ -54,6 +54,10 @@ impl Manager {
         let refusal = match self.leases.get(&id) {
             None => Some(Refusal::NoSuchLease),
             Some(lease) if lease.holder != holder => Some(Refusal::NotYours),
+            // Whoever does not want it any longer releases it; it would be over and not ended otherwise.
+            Some(_) if duration_ms == 0 => {
+                Some(Refusal::Invalid { problem: "duration has to be above 0".into() })
+            }
             Some(_) => None,
         };
         if let Some(refusal) = refusal {

@@ -131,7 +131,7 @@ impl Manager {
                 continue;
             }
             let mut idle = self.idle_on(device);
-            idle.sort_by(|a, b| (a.cost / a.bytes as f64).total_cmp(&(b.cost / b.bytes as f64)));
+            idle.sort_by(|a, b| a.cost_per_byte().total_cmp(&b.cost_per_byte()));
             for candidate in idle {
                 let goes = match target_free {
                     Some(target) => self.devices[device].room_soon(self.settings.headroom) < signed(target),

@@ -52,9 +52,7 @@ impl Manager {
             }
             return true;
         }
-        if waiting.claim.as_ref().is_some_and(|claim| claim.readings >= READINGS) {
-            self.drop_claim(waiting);
-        }
+        self.drop_claim_on_what_others_took(waiting);
         if waiting.claim.is_some() {
             return false;
         }
@@ -98,6 +96,12 @@ impl Manager {
             claim.awaits.is_empty()
                 && claim.shares.iter().all(|share| self.devices[share.device].free(headroom) >= share.bytes)
         })
+    }
+
+    pub(super) fn drop_claim_on_what_others_took(&mut self, waiting: &mut Waiting) {
+        if waiting.claim.as_ref().is_some_and(|claim| claim.readings >= READINGS) {
+            self.drop_claim(waiting);
+        }
     }
 
     pub(super) fn fits_now(&self, device: DeviceIndex, bytes: u64) -> bool {

@@ -39,6 +39,7 @@ impl Manager {
                 self.load(model, waiting, share, out);
             }
         }
+        self.drop_claim_on_what_others_took(waiting);
         pass.ahead[model] += 1;
         if waiting.claim.is_some() || waiting.deadline <= self.now {
             return false;

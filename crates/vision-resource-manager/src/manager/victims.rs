@@ -13,6 +13,12 @@ pub(super) struct Candidate {
     pub(super) cost: f64,
 }
 
+impl Candidate {
+    pub(super) fn cost_per_byte(&self) -> f64 {
+        self.cost / self.bytes.max(1) as f64
+    }
+}
+
 /// All subsets of so many candidates are looked at, 256; of more, those that cost least for their size.
 const LOOKED_AT: usize = 8;
 /// What it costs to take a lease from its holder, for each step of its priority, in ms: more than unloading anything.
@@ -73,8 +79,7 @@ pub(super) fn cheapest(mut candidates: Vec<Candidate>, missing: u64) -> Option<(
         return None;
     }
     candidates.sort_by(|a, b| {
-        let (left, right) = (a.cost / a.bytes.max(1) as f64, b.cost / b.bytes.max(1) as f64);
-        left.total_cmp(&right).then(a.lease.cmp(&b.lease))
+        a.cost_per_byte().total_cmp(&b.cost_per_byte()).then(a.lease.cmp(&b.lease))
     });
     let few = &candidates[..candidates.len().min(LOOKED_AT)];
     let mut best: Option<(f64, u64, u32)> = None;

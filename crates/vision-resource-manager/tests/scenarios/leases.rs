@@ -1,0 +1,242 @@
+//! Leases: who may renew and release them, when they end, and what is refused at once.
+
+use vision_resource_manager::{Decision, Ended, Event, Refusal, Settings};
+
+use crate::scene::{GIB, Scene, gib, plain};
+
+#[test]
+fn memory_that_is_there_is_granted_at_once_and_is_free_again_after_its_release() {
+    let mut scene = Scene::with_gpus(&[24]);
+    let lease = scene.ask(gib(20)).granted();
+    assert_eq!(scene.free(0), 4);
+    assert_eq!(scene.release(lease, 1).0, [Decision::Released { lease }]);
+    assert_eq!(scene.free(0), 24);
+}
+
+#[test]
+fn the_headroom_is_never_given_out() {
+    let mut scene = Scene::set_to(Settings { headroom: GIB, ..plain() }, &[24]);
+    assert!(matches!(scene.ask(gib(24)).refused(), Refusal::Insufficient { can_ever_fit: false, .. }));
+    scene.ask(gib(20)).granted();
+    assert!(
+        matches!(scene.ask(gib(4)).refused(), Refusal::Insufficient { largest_free, .. } if largest_free == 3 * GIB)
+    );
+    scene.ask(gib(3)).granted();
+}
+
+#[test]
+fn a_lease_that_is_released_twice_is_not_known_the_second_time() {
+    let mut scene = Scene::with_gpus(&[24]);
+    let lease = scene.ask(gib(20)).granted();
+    scene.release(lease, 1);
+    assert_eq!(scene.release(lease, 1).denied(), Some(Refusal::NoSuchLease));
+}
+
+#[test]
+fn nobody_releases_or_renews_the_lease_of_another() {
+    let mut scene = Scene::with_gpus(&[24]);
+    let lease = scene.ask(gib(20).by(1)).granted();
+    assert_eq!(scene.release(lease, 2).denied(), Some(Refusal::NotYours));
+    assert_eq!(scene.renew(lease, 2, 60_000).denied(), Some(Refusal::NotYours));
+    assert_eq!(scene.free(0), 4);
+}
+
+#[test]
+fn a_number_that_never_was_a_lease_is_refused() {
+    let mut scene = Scene::with_gpus(&[24]);
+    assert_eq!(scene.release(7, 1).denied(), Some(Refusal::NoSuchLease));
+    assert_eq!(scene.renew(7, 1, 1_000).denied(), Some(Refusal::NoSuchLease));
+}
+
+#[test]
+fn a_lease_ends_when_its_time_is_over_and_its_token_is_stale() {
+    let mut scene = Scene::with_gpus(&[24]);
+    let lease = scene.ask(gib(20).lives(5_000)).granted();
+    scene.later(4_999).nothing();
+    assert_eq!(scene.manager.next_tick(), Some(5_000));
+    assert_eq!(scene.later(1).ended(), [(lease, Ended::Expired)]);
+    assert_eq!(scene.free(0), 24);
+    assert_eq!(scene.renew(lease, 1, 5_000).denied(), Some(Refusal::NoSuchLease));
+    assert_eq!(scene.release(lease, 1).denied(), Some(Refusal::NoSuchLease));
+}
+
+#[test]
+fn a_lease_is_over_even_where_the_renewal_is_the_first_that_is_heard_after_its_end() {
+    let mut scene = Scene::with_gpus(&[24]);
+    let lease = scene.ask(gib(20).lives(5_000)).granted();
+    scene.silently(6_000);
+    let said = scene.renew(lease, 1, 5_000);
+    assert_eq!(said.ended(), [(lease, Ended::Expired)]);
+    assert_eq!(said.denied(), Some(Refusal::NoSuchLease));
+}
+
+#[test]
+fn a_renewed_lease_lives_from_the_renewal_on() {
+    let mut scene = Scene::with_gpus(&[24]);
+    let lease = scene.ask(gib(20).lives(5_000)).granted();
+    scene.later(4_000);
+    assert_eq!(scene.renew(lease, 1, 5_000).0, [Decision::Renewed { lease, expires_at: 9_000 }]);
+    scene.later(4_999).nothing();
+    assert_eq!(scene.later(1).ended(), [(lease, Ended::Expired)]);
+}
+
+#[test]
+fn a_renewal_for_no_time_is_refused_and_the_lease_lives_on() {
+    let mut scene = Scene::with_gpus(&[24]);
+    let lease = scene.ask(gib(20).lives(5_000)).granted();
+    assert!(matches!(scene.renew(lease, 1, 0).denied(), Some(Refusal::Invalid { .. })));
+    assert_eq!(scene.later(5_000).ended(), [(lease, Ended::Expired)]);
+}
+
+#[test]
+fn a_renewal_for_a_shorter_time_ends_the_lease_sooner_and_lets_others_in_then() {
+    let mut scene = Scene::with_gpus(&[24]);
+    let lease = scene.ask(gib(20).lives(60_000)).granted();
+    let next = scene.ask(gib(20).by(2).waits(30_000)).waits();
+    scene.renew(lease, 1, 1_000);
+    assert!(scene.later(1_000).granted(next).is_some());
+}
+
+#[test]
+fn tokens_only_grow_and_no_number_is_given_twice() {
+    let mut scene = Scene::with_gpus(&[24]);
+    let first = scene.ask(gib(1)).granted();
+    let second = scene.ask(gib(1)).granted();
+    scene.release(second, 1);
+    let third = scene.ask(gib(1)).granted();
+    assert!(first < second && second < third);
+    assert_eq!(scene.manager.last_lease(), third);
+}
+
+#[test]
+fn who_does_not_wait_is_answered_now_with_what_is_in_the_way() {
+    let mut scene = Scene::with_gpus(&[24, 16]);
+    scene.ask(gib(20).on(&[0])).granted();
+    scene.reads(1, 10, &[]);
+    let refusal = scene.ask(gib(12).by(2)).refused();
+    let expected = Refusal::Insufficient {
+        asked: 12 * GIB,
+        largest_free: 10 * GIB,
+        device: Some(1),
+        leased: 20 * GIB,
+        external: 6 * GIB,
+        can_ever_fit: true,
+    };
+    assert_eq!(refusal, expected);
+    assert!(scene.waiting().is_empty());
+}
+
+#[test]
+fn a_refusal_speaks_of_the_gpus_that_were_named_only() {
+    let mut scene = Scene::with_gpus(&[24, 16]);
+    scene.ask(gib(10).on(&[1])).granted();
+    let refusal = scene.ask(gib(12).on(&[1])).refused();
+    assert!(matches!(refusal, Refusal::Insufficient { device: Some(1), leased, .. } if leased == 10 * GIB));
+}
+
+#[test]
+fn who_waited_in_vain_is_told_the_same_when_the_time_is_over() {
+    let mut scene = Scene::with_gpus(&[24]);
+    scene.ask(gib(20)).granted();
+    let waits = scene.ask(gib(10).by(2).waits(3_000)).waits();
+    scene.later(2_999).nothing();
+    let refusal = scene.later(1).refused(waits);
+    assert!(
+        matches!(refusal, Some(Refusal::Insufficient { largest_free, can_ever_fit: true, .. }) if largest_free == 4 * GIB)
+    );
+}
+
+#[test]
+fn more_than_any_gpu_has_is_refused_at_once_however_long_somebody_would_wait() {
+    let mut scene = Scene::with_gpus(&[24, 16]);
+    let refusal = scene.ask(gib(25).waits(60_000)).refused();
+    assert!(matches!(refusal, Refusal::Insufficient { can_ever_fit: false, .. }));
+    let refusal = scene.ask(gib(20).on(&[1]).waits(60_000)).refused();
+    assert!(matches!(refusal, Refusal::Insufficient { can_ever_fit: false, .. }));
+}
+
+#[test]
+fn without_a_gpu_nothing_ever_fits() {
+    let mut scene = Scene::with_gpus(&[]);
+    let refusal = scene.ask(gib(1).waits(60_000)).refused();
+    assert!(matches!(
+        refusal,
+        Refusal::Insufficient { largest_free: 0, device: None, can_ever_fit: false, .. }
+    ));
+}
+
+#[test]
+fn numbers_that_make_no_sense_are_refused_at_once() {
+    let mut scene = Scene::with_gpus(&[24]);
+    let nonsense = [gib(0), gib(1).times(0), gib(1).lives(0), gib(1).on(&[1]), gib(1).on(&[0, 0])];
+    for ask in nonsense {
+        assert!(matches!(scene.ask(ask.waits(60_000)).refused(), Refusal::Invalid { .. }));
+    }
+}
+
+#[test]
+fn nobody_gets_more_at_once_than_the_quota_and_waits_within_it_for_its_own_leases() {
+    let quotas = [("team".into(), 16 * GIB)].into();
+    let mut scene = Scene::set_to(Settings { quotas, ..plain() }, &[24, 24]);
+    let refusal = scene.ask(gib(10).of_owner("team").times(2).waits(60_000)).refused();
+    assert_eq!(refusal, Refusal::Quota { quota: 16 * GIB, leased: 0 });
+    let lease = scene.ask(gib(10).of_owner("team")).granted();
+    let waits = scene.ask(gib(10).of_owner("team").waits(60_000)).waits();
+    scene.ask(gib(20).of_owner("others")).granted();
+    assert!(scene.release(lease, 1).granted(waits).is_some());
+}
+
+#[test]
+fn who_waits_for_its_quota_keeps_nobody_else_waiting() {
+    let quotas = [("team".into(), 16 * GIB)].into();
+    let mut scene = Scene::set_to(Settings { quotas, ..plain() }, &[24]);
+    scene.ask(gib(16).of_owner("team")).granted();
+    scene.ask(gib(8).of_owner("team").waits(60_000)).waits();
+    scene.ask(gib(8).by(2)).granted();
+}
+
+#[test]
+fn a_cancelled_request_is_answered_and_gets_nothing_later() {
+    let mut scene = Scene::with_gpus(&[24]);
+    let lease = scene.ask(gib(20)).granted();
+    let waits = scene.ask(gib(10).by(2).waits(60_000)).waits();
+    assert_eq!(scene.tell(Event::Cancel { request: waits }).refused(waits), Some(Refusal::Cancelled));
+    scene.tell(Event::Cancel { request: waits }).nothing();
+    assert_eq!(scene.release(lease, 1).granted(waits), None);
+}
+
+#[test]
+fn the_leases_of_the_dead_end_at_once_and_so_does_their_waiting() {
+    let mut scene = Scene::with_gpus(&[24, 24]);
+    let leases = [scene.ask(gib(20).by(1)).granted(), scene.ask(gib(20).by(1)).granted()];
+    let dead_too = scene.ask(gib(10).by(1).waits(60_000)).waits();
+    let heir = scene.ask(gib(24).by(2).waits(60_000)).waits();
+    let said = scene.dies(1);
+    assert_eq!(said.ended(), leases.map(|lease| (lease, Ended::HolderGone)));
+    assert_eq!(said.refused(dead_too), Some(Refusal::Cancelled));
+    assert!(said.granted(heir).is_some());
+}
+
+#[test]
+fn a_manager_that_continues_gives_out_tokens_above_those_before_it() {
+    let mut manager = vision_resource_manager::Manager::continuing(plain(), 41);
+    let mut said = Vec::new();
+    let state = vision_resource_manager::DeviceState { total: GIB, free: GIB, used: Vec::new(), lost: false };
+    manager.apply(0, Event::Devices { devices: vec![state] }, &mut said);
+    let request: vision_resource_manager::LeaseRequest = serde_json::from_value(serde_json::json!({
+        "request": 1, "holder": 1, "owner": "somebody", "bytes": 1, "gpus": 1, "duration_ms": 1, "wait_ms": 0
+    }))
+    .unwrap();
+    manager.apply(0, Event::Request(request), &mut said);
+    assert!(matches!(said[..], [Decision::Granted { lease: 42, .. }]));
+}
+
+#[test]
+fn a_clock_that_goes_back_stands_still() {
+    let mut scene = Scene::with_gpus(&[24]);
+    let lease = scene.ask(gib(20).lives(5_000)).granted();
+    scene.later(3_000);
+    let mut said = Vec::new();
+    scene.manager.apply(1_000, Event::Renew { lease, holder: 1, duration_ms: 5_000 }, &mut said);
+    assert_eq!(said, [Decision::Renewed { lease, expires_at: 8_000 }]);
+}

@@ -1,0 +1,16 @@
+//! What the manager decides when this and that happens, topic by topic.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a panic is how a test fails, in its helpers too"
+)]
+
+mod gangs;
+mod leases;
+mod ledger;
+mod line;
+mod preemption;
+mod scene;
+mod users;
+mod warm;

@@ -1,0 +1,355 @@
+//! Warm models: loaded when they are used, unloaded when their memory is needed.
+
+use vision_resource_manager::{Decision, Ended, Event, Priority, Refusal, Settings, WarmModel};
+
+use crate::scene::{GIB, KEEPER, Scene, gib, plain, warm};
+
+#[test]
+fn a_model_is_loaded_for_the_first_that_uses_it_and_is_there_for_the_next() {
+    let mut scene = Scene::with_gpus(&[24]);
+    scene.has_model("m", 10);
+    let (instance, used) = scene.in_use("m");
+    assert_eq!(scene.free(0), 14);
+    scene.done(used).nothing();
+    let again = scene.wants("m", 0);
+    assert_eq!(again.said.started(again.request), Some(instance));
+}
+
+#[test]
+fn a_model_that_nobody_registered_is_refused() {
+    let mut scene = Scene::with_gpus(&[24]);
+    assert!(matches!(scene.wants("m", 60_000).refused(), Refusal::Invalid { .. }));
+}
+
+#[test]
+fn a_model_that_no_gpu_could_hold_is_refused_at_once() {
+    let mut scene = Scene::with_gpus(&[24, 16]);
+    scene.has_model("m", 25);
+    assert!(matches!(scene.wants("m", 60_000).refused(), Refusal::Insufficient { can_ever_fit: false, .. }));
+}
+
+#[test]
+fn a_model_that_is_cold_is_not_loaded_for_somebody_that_does_not_wait() {
+    let mut scene = Scene::with_gpus(&[24]);
+    scene.has_model("m", 10);
+    let answer = scene.wants("m", 0);
+    assert!(matches!(answer.refused(), Refusal::Insufficient { can_ever_fit: true, .. }));
+    assert!(answer.said.loads().is_empty());
+}
+
+#[test]
+fn uses_at_once_are_as_many_as_the_model_bears() {
+    let mut scene = Scene::with_gpus(&[24]);
+    scene.has(WarmModel { concurrency: Some(2), ..warm("m", 10) });
+    let (instance, first) = scene.in_use("m");
+    let second = scene.wants("m", 60_000);
+    assert_eq!(second.said.started(second.request), Some(instance));
+    let third = scene.wants("m", 60_000).waits();
+    assert_eq!(scene.done(first).started(third), Some(instance));
+}
+
+#[test]
+fn a_model_without_a_limit_is_used_by_all() {
+    let mut scene = Scene::with_gpus(&[24]);
+    scene.has(WarmModel { concurrency: None, ..warm("m", 10) });
+    let (instance, _) = scene.in_use("m");
+    for _ in 0..50 {
+        let used = scene.wants("m", 0);
+        assert_eq!(used.said.started(used.request), Some(instance));
+    }
+}
+
+#[test]
+fn a_model_in_use_is_never_unloaded_whoever_comes() {
+    let mut scene = Scene::with_gpus(&[24]);
+    scene.has_model("m", 20);
+    scene.in_use("m");
+    scene.silently(600_000);
+    let critical = scene.ask(gib(20).with(Priority::Critical).waits(600_000));
+    assert!(critical.said.unloads().is_empty());
+    assert!(scene.tell(Event::Optimize { target_free: Some(24 * GIB), device: None }).unloads().is_empty());
+    assert!(scene.later(60_000).unloads().is_empty());
+}
+
+#[test]
+fn a_model_that_is_being_loaded_is_not_unloaded() {
+    let mut scene = Scene::with_gpus(&[24]);
+    scene.has_model("m", 20);
+    let used = scene.wants("m", 60_000);
+    let critical = scene.ask(gib(20).with(Priority::Critical).waits(60_000));
+    assert!(critical.said.unloads().is_empty());
+    let lease = used.said.load();
+    assert_eq!(scene.loads(lease, 1_000).started(used.request), Some(lease));
+}
+
+#[test]
+fn a_model_that_was_only_just_used_is_held_a_moment() {
+    let mut scene = Scene::with_gpus(&[24]);
+    scene.has_model("m", 20);
+    let (instance, used) = scene.in_use("m");
+    scene.done(used);
+    let lease = scene.ask(gib(20).waits(60_000));
+    assert!(lease.said.unloads().is_empty());
+    assert_eq!(scene.manager.next_tick(), Some(scene.now() + 600));
+    assert!(scene.later(599).unloads().is_empty());
+    assert_eq!(scene.later(1).unloads(), [instance]);
+    assert!(scene.unloaded(instance).granted(lease.request).is_some());
+}
+
+#[test]
+fn a_model_that_shall_be_unloaded_is_used_by_nobody_any_longer() {
+    let mut scene = Scene::with_gpus(&[24]);
+    let instance = scene.is_warm("m", 20);
+    let lease = scene.ask(gib(20).lives(5_000).waits(60_000));
+    assert_eq!(lease.said.unloads(), [instance]);
+    let used = scene.wants("m", 60_000).waits();
+    assert!(scene.unloaded(instance).granted(lease.request).is_some());
+    let said = scene.later(5_000);
+    let again = said.load();
+    assert_eq!(scene.loads(again, 1_000).started(used), Some(again));
+}
+
+#[test]
+fn memory_of_an_unloaded_model_is_given_out_when_the_driver_says_that_it_is_free() {
+    let mut scene = Scene::with_gpus(&[24]);
+    let instance = scene.is_warm("old", 16);
+    scene.reads(0, 8, &[(KEEPER, Some(16))]);
+    scene.has_model("new", 16);
+    let used = scene.wants("new", 60_000);
+    assert_eq!(used.said.unloads(), [instance]);
+    assert!(scene.unloaded(instance).loads().is_empty());
+    assert!(scene.reads(0, 12, &[]).loads().is_empty());
+    assert_eq!(scene.reads(0, 24, &[]).loads().len(), 1);
+}
+
+#[test]
+fn where_others_took_the_memory_meanwhile_another_place_is_sought() {
+    let mut scene = Scene::with_gpus(&[24, 24]);
+    scene.ask(gib(20).on(&[1]).by(2).lives(60_000)).granted();
+    let instance = scene.is_warm("old", 16);
+    scene.has_model("new", 16);
+    let used = scene.wants("new", 600_000);
+    assert_eq!(used.said.unloads(), [instance]);
+    scene.reads(0, 4, &[]);
+    scene.unloaded(instance);
+    scene.read();
+    scene.read();
+    // The claim on the first GPU is given up, and the second one becomes free.
+    let said = scene.later(60_000);
+    assert_eq!(said.loads().iter().map(|(_, gpu)| *gpu).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn one_model_is_loaded_at_a_time_on_a_gpu_and_another_beside_it_on_the_next() {
+    let mut scene = Scene::with_gpus(&[24, 24]);
+    for name in ["a", "b", "c"] {
+        scene.has_model(name, 4);
+    }
+    let a = scene.wants("a", 60_000).said.loads();
+    let b = scene.wants("b", 60_000).said.loads();
+    assert_eq!((a[0].1, b[0].1), (0, 1));
+    let c = scene.wants("c", 60_000);
+    assert!(c.said.loads().is_empty());
+    let loads = scene.loads(b[0].0, 1_000).loads();
+    assert_eq!(loads.iter().map(|(_, gpu)| *gpu).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn a_model_that_many_wait_for_is_loaded_again_on_another_gpu_only() {
+    let mut scene = Scene::with_gpus(&[24, 24]);
+    scene.has(WarmModel { replicas: 4, ..warm("m", 4) });
+    let (first, _) = scene.in_use("m");
+    assert!(scene.wants("m", 60_000).said.loads().is_empty(), "waiting for one use is less than a load");
+    let second = scene.wants("m", 60_000).said.loads();
+    assert_eq!(second.iter().map(|(_, gpu)| *gpu).collect::<Vec<_>>(), [1]);
+    for _ in 0..20 {
+        assert!(scene.wants("m", 60_000).said.loads().is_empty(), "there is room, but on the same GPUs");
+    }
+    assert_ne!(first, second[0].0);
+}
+
+#[test]
+fn a_model_of_one_replica_is_loaded_once_however_many_wait() {
+    let mut scene = Scene::with_gpus(&[24, 24]);
+    scene.has_model("m", 4);
+    scene.in_use("m");
+    for _ in 0..20 {
+        assert!(scene.wants("m", 60_000).said.loads().is_empty());
+    }
+}
+
+#[test]
+fn the_instance_that_fewest_use_is_used() {
+    let mut scene = Scene::with_gpus(&[24, 24]);
+    scene.has(WarmModel { replicas: 2, concurrency: Some(2), ..warm("m", 4) });
+    let (first, _) = scene.in_use("m");
+    let beside = scene.wants("m", 60_000);
+    assert_eq!(beside.said.started(beside.request), Some(first));
+    let waits: Vec<_> = (0..4).map(|_| scene.wants("m", 60_000)).collect();
+    let second = waits.iter().flat_map(|answer| answer.said.loads()).next().unwrap().0;
+    let said = scene.loads(second, 1_000);
+    assert_eq!(waits.iter().filter(|answer| said.started(answer.request) == Some(second)).count(), 2);
+}
+
+#[test]
+fn of_two_idle_models_the_one_that_is_loaded_faster_goes() {
+    let mut scene = Scene::with_gpus(&[24]);
+    scene.has(WarmModel { load_ms: 30_000, ..warm("slow", 10) });
+    scene.has(WarmModel { load_ms: 3_000, ..warm("fast", 10) });
+    let (slow, first) = scene.in_use("slow");
+    let (fast, second) = scene.in_use("fast");
+    scene.done(first);
+    scene.done(second);
+    scene.silently(1_000);
+    let lease = scene.ask(gib(10).waits(60_000));
+    assert_eq!(lease.said.unloads(), [fast]);
+    assert_ne!(slow, fast);
+}
+
+#[test]
+fn of_two_idle_models_the_one_that_is_asked_for_less_goes() {
+    let mut scene = Scene::with_gpus(&[24]);
+    let popular = scene.is_warm("popular", 10);
+    for _ in 0..10 {
+        let used = scene.wants("popular", 0).request;
+        scene.silently(100);
+        scene.done(used);
+    }
+    // It was used later, but only once.
+    let rare = scene.is_warm("rare", 10);
+    assert_eq!(scene.ask(gib(10).waits(60_000)).said.unloads(), [rare]);
+    assert_ne!(popular, rare);
+}
+
+#[test]
+fn no_more_models_are_unloaded_than_have_to_be() {
+    let mut scene = Scene::with_gpus(&[24]);
+    let [_, middle, _] = [("a", 4), ("b", 8), ("c", 12)].map(|(name, size)| scene.is_warm(name, size));
+    let unloads = scene.ask(gib(8).waits(60_000)).said.unloads();
+    assert_eq!(unloads, [middle]);
+}
+
+#[test]
+fn a_load_that_failed_tells_one_of_those_that_wait_and_is_tried_again_for_the_next() {
+    let mut scene = Scene::with_gpus(&[24]);
+    scene.has_model("m", 10);
+    let first = scene.wants("m", 60_000);
+    let second = scene.wants("m", 60_000).waits();
+    let lease = first.said.load();
+    let said = scene.tell(Event::LoadFailed { lease });
+    assert_eq!(said.ended(), [(lease, Ended::LoadFailed)]);
+    assert!(matches!(said.refused(first.request), Some(Refusal::Invalid { .. })));
+    assert_eq!(said.refused(second), None);
+    let again = said.load();
+    assert_eq!(scene.loads(again, 1_000).started(second), Some(again));
+}
+
+#[test]
+fn what_is_told_of_an_instance_that_is_none_changes_nothing() {
+    let mut scene = Scene::with_gpus(&[24]);
+    let lease = scene.ask(gib(10)).granted();
+    scene.tell(Event::Loaded { lease, took_ms: 1 }).nothing();
+    scene.tell(Event::LoadFailed { lease }).nothing();
+    scene.unloaded(lease).nothing();
+    scene.done(99).nothing();
+    assert_eq!(scene.free(0), 14);
+}
+
+#[test]
+fn an_instance_has_no_end_that_a_renewal_would_change() {
+    let mut scene = Scene::with_gpus(&[24]);
+    let lease = scene.is_warm("m", 10);
+    assert_eq!(scene.renew(lease, KEEPER, 1_000).0, [Decision::Renewed { lease, expires_at: u64::MAX }]);
+    scene.later(600_000).nothing();
+}
+
+#[test]
+fn room_is_made_on_request_by_unloading_what_is_worth_least() {
+    let mut scene = Scene::with_gpus(&[24]);
+    let worth = scene.is_warm("worth", 8);
+    for _ in 0..20 {
+        let used = scene.wants("worth", 0).request;
+        scene.done(used);
+    }
+    let least = scene.is_warm("least", 8);
+    let said = scene.tell(Event::Optimize { target_free: Some(12 * GIB), device: None });
+    assert_eq!(said.unloads(), [least]);
+    let said = scene.tell(Event::Optimize { target_free: Some(20 * GIB), device: None });
+    assert_eq!(said.unloads(), [worth]);
+}
+
+#[test]
+fn room_is_made_on_the_gpu_that_was_named_only() {
+    let mut scene = Scene::with_gpus(&[12, 12]);
+    let first = scene.is_warm("a", 8);
+    let second = scene.is_warm("b", 8);
+    let said = scene.tell(Event::Optimize { target_free: Some(12 * GIB), device: Some(1) });
+    assert_eq!(said.unloads(), [second]);
+    assert_ne!(first, second);
+}
+
+#[test]
+fn a_model_nobody_asks_for_is_unloaded_when_somebody_tidies_up_and_a_busy_one_stays() {
+    let mut scene = Scene::with_gpus(&[24]);
+    let forgotten = scene.is_warm("forgotten", 8);
+    scene.silently(100 * 3_600_000);
+    scene.has(WarmModel { load_ms: 60_000, ..warm("busy", 2) });
+    let (_, used) = scene.in_use("busy");
+    scene.done(used);
+    for _ in 0..20 {
+        let used = scene.wants("busy", 0).request;
+        scene.silently(1_000);
+        scene.done(used);
+    }
+    let said = scene.tell(Event::Optimize { target_free: None, device: None });
+    assert_eq!(said.unloads(), [forgotten]);
+}
+
+/// A model that is used all the time, by two that take turns, and another that does not fit beside it.
+fn busy(settings: Settings) -> (Scene, u64, u64) {
+    let mut scene = Scene::set_to(settings, &[24]);
+    scene.has(WarmModel { concurrency: Some(2), ..warm("busy", 16) });
+    scene.has_model("large", 16);
+    let (instance, used) = scene.in_use("busy");
+    (scene, instance, used)
+}
+
+#[test]
+fn new_uses_do_not_keep_a_model_alive_that_somebody_waits_for_longer_than_half_of_its_time() {
+    let (mut scene, instance, mut used) = busy(plain());
+    let large = scene.wants("large", 20_000).waits();
+    // One second before its patience is over they still overlap.
+    for _ in 0..9 {
+        scene.silently(1_000);
+        let next = scene.wants("busy", 60_000);
+        assert_eq!(next.said.started(next.request), Some(instance));
+        scene.done(used);
+        used = next.request;
+    }
+    scene.silently(1_000);
+    let late = scene.wants("busy", 60_000).waits();
+    scene.done(used);
+    assert_eq!(scene.later(600).unloads(), [instance]);
+    let lease = scene.unloaded(instance).load();
+    assert_eq!(scene.loads(lease, 1_000).started(large), Some(lease));
+    assert!(scene.waiting().contains(&late));
+}
+
+#[test]
+fn new_uses_do_not_keep_a_model_alive_after_as_many_as_may_have_overtaken() {
+    let (mut scene, instance, mut used) = busy(Settings { max_overtaken: 3, ..plain() });
+    let large = scene.wants("large", 600_000).waits();
+    for _ in 0..3 {
+        scene.silently(100);
+        let next = scene.wants("busy", 60_000);
+        assert_eq!(next.said.started(next.request), Some(instance));
+        scene.done(used);
+        used = next.request;
+    }
+    scene.silently(100);
+    scene.wants("busy", 60_000).waits();
+    scene.done(used);
+    assert_eq!(scene.later(600).unloads(), [instance]);
+    let lease = scene.unloaded(instance).load();
+    assert_eq!(scene.loads(lease, 1_000).started(large), Some(lease));
+}
