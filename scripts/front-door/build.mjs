@@ -29,7 +29,7 @@ export function cargoEnv() {
 export const SET_UP = [
   { title: 'Debian packages', run: installSystemPackages },
   { title: 'npm packages', run: installNpmPackages },
-  { title: 'Rust: uat, the engine and the Node addon (the first time llama.cpp too: about ten minutes on two cores)', run: buildRust },
+  { title: 'Rust: uat, the engine and the Node addon (the first time llama.cpp too: half an hour on two cores)', run: buildRust },
   { title: 'TypeScript', run: () => run('npm', ['run', '--silent', 'build:ts'], { cwd: ROOT }) },
   { title: `The model ${MODEL} (98 MB, once)`, run: pullModel },
 ];
