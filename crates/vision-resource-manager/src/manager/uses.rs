@@ -30,11 +30,10 @@ impl Manager {
             self.start(lease, waiting, out);
             return true;
         }
-        if self.claim_is_ready(waiting) {
-            if let Some(share) = waiting.claim.as_ref().and_then(|claim| claim.shares.first().copied()) {
-                self.drop_claim(waiting);
-                self.load(model, waiting, share, out);
-            }
+        let claimed = waiting.claim.as_ref().and_then(|claim| claim.shares.first().copied());
+        if let Some(share) = claimed.filter(|_| self.claim_is_ready(waiting)) {
+            self.drop_claim(waiting);
+            self.load(model, waiting, share, out);
         }
         self.drop_claim_on_what_others_took(waiting);
         pass.ahead[model] += 1;

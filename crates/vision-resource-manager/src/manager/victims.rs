@@ -78,9 +78,7 @@ pub(super) fn cheapest(mut candidates: Vec<Candidate>, missing: u64) -> Option<(
     if candidates.iter().map(|candidate| candidate.bytes).sum::<u64>() < missing {
         return None;
     }
-    candidates.sort_by(|a, b| {
-        a.cost_per_byte().total_cmp(&b.cost_per_byte()).then(a.lease.cmp(&b.lease))
-    });
+    candidates.sort_by(|a, b| a.cost_per_byte().total_cmp(&b.cost_per_byte()).then(a.lease.cmp(&b.lease)));
     let few = &candidates[..candidates.len().min(LOOKED_AT)];
     let mut best: Option<(f64, u64, u32)> = None;
     for chosen in 1_u32..1 << few.len() {

@@ -13,7 +13,7 @@ const LONG_MS: f64 = 15.0 * 3_600_000.0;
 /// The long count is of so many more hours that it would not be heard beside the short one otherwise.
 const LONG_WEIGHT: f64 = 3.0;
 /// 1 / ln 2: the mean life that belongs to a half-life of 1.
-const MEAN_LIFE: f64 = 1.442_695_040_888_963_4;
+const MEAN_LIFE: f64 = std::f64::consts::LOG2_E;
 /// For how long an eviction is regretted, in ms: after that something else would have taken the place.
 const REGRET_MS: f64 = 300_000.0;
 
