@@ -9,7 +9,39 @@
 mod world;
 
 use proptest::prelude::*;
-use world::{World, operation};
+use world::{HOLDERS, MODELS, Operation, World};
+
+/// Any of them.
+fn operation() -> impl Strategy<Value = Operation> {
+    let holder = 0..HOLDERS;
+    prop_oneof![
+        (0_u64..4_000).prop_map(|ms| Operation::Pass { ms }),
+        (holder.clone(), 0_u64..26, 0_u32..4, 0_u8..4, 0_u64..9_000, 0_u64..9_000, any::<bool>()).prop_map(
+            |(holder, gib, gpus, priority, duration, wait, preemptible)| Operation::Request {
+                holder,
+                gib,
+                gpus,
+                priority,
+                duration,
+                wait,
+                preemptible
+            }
+        ),
+        (any::<usize>(), holder.clone()).prop_map(|(nth, by)| Operation::Release { nth, by }),
+        (any::<usize>(), 0_u64..9_000).prop_map(|(nth, duration)| Operation::Renew { nth, duration }),
+        any::<usize>().prop_map(|nth| Operation::Cancel { nth }),
+        holder.clone().prop_map(|holder| Operation::Dies { holder }),
+        (holder.clone(), 0_u64..21).prop_map(|(holder, tenths)| Operation::Takes { holder, tenths }),
+        (0_usize..5, 0_u64..9).prop_map(|(device, gib)| Operation::Other { device, gib }),
+        (0_usize..5, any::<bool>()).prop_map(|(device, lost)| Operation::Vanishes { device, lost }),
+        (holder, 0..MODELS, 0_u8..4, 0_u64..9_000)
+            .prop_map(|(holder, model, priority, wait)| { Operation::Use { holder, model, priority, wait } }),
+        any::<usize>().prop_map(|nth| Operation::Done { nth }),
+        (any::<usize>(), prop::bool::weighted(0.1)).prop_map(|(nth, fails)| Operation::Loaded { nth, fails }),
+        any::<usize>().prop_map(|nth| Operation::Unloaded { nth }),
+        Just(Operation::Optimize),
+    ]
+}
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]

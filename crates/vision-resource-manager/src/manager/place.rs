@@ -119,7 +119,7 @@ impl Manager {
     /// Where all of a request fits, at the least cost.
     fn places(&self, request: &LeaseRequest, pass: &mut Pass) -> Option<Vec<Place>> {
         let end = self.now.saturating_add(request.duration_ms);
-        let mut found: Vec<Place> = Vec::new();
+        let (mut found, mut full): (Vec<Place>, Vec<Place>) = (Vec::new(), Vec::new());
         for device in self.allowed(&request.devices) {
             if self.devices[device].lost {
                 continue;
@@ -128,25 +128,22 @@ impl Manager {
                 continue;
             };
             let room = self.devices[device].room_soon(self.settings.headroom);
-            let missing = signed(request.bytes).saturating_sub(room);
-            let (cost, victims) = if missing <= 0 {
-                (0.0, Vec::new())
-            } else {
+            let left = room.saturating_sub(signed(request.bytes));
+            let list = if left < 0 { &mut full } else { &mut found };
+            list.push(Place { cost: 0.0, left, device, victims: Vec::new(), ends_before });
+        }
+        if found.len() < request.gpus as usize {
+            // Nobody is looked for that would have to go where there is room without.
+            for mut place in full {
                 let mut held = None;
-                let candidates = self.candidates(device, request.priority, None, &mut held);
+                let candidates = self.candidates(place.device, request.priority, None, &mut held);
                 if let Some(when) = held {
                     pass.wake_at(when);
                 }
-                let Some(chosen) = cheapest(candidates, missing.unsigned_abs()) else { continue };
-                chosen
-            };
-            found.push(Place {
-                cost,
-                left: room.saturating_sub(signed(request.bytes)),
-                device,
-                victims,
-                ends_before,
-            });
+                let Some(chosen) = cheapest(candidates, place.left.unsigned_abs()) else { continue };
+                (place.cost, place.victims) = chosen;
+                found.push(place);
+            }
         }
         if found.len() < request.gpus as usize {
             return None;

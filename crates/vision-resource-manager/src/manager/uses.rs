@@ -33,8 +33,8 @@ impl Manager {
             self.start(lease, waiting, out);
             return true;
         }
-        let ready = waiting.claim.as_ref().filter(|_| self.claim_is_ready(waiting));
-        if let Some(share) = ready.and_then(|claim| claim.shares.first().copied()) {
+        let claimed = waiting.claim.as_ref().and_then(|claim| claim.shares.first().copied());
+        if let Some(share) = claimed.filter(|_| self.claim_is_ready(waiting)) {
             self.drop_claim(waiting);
             self.load(model, waiting, share, out);
         }

@@ -4,6 +4,21 @@ use vision_resource_manager::{Priority, Refusal};
 
 use crate::scene::{GIB, Scene, gib};
 
+/// What is recorded for other implementations to repeat.
+pub(crate) const RECORDED: &[fn()] = &[
+    a_gang_gets_all_of_its_gpus_and_each_of_them_once,
+    two_halves_on_one_gpu_are_no_gang,
+    a_gang_takes_nothing_as_long_as_a_part_of_it_is_not_there,
+    a_gang_gives_all_of_it_back_at_once,
+    a_gang_that_waits_is_not_kept_waiting_by_small_ones,
+    more_gpus_than_there_are_is_refused_at_once,
+    a_gang_needs_as_many_gpus_that_are_large_enough,
+    who_names_gpus_gets_no_other,
+    the_tightest_fit_is_chosen_so_that_the_large_one_still_fits,
+    best_fit_leaves_less_unusable_than_worst_fit,
+    a_gang_has_its_victims_on_the_gpus_that_cost_least,
+];
+
 #[test]
 fn a_gang_gets_all_of_its_gpus_and_each_of_them_once() {
     let mut scene = Scene::with_gpus(&[24, 24, 24]);

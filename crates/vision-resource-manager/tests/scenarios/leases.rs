@@ -4,6 +4,31 @@ use vision_resource_manager::{Decision, Ended, Event, Refusal, Settings};
 
 use crate::scene::{GIB, Scene, gib, plain};
 
+/// What is recorded for other implementations to repeat.
+pub(crate) const RECORDED: &[fn()] = &[
+    memory_that_is_there_is_granted_at_once_and_is_free_again_after_its_release,
+    the_headroom_is_never_given_out,
+    a_lease_that_is_released_twice_is_not_known_the_second_time,
+    nobody_releases_or_renews_the_lease_of_another,
+    a_number_that_never_was_a_lease_is_refused,
+    a_lease_ends_when_its_time_is_over_and_its_token_is_stale,
+    a_lease_is_over_even_where_the_renewal_is_the_first_that_is_heard_after_its_end,
+    a_renewed_lease_lives_from_the_renewal_on,
+    a_renewal_for_no_time_is_refused_and_the_lease_lives_on,
+    a_renewal_for_a_shorter_time_ends_the_lease_sooner_and_lets_others_in_then,
+    tokens_only_grow_and_no_number_is_given_twice,
+    who_does_not_wait_is_answered_now_with_what_is_in_the_way,
+    a_refusal_speaks_of_the_gpus_that_were_named_only,
+    who_waited_in_vain_is_told_the_same_when_the_time_is_over,
+    more_than_any_gpu_has_is_refused_at_once_however_long_somebody_would_wait,
+    without_a_gpu_nothing_ever_fits,
+    numbers_that_make_no_sense_are_refused_at_once,
+    nobody_gets_more_at_once_than_the_quota_and_waits_within_it_for_its_own_leases,
+    who_waits_for_its_quota_keeps_nobody_else_waiting,
+    a_cancelled_request_is_answered_and_gets_nothing_later,
+    the_leases_of_the_dead_end_at_once_and_so_does_their_waiting,
+];
+
 #[test]
 fn memory_that_is_there_is_granted_at_once_and_is_free_again_after_its_release() {
     let mut scene = Scene::with_gpus(&[24]);

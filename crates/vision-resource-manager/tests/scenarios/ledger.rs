@@ -4,6 +4,29 @@ use vision_resource_manager::{Decision, Ended, Priority, Refusal, Settings};
 
 use crate::scene::{GIB, KEEPER, Scene, gib, plain};
 
+/// What is recorded for other implementations to repeat.
+pub(crate) const RECORDED: &[fn()] = &[
+    a_lease_counts_whole_before_its_holder_takes_the_memory_and_once_when_it_has,
+    what_others_use_is_never_given_out,
+    what_others_take_after_a_lease_was_granted_is_not_taken_from_its_holder,
+    what_a_driver_cannot_tell_counts_as_nothing_used,
+    a_holder_that_uses_more_than_its_lease_is_reported_once_and_counts_with_what_it_uses,
+    whoever_uses_more_than_its_lease_gets_no_other_until_it_gives_back,
+    up_to_the_headroom_it_is_what_libraries_take_beside,
+    overuse_of_one_does_not_hide_what_another_has_not_taken_yet,
+    several_leases_of_a_holder_are_met_together,
+    released_memory_is_given_out_when_the_driver_says_that_it_is_free,
+    a_driver_that_says_more_than_there_is_is_not_believed,
+    a_gpu_that_vanishes_marks_its_leases_and_gives_nothing_out,
+    a_gpu_that_is_there_again_is_found_and_its_leases_still_count,
+    a_lease_on_a_gpu_that_vanished_can_be_renewed_released_and_runs_out,
+    a_driver_that_says_less_than_before_has_lost_the_others,
+    a_model_on_a_gpu_that_vanished_is_not_used_and_is_loaded_elsewhere_when_it_was_given_up,
+    nobody_gives_way_for_a_gpu_that_is_not_there,
+    the_dead_keeper_s_models_are_gone_with_their_memory,
+    what_the_dead_used_comes_back_with_the_driver_s_word_only,
+];
+
 #[test]
 fn a_lease_counts_whole_before_its_holder_takes_the_memory_and_once_when_it_has() {
     let mut scene = Scene::with_gpus(&[24]);
@@ -49,7 +72,7 @@ fn a_holder_that_uses_more_than_its_lease_is_reported_once_and_counts_with_what_
     scene.ask(gib(4)).granted();
     let said = scene.reads(0, 12, &[(1, Some(12))]);
     let overuse = Decision::Overuse { holder: 1, device: 0, leased: 4 * GIB, used: 12 * GIB };
-    assert_eq!(said.0, [overuse.clone()]);
+    assert_eq!(said.0, std::slice::from_ref(&overuse));
     assert_eq!(scene.free(0), 12);
     scene.read().nothing();
     scene.reads(0, 10, &[(1, Some(14))]).nothing();

@@ -4,6 +4,25 @@ use vision_resource_manager::{Priority, Refusal, Settings};
 
 use crate::scene::{Scene, gib, plain};
 
+/// What is recorded for other implementations to repeat.
+pub(crate) const RECORDED: &[fn()] = &[
+    among_equals_the_first_that_came_is_served_first,
+    who_waits_is_told_how_many_are_before_it_and_when_the_leases_in_its_way_end,
+    a_higher_priority_goes_before_a_lower_one,
+    each_step_of_priority_counts_as_ten_seconds_of_waiting,
+    a_request_is_never_overtaken_by_one_that_came_later_than_three_steps,
+    a_small_one_that_is_over_in_time_goes_before_the_first_in_line,
+    a_small_one_that_went_before_is_not_renewed_beyond_the_reservation,
+    who_went_before_somebody_that_has_gone_is_renewed_as_it_likes,
+    a_small_one_that_would_take_too_long_waits,
+    a_small_one_that_fits_beside_the_first_lives_as_long_as_it_likes,
+    a_gpu_that_the_first_in_line_does_not_need_is_given_to_others,
+    nobody_goes_before_the_first_where_nothing_tells_when_its_memory_comes,
+    a_release_that_came_early_serves_the_first_and_not_those_that_went_before,
+    when_the_first_goes_the_next_is_looked_at_again,
+    a_number_that_waits_already_is_refused,
+];
+
 #[test]
 fn among_equals_the_first_that_came_is_served_first() {
     let mut scene = Scene::with_gpus(&[24]);

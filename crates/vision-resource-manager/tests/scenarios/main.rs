@@ -12,5 +12,8 @@ mod ledger;
 mod line;
 mod preemption;
 mod scene;
+mod traces;
 mod users;
 mod warm;
+#[path = "../world/mod.rs"]
+mod world;

@@ -4,6 +4,26 @@ use vision_resource_manager::{Decision, Ended, Priority, Refusal};
 
 use crate::scene::{Scene, gib};
 
+/// What is recorded for other implementations to repeat.
+pub(crate) const RECORDED: &[fn()] = &[
+    a_preemptible_lease_gives_way_to_a_higher_priority_when_its_grace_is_over,
+    who_gives_back_within_its_grace_is_waited_for_no_longer,
+    who_was_asked_to_give_back_cannot_renew_beyond_its_grace,
+    grace_does_not_make_a_lease_live_longer,
+    without_grace_the_token_is_revoked_at_a_tick_that_is_due_now,
+    a_lease_that_is_not_preemptible_stays,
+    equals_do_not_take_from_each_other,
+    nobody_is_asked_to_give_way_for_somebody_that_would_still_not_fit,
+    nobody_is_asked_to_give_way_for_somebody_that_does_not_wait,
+    the_lower_priority_gives_way_before_the_higher_one,
+    no_more_give_way_than_have_to_and_the_smallest_that_will_do,
+    the_gpu_without_victims_is_chosen_though_it_fits_less_tightly,
+    idle_models_go_before_a_lease_is_taken_from_its_holder,
+    what_was_taken_from_somebody_is_not_snatched_by_somebody_else,
+    a_holder_that_keeps_its_memory_after_the_revocation_keeps_others_out_of_it,
+    somebody_who_gives_up_leaves_the_room_that_was_made_to_others,
+];
+
 #[test]
 fn a_preemptible_lease_gives_way_to_a_higher_priority_when_its_grace_is_over() {
     let mut scene = Scene::with_gpus(&[24]);

@@ -4,6 +4,21 @@ use vision_resource_manager::{Priority, Refusal, WarmModel};
 
 use crate::scene::{GIB, KEEPER, Scene, gib, warm};
 
+/// What is recorded for other implementations to repeat.
+pub(crate) const RECORDED: &[fn()] = &[
+    a_large_model_does_not_starve_because_small_ones_are_used_again_and_again,
+    a_hundred_that_want_the_same_cold_model_load_it_once,
+    a_load_that_fails_leaves_no_memory_behind,
+    a_model_that_fits_on_no_gpu_is_refused_and_not_split_though_all_together_had_the_room,
+    one_that_waits_for_a_busy_model_keeps_nobody_from_another_that_is_warm,
+    two_models_that_do_not_fit_together_take_turns_and_not_with_each_request,
+    what_a_desktop_takes_while_a_model_is_loaded_does_not_make_the_next_one_crash,
+    a_context_that_grew_is_a_reason_to_register_again_and_holds_for_the_next_load,
+    free_memory_that_is_spread_over_gpus_is_named_as_what_it_is,
+    small_leases_that_come_and_go_do_not_keep_a_large_one_waiting_for_ever,
+    who_asks_politely_for_little_is_not_behind_a_batch_that_waits_for_much,
+];
+
 #[test]
 fn a_large_model_does_not_starve_because_small_ones_are_used_again_and_again() {
     let mut scene = Scene::with_gpus(&[24]);

@@ -4,6 +4,38 @@ use vision_resource_manager::{Decision, Ended, Event, Priority, Refusal, Setting
 
 use crate::scene::{GIB, KEEPER, Scene, gib, plain, warm};
 
+/// What is recorded for other implementations to repeat.
+pub(crate) const RECORDED: &[fn()] = &[
+    a_model_is_loaded_for_the_first_that_uses_it_and_is_there_for_the_next,
+    a_model_that_nobody_registered_is_refused,
+    a_model_that_no_gpu_could_hold_is_refused_at_once,
+    a_model_that_is_cold_is_not_loaded_for_somebody_that_does_not_wait,
+    uses_at_once_are_as_many_as_the_model_bears,
+    a_model_without_a_limit_is_used_by_all,
+    a_model_in_use_is_never_unloaded_whoever_comes,
+    a_model_that_is_being_loaded_is_not_unloaded,
+    a_model_that_was_only_just_used_is_held_a_moment,
+    a_model_that_shall_be_unloaded_is_used_by_nobody_any_longer,
+    memory_of_an_unloaded_model_is_given_out_when_the_driver_says_that_it_is_free,
+    where_others_took_the_memory_meanwhile_another_place_is_sought,
+    one_model_is_loaded_at_a_time_on_a_gpu_and_another_beside_it_on_the_next,
+    a_model_that_many_wait_for_is_loaded_again_on_another_gpu_only,
+    a_model_of_one_replica_is_loaded_once_however_many_wait,
+    the_instance_that_fewest_use_is_used,
+    of_two_idle_models_the_one_that_is_loaded_faster_goes,
+    of_two_idle_models_the_one_that_is_asked_for_less_goes,
+    no_more_models_are_unloaded_than_have_to_be,
+    as_many_models_are_unloaded_as_have_to_be,
+    a_load_that_failed_tells_one_of_those_that_wait_and_is_tried_again_for_the_next,
+    what_is_told_of_an_instance_that_is_none_changes_nothing,
+    an_instance_has_no_end_that_a_renewal_would_change,
+    room_is_made_on_request_by_unloading_what_is_worth_least,
+    room_is_made_on_the_gpu_that_was_named_only,
+    a_model_nobody_asks_for_is_unloaded_when_somebody_tidies_up_and_a_busy_one_stays,
+    new_uses_do_not_keep_a_model_alive_that_somebody_waits_for_longer_than_half_of_its_time,
+    new_uses_do_not_keep_a_model_alive_after_as_many_as_may_have_overtaken,
+];
+
 #[test]
 fn a_model_is_loaded_for_the_first_that_uses_it_and_is_there_for_the_next() {
     let mut scene = Scene::with_gpus(&[24]);
@@ -227,6 +259,18 @@ fn no_more_models_are_unloaded_than_have_to_be() {
     let [_, middle, _] = [("a", 4), ("b", 8), ("c", 12)].map(|(name, size)| scene.is_warm(name, size));
     let unloads = scene.ask(gib(8).waits(60_000)).said.unloads();
     assert_eq!(unloads, [middle]);
+}
+
+#[test]
+fn as_many_models_are_unloaded_as_have_to_be() {
+    let mut scene = Scene::with_gpus(&[24]);
+    let mut warm: Vec<u64> = (0..12).map(|number| scene.is_warm(&format!("m{number}"), 2)).collect();
+    let lease = scene.ask(gib(20).waits(60_000));
+    let mut unloads = lease.said.unloads();
+    unloads.sort_unstable();
+    // All were used once: those longest ago are worth least.
+    warm.truncate(10);
+    assert_eq!(unloads, warm);
 }
 
 #[test]

@@ -2,15 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use proptest::prelude::*;
 use vision_resource_manager::{
     Decision, DeviceState, Event, LeaseRequest, Manager, Priority, Settings, Share, Used, WarmModel,
 };
 
 /// One GiB, the unit of these tests.
 const GIB: u64 = 1 << 30;
-const HOLDERS: u64 = 5;
-const MODELS: u64 = 3;
+pub(crate) const HOLDERS: u64 = 5;
+pub(crate) const MODELS: u64 = 3;
 
 /// What happens next.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -72,38 +71,6 @@ pub(crate) enum Operation {
         nth: usize,
     },
     Optimize,
-}
-
-/// Any of them.
-pub(crate) fn operation() -> impl Strategy<Value = Operation> {
-    let holder = 0..HOLDERS;
-    prop_oneof![
-        (0_u64..4_000).prop_map(|ms| Operation::Pass { ms }),
-        (holder.clone(), 0_u64..26, 0_u32..4, 0_u8..4, 0_u64..9_000, 0_u64..9_000, any::<bool>()).prop_map(
-            |(holder, gib, gpus, priority, duration, wait, preemptible)| Operation::Request {
-                holder,
-                gib,
-                gpus,
-                priority,
-                duration,
-                wait,
-                preemptible
-            }
-        ),
-        (any::<usize>(), holder.clone()).prop_map(|(nth, by)| Operation::Release { nth, by }),
-        (any::<usize>(), 0_u64..9_000).prop_map(|(nth, duration)| Operation::Renew { nth, duration }),
-        any::<usize>().prop_map(|nth| Operation::Cancel { nth }),
-        holder.clone().prop_map(|holder| Operation::Dies { holder }),
-        (holder.clone(), 0_u64..21).prop_map(|(holder, tenths)| Operation::Takes { holder, tenths }),
-        (0_usize..5, 0_u64..9).prop_map(|(device, gib)| Operation::Other { device, gib }),
-        (0_usize..5, any::<bool>()).prop_map(|(device, lost)| Operation::Vanishes { device, lost }),
-        (holder, 0..MODELS, 0_u8..4, 0_u64..9_000)
-            .prop_map(|(holder, model, priority, wait)| { Operation::Use { holder, model, priority, wait } }),
-        any::<usize>().prop_map(|nth| Operation::Done { nth }),
-        (any::<usize>(), prop::bool::weighted(0.1)).prop_map(|(nth, fails)| Operation::Loaded { nth, fails }),
-        any::<usize>().prop_map(|nth| Operation::Unloaded { nth }),
-        Just(Operation::Optimize),
-    ]
 }
 
 /// The `step`-th of a fixed sequence that looks random (SplitMix64).
@@ -175,16 +142,20 @@ pub(crate) struct World {
     last_lease: u64,
     /// How many leases were granted, instances of models among them.
     pub(crate) granted: u64,
-    /// All decisions.
-    pub(crate) all: Vec<Decision>,
+    /// What was told when, and what was decided.
+    pub(crate) all: Vec<(u64, Event, Vec<Decision>)>,
 }
 
 impl World {
+    /// What its manager is set to.
+    pub(crate) fn settings() -> Settings {
+        Settings { headroom: 0, max_overtaken: 4, ..Settings::default() }
+    }
+
     /// Devices of so many GiB.
     pub(crate) fn new(gib: &[u64]) -> Self {
-        let settings = Settings { headroom: 0, max_overtaken: 4, ..Settings::default() };
         let mut world = Self {
-            manager: Manager::new(settings),
+            manager: Manager::new(Self::settings()),
             now: 0,
             totals: gib.iter().map(|gib| gib * GIB).collect(),
             others: vec![0; gib.len()],
@@ -222,11 +193,11 @@ impl World {
 
     fn tell(&mut self, event: Event) {
         let mut decisions = Vec::new();
-        self.manager.apply(self.now, event, &mut decisions);
+        self.manager.apply(self.now, event.clone(), &mut decisions);
         for decision in &decisions {
             self.hear(decision);
         }
-        self.all.extend(decisions);
+        self.all.push((self.now, event, decisions));
     }
 
     fn read(&mut self) {

@@ -1,0 +1,111 @@
+/** The warm models: which there are, and what becomes of their instances. `manager/models.rs`. */
+
+import type { Decision } from './decision.js';
+import type { WarmModel } from './event.js';
+import { letGo } from './expiry.js';
+import type { Manager } from './manager.js';
+import { byCostPerByte, type Candidate, idleOn } from './victims.js';
+import { Demand, regret } from './worth.js';
+
+/** A model that was registered. */
+export interface Model {
+  of: WarmModel;
+  readonly demand: Demand;
+  /** What a load takes, in ms, as it was measured. */
+  loadMs: number;
+  /** What a use takes, in ms, as it was measured. */
+  useMs: number | undefined;
+  instances: number[];
+  /** Instances that will be loaded when their memory is there. */
+  claims: number;
+  /** Its process is gone. */
+  isGone: boolean;
+}
+
+/** What the newest measurement counts beside all before it. */
+const NEWEST = 0.1;
+
+/** How long a use will take, in ms. As long as none was measured: as long as a load, so that neither seems cheap. */
+export function expectedUse({ useMs, loadMs }: Model): number {
+  return useMs ?? loadMs;
+}
+
+export function register({ models }: Manager, model: WarmModel): boolean {
+  const known = models.find(({ of, isGone }) => !isGone && of.holder === model.holder && of.model === model.model);
+  if (known === undefined) models.push({ of: model, demand: new Demand(), loadMs: model.load_ms, useMs: undefined, instances: [], claims: 0, isGone: false });
+  else known.of = model;
+  return true;
+}
+
+export function loaded({ now, leases, models }: Manager, lease: number, tookMs: number): boolean {
+  const instance = leases.get(lease)?.instance;
+  if (instance?.state !== 'loading') return false;
+  instance.state = 'ready';
+  instance.last = now;
+  const model = models[instance.model]!;
+  model.loadMs += NEWEST * (tookMs - model.loadMs);
+  return true;
+}
+
+export function loadFailed(manager: Manager, lease: number, out: Decision[]): boolean {
+  const instance = manager.leases.get(lease)?.instance;
+  if (instance === undefined) return false;
+  manager.remove(lease);
+  out.push({ decision: 'ended', lease, reason: 'load_failed' });
+  // One of those that wait is told, or a model that cannot be loaded would be tried without end.
+  const place = manager.waiting.findIndex(({ want }) => want.model === instance.model);
+  const [waiting] = place < 0 ? [] : manager.waiting.splice(place, 1);
+  if (waiting !== undefined) {
+    manager.dropClaim(waiting);
+    out.push({ decision: 'refused', request: waiting.request, why: 'invalid', problem: 'the model could not be loaded' });
+  }
+  return true;
+}
+
+export function unloaded(manager: Manager, lease: number): boolean {
+  return manager.leases.get(lease)?.instance !== undefined && manager.remove(lease) !== undefined;
+}
+
+export function done(manager: Manager, request: number): boolean {
+  const lease = manager.uses.get(request);
+  if (lease === undefined) return false;
+  manager.uses.delete(request);
+  const instance = manager.leases.get(lease)?.instance;
+  const place = instance?.uses.findIndex(use => use.request === request) ?? -1;
+  if (instance === undefined || place < 0) return false;
+  const [use] = instance.uses.splice(place, 1);
+  instance.last = manager.now;
+  const model = manager.models[instance.model]!;
+  const took = Math.max(0, manager.now - use!.since);
+  model.useMs = model.useMs === undefined ? took : model.useMs + NEWEST * (took - model.useMs);
+  return true;
+}
+
+/** The waiting, in ms, that unloading an instance of a model costs others, as far as can be seen. */
+export function regretOf({ now, models }: Manager, model: number): number {
+  const { demand, instances, loadMs } = models[model]!;
+  return regret(demand.rate(now), instances.length, loadMs);
+}
+
+/** Unloads idle instances, those of least worth for their size first. */
+export function optimize(manager: Manager, targetFree: number | null, only: number | null, out: Decision[]): boolean {
+  for (const [device, ledger] of manager.devices.entries()) {
+    if (only !== null && only !== device) continue;
+    const goes = ({ lease, bytes }: Candidate): boolean =>
+      targetFree === null
+        // The share of time that loading it again would take, beside the share of the device that it blocks.
+        ? reloadShare(manager, lease) < bytes / Math.max(1, ledger.total)
+        : ledger.roomSoon(manager.settings.headroom) < targetFree;
+    for (const candidate of idleOn(manager, device).sort(byCostPerByte)) {
+      if (goes(candidate)) letGo(manager, candidate.lease, 'low', out);
+    }
+  }
+  return true;
+}
+
+function reloadShare({ now, leases, models }: Manager, lease: number): number {
+  const instance = leases.get(lease)?.instance;
+  if (instance === undefined) return 0;
+  const { demand, loadMs } = models[instance.model]!;
+  return demand.rate(now) * loadMs;
+}
