@@ -1,7 +1,7 @@
 // How good the best trial is, problem by problem and seed by seed, beside the peers. The studies are kept as they end, so that a run that
 // was interrupted goes on.
 
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 
 import { atLeast, atMost, exactly, shown } from "../measure/goals.mjs";
@@ -22,6 +22,7 @@ export async function run({ program, quick, samplers, groups, seeds, say }) {
   const work = path.join(repository, ".cache", "bench-params");
   mkdirSync(work, { recursive: true });
   const file = path.join(work, quick ? "quick.jsonl" : "studies.jsonl");
+  if (!quick && !existsSync(file)) writeFileSync(file, keptStudies());
   const count = seeds ?? (quick ? 2 : SEEDS);
   await python("regret.py", [file, program("suggest"), "--samplers", samplers, "--groups", groups, "--seeds", String(count), ...(quick ? ["--share", "0.5"] : [])]);
   say("  paired tests");
@@ -32,7 +33,10 @@ export async function run({ program, quick, samplers, groups, seeds, say }) {
   return {
     rounds: 1,
     raw: pairs.map(({ curves: _, ...pair }) => pair),
-    files: Object.fromEntries(peers.map((peer) => [`curves-${peer.replace(":", "-")}.svg`, curves(of(peer), peer)])),
+    files: {
+      ...Object.fromEntries(peers.map((peer) => [`curves-${peer.replace(":", "-")}.svg`, curves(of(peer), peer)])),
+      "studies.jsonl": readFileSync(file, "utf8").split("\n").filter((line) => line !== "" && JSON.parse(line).build === "").map((line) => `${line}\n`).join(""),
+    },
     claims: peers.flatMap((peer) => claims(peer, (group) => of(peer, group), notWorse)),
     tables: peers.map((peer) => table(peer, of(peer))),
     notes: [
@@ -42,6 +46,13 @@ export async function run({ program, quick, samplers, groups, seeds, say }) {
       "Everybody runs with defaults; the peers have no constraints for SMAC and BoTorch here.",
     ],
   };
+}
+
+/** The peers' studies of earlier runs, which took them a day: what comes of a study does not depend on the machine's speed. */
+function keptStudies() {
+  const runs = path.join(repository, "benchmarks", "runs");
+  const files = readdirSync(runs).map((run) => path.join(runs, run, "params", "regret", "studies.jsonl"));
+  return files.filter(existsSync).map((file) => readFileSync(file, "utf8")).join("");
 }
 
 const isWorse = (pair) => pair.p < SIGNIFICANT && pair.sign > 0;

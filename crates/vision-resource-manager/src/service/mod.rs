@@ -12,7 +12,7 @@
 //! let machine = FakeMachine::new([FakeGpu { name: None, total: 24 << 30 }]);
 //! let manager = ResourceManager::new(gpu_driver::open(Choice::Fake(machine))?, ManagerOptions::default())?;
 //! let holder = manager.join(std::process::id(), |notice| println!("{notice:?}"))?;
-//! let (tell, told) = mpsc::channel();
+//! let (tell, told) = mpsc::sync_channel(1);
 //! manager.allocate(holder, Allocate::new(4 << 30), move |granted| drop(tell.send(granted)))?;
 //! let lease = told.recv()??.lease;
 //! manager.release(holder, lease)?;
@@ -94,6 +94,8 @@ struct State {
     ended: VecDeque<(LeaseId, Ended)>,
     outbox: VecDeque<Delivery>,
     decisions: Vec<Decision>,
+    /// Until when the thread means to sleep.
+    sleeps_until: u64,
     closed: bool,
 }
 
@@ -120,6 +122,7 @@ impl ResourceManager {
             ended: VecDeque::new(),
             outbox: VecDeque::new(),
             decisions: Vec::new(),
+            sleeps_until: 0,
             closed: false,
         };
         let shared = Arc::new(Shared {
@@ -356,8 +359,10 @@ impl Shared {
     }
 
     fn done(&self, state: MutexGuard<'_, State>) {
-        // The next tick may be sooner than it was.
-        self.changed.notify_all();
+        // The thread sleeps on unless something is due before it meant to wake: a wake-up costs more than a lease.
+        if state.closed || state.manager.next_tick().is_some_and(|tick| tick < state.sleeps_until) {
+            self.changed.notify_all();
+        }
         let silent = state.outbox.is_empty();
         drop(state);
         if !silent {

@@ -56,11 +56,12 @@ fn run(shared: &Shared, driver: &mut dyn Driver, poll_ms: u64, soon: &AtomicBool
     let mut next_read = shared.now() + poll_ms;
     loop {
         {
-            let state = shared.lock();
+            let mut state = shared.lock();
             if state.closed {
                 return;
             }
             let next = state.manager.next_tick().map_or(next_read, |tick| tick.min(next_read));
+            state.sleeps_until = next;
             let wait = next.saturating_sub(shared.now());
             if wait > 0 && !soon.load(Ordering::Acquire) {
                 let waited = shared.changed.wait_timeout(state, Duration::from_millis(wait));

@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
-
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
@@ -20,12 +18,12 @@ fn fake(gib: &[u64]) -> (FakeMachine, ResourceManager) {
 }
 
 fn listened(manager: &ResourceManager, pid: u32) -> (HolderId, Receiver<Notice>) {
-    let (tell, told) = mpsc::channel();
+    let (tell, told) = mpsc::sync_channel(16);
     (manager.join(pid, move |notice| drop(tell.send(notice))).unwrap(), told)
 }
 
 fn ask(manager: &ResourceManager, holder: HolderId, of: Allocate) -> Receiver<Result<Granted, ManagerError>> {
-    let (tell, told) = mpsc::channel();
+    let (tell, told) = mpsc::sync_channel(16);
     manager.allocate(holder, of, move |answer| drop(tell.send(answer))).unwrap();
     told
 }
@@ -94,8 +92,8 @@ fn a_model_is_loaded_for_its_first_use_and_unloaded_when_others_need_its_memory(
     let model = "chat".into();
     let warm = WarmModel { holder, model, bytes: 6 * GIB, load_ms: 10, replicas: 1, concurrency: None };
     manager.register(warm);
-    let (tell, told) = mpsc::channel();
-    let use_it = |tell: mpsc::Sender<_>| {
+    let (tell, told) = mpsc::sync_channel(16);
+    let use_it = |tell: mpsc::SyncSender<_>| {
         let answer = move |started| drop(tell.send(started));
         manager.use_model(holder, "chat", Priority::Normal, 10_000, answer).unwrap()
     };
@@ -156,7 +154,7 @@ fn closing_answers_everybody_and_can_be_done_from_a_callback() {
     let manager = Arc::new(manager);
     let (holder, _notices) = listened(&manager, 1);
     ask(&manager, holder, Allocate::new(8 * GIB)).recv_timeout(PATIENCE).unwrap().unwrap();
-    let (tell, told) = mpsc::channel();
+    let (tell, told) = mpsc::sync_channel(16);
     let inner = Arc::clone(&manager);
     let wait = Allocate { wait_ms: 20, ..Allocate::new(GIB) };
     let answer = move |answer: Result<Granted, ManagerError>| {
