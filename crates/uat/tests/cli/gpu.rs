@@ -61,3 +61,27 @@ fn what_cannot_be_replayed_is_named_with_its_line() {
         assert!(ran.stderr.contains(said), "{file}: {}", ran.stderr);
     }
 }
+
+#[test]
+fn the_last_request_is_served_although_nothing_else_happens_and_times_without_end_are_refused() {
+    let place = Place::empty();
+    let head = "arrival_ms,model,exec_ms,vram_mb,load_ms\n";
+    place.write("last.csv", &format!("{head}0,a,1000,6000,100\n500,b,1000,6000,100\n"));
+    let ran = place.run(&["gpu", "simulate", "--trace", "last.csv", "--gpus", "1x8192", "--json"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let shown = ran.json();
+    assert_eq!(shown["policies"]["ours"]["loads"], 2);
+    assert!(shown["policies"]["ours"]["max_wait_ms"].as_f64().expect("a wait") > 600.0, "{shown}");
+    place.write("load.csv", &format!("{head}1,a,1000,6000,18446744073709551615\n"));
+    for (args, said) in [
+        (["--trace", "load.csv", "--speedup", "1"], "expected load_ms from 0 to 1e12"),
+        (
+            ["--trace", "last.csv", "--speedup", "1e-300"],
+            "expected a speedup with which the last request comes",
+        ),
+    ] {
+        let ran = place.run(&[&["gpu", "simulate", "--gpus", "1x8192"][..], &args].concat());
+        assert_eq!(ran.code, 1, "{}", ran.stderr);
+        assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    }
+}

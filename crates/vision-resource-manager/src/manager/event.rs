@@ -168,7 +168,7 @@ pub enum Event {
         /// How long that took, in ms.
         took_ms: u64,
     },
-    /// It could not be loaded. Those that wait for it go on waiting, and it is tried again for the next that asks.
+    /// It could not be loaded. The first of those that wait for it is told so; for the others it is tried again.
     LoadFailed {
         /// Its lease.
         lease: LeaseId,

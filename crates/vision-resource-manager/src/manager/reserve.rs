@@ -69,10 +69,12 @@ impl Manager {
         let Some(instance) = &lease.instance else { return lease.expires_at.unwrap_or(u64::MAX) };
         let use_ms = self.models[instance.model].expected_use() as u64;
         match instance.state {
-            InstanceState::Loading { until } => until.max(self.now + SOON_MS).saturating_add(use_ms),
+            InstanceState::Loading { until } => {
+                until.max(self.now.saturating_add(SOON_MS)).saturating_add(use_ms)
+            }
             InstanceState::Ready | InstanceState::Unloading => {
                 let ends = instance.uses.iter().map(|(_, since)| since.saturating_add(use_ms));
-                ends.max().map_or(self.now, |end| end.max(self.now + SOON_MS))
+                ends.max().map_or(self.now, |end| end.max(self.now.saturating_add(SOON_MS)))
             }
         }
     }

@@ -54,7 +54,7 @@ impl Manager {
                     self.regret(instance.model)
                 }
                 Some(instance) if instance.idle() => {
-                    let until = instance.last + self.settings.hold_ms;
+                    let until = instance.last.saturating_add(self.settings.hold_ms);
                     *held = Some(held.map_or(until, |sooner| sooner.min(until)));
                     continue;
                 }

@@ -1,7 +1,7 @@
 //! The manager among threads: a driver is read, time passes, and those that wait are told.
 //!
-//! Calls return at once; what is waited for comes by a callback. Callbacks run on the thread of whoever caused them, one at a
-//! time and in the order of the decisions, and may call the manager.
+//! Calls return at once; what is waited for comes by a callback. Callbacks run on the thread of somebody who called, or on
+//! the manager's own, one at a time and in the order of the decisions. They may call the manager, and must not wait for its answer.
 //!
 //! ```
 //! use std::sync::mpsc;
@@ -28,7 +28,8 @@ mod tests;
 mod told;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Instant;
 
 pub use error::ManagerError;
@@ -372,11 +373,17 @@ impl Shared {
 
     /// Carries out what is in the outbox, unless somebody does already.
     fn deliver(&self) {
-        while let Ok(delivering) = self.delivering.try_lock() {
+        loop {
+            let delivering = match self.delivering.try_lock() {
+                Ok(delivering) => delivering,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => return,
+            };
             loop {
                 let next = self.lock().outbox.pop_front();
                 let Some(next) = next else { break };
-                next.carry_out();
+                // A callback that panics is its caller's bug; everybody else is told nevertheless.
+                drop(catch_unwind(AssertUnwindSafe(|| next.carry_out())));
             }
             drop(delivering);
             if self.lock().outbox.is_empty() {

@@ -41,6 +41,8 @@ impl Pump {
 
     pub(super) fn read_soon(&self) {
         self.soon.store(true, Ordering::Release);
+        // With the lock: between the thread's look and its sleep nobody would hear it.
+        drop(self.shared.lock());
         self.shared.changed.notify_all();
     }
 
@@ -53,7 +55,7 @@ impl Pump {
 }
 
 fn run(shared: &Shared, driver: &mut dyn Driver, poll_ms: u64, soon: &AtomicBool) {
-    let mut next_read = shared.now() + poll_ms;
+    let mut next_read = shared.now().saturating_add(poll_ms);
     loop {
         {
             let mut state = shared.lock();
@@ -70,7 +72,7 @@ fn run(shared: &Shared, driver: &mut dyn Driver, poll_ms: u64, soon: &AtomicBool
         }
         if soon.swap(false, Ordering::AcqRel) || shared.now() >= next_read {
             read(shared, driver);
-            next_read = shared.now() + poll_ms;
+            next_read = shared.now().saturating_add(poll_ms);
         } else {
             shared.change(|state, now| {
                 if state.manager.next_tick().is_some_and(|tick| tick <= now) {

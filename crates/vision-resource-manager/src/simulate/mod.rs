@@ -75,14 +75,20 @@ pub struct OfPriority {
 /// Replays a trace. `progress` is told how many requests have begun, now and then, and stops the replay with `false`.
 ///
 /// # Errors
-/// [`TraceError::NeverFits`] where a model is larger than every device.
+/// [`TraceError::NeverFits`] where a model is larger than what every device gives out, [`TraceError::Speedup`].
 pub fn simulate(
     trace: &Trace,
     policy: Policy,
     scenario: &Scenario,
     progress: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Option<Outcome>, TraceError> {
-    let largest = scenario.devices.iter().copied().max().unwrap_or(0);
+    let last = trace.requests.last().map_or(0.0, |request| request.arrival_ms);
+    let speedup = scenario.speedup;
+    if !(speedup > 0.0 && last / speedup <= trace::MOST_MS) {
+        return Err(TraceError::Speedup { speedup });
+    }
+    let kept = if policy == Policy::Ours { scenario.settings.headroom } else { 0 };
+    let largest = scenario.devices.iter().max().map_or(0, |largest| largest.saturating_sub(kept));
     if let Some(model) = trace.models.iter().find(|model| model.bytes > largest) {
         let (name, bytes) = (model.name.clone(), model.bytes);
         return Err(TraceError::NeverFits { name, bytes, largest });
@@ -145,6 +151,6 @@ fn summary(waits: impl Iterator<Item = u64>) -> Summary {
     waits.sort_unstable();
     let count = waits.len();
     let at = |share: usize| waits.get(count * share / 100).or(waits.last()).copied().unwrap_or(0) as f64;
-    let mean = waits.iter().sum::<u64>() as f64 / count.max(1) as f64;
+    let mean = waits.iter().map(|wait| *wait as f64).sum::<f64>() / count.max(1) as f64;
     Summary { count, mean, p50: at(50), p99: at(99), max: waits.last().copied().unwrap_or(0) as f64 }
 }

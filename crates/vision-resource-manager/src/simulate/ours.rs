@@ -41,7 +41,7 @@ pub(super) fn run(
     loop {
         let tick = manager.next_tick().filter(|tick| clock.next_at().is_none_or(|next| *tick < next));
         let (now, event) = match tick {
-            Some(tick) if clock.next_at().is_some() => (tick, Event::Tick),
+            Some(tick) if begun < trace.requests.len() => (tick, Event::Tick),
             _ => match clock.next() {
                 None => break,
                 Some((now, happens)) => (now, event_of(trace, happens)),

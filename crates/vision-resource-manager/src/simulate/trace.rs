@@ -60,6 +60,12 @@ pub enum TraceError {
     /// There is not one request in it.
     #[error("the trace holds no request, only its header")]
     Empty,
+    /// With such a speedup the last request would come after the end of all clocks.
+    #[error("expected a speedup with which the last request comes within 1e12 ms, got {speedup}")]
+    Speedup {
+        /// What was asked for.
+        speedup: f64,
+    },
     /// A model is larger than every device.
     #[error(
         "model {name} needs {} MiB, the largest device has {} MiB; give larger ones with --gpus",
@@ -81,7 +87,7 @@ impl TraceError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::NeverFits { .. } => "UAT_INSUFFICIENT_VRAM",
-            Self::Csv(_) | Self::Value { .. } | Self::Empty => "UAT_INVALID_INPUT",
+            Self::Csv(_) | Self::Value { .. } | Self::Empty | Self::Speedup { .. } => "UAT_INVALID_INPUT",
         }
     }
 }
@@ -97,8 +103,8 @@ struct Row {
     priority: Option<Priority>,
 }
 
-/// More than any trace's; sums of so many ms stay exact.
-const MOST_MS: f64 = 1e15;
+/// Thirty years, more than any trace's: sums of very many stay exact.
+pub(super) const MOST_MS: f64 = 1e12;
 
 impl Trace {
     /// Reads CSV with the columns `arrival_ms`, `model`, `exec_ms`, `vram_mb`, `load_ms` and optionally `priority`. Rows
@@ -114,13 +120,18 @@ impl Trace {
         while reader.read_record(&mut record)? {
             let line = record.position().map_or(0, csv::Position::line);
             let row: Row = record.deserialize(Some(&headers))?;
-            for (time, expected) in [(row.arrival_ms, "arrival_ms from 0"), (row.exec_ms, "exec_ms from 0")] {
+            let times = [
+                (row.arrival_ms, "arrival_ms from 0 to 1e12"),
+                (row.exec_ms, "exec_ms from 0 to 1e12"),
+                (row.load_ms as f64, "load_ms from 0 to 1e12"),
+            ];
+            for (time, expected) in times {
                 if !(0.0..=MOST_MS).contains(&time) {
                     return Err(TraceError::Value { line, expected, got: time.to_string() });
                 }
             }
             if row.vram_mb == 0 || row.vram_mb > 1 << 40 {
-                let (expected, got) = ("vram_mb from 1", row.vram_mb.to_string());
+                let (expected, got) = ("vram_mb from 1 to 2^40", row.vram_mb.to_string());
                 return Err(TraceError::Value { line, expected, got });
             }
             let bytes = row.vram_mb << 20;
