@@ -39,4 +39,4 @@ pub use manager::{
     Decision, DeviceIndex, DeviceState, DeviceView, Ended, Event, HolderId, LeaseId, LeaseRequest, LeaseView,
     Manager, Priority, Refusal, RequestId, Settings, Share, Used, WaitingView, WarmModel,
 };
-pub use service::{Allocate, Granted, ManagerError, ManagerOptions, Notice, ResourceManager, Started, Usage};
+pub use service::{Allocate, Granted, ManagerError, ManagerOptions, ResourceManager, Started, Usage};

@@ -33,7 +33,12 @@ impl Manager {
             let lost = lease.shares.iter().any(|share| self.devices[share.device].lost);
             if lost != lease.lost {
                 lease.lost = lost;
-                out.push(if lost { Decision::Lost { lease: *id } } else { Decision::Found { lease: *id } });
+                let (lease, holder) = (*id, lease.holder);
+                out.push(if lost {
+                    Decision::Lost { lease, holder }
+                } else {
+                    Decision::Found { lease, holder }
+                });
             }
         }
     }

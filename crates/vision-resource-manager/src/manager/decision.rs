@@ -141,6 +141,8 @@ pub enum Decision {
     Preempt {
         /// Which.
         lease: LeaseId,
+        /// Whose.
+        holder: HolderId,
         /// When it ends in any case.
         until: u64,
         /// For whom.
@@ -150,6 +152,8 @@ pub enum Decision {
     Ended {
         /// Which.
         lease: LeaseId,
+        /// Whose.
+        holder: HolderId,
         /// Why.
         reason: Ended,
     },
@@ -158,11 +162,15 @@ pub enum Decision {
     Lost {
         /// Which.
         lease: LeaseId,
+        /// Whose.
+        holder: HolderId,
     },
     /// The device is there again.
     Found {
         /// Which.
         lease: LeaseId,
+        /// Whose.
+        holder: HolderId,
     },
     /// A holder uses more than it has leased; said once until it no longer does.
     Overuse {
@@ -190,6 +198,8 @@ pub enum Decision {
     Unload {
         /// The instance's lease.
         lease: LeaseId,
+        /// Whose.
+        holder: HolderId,
     },
     /// A use may begin.
     Started {

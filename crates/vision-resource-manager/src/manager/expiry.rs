@@ -16,7 +16,7 @@ impl Manager {
             }
             let Some(gone) = self.remove(lease) else { break };
             let reason = if gone.preempted_by.is_some() { Ended::Preempted } else { Ended::Expired };
-            out.push(Decision::Ended { lease, reason });
+            out.push(Decision::Ended { lease, holder: gone.holder, reason });
             ended = true;
         }
         if self.waiting.iter().any(|waiting| waiting.deadline <= self.now) {
@@ -103,7 +103,7 @@ impl Manager {
             self.leases.iter().filter(|(_, lease)| lease.holder == holder).map(|(id, _)| *id).collect();
         for lease in leases {
             self.remove(lease);
-            out.push(Decision::Ended { lease, reason: Ended::HolderGone });
+            out.push(Decision::Ended { lease, holder, reason: Ended::HolderGone });
         }
         self.uses.retain(|_, lease| self.leases.contains_key(lease));
         let theirs = |want: &Want| match want {
@@ -129,9 +129,10 @@ impl Manager {
         if lease.returning() {
             return;
         }
+        let holder = lease.holder;
         if let Some(instance) = &mut lease.instance {
             instance.state = InstanceState::Unloading;
-            out.push(Decision::Unload { lease: id });
+            out.push(Decision::Unload { lease: id, holder });
         } else {
             let until = self.now.saturating_add(lease.grace_ms);
             let before = lease.expires_at.unwrap_or(u64::MAX);
@@ -140,7 +141,7 @@ impl Manager {
             self.ends.insert((until, id));
             lease.expires_at = Some(until);
             lease.preempted_by = Some(by);
-            out.push(Decision::Preempt { lease: id, until, by });
+            out.push(Decision::Preempt { lease: id, holder, until, by });
         }
         for share in &lease.shares {
             self.devices[share.device].returning += share.bytes;

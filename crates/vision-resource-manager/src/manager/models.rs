@@ -75,8 +75,9 @@ impl Manager {
             return false;
         };
         let model = instance.model;
+        let holder = self.models[model].of.holder;
         self.remove(lease);
-        out.push(Decision::Ended { lease, reason: Ended::LoadFailed });
+        out.push(Decision::Ended { lease, holder, reason: Ended::LoadFailed });
         // One of those that wait is told, or a model that cannot be loaded would be tried without end.
         let first = self.waiting.iter().position(
             |waiting| matches!(waiting.want, super::waiting::Want::Use { model: wanted } if wanted == model),

@@ -4,7 +4,6 @@ use super::decision::{Decision, Share};
 use super::device::signed;
 use super::event::{DeviceIndex, LeaseId, LeaseRequest, RequestId};
 use super::lease::Lease;
-use super::victims::cheapest;
 use super::waiting::{Claim, Waiting, Want};
 use super::{Manager, Pass};
 
@@ -135,13 +134,10 @@ impl Manager {
         if found.len() < request.gpus as usize {
             // Nobody is looked for that would have to go where there is room without.
             for mut place in full {
-                let mut held = None;
-                let candidates = self.candidates(place.device, request.priority, None, &mut held);
-                if let Some(when) = held {
-                    pass.wake_at(when);
-                }
-                let Some(chosen) = cheapest(candidates, place.left.unsigned_abs()) else { continue };
-                (place.cost, place.victims) = chosen;
+                let missing = place.left.unsigned_abs();
+                let goes = self.who_goes(place.device, missing, request.priority, None, pass);
+                let Some(goes) = goes else { continue };
+                (place.cost, place.victims) = goes;
                 found.push(place);
             }
         }

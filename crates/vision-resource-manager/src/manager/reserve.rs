@@ -10,7 +10,7 @@ use super::waiting::{Reservation, Waiting, Want};
 use super::{Manager, Pass};
 
 /// What is under way is not expected to end sooner, in ms: it has taken longer than it should already.
-const SOON_MS: u64 = 1_000;
+pub(super) const SOON_MS: u64 = 1_000;
 
 impl Manager {
     /// The reservation of the first in line; `None` where nothing that ends would let it in.

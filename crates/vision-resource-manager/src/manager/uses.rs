@@ -7,7 +7,7 @@ use super::device::signed;
 use super::event::{LeaseId, Priority};
 use super::lease::{Instance, InstanceState, Lease};
 use super::place::Place;
-use super::victims::cheapest;
+use super::reserve::SOON_MS;
 use super::waiting::{Claim, Waiting};
 use super::{Manager, Pass};
 
@@ -17,8 +17,6 @@ const WORTH_A_LOAD: f64 = 1.25;
 /// What those that wait are spared has to be so many times what is regretted: behind the one that finds a model unloaded
 /// others wait, too, and what comes back pushes out what is there then.
 const REGRET_COUNTS: f64 = 2.0;
-/// What is under way is not expected to end sooner, in ms.
-const SOON_MS: f64 = 1_000.0;
 
 impl Manager {
     pub(super) fn serve_use(
@@ -111,16 +109,17 @@ impl Manager {
             return None;
         }
         let (now, use_ms) = (self.now as f64, of.expected_use());
+        let soon = now + SOON_MS as f64;
         let mut free_at: Vec<f64> = vec![now + of.load_ms; of.claims];
         for id in &of.instances {
             let Some(instance) = self.leases.get(id).and_then(|lease| lease.instance.as_ref()) else {
                 continue;
             };
             match instance.state {
-                InstanceState::Loading { until } => free_at.push((until as f64).max(now + SOON_MS)),
-                InstanceState::Ready => free_at.extend(
-                    instance.uses.iter().map(|(_, since)| (*since as f64 + use_ms).max(now + SOON_MS)),
-                ),
+                InstanceState::Loading { until } => free_at.push((until as f64).max(soon)),
+                InstanceState::Ready => {
+                    free_at.extend(instance.uses.iter().map(|(_, since)| (*since as f64 + use_ms).max(soon)))
+                }
                 InstanceState::Unloading => {}
             }
         }
@@ -148,20 +147,13 @@ impl Manager {
                 continue;
             }
             let room = self.devices[device].room_soon(self.settings.headroom);
-            let missing = signed(bytes).saturating_sub(room);
-            let (cost, victims) = if missing <= 0 {
-                (0.0, Vec::new())
-            } else {
-                let mut held = None;
-                let candidates = self.candidates(device, priority, Some(model), &mut held);
-                if let Some(when) = held {
-                    pass.wake_at(when);
-                }
-                let Some(chosen) = cheapest(candidates, missing.unsigned_abs()) else { continue };
-                chosen
-            };
-            let place =
-                Place { cost, left: room.saturating_sub(signed(bytes)), device, victims, ends_before: None };
+            let left = room.saturating_sub(signed(bytes));
+            let mut place = Place { cost: 0.0, left, device, victims: Vec::new(), ends_before: None };
+            if left < 0 {
+                let goes = self.who_goes(device, left.unsigned_abs(), priority, Some(model), pass);
+                let Some(goes) = goes else { continue };
+                (place.cost, place.victims) = goes;
+            }
             if best.as_ref().is_none_or(|best| place.before(best).is_lt()) {
                 best = Some(place);
             }

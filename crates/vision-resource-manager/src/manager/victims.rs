@@ -1,7 +1,7 @@
 //! Who has to go so that somebody fits, at the least cost.
 
-use super::Manager;
 use super::event::{DeviceIndex, LeaseId, Priority};
+use super::{Manager, Pass};
 
 /// One that could go.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,14 +36,27 @@ impl Manager {
         found
     }
 
-    /// Those that may have to go from a device for a request of this priority; instances of `model` stay. Says in `held`
-    /// when an instance that was only just used may go.
-    pub(super) fn candidates(
+    /// Who goes from a device so that `missing` bytes more are there, and the waiting of others, in ms, that it costs; see
+    /// [`Self::candidates`].
+    pub(super) fn who_goes(
+        &self,
+        device: DeviceIndex,
+        missing: u64,
+        priority: Priority,
+        model: Option<usize>,
+        pass: &mut Pass,
+    ) -> Option<(f64, Vec<LeaseId>)> {
+        cheapest(self.candidates(device, priority, model, pass), missing)
+    }
+
+    /// Those that may have to go from a device for a request of this priority; instances of `model` stay. Looks
+    /// again when an instance that was only just used may go.
+    fn candidates(
         &self,
         device: DeviceIndex,
         priority: Priority,
         model: Option<usize>,
-        held: &mut Option<u64>,
+        pass: &mut Pass,
     ) -> Vec<Candidate> {
         let mut found = Vec::new();
         for (id, lease) in &self.leases {
@@ -54,8 +67,7 @@ impl Manager {
                     self.regret(instance.model)
                 }
                 Some(instance) if instance.idle() => {
-                    let until = instance.last.saturating_add(self.settings.hold_ms);
-                    *held = Some(held.map_or(until, |sooner| sooner.min(until)));
+                    pass.wake_at(instance.last.saturating_add(self.settings.hold_ms));
                     continue;
                 }
                 Some(_) => continue,
@@ -71,7 +83,7 @@ impl Manager {
 }
 
 /// The cheapest of `candidates` that together free `missing` bytes, with what they cost; `None` where all of them do not.
-pub(super) fn cheapest(mut candidates: Vec<Candidate>, missing: u64) -> Option<(f64, Vec<LeaseId>)> {
+fn cheapest(mut candidates: Vec<Candidate>, missing: u64) -> Option<(f64, Vec<LeaseId>)> {
     if missing == 0 {
         return Some((0.0, Vec::new()));
     }

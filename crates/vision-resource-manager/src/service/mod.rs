@@ -11,7 +11,7 @@
 //!
 //! let machine = FakeMachine::new([FakeGpu { name: None, total: 24 << 30 }]);
 //! let manager = ResourceManager::new(gpu_driver::open(Choice::Fake(machine))?, ManagerOptions::default())?;
-//! let holder = manager.join(std::process::id(), |notice| println!("{notice:?}"))?;
+//! let holder = manager.join(std::process::id(), |decision| println!("{decision:?}"))?;
 //! let (tell, told) = mpsc::sync_channel(1);
 //! manager.allocate(holder, Allocate::new(4 << 30), move |granted| drop(tell.send(granted)))?;
 //! let lease = told.recv()??.lease;
@@ -36,7 +36,7 @@ pub use error::ManagerError;
 use gpu_driver::{DeviceReading, Driver};
 use pump::Pump;
 use readings::Readings;
-pub use request::{Allocate, Granted, Notice, Started, Usage};
+pub use request::{Allocate, Granted, Started, Usage};
 use told::{Answer, Delivery, Listener};
 
 use crate::manager::LeaseRequest;
@@ -88,10 +88,7 @@ struct State {
     holders: BTreeMap<HolderId, Holder>,
     last_holder: HolderId,
     last_request: RequestId,
-    /// Who asked for what, and how they are answered.
-    answers: HashMap<RequestId, (HolderId, Answer)>,
-    /// Who has which lease.
-    lease_of: HashMap<LeaseId, HolderId>,
+    answers: HashMap<RequestId, Answer>,
     ended: VecDeque<(LeaseId, Ended)>,
     outbox: VecDeque<Delivery>,
     decisions: Vec<Decision>,
@@ -119,7 +116,6 @@ impl ResourceManager {
             last_holder: 0,
             last_request: 0,
             answers: HashMap::new(),
-            lease_of: HashMap::new(),
             ended: VecDeque::new(),
             outbox: VecDeque::new(),
             decisions: Vec::new(),
@@ -136,14 +132,15 @@ impl ResourceManager {
         Ok(Self { shared, pump: Mutex::new(Some(pump)) })
     }
 
-    /// A process that will hold memory; `listener` hears what becomes of its leases.
+    /// A process that will hold memory; `listener` hears the decisions about its leases and models that it did not ask for:
+    /// [`Decision::Preempt`], `Ended`, `Lost`, `Found`, `Overuse`, `Load` and `Unload`, with times of [`Self::now`].
     ///
     /// # Errors
     /// [`ManagerError::Closed`].
     pub fn join(
         &self,
         pid: u32,
-        listener: impl Fn(Notice) + Send + Sync + 'static,
+        listener: impl Fn(Decision) + Send + Sync + 'static,
     ) -> Result<HolderId, ManagerError> {
         let mut state = self.shared.open()?;
         state.last_holder += 1;
@@ -173,7 +170,7 @@ impl ResourceManager {
         let mut state = self.shared.open()?;
         state.check_gpu()?;
         let id = state.next_request();
-        state.answers.insert(id, (holder, Answer::Lease(Box::new(answer))));
+        state.answers.insert(id, Answer::Lease(Box::new(answer)));
         let request = LeaseRequest {
             request: id,
             holder,
@@ -224,7 +221,7 @@ impl ResourceManager {
         said.map(|_| ())
     }
 
-    /// A process has a model that can be used; it hears of [`Notice::Load`] and [`Notice::Unload`].
+    /// A process has a model that can be used; it hears of [`Decision::Load`] and [`Decision::Unload`].
     pub fn register(&self, model: WarmModel) {
         self.shared.change(|state, now| state.apply(now, Event::Register(model)));
     }
@@ -244,7 +241,7 @@ impl ResourceManager {
         let mut state = self.shared.open()?;
         state.check_gpu()?;
         let request = state.next_request();
-        state.answers.insert(request, (holder, Answer::Use(Box::new(answer))));
+        state.answers.insert(request, Answer::Use(Box::new(answer)));
         let model = model.into();
         state.apply(self.shared.now(), Event::Use { request, holder, model, priority, wait_ms });
         self.shared.done(state);
@@ -277,7 +274,7 @@ impl ResourceManager {
         let mut goes = Vec::new();
         self.shared.change(|state, now| {
             state.apply_and(now, Event::Optimize { target_free, device }, |decision| {
-                if let Decision::Unload { lease } = decision {
+                if let Decision::Unload { lease, .. } = decision {
                     goes.push(*lease);
                 }
             });
@@ -438,8 +435,7 @@ impl State {
     fn close(&mut self) {
         self.closed = true;
         let answers = std::mem::take(&mut self.answers);
-        self.outbox
-            .extend(answers.into_values().map(|(_, answer)| Delivery::Fail(answer, ManagerError::Closed)));
+        self.outbox.extend(answers.into_values().map(|answer| Delivery::Fail(answer, ManagerError::Closed)));
     }
 }
 

@@ -4,7 +4,7 @@ use gpu_driver::DeviceReading;
 
 use super::readings::why_not;
 use crate::manager::DeviceView;
-use crate::{DeviceIndex, Ended, LeaseId, Priority, RequestId, Share};
+use crate::{DeviceIndex, LeaseId, Priority, RequestId, Share};
 
 /// Memory that somebody wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,60 +71,6 @@ pub struct Started {
     pub lease: LeaseId,
     /// How long it was waited for, in ms.
     pub waited_ms: u64,
-}
-
-/// What a process hears of its leases and models.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Notice {
-    /// A lease shall be given back.
-    Preempt {
-        /// Which.
-        lease: LeaseId,
-        /// When it ends in any case, in ms of [`super::ResourceManager::now`].
-        until: u64,
-        /// For whom.
-        by: Priority,
-    },
-    /// A lease has ended without its holder's doing.
-    Ended {
-        /// Which.
-        lease: LeaseId,
-        /// Why.
-        reason: Ended,
-    },
-    /// A lease's device has vanished.
-    Lost {
-        /// Which.
-        lease: LeaseId,
-    },
-    /// It is there again.
-    Found {
-        /// Which.
-        lease: LeaseId,
-    },
-    /// The process uses more than it has leased.
-    Overuse {
-        /// Where.
-        device: DeviceIndex,
-        /// Bytes that it has leased.
-        leased: u64,
-        /// Bytes that it uses.
-        used: u64,
-    },
-    /// A model shall be loaded.
-    Load {
-        /// The instance's lease.
-        lease: LeaseId,
-        /// What.
-        model: Box<str>,
-        /// Where.
-        share: Share,
-    },
-    /// It shall be unloaded.
-    Unload {
-        /// The instance's lease.
-        lease: LeaseId,
-    },
 }
 
 /// A device, for people and monitors.

@@ -17,9 +17,9 @@ fn fake(gib: &[u64]) -> (FakeMachine, ResourceManager) {
     (machine, ResourceManager::new(driver, options).unwrap())
 }
 
-fn listened(manager: &ResourceManager, pid: u32) -> (HolderId, Receiver<Notice>) {
+fn listened(manager: &ResourceManager, pid: u32) -> (HolderId, Receiver<Decision>) {
     let (tell, told) = mpsc::sync_channel(16);
-    (manager.join(pid, move |notice| drop(tell.send(notice))).unwrap(), told)
+    (manager.join(pid, move |decision| drop(tell.send(decision))).unwrap(), told)
 }
 
 fn ask(manager: &ResourceManager, holder: HolderId, of: Allocate) -> Receiver<Result<Granted, ManagerError>> {
@@ -46,7 +46,7 @@ fn a_lease_ends_by_itself_and_its_holder_hears_of_it() {
     let (holder, notices) = listened(&manager, 1);
     let short = Allocate { duration_ms: 20, ..Allocate::new(GIB) };
     let lease = ask(&manager, holder, short).recv_timeout(PATIENCE).unwrap().unwrap().lease;
-    let ended = Notice::Ended { lease, reason: Ended::Expired };
+    let ended = Decision::Ended { lease, holder, reason: Ended::Expired };
     assert_eq!(notices.recv_timeout(PATIENCE), Ok(ended));
     assert_eq!(manager.renew(holder, lease, 1_000), Err(ManagerError::NoSuchLease { lease }));
     assert_eq!(manager.renew(holder, lease, 1_000).map_err(|error| error.code()), Err("UAT_LEASE_EXPIRED"));
@@ -60,8 +60,11 @@ fn a_preempted_holder_is_asked_and_then_told() {
         Allocate { preemptible: true, grace_ms: 10, priority: Priority::Low, ..Allocate::new(6 * GIB) };
     let lease = ask(&manager, holder, cheap).recv_timeout(PATIENCE).unwrap().unwrap().lease;
     let dear = ask(&manager, holder, Allocate { priority: Priority::High, ..Allocate::new(6 * GIB) });
-    assert!(matches!(notices.recv_timeout(PATIENCE), Ok(Notice::Preempt { by: Priority::High, .. })));
-    assert_eq!(notices.recv_timeout(PATIENCE), Ok(Notice::Ended { lease, reason: Ended::Preempted }));
+    assert!(matches!(notices.recv_timeout(PATIENCE), Ok(Decision::Preempt { by: Priority::High, .. })));
+    assert_eq!(
+        notices.recv_timeout(PATIENCE),
+        Ok(Decision::Ended { lease, holder, reason: Ended::Preempted })
+    );
     dear.recv_timeout(PATIENCE).unwrap().unwrap();
     assert_eq!(manager.release(holder, lease), Err(ManagerError::Preempted { lease }));
 }
@@ -98,7 +101,7 @@ fn a_model_is_loaded_for_its_first_use_and_unloaded_when_others_need_its_memory(
         manager.use_model(holder, "chat", Priority::Normal, 10_000, answer).unwrap()
     };
     use_it(tell.clone());
-    let Ok(Notice::Load { lease, share, .. }) = notices.recv_timeout(PATIENCE) else {
+    let Ok(Decision::Load { lease, share, .. }) = notices.recv_timeout(PATIENCE) else {
         panic!("it is loaded")
     };
     assert_eq!((share.device, share.bytes), (0, 6 * GIB));
@@ -107,7 +110,7 @@ fn a_model_is_loaded_for_its_first_use_and_unloaded_when_others_need_its_memory(
     let waits = ask(&manager, holder, Allocate::new(6 * GIB));
     assert!(notices.try_recv().is_err(), "it is in use");
     manager.done(started.request);
-    assert_eq!(notices.recv_timeout(PATIENCE), Ok(Notice::Unload { lease }));
+    assert_eq!(notices.recv_timeout(PATIENCE), Ok(Decision::Unload { lease, holder }));
     manager.unloaded(lease);
     waits.recv_timeout(PATIENCE).unwrap().unwrap();
 }
@@ -119,7 +122,7 @@ fn a_holder_that_takes_twice_its_lease_is_told_and_gets_no_more() {
     let (holder, notices) = listened(&manager, pid);
     ask(&manager, holder, Allocate::new(4 * GIB)).recv_timeout(PATIENCE).unwrap().unwrap();
     machine.hold(0, pid, 8 * GIB).unwrap();
-    let said = Notice::Overuse { device: 0, leased: 4 * GIB, used: 8 * GIB };
+    let said = Decision::Overuse { holder, device: 0, leased: 4 * GIB, used: 8 * GIB };
     assert_eq!(notices.recv_timeout(PATIENCE), Ok(said));
     let more = ask(&manager, holder, Allocate::new(GIB)).recv_timeout(PATIENCE).unwrap().unwrap_err();
     assert!(more.to_string().contains("uses 8192 MiB of GPU 0 and has leased 4096 MiB"), "{more}");
@@ -142,9 +145,9 @@ fn a_driver_that_vanishes_marks_leases_lost_until_it_returns() {
     let (holder, notices) = listened(&manager, 1);
     let lease = ask(&manager, holder, Allocate::new(GIB)).recv_timeout(PATIENCE).unwrap().unwrap().lease;
     machine.vanish("unloaded");
-    assert_eq!(notices.recv_timeout(PATIENCE), Ok(Notice::Lost { lease }));
+    assert_eq!(notices.recv_timeout(PATIENCE), Ok(Decision::Lost { lease, holder }));
     machine.restore();
-    assert_eq!(notices.recv_timeout(PATIENCE), Ok(Notice::Found { lease }));
+    assert_eq!(notices.recv_timeout(PATIENCE), Ok(Decision::Found { lease, holder }));
     manager.renew(holder, lease, 1_000).unwrap();
 }
 

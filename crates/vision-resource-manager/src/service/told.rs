@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Granted, ManagerError, Notice, REMEMBERED, Started, State};
-use crate::{Decision, LeaseId};
+use super::{Granted, ManagerError, REMEMBERED, Started, State};
+use crate::{Decision, HolderId};
 
 /// How a process hears of its leases.
-pub(super) type Listener = Arc<dyn Fn(Notice) + Send + Sync>;
+pub(super) type Listener = Arc<dyn Fn(Decision) + Send + Sync>;
 
 /// How whoever asked hears what came of it.
 pub(super) enum Answer {
@@ -19,7 +19,7 @@ pub(super) enum Delivery {
     Granted(Box<dyn FnOnce(Result<Granted, ManagerError>) + Send>, Granted),
     Started(Box<dyn FnOnce(Result<Started, ManagerError>) + Send>, Started),
     Fail(Answer, ManagerError),
-    Notice(Listener, Notice),
+    Decided(Listener, Decision),
 }
 
 impl Delivery {
@@ -29,7 +29,7 @@ impl Delivery {
             Self::Started(answer, started) => answer(Ok(started)),
             Self::Fail(Answer::Lease(answer), error) => answer(Err(error)),
             Self::Fail(Answer::Use(answer), error) => answer(Err(error)),
-            Self::Notice(listener, notice) => listener(notice),
+            Self::Decided(listener, decision) => listener(decision),
         }
     }
 }
@@ -39,62 +39,45 @@ impl State {
     pub(super) fn tell(&mut self, decision: Decision) {
         match decision {
             Decision::Granted { request, lease, shares, expires_at, waited_ms } => {
-                if let Some((holder, Answer::Lease(answer))) = self.answers.remove(&request) {
-                    self.lease_of.insert(lease, holder);
+                if let Some(Answer::Lease(answer)) = self.answers.remove(&request) {
                     let granted = Granted { lease, shares, expires_at, waited_ms };
                     self.outbox.push_back(Delivery::Granted(answer, granted));
                 }
             }
             Decision::Started { request, lease, waited_ms } => {
-                if let Some((_, Answer::Use(answer))) = self.answers.remove(&request) {
+                if let Some(Answer::Use(answer)) = self.answers.remove(&request) {
                     let started = Started { request, lease, waited_ms };
                     self.outbox.push_back(Delivery::Started(answer, started));
                 }
             }
             Decision::Refused { request, refusal } => {
-                if let Some((_, answer)) = self.answers.remove(&request) {
+                if let Some(answer) = self.answers.remove(&request) {
                     self.outbox.push_back(Delivery::Fail(answer, ManagerError::of_request(refusal)));
                 }
             }
-            Decision::Preempt { lease, until, by } => {
-                self.notice_of(lease, Notice::Preempt { lease, until, by });
-            }
-            Decision::Ended { lease, reason } => {
+            Decision::Ended { lease, holder, reason } => {
                 if self.ended.len() == REMEMBERED {
                     self.ended.pop_front();
                 }
                 self.ended.push_back((lease, reason));
-                self.notice_of(lease, Notice::Ended { lease, reason });
-                self.forget(lease);
+                self.tell_holder(holder, decision);
             }
-            Decision::Released { lease } => self.forget(lease),
-            Decision::Lost { lease } => self.notice_of(lease, Notice::Lost { lease }),
-            Decision::Found { lease } => self.notice_of(lease, Notice::Found { lease }),
-            Decision::Unload { lease } => self.notice_of(lease, Notice::Unload { lease }),
-            Decision::Load { lease, holder, model, share } => {
-                self.lease_of.insert(lease, holder);
-                self.notice(holder, Notice::Load { lease, model, share });
-            }
-            Decision::Overuse { holder, device, leased, used } => {
-                self.notice(holder, Notice::Overuse { device, leased, used });
-            }
-            Decision::Queued { .. } | Decision::Renewed { .. } | Decision::Denied { .. } => {}
+            Decision::Preempt { holder, .. }
+            | Decision::Lost { holder, .. }
+            | Decision::Found { holder, .. }
+            | Decision::Load { holder, .. }
+            | Decision::Unload { holder, .. }
+            | Decision::Overuse { holder, .. } => self.tell_holder(holder, decision),
+            Decision::Released { .. }
+            | Decision::Queued { .. }
+            | Decision::Renewed { .. }
+            | Decision::Denied { .. } => {}
         }
     }
 
-    fn notice_of(&mut self, lease: LeaseId, notice: Notice) {
-        if let Some(holder) = self.lease_of.get(&lease).copied() {
-            self.notice(holder, notice);
-        }
-    }
-
-    fn notice(&mut self, holder: crate::HolderId, notice: Notice) {
+    fn tell_holder(&mut self, holder: HolderId, decision: Decision) {
         if let Some(holder) = self.holders.get(&holder) {
-            self.outbox.push_back(Delivery::Notice(Arc::clone(&holder.listener), notice));
+            self.outbox.push_back(Delivery::Decided(Arc::clone(&holder.listener), decision));
         }
-    }
-
-    fn forget(&mut self, lease: LeaseId) {
-        self.lease_of.remove(&lease);
     }
 }

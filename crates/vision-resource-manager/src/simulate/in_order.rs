@@ -76,7 +76,7 @@ pub(super) fn run(
 ) -> Option<Run> {
     let mut clock = Clock::new();
     for (index, request) in trace.requests.iter().enumerate() {
-        clock.at((request.arrival_ms / scenario.speedup) as u64, Happens::Arrival(index));
+        clock.at(request.arrives(scenario.speedup), Happens::Arrival(index));
     }
     let mut by_name: Vec<usize> = (0..trace.models.len()).collect();
     by_name.sort_by(|a, b| trace.models[*a].name.cmp(&trace.models[*b].name));
@@ -123,7 +123,7 @@ impl State<'_> {
         runner.busy = next.is_some();
         if let Some(index) = next {
             let request = self.trace.requests[index];
-            self.run.waits[index] = now.saturating_sub((request.arrival_ms / self.speedup) as u64);
+            self.run.waits[index] = now.saturating_sub(request.arrives(self.speedup));
             self.begun += 1;
             self.clock.at(now + request.exec_ms as u64, Happens::Answered(model));
         }

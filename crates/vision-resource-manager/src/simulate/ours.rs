@@ -34,7 +34,7 @@ pub(super) fn run(
     }
     let mut clock = Clock::new();
     for (index, request) in trace.requests.iter().enumerate() {
-        clock.at((request.arrival_ms / scenario.speedup) as u64, Happens::Arrival(index));
+        clock.at(request.arrives(scenario.speedup), Happens::Arrival(index));
     }
     let mut run = Run { waits: vec![0; trace.requests.len()], loads: 0 };
     let mut begun = 0;
@@ -52,7 +52,9 @@ pub(super) fn run(
         let mut done = 0;
         while done < decisions.len() {
             match decisions[done].clone() {
-                Decision::Unload { lease } => manager.apply(now, Event::Unloaded { lease }, &mut decisions),
+                Decision::Unload { lease, .. } => {
+                    manager.apply(now, Event::Unloaded { lease }, &mut decisions)
+                }
                 Decision::Load { lease, ref model, .. } => {
                     let took_ms = trace.models.iter().find(|known| known.name == *model)?.load_ms;
                     clock.at(now + took_ms, Happens::Loaded { lease, took_ms });

@@ -29,6 +29,13 @@ pub struct TraceRequest {
     pub priority: Priority,
 }
 
+impl TraceRequest {
+    /// When it comes, in whole ms, where all come so many times as fast.
+    pub(super) fn arrives(&self, speedup: f64) -> u64 {
+        (self.arrival_ms / speedup) as u64
+    }
+}
+
 /// Recorded requests, in the order in which they came.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Trace {

@@ -148,7 +148,10 @@ fn a_gpu_that_vanishes_marks_its_leases_and_gives_nothing_out() {
     let lost = scene.ask(gib(4).on(&[0])).granted();
     let kept = scene.ask(gib(4).on(&[1])).granted();
     let gang = scene.ask(gib(4).times(2)).granted();
-    assert_eq!(scene.vanishes(0).0, [Decision::Lost { lease: lost }, Decision::Lost { lease: gang }]);
+    assert_eq!(
+        scene.vanishes(0).0,
+        [Decision::Lost { lease: lost, holder: 1 }, Decision::Lost { lease: gang, holder: 1 }]
+    );
     assert_eq!(scene.free(0), 0);
     scene.ask(gib(1).on(&[0])).refused();
     scene.ask(gib(1).times(2)).refused();
@@ -164,7 +167,7 @@ fn a_gpu_that_is_there_again_is_found_and_its_leases_still_count() {
     scene.vanishes(0);
     let waits = scene.ask(gib(10).by(2).waits(60_000)).waits();
     let said = scene.returns(0);
-    assert_eq!(said.0[0], Decision::Found { lease });
+    assert_eq!(said.0[0], Decision::Found { lease, holder: 1 });
     assert!(said.granted(waits).is_some());
     assert_eq!(scene.free(0), 10);
 }
@@ -192,14 +195,14 @@ fn a_driver_that_says_less_than_before_has_lost_the_others() {
         lost: false,
     }];
     let said = scene.tell(vision_resource_manager::Event::Devices { devices });
-    assert_eq!(said.0, [Decision::Lost { lease }]);
+    assert_eq!(said.0, [Decision::Lost { lease, holder: 1 }]);
 }
 
 #[test]
 fn a_model_on_a_gpu_that_vanished_is_not_used_and_is_loaded_elsewhere_when_it_was_given_up() {
     let mut scene = Scene::with_gpus(&[24, 24]);
     let instance = scene.is_warm("m", 10);
-    assert_eq!(scene.vanishes(0).0, [Decision::Lost { lease: instance }]);
+    assert_eq!(scene.vanishes(0).0, [Decision::Lost { lease: instance, holder: KEEPER }]);
     let used = scene.wants("m", 60_000).waits();
     let said = scene.unloaded(instance);
     assert_eq!(said.loads().iter().map(|(_, gpu)| *gpu).collect::<Vec<_>>(), [1]);

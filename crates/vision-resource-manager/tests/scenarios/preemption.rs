@@ -29,7 +29,7 @@ fn a_preemptible_lease_gives_way_to_a_higher_priority_when_its_grace_is_over() {
     let mut scene = Scene::with_gpus(&[24]);
     let victim = scene.ask(gib(20).preemptible(2_000)).granted();
     let high = scene.ask(gib(20).by(2).with(Priority::High).waits(60_000));
-    let asked = Decision::Preempt { lease: victim, until: 2_000, by: Priority::High };
+    let asked = Decision::Preempt { lease: victim, holder: 1, until: 2_000, by: Priority::High };
     assert_eq!(high.said.0[0], asked);
     scene.later(1_999).nothing();
     let said = scene.later(1);

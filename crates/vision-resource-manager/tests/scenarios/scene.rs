@@ -399,7 +399,7 @@ impl Said {
 
     pub(crate) fn unloads(&self) -> Vec<u64> {
         let unload = |decision: &Decision| match decision {
-            Decision::Unload { lease } => Some(*lease),
+            Decision::Unload { lease, .. } => Some(*lease),
             _ => None,
         };
         self.0.iter().filter_map(unload).collect()
@@ -416,7 +416,7 @@ impl Said {
 
     pub(crate) fn ended(&self) -> Vec<(u64, Ended)> {
         let ended = |decision: &Decision| match decision {
-            Decision::Ended { lease, reason } => Some((*lease, *reason)),
+            Decision::Ended { lease, reason, .. } => Some((*lease, *reason)),
             _ => None,
         };
         self.0.iter().filter_map(ended).collect()

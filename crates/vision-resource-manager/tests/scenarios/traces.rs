@@ -174,7 +174,7 @@ fn burst() -> Recording {
                     let event = if fails { Event::LoadFailed { lease: *lease } } else { loaded };
                     at(&mut agenda, now + took_ms, event);
                 }
-                Decision::Unload { lease } => {
+                Decision::Unload { lease, .. } => {
                     at(&mut agenda, now + below(400), Event::Unloaded { lease: *lease });
                 }
                 Decision::Started { request, .. } => {

@@ -266,7 +266,7 @@ impl World {
                 self.loading.insert(*lease);
                 self.fits(&[*share]);
             }
-            Decision::Unload { lease } => {
+            Decision::Unload { lease, .. } => {
                 assert!(!self.in_use.values().any(|used| used == lease), "unloaded while in use");
                 assert!(!self.loading.contains(lease), "unloaded while it is loaded");
                 assert!(self.unloading.insert(*lease), "told twice to unload");
@@ -276,8 +276,8 @@ impl World {
                 assert!(!self.loading.contains(lease) && !self.unloading.contains(lease));
                 self.in_use.insert(*request, *lease);
             }
-            Decision::Lost { lease } => self.held.get_mut(lease).expect("held").lost = true,
-            Decision::Found { lease } => self.held.get_mut(lease).expect("held").lost = false,
+            Decision::Lost { lease, .. } => self.held.get_mut(lease).expect("held").lost = true,
+            Decision::Found { lease, .. } => self.held.get_mut(lease).expect("held").lost = false,
             Decision::Denied { .. } | Decision::Overuse { .. } => {}
         }
     }

@@ -26,7 +26,7 @@ function sayWhatVanished({ leases, devices }: Manager, out: Decision[]): void {
     const isLost = lease.shares.some(({ device }) => devices[device]!.isLost);
     if (isLost === lease.lost) continue;
     lease.lost = isLost;
-    out.push({ decision: isLost ? 'lost' : 'found', lease: lease.id });
+    out.push({ decision: isLost ? 'lost' : 'found', lease: lease.id, holder: lease.holder });
   }
 }
 

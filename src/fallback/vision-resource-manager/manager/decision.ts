@@ -54,17 +54,17 @@ export type Decision =
   /** What was asked of a lease is refused. */
   | ({ readonly decision: 'denied'; readonly lease: number } & Refusal)
   /** A holder shall give a lease back, which ends then in any case. */
-  | { readonly decision: 'preempt'; readonly lease: number; readonly until: number; readonly by: Priority }
-  | { readonly decision: 'ended'; readonly lease: number; readonly reason: Ended }
+  | { readonly decision: 'preempt'; readonly lease: number; readonly holder: number; readonly until: number; readonly by: Priority }
+  | { readonly decision: 'ended'; readonly lease: number; readonly holder: number; readonly reason: Ended }
   /** A lease's device has vanished. The lease lives on until its holder gives it back or its time is over. */
-  | { readonly decision: 'lost'; readonly lease: number }
+  | { readonly decision: 'lost'; readonly lease: number; readonly holder: number }
   /** The device is there again. */
-  | { readonly decision: 'found'; readonly lease: number }
+  | { readonly decision: 'found'; readonly lease: number; readonly holder: number }
   /** A holder uses more than it has leased; said once until it no longer does. */
   | { readonly decision: 'overuse'; readonly holder: number; readonly device: number; readonly leased: number; readonly used: number }
   /** The holder of a model shall load an instance. */
   | { readonly decision: 'load'; readonly lease: number; readonly holder: number; readonly model: string; readonly share: Share }
   /** It shall unload it. */
-  | { readonly decision: 'unload'; readonly lease: number }
+  | { readonly decision: 'unload'; readonly lease: number; readonly holder: number }
   /** A use may begin, with this instance. */
   | { readonly decision: 'started'; readonly request: number; readonly lease: number; readonly waited_ms: number };

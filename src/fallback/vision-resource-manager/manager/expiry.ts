@@ -12,7 +12,7 @@ export function expire(manager: Manager, out: Decision[]): boolean {
   let hasEnded = false;
   for (let first = manager.ends.first(); first !== undefined && first.expiresAt! <= now; first = manager.ends.first()) {
     manager.remove(first.id);
-    out.push({ decision: 'ended', lease: first.id, reason: first.preemptedBy === undefined ? 'expired' : 'preempted' });
+    out.push({ decision: 'ended', lease: first.id, holder: first.holder, reason: first.preemptedBy === undefined ? 'expired' : 'preempted' });
     hasEnded = true;
   }
   if (manager.waiting.length === 0) return hasEnded;
@@ -87,7 +87,7 @@ export function holderGone(manager: Manager, holder: number, out: Decision[]): b
   for (const lease of manager.leases.values()) {
     if (lease.holder !== holder) continue;
     manager.remove(lease.id);
-    out.push({ decision: 'ended', lease: lease.id, reason: 'holder_gone' });
+    out.push({ decision: 'ended', lease: lease.id, holder, reason: 'holder_gone' });
   }
   for (const [request, lease] of manager.uses) if (!manager.leases.has(lease)) manager.uses.delete(request);
   const isTheirs = ({ want }: Waiting): boolean => (want.lease ?? manager.models[want.model!]!.of).holder === holder;
@@ -107,10 +107,10 @@ export function letGo(manager: Manager, id: number, by: Priority, out: Decision[
     const until = Math.min(later(manager.now, lease.graceMs), lease.expiresAt ?? ENDLESS);
     manager.setEnd(lease, until);
     lease.preemptedBy = by;
-    out.push({ decision: 'preempt', lease: id, until, by });
+    out.push({ decision: 'preempt', lease: id, holder: lease.holder, until, by });
   } else {
     lease.instance.state = 'unloading';
-    out.push({ decision: 'unload', lease: id });
+    out.push({ decision: 'unload', lease: id, holder: lease.holder });
   }
   for (const { device, bytes } of lease.shares) manager.devices[device]!.returning += bytes;
 }

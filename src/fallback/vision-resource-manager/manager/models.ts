@@ -51,7 +51,7 @@ export function loadFailed(manager: Manager, lease: number, out: Decision[]): bo
   const instance = manager.leases.get(lease)?.instance;
   if (instance === undefined) return false;
   manager.remove(lease);
-  out.push({ decision: 'ended', lease, reason: 'load_failed' });
+  out.push({ decision: 'ended', lease, holder: manager.models[instance.model]!.of.holder, reason: 'load_failed' });
   // One of those that wait is told, or a model that cannot be loaded would be tried without end.
   const place = manager.waiting.findIndex(({ want }) => want.model === instance.model);
   const [waiting] = place < 0 ? [] : manager.waiting.splice(place, 1);

@@ -7,7 +7,7 @@ import { expectedUse } from './models.js';
 import { Pass, type Reservation, type Waiting } from './waiting.js';
 
 /** What is under way is not expected to end sooner, in ms: it has taken longer than it should already. */
-const SOON_MS = 1_000;
+export const SOON_MS = 1_000;
 
 interface Fit {
   readonly when: number;

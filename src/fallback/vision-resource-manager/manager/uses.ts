@@ -7,7 +7,7 @@ import { bytesOn, type Lease } from './lease.js';
 import type { Manager } from './manager.js';
 import { expectedUse } from './models.js';
 import { besideReserved, claimIsReady, dropClaimOnWhatOthersTook, fitsNow, isBefore, type Place } from './place.js';
-import { reserve } from './reserve.js';
+import { reserve, SOON_MS } from './reserve.js';
 import { candidates, cheapest, type Chosen } from './victims.js';
 import type { Pass, Waiting } from './waiting.js';
 
@@ -15,8 +15,6 @@ import type { Pass, Waiting } from './waiting.js';
 const WORTH_A_LOAD = 1.25;
 /** What those that wait are spared has to be so many times what is regretted: behind the one that finds a model unloaded others wait, too, and what comes back pushes out what is there then. */
 const REGRET_COUNTS = 2;
-/** What is under way is not expected to end sooner, in ms. */
-const SOON_MS = 1_000;
 
 export function serveUse(manager: Manager, waiting: Waiting, model: number, pass: Pass, out: Decision[]): boolean {
   const lease = usable(manager, model, waiting, pass);
