@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-// GPU memory: `npm run bench:gpu -- --trace FILE [--quick] [parts]`.
+// GPU memory: `npm run bench:gpu -- --trace FILE [--quick] [--no-build]`.
 //
-// The part `replay` puts our policy beside FIFO with LRU and beside Ollama's, on a recorded trace (columns arrival_ms, model,
+// It puts our policy beside FIFO with LRU and beside Ollama's, on a recorded trace (columns arrival_ms, model,
 // exec_ms, vram_mb, load_ms; gzip or not), with 4 GPUs of 24 GiB at three speeds. No trace comes with the project.
 
 import { spawnSync } from "node:child_process";
@@ -17,7 +17,6 @@ const { values: options } = parseArgs({
     quick: { type: "boolean", default: false },
     "no-build": { type: "boolean", default: false },
   },
-  allowPositionals: true,
 });
 if (!options.trace) {
   console.error("expected --trace FILE: CSV with the columns arrival_ms, model, exec_ms, vram_mb, load_ms");

@@ -16,8 +16,9 @@ pub(crate) mod serve;
 pub(crate) mod study;
 pub(crate) mod usage;
 
+use std::fs::File;
 use std::future::Future;
-use std::io::{self, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -170,6 +171,20 @@ pub(crate) fn cancellable<T: Send + 'static>(
         };
         ended.map_err(|error| Failure::new("UAT_INTERNAL", format!("{what}'s thread ended: {error}")))
     })
+}
+
+fn opened(file: &Path) -> Result<BufReader<File>, Failure> {
+    File::open(file).map(BufReader::new).map_err(|error| unreadable(file, &error))
+}
+
+/// What a source says, unpacked where it begins as gzip's files do.
+fn unpacked(file: &Path, mut source: impl BufRead + 'static) -> Result<Box<dyn Read>, Failure> {
+    let packed = source.fill_buf().map_err(|error| unreadable(file, &error))?.starts_with(&[0x1F, 0x8B]);
+    Ok(if packed { Box::new(flate2::read::MultiGzDecoder::new(source)) } else { Box::new(source) })
+}
+
+fn unreadable(file: &Path, error: &io::Error) -> Failure {
+    Failure::new("UAT_STORAGE", format!("cannot read {}: {error}", file.display()))
 }
 
 /// A moment by its time, or by how far it is from now in one direction.

@@ -1,7 +1,6 @@
 //! `uat router`
 
-use std::fs::File;
-use std::io::{self, BufReader, IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -18,7 +17,7 @@ use runtime::llm_router::learned::{
 use runtime::{EMBEDDING_MODEL, open_embedder, read_feedback};
 use serde_json::json;
 
-use super::{cancellable, human_bytes};
+use super::{cancellable, human_bytes, opened, unpacked, unreadable};
 use crate::failure::Failure;
 use crate::table;
 
@@ -317,19 +316,10 @@ fn beside(file: &Path) -> PathBuf {
     file.with_file_name(format!("{stem}-subjects.svg"))
 }
 
-fn unreadable(file: &Path, error: &io::Error) -> Failure {
-    Failure::new("UAT_STORAGE", format!("cannot read {}: {error}", file.display()))
-}
-
-/// Reads a table, unpacked where it begins as gzip's files do.
+/// Reads a table, gzip or not.
 fn read(file: &Path) -> Result<Table, Failure> {
-    let mut source = BufReader::new(File::open(file).map_err(|error| unreadable(file, &error))?);
-    let packed = io::BufRead::fill_buf(&mut source)
-        .map_err(|error| unreadable(file, &error))?
-        .starts_with(&[0x1F, 0x8B]);
-    let table =
-        if packed { Table::read(flate2::read::MultiGzDecoder::new(source)) } else { Table::read(source) };
-    table.map_err(|error| Failure::new(error.code(), format!("{}: {error}", file.display())))
+    Table::read(unpacked(file, opened(file)?)?)
+        .map_err(|error| Failure::new(error.code(), format!("{}: {error}", file.display())))
 }
 
 /// Judgements that a server kept, older ones counting less. Those that came without features of their prompts say nothing here.

@@ -1,7 +1,6 @@
 //! `uat gpu simulate`
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use runtime::vision_resource_manager::Settings;
 use runtime::vision_resource_manager::simulate::{Outcome, Policy, Scenario, Trace, TraceError, simulate};
 use serde_json::json;
 
-use super::super::cancellable;
+use super::super::{cancellable, opened, unpacked};
 use crate::failure::Failure;
 use crate::table;
 
@@ -179,27 +178,12 @@ fn show(requests: usize, models: usize, outcomes: &[(PolicyName, Outcome)]) -> R
     Ok(())
 }
 
-/// Reads a trace, unpacked where it begins as gzip's files do.
 fn read(file: &Path) -> Result<Trace, Failure> {
-    let unreadable =
-        |error: io::Error| Failure::new("UAT_STORAGE", format!("cannot read {}: {error}", file.display()));
-    let mut source: Box<dyn BufRead> = if file == Path::new("-") {
-        Box::new(io::stdin().lock())
-    } else {
-        Box::new(BufReader::new(File::open(file).map_err(unreadable)?))
+    let source = match file == Path::new("-") {
+        true => unpacked(file, io::stdin().lock())?,
+        false => unpacked(file, opened(file)?)?,
     };
-    let packed = source.fill_buf().map_err(unreadable)?.starts_with(&[0x1F, 0x8B]);
-    let trace =
-        if packed { Trace::read(flate2::read::MultiGzDecoder::new(source)) } else { Trace::read(source) };
-    trace.map_err(|error| {
-        let named = failure(&error);
-        match named {
-            Failure::Failed { code, message, hint } => {
-                Failure::Failed { code, message: format!("{}: {message}", file.display()), hint }
-            }
-            other => other,
-        }
-    })
+    Trace::read(source).map_err(|error| Failure::new(error.code(), format!("{}: {error}", file.display())))
 }
 
 fn failure(error: &TraceError) -> Failure {
