@@ -15,7 +15,7 @@ const MAX_ENTRIES: u64 = 4096;
 /// The default of `general.alignment`, in bytes.
 const DEFAULT_ALIGNMENT: u64 = 32;
 
-/// What the header of a whole, sound file says.
+/// What the header of a sound file says; of a whole model, or of one of its parts where [`Pieces`] allows it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Header {
     /// Of the format: 2 or 3.

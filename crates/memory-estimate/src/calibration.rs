@@ -181,8 +181,8 @@ impl CalibrationFile {
         let io = |source| EstimateError::Io { path: self.path.clone(), source };
         let folder = self.path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
         let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
-        serde_json::to_writer(&mut file, calibration).map_err(|error| io(error.into()))?;
-        file.flush().map_err(io)?;
+        let text = serde_json::to_vec(calibration).map_err(|error| io(error.into()))?;
+        file.write_all(&text).map_err(io)?;
         file.as_file().sync_all().map_err(io)?;
         file.persist(&self.path).map_err(|error| io(error.error))?;
         Ok(())

@@ -128,7 +128,7 @@ pub(crate) fn tensors(tables: &[Table]) -> BTreeMap<String, Weight> {
             // Experts are many tensors here and one there.
             Some(known) => {
                 known.bytes = known.bytes.saturating_add(weight.bytes);
-                known.shape[2] += 1;
+                known.shape[2] = known.shape[2].saturating_add(1);
             }
             None => {
                 all.insert(name, weight);
@@ -179,15 +179,16 @@ const PARTS: &[(&str, &str)] = &[
     ("mlp.router", "ffn_gate_inp"),
     ("block_sparse_moe.gate", "ffn_gate_inp"),
     ("feed_forward.router", "ffn_gate_inp"),
+    // Before the experts, whose names theirs end like.
+    ("shared_experts.gate_proj", "ffn_gate_shexp"),
+    ("shared_experts.up_proj", "ffn_up_shexp"),
+    ("shared_experts.down_proj", "ffn_down_shexp"),
     ("experts.gate_proj", "ffn_gate_exps"),
     ("experts.up_proj", "ffn_up_exps"),
     ("experts.down_proj", "ffn_down_exps"),
     ("experts.w1", "ffn_gate_exps"),
     ("experts.w3", "ffn_up_exps"),
     ("experts.w2", "ffn_down_exps"),
-    ("shared_experts.gate_proj", "ffn_gate_shexp"),
-    ("shared_experts.up_proj", "ffn_up_shexp"),
-    ("shared_experts.down_proj", "ffn_down_shexp"),
     ("shared_expert.gate_proj", "ffn_gate_shexp"),
     ("shared_expert.up_proj", "ffn_up_shexp"),
     ("shared_expert.down_proj", "ffn_down_shexp"),
@@ -269,6 +270,8 @@ mod tests {
         check("model.layers.0.block_sparse_moe.experts.1.w1.weight", "blk.0.ffn_gate_exps.weight");
         check("backbone.layers.5.mixer.A_log", "blk.5.ssm_a");
         check("transformer.h.1.self_attention.dense.weight", "blk.1.attn_output.weight");
+        check("model.layers.1.mlp.experts.7.up_proj.weight", "blk.1.ffn_up_exps.weight");
+        check("model.layers.1.mlp.shared_experts.up_proj.weight", "blk.1.ffn_up_shexp.weight");
         check("model.layers.1.something.new", "blk.1.something.new");
         assert_eq!(
             renamed("model.layers.0.post_attention_layernorm.weight", true),

@@ -46,8 +46,8 @@ pub enum EstimateError {
         /// What names it.
         needed_by: String,
     },
-    /// A file could not be read.
-    #[error("cannot read {}: {source}", path.display())]
+    /// A file could not be read, or what was learnt not be kept.
+    #[error("cannot read or write {}: {source}", path.display())]
     Io {
         /// Which file; empty where only its content was given.
         path: PathBuf,
@@ -55,7 +55,7 @@ pub enum EstimateError {
         #[source]
         source: io::Error,
     },
-    /// One of several files is at fault.
+    /// Which of the files is at fault.
     #[error("{}: {error}", path.display())]
     In {
         /// Which file.

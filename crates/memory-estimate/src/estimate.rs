@@ -128,12 +128,11 @@ fn of_language(model: &Model, options: &Options) -> Result<Estimate, EstimateErr
 
 fn notes(model: &Model, options: &Options, layout: &Layout) -> Vec<String> {
     let mut notes = Vec::new();
-    let asked = layout.cells.saturating_mul(layout.streams);
     let trained = model.trained.checked_next_multiple_of(256).filter(|trained| *trained > 0);
     if trained.is_some_and(|trained| layout.cells > trained) {
         notes.push(format!(
-            "a context of {asked} tokens is more than the {} that the model was trained on: answers may make no sense",
-            model.trained
+            "a context of {} tokens is more than the {} that the model was trained on: answers may make no sense",
+            layout.cells, model.trained
         ));
     }
     if !KNOWN.contains(&model.facts.architecture.as_str()) {

@@ -11,7 +11,7 @@
 //!   all conversations and a batch need. States of recurrent layers count here.
 //! - Compute buffers: the operations of a batch are noted and allocated as ggml does, see `compute`.
 //!
-//! llama.cpp's numbers for two dozen models are kept in `tests/llama_cpp.json`; a test holds every estimate against them.
+//! llama.cpp's numbers for 22 models are kept in `tests/llama_cpp/numbers.json`; a test holds every estimate against them.
 //! What is not counted: what the process itself takes, a driver's context on a GPU (some hundred MiB), and the scores of a
 //! batch's last tokens, four bytes for each token of the vocabulary and conversation.
 //!
@@ -49,7 +49,6 @@ pub use error::EstimateError;
 pub use estimate::{Confidence, Estimate, Part, estimate};
 pub use files::open;
 pub use options::{KvType, Options, Parallel};
-pub use safetensors::MAX_HEADER_BYTES;
 pub use source::ModelHeader;
 
 use model::Model;

@@ -14,7 +14,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use crate::EstimateError;
 
 /// The longest header that is read, in bytes: the format's own limit.
-pub const MAX_HEADER_BYTES: u64 = 100_000_000;
+const MAX_HEADER_BYTES: u64 = 100_000_000;
 /// Where the header's text begins, in bytes: its length stands in front.
 const START: u64 = 8;
 

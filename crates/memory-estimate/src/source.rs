@@ -89,14 +89,6 @@ impl ModelHeader {
         }
     }
 
-    /// Tokens that the model was trained to look at, if its header says so.
-    pub fn trained_tokens(&self) -> Option<u64> {
-        match &self.kind {
-            Kind::Language(model) => Some(model.trained).filter(|tokens| *tokens > 0),
-            Kind::Projector(_) => None,
-        }
-    }
-
     /// What tells this model from others without reading its weights: architecture, size of its files, count of its tensors.
     pub fn fingerprint(&self) -> String {
         format!("{}-{}-{}", self.architecture(), self.file_bytes, self.tensors)

@@ -150,3 +150,25 @@ fn what_is_no_language_model_is_refused_by_name() {
     let alone = ModelHeader::read_safetensors([Cursor::new(sound(&tensors()))], None).unwrap_err();
     assert!(alone.to_string().contains("config.json"), "{alone}");
 }
+
+#[test]
+fn tensors_without_a_byte_may_have_any_shape_and_overflow_nothing() {
+    let mut header = sound(&tensors());
+    header.drain(..8);
+    let length = tensors().iter().map(|(_, shape)| shape.iter().product::<u64>() * 2).sum::<u64>();
+    let text = String::from_utf8_lossy(&header[..header.len() - length as usize]).into_owned();
+    let empty = |name: &str| {
+        format!(
+            r#", "{name}": {{"dtype": "BF16", "shape": [18446744073709551615, 0, 4], "data_offsets": [{length}, {length}]}}"#
+        )
+    };
+    let text = text.replace("lm_head.weight", "other.weight");
+    let text = format!(
+        "{}{}{}}}",
+        text.trim_end_matches('}').to_owned() + "}",
+        empty("lm_head.weight"),
+        empty("x.lm_head.weight")
+    );
+    // Whether it is refused or not: it is answered.
+    let _ = read(&file(&text, length as usize)).map(|header| estimate(&header, &Options::default()));
+}

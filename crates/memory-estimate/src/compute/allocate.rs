@@ -31,18 +31,9 @@ pub(crate) fn measure(mut graph: Graph, places: usize, copies: usize) -> Vec<u64
 /// the rest. The passes 2 and 4 of `ggml_backend_sched_split_graph`.
 fn assign(graph: &mut Graph) {
     let nodes = graph.nodes.clone();
-    let is_view = |graph: &Graph, node: Id| {
-        matches!(graph.tensor(node).role, Role::View(_)) && graph.tensor(node).width != 0
-    };
-    let is_external = |graph: &Graph, id: Id| match graph.tensor(id).role {
-        Role::External => true,
-        Role::View(root) => graph.tensor(root).role == Role::External,
-        _ => false,
-    };
-    let operations: Vec<Id> = nodes.iter().copied().filter(|node| !is_view(graph, *node)).collect();
+    let operations: Vec<Id> = nodes.iter().copied().filter(|node| !graph.is_view(*node)).collect();
     let has_weights = |graph: &Graph, node: Id| {
-        is_external(graph, node)
-            || graph.tensor(node).sources.iter().any(|source| is_external(graph, *source))
+        graph.is_external(node) || graph.tensor(node).sources.iter().any(|source| graph.is_external(*source))
     };
     let mut places: Vec<Option<Place>> =
         operations.iter().map(|node| has_weights(graph, *node).then(|| graph.tensor(*node).place)).collect();
@@ -65,7 +56,7 @@ fn assign(graph: &mut Graph) {
     }
     for node in nodes {
         if let Role::View(root) = graph.tensor(node).role
-            && is_view(graph, node)
+            && graph.is_view(node)
         {
             graph.put(node, graph.tensor(root).place);
         }
@@ -92,16 +83,13 @@ fn schedule(graph: &mut Graph, copies: usize) -> (Vec<Id>, Vec<Step>) {
     let mut run_place = None;
     for node in nodes {
         let place = graph.tensor(node).place;
-        let is_view = matches!(graph.tensor(node).role, Role::View(_)) && graph.tensor(node).width != 0;
+        let is_view = graph.is_view(node);
         if !is_view && run_place != Some(place) {
             (run_start, run_place) = (order.len(), Some(place));
         }
         for index in 0..graph.tensor(node).sources.len() {
             let source = graph.tensor(node).sources[index];
-            let (role, at) = (graph.tensor(source).role, graph.tensor(source).place);
-            let is_external = role == Role::External
-                || matches!(role, Role::View(root) if graph.tensor(root).role == Role::External);
-            if is_view || is_external || at == place {
+            if is_view || graph.is_external(source) || graph.tensor(source).place == place {
                 continue;
             }
             let copy = *known.entry((source, place)).or_insert_with(|| {

@@ -75,6 +75,20 @@ impl Graph {
         &self.tensors[id.index()]
     }
 
+    /// Whether it computes nothing and looks at another.
+    pub(crate) fn is_view(&self, id: Id) -> bool {
+        matches!(self.tensor(id).role, Role::View(_)) && self.tensor(id).width != 0
+    }
+
+    /// Whether it lies outside of what is computed, as weights and the cache do, or looks at what does.
+    pub(crate) fn is_external(&self, id: Id) -> bool {
+        match self.tensor(id).role {
+            Role::External => true,
+            Role::View(root) => self.tensor(root).role == Role::External,
+            _ => false,
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.tensors.len()
     }

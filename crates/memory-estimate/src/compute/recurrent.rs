@@ -13,7 +13,7 @@ const UNKNOWN_VECTORS: usize = 12;
 impl Sketch<'_> {
     pub(super) fn recurrent(&mut self, layer: &Layer, state: Id) -> Id {
         if layer.has("shortconv.in_proj.weight") {
-            self.short_convolution(layer, state)
+            self.short_convolution(state)
         } else if layer.has("ssm_x.weight") {
             self.mamba(layer, state)
         } else if layer.has("ssm_in.weight") && layer.has("ssm_d") {
@@ -173,7 +173,7 @@ impl Sketch<'_> {
         self.shaped(out, [self.model.width, self.tokens, 1, 1])
     }
 
-    fn short_convolution(&mut self, _: &Layer, state: Id) -> Id {
+    fn short_convolution(&mut self, state: Id) -> Id {
         let (width, taps) = (self.model.width, self.number("shortconv.l_cache"));
         let by_row = self.by_row(width);
         let state = self.shaped(state, by_row);

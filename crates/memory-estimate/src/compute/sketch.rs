@@ -213,28 +213,19 @@ impl<'a> Sketch<'a> {
 
     fn norm_of_ends(&mut self, name: &str, state: Id) -> Id {
         let has_bias = self.model.ends.contains_key(&format!("{name}.bias"));
-        // Layer norms subtract the mean, which needs memory of its own.
-        self.norm_with(
-            state,
-            self.model.facts.known.contains_key("attention.layer_norm_epsilon"),
-            true,
-            has_bias,
-        )
+        self.norm_with(state, true, has_bias)
     }
 
     /// A norm with its factors and its bias.
     pub(super) fn norm(&mut self, layer: &Layer, name: &str, state: Id) -> Id {
         let has_factor = layer.has(&format!("{name}.weight")) || layer.has(name);
         let has_bias = layer.has(&format!("{name}.bias"));
-        self.norm_with(
-            state,
-            self.model.facts.known.contains_key("attention.layer_norm_epsilon"),
-            has_factor,
-            has_bias,
-        )
+        self.norm_with(state, has_factor, has_bias)
     }
 
-    fn norm_with(&mut self, state: Id, centres: bool, has_factor: bool, has_bias: bool) -> Id {
+    fn norm_with(&mut self, state: Id, has_factor: bool, has_bias: bool) -> Id {
+        // Layer norms subtract the mean, which needs memory of its own.
+        let centres = self.model.facts.known.contains_key("attention.layer_norm_epsilon");
         let shape = self.graph.tensor(state).shape;
         let mut normed =
             if centres { self.graph.fresh(shape, &[state]) } else { self.graph.in_place(shape, &[state]) };
