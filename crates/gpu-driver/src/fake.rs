@@ -81,10 +81,7 @@ impl FakeMachine {
     /// [`FakeError::OutOfMemory`] where it does not fit: nothing changes then.
     pub fn hold(&self, index: u32, pid: u32, bytes: u64) -> Result<(), FakeError> {
         self.change(index, |gpu| {
-            let free = gpu.free().saturating_add(gpu.held.get(&pid).copied().unwrap_or(0));
-            if bytes > free {
-                return Err(FakeError::OutOfMemory { index, asked: bytes, free });
-            }
+            gpu.fits(index, gpu.held.get(&pid).copied().unwrap_or(0), bytes)?;
             gpu.held.insert(pid, bytes);
             Ok(())
         })
@@ -107,10 +104,7 @@ impl FakeMachine {
     /// [`FakeError::OutOfMemory`] where it does not fit: nothing changes then.
     pub fn use_unlisted(&self, index: u32, bytes: u64) -> Result<(), FakeError> {
         self.change(index, |gpu| {
-            let free = gpu.free().saturating_add(gpu.unlisted);
-            if bytes > free {
-                return Err(FakeError::OutOfMemory { index, asked: bytes, free });
-            }
+            gpu.fits(index, gpu.unlisted, bytes)?;
             gpu.unlisted = bytes;
             Ok(())
         })
@@ -230,6 +224,12 @@ impl Gpu {
 
     fn free(&self) -> u64 {
         self.total.saturating_sub(self.used())
+    }
+
+    /// Whether `asked` bytes fit in place of the `had` that are among the used ones.
+    fn fits(&self, index: u32, had: u64, asked: u64) -> Result<(), FakeError> {
+        let free = self.free().saturating_add(had);
+        if asked > free { Err(FakeError::OutOfMemory { index, asked, free }) } else { Ok(()) }
     }
 
     fn read(&self, index: u32) -> DeviceReading {

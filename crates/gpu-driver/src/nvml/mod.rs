@@ -6,7 +6,7 @@ mod links;
 mod processes;
 mod trouble;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use nvml_wrapper::Nvml;
 use nvml_wrapper::error::NvmlError;
@@ -52,11 +52,6 @@ impl NvmlDriver {
             Ok(_) => Ok(Self { candidates, session: Some(session), found: Some(library), known: Vec::new() }),
             Err(error) => Err(DriverError::NoDriver { library, reason: error.to_string() }),
         }
-    }
-
-    /// The library that is, or was last, asked.
-    pub fn library(&self) -> Option<&Path> {
-        self.found.as_deref()
     }
 
     /// Asks the open session, or a new one. A driver that has gone takes its session along: to keep it would also keep an

@@ -42,11 +42,7 @@ impl From<NvmlError> for Trouble {
 
 /// An answer that may be missing; only a driver that has gone ends the reading.
 pub(super) fn told<T>(answer: Result<T, NvmlError>) -> Result<Option<T>, Trouble> {
-    match answer.map_err(Trouble::from) {
-        Ok(answer) => Ok(Some(answer)),
-        Err(Trouble::Gone(reason)) => Err(Trouble::Gone(reason)),
-        Err(Trouble::Lost(_) | Trouble::NotTold(_)) => Ok(None),
-    }
+    Ok(readable(answer)?.ok())
 }
 
 /// An answer whose absence has a reason that is told.
