@@ -12,7 +12,7 @@ const requirements = path.join(folder, "params", "requirements.txt");
 const environment = path.join(folder, ".venv-params");
 
 /** The folder of the peers' programs, which are installed if they are not there. */
-function installed() {
+export function installed() {
   return venv(environment, requirements, () => console.error("Installing optuna, botorch, smac, mabwiser and torch from PyPI (5 GB, once)"));
 }
 

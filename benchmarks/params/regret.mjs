@@ -48,11 +48,13 @@ export async function run({ program, quick, samplers, groups, seeds, say }) {
   };
 }
 
-/** The peers' studies of earlier runs, which took them a day: what comes of a study does not depend on the machine's speed. */
+/** The peers' studies that the last run has, which took them a day: what comes of a study does not depend on the machine's speed. */
 function keptStudies() {
   const runs = path.join(repository, "benchmarks", "runs");
   const files = readdirSync(runs).map((run) => path.join(runs, run, "params", "regret", "studies.jsonl"));
-  return files.filter(existsSync).map((file) => readFileSync(file, "utf8")).join("");
+  // Names of runs begin with the day, and each has what the one before it had.
+  const last = files.filter(existsSync).sort().at(-1);
+  return last === undefined ? "" : readFileSync(last, "utf8");
 }
 
 const isWorse = (pair) => pair.p < SIGNIFICANT && pair.sign > 0;

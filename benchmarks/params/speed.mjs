@@ -57,7 +57,7 @@ export async function run({ program, quick, say }) {
 
 /** Wall ms from nothing to the thirteenth ask. */
 function starts(name, suggest) {
-  const interpreter = path.join(installed(() => {}), "python");
+  const interpreter = path.join(installed(), "python");
   const times = Array.from({ length: STARTS }, () => {
     const from = performance.now();
     const { status, stderr } = name === "ours" ? ours(suggest) : spawnSync(interpreter, [path.join(import.meta.dirname, "cold.py"), name, suggest], { encoding: "utf8" });
