@@ -567,7 +567,7 @@ export declare class Study {
   importance(): string
   /** The report, as one page. */
   html(): Promise<string>
-  /** The trials that no other one is better than, as JSON. */
+  /** The complete trials that are as good as the best one, as JSON. */
   paretoFront(): string
   /** All trials as JSON. */
   trials(): string

@@ -100,7 +100,7 @@ export class Study {
     return this.#open().best();
   }
 
-  /** The complete trials that meet all constraints and than which none is better in one objective and as good in the others. */
+  /** The complete trials that meet all constraints and are as good as the best one. */
   paretoFront(): Trial[] {
     return this.#open().paretoFront();
   }

@@ -81,14 +81,16 @@ pub use fast_llm_coordinator::{
 };
 /// What a model's file says, as [`FileDescription`] has it.
 pub use gguf;
-/// Studies and bandits: what they are made from, their errors.
+/// What the machine's GPUs say, for those who look.
 pub use gpu_driver;
 pub use inspect::{FileDescription, LoadedModel, ModelDescription};
 pub use ledger::RedisLedger;
 /// The router: decisions and their records.
 pub use llm_router;
+/// What a model takes, told from its header.
 pub use memory_estimate;
 pub use nearest::{nearest, nearest_few};
+/// Studies and bandits: what they are made from, their errors.
 pub use parameter_analytics_service;
 pub use parameters::{Parameters, ParametersPlace};
 pub use redis::{RedisAnswer, ask_redis, open_redis};
@@ -100,6 +102,7 @@ pub use routing::{CascadeAsk, DecisionSlot, Predicate, RouteAsk, Routed, RoutedM
 /// How what happened is told to others: traces, and the access log.
 pub use telemetry;
 pub use tuning::{Tuned, TuningSlot};
+/// Replays of recorded days.
 pub use vision_resource_manager;
 pub use wiring::{ModelFile, ModelInfo};
 

@@ -182,7 +182,7 @@ impl Study {
         })
     }
 
-    /// The trials that no other one is better than, as JSON.
+    /// The complete trials that are as good as the best one, as JSON.
     #[napi(catch_unwind)]
     pub fn pareto_front(&self) -> napi::Result<String> {
         let study = self.now()?;

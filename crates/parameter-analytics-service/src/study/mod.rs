@@ -257,7 +257,10 @@ impl Study {
 
     /// All of an event, or an error and nothing of it.
     fn apply(&mut self, event: &Event) -> Result<(), StudyError> {
-        self.best = OnceLock::new();
+        // Heartbeats and the like change neither values nor what is expected.
+        if matches!(event, Event::Asked { fit: Some(_), .. } | Event::Told { .. }) {
+            self.best = OnceLock::new();
+        }
         match event {
             Event::Created { .. } => Err(StudyError::Option { option: "name", problem: "exists".to_owned() }),
             Event::Asked { trial, parameters, by, fit, at } => {

@@ -78,7 +78,7 @@ impl Study {
         a.violation().total_cmp(&b.violation()).then(value(a).total_cmp(&value(b)))
     }
 
-    /// The trials that no other one is better than: with one objective, those that are as good as the best.
+    /// The complete trials whose value and violations are those of [`Self::best`]: with one objective, all that are as good.
     pub fn pareto_front(&self) -> Vec<&Trial> {
         let Some(best) = self.best() else { return Vec::new() };
         self.trials()
