@@ -62,7 +62,10 @@ class NativeRedisService implements RedisServiceBackend {
   }
 
   set(key: string, value: CacheValue, { ttlMs, tags, onlyIf }: WriteOptions): Promise<boolean> {
-    if (tags.length > 0) return this.#changing(key, this.#native.setTagged(key, toNative(value, 'value'), ttlMs ?? -1, onlyIf ?? null, tags));
+    if (tags.length > 0) {
+      const written = toNative(value, 'value');
+      return this.#changing(key, () => this.#native.setTagged(key, written, ttlMs ?? -1, onlyIf ?? null, tags));
+    }
     const [kind, payload] = payloadOf(value, 'value');
     const operation = onlyIf === undefined ? Operation.set : onlyIf === 'absent' ? Operation.setAbsent : Operation.setPresent;
     return this.#write(operation, key, ttlMs ?? -1, isYes, kind, payload);
@@ -95,11 +98,11 @@ class NativeRedisService implements RedisServiceBackend {
   }
 
   async clear(prefix: string): Promise<number> {
-    return await this.#changingMany(this.#native.clear(prefix));
+    return await this.#changingMany(() => this.#native.clear(prefix));
   }
 
   async invalidateTag(tag: string): Promise<number> {
-    return await this.#changingMany(this.#native.invalidateTag(tag));
+    return await this.#changingMany(() => this.#native.invalidateTag(tag));
   }
 
   async flightBegin(key: string, staleMs: number): Promise<FlightTurn> {
@@ -157,20 +160,20 @@ class NativeRedisService implements RedisServiceBackend {
     this.#batches.close();
   }
 
-  async #changing<T>(key: string, promise: Promise<T>): Promise<T> {
+  async #changing<T>(key: string, call: () => Promise<T>): Promise<T> {
     this.near?.forget(key);
     try {
-      return await asking(() => promise);
+      return await asking(call);
     } finally {
       this.near?.forget(key);
     }
   }
 
   /** Which keys it is that change is not known here; without a Redis nobody tells. */
-  async #changingMany<T>(promise: Promise<T>): Promise<T> {
+  async #changingMany<T>(call: () => Promise<T>): Promise<T> {
     this.near?.flush();
     try {
-      return await asking(() => promise);
+      return await asking(call);
     } finally {
       this.near?.flush();
     }
