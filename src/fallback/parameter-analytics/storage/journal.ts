@@ -125,13 +125,14 @@ export class FileJournal implements Journal {
       try {
         write(file, events);
         renameSync(next, this.#path);
-        syncFolder(dirname(this.#path));
       } catch (error) {
         closeSync(file);
         throw error;
       }
+      // From here on the old file has no name: nothing may be written to it, whatever else fails.
       closeSync(this.#file);
       this.#file = file;
+      syncFolder(dirname(this.#path));
     });
   }
 
