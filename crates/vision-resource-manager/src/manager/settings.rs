@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 pub struct Settings {
     /// Bytes of each device that are never given out: what drivers and libraries take without being asked.
     pub headroom: u64,
-    /// How much earlier a request counts as having come for each step of its priority, in ms. Nobody is therefore
-    /// overtaken by requests that come later than three such steps.
+    /// How much earlier a request counts as having come for each step of its priority, in ms. Priority
+    /// therefore puts nobody before what came more than three such steps earlier.
     pub aging_ms: u64,
     /// Requests that may wait at once; more are refused.
     pub max_waiting: usize,

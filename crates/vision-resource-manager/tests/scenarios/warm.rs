@@ -358,18 +358,24 @@ fn busy(settings: Settings) -> (Scene, u64, u64) {
     (scene, instance, used)
 }
 
-#[test]
-fn new_uses_do_not_keep_a_model_alive_that_somebody_waits_for_longer_than_half_of_its_time() {
-    let (mut scene, instance, mut used) = busy(plain());
-    let large = scene.wants("large", 20_000).waits();
-    // One second before its patience is over they still overlap.
-    for _ in 0..9 {
-        scene.silently(1_000);
+/// Its users take turns so many times, the next one beginning before the last one ends; says who uses it then.
+fn overlapping(scene: &mut Scene, instance: u64, mut used: u64, times: u32, pause_ms: u64) -> u64 {
+    for _ in 0..times {
+        scene.silently(pause_ms);
         let next = scene.wants("busy", 60_000);
         assert_eq!(next.said.started(next.request), Some(instance));
         scene.done(used);
         used = next.request;
     }
+    used
+}
+
+#[test]
+fn new_uses_do_not_keep_a_model_alive_that_somebody_waits_for_longer_than_half_of_its_time() {
+    let (mut scene, instance, used) = busy(plain());
+    let large = scene.wants("large", 20_000).waits();
+    // One second before its patience is over they still overlap.
+    let used = overlapping(&mut scene, instance, used, 9, 1_000);
     scene.silently(1_000);
     let late = scene.wants("busy", 60_000).waits();
     scene.done(used);
@@ -381,15 +387,9 @@ fn new_uses_do_not_keep_a_model_alive_that_somebody_waits_for_longer_than_half_o
 
 #[test]
 fn new_uses_do_not_keep_a_model_alive_after_as_many_as_may_have_overtaken() {
-    let (mut scene, instance, mut used) = busy(Settings { max_overtaken: 3, ..plain() });
+    let (mut scene, instance, used) = busy(Settings { max_overtaken: 3, ..plain() });
     let large = scene.wants("large", 600_000).waits();
-    for _ in 0..3 {
-        scene.silently(100);
-        let next = scene.wants("busy", 60_000);
-        assert_eq!(next.said.started(next.request), Some(instance));
-        scene.done(used);
-        used = next.request;
-    }
+    let used = overlapping(&mut scene, instance, used, 3, 100);
     scene.silently(100);
     scene.wants("busy", 60_000).waits();
     scene.done(used);
