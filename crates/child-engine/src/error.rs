@@ -49,7 +49,7 @@ pub enum EngineError {
         pid: Option<u32>,
     },
     /// The folder of the socket is not private to this user.
-    #[error("{} cannot hold the engine's socket: {problem}; {remedy}", dir.display())]
+    #[error("{} cannot hold a socket: {problem}; {remedy}", dir.display())]
     NotPrivate {
         /// The folder.
         dir: PathBuf,

@@ -38,6 +38,7 @@ pub use error::EngineError;
 
 use crashes::Crashes;
 use lease::{Lease, dial};
+pub use place::private_folder;
 use place::{Environment, Place};
 use start::{Started, start};
 

@@ -115,37 +115,49 @@ impl Place {
         Ok(Self { socket, lock: file("lock"), log: file("log"), program, dir })
     }
 
-    /// Creates the folder with mode 0700, or checks that the one that is there is a folder of this user that
-    /// nobody else can enter. In a sticky temporary folder nobody else can then exchange it.
+    /// The folder is there, and nobody else can enter it.
     pub(crate) fn ensure_private(&self) -> Result<(), EngineError> {
-        let dir = &self.dir;
-        match DirBuilder::new().mode(0o700).create(dir) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(EngineError::io("create the engine's private folder", dir)(error)),
-        }
-        let meta = fs::symlink_metadata(dir).map_err(EngineError::io("read", dir))?;
-        let refuse = |problem: String, remedy: String| {
-            Err(EngineError::NotPrivate { dir: dir.clone(), problem, remedy })
-        };
-        let (uid, mode) = (geteuid().as_raw(), meta.mode() & 0o7777);
-        if !meta.is_dir() {
-            let kind = if meta.is_symlink() { "a symbolic link" } else { "not a folder" };
-            return refuse(
-                format!("it is {kind}"),
-                "remove it, or point XDG_RUNTIME_DIR elsewhere".to_owned(),
-            );
-        }
-        if meta.uid() != uid {
-            let problem = format!("it belongs to user {}, expected {uid}", meta.uid());
-            return refuse(problem, "point XDG_RUNTIME_DIR to a folder of your own".to_owned());
-        }
-        if mode & 0o077 != 0 {
-            let problem = format!("its mode is {mode:04o}, expected 0700: others could reach the engine");
-            return refuse(problem, format!("run `chmod 700 {}`", dir.display()));
-        }
-        Ok(())
+        ensure_private(&self.dir)
     }
+}
+
+/// The folder of this user's sockets: `$XDG_RUNTIME_DIR/uat` where that is a folder of this user, else `uat-<uid>` in the temporary
+/// folder. Created where it is not there.
+///
+/// # Errors
+/// [`EngineError::NotPrivate`] where others could enter it; [`EngineError::Io`].
+pub fn private_folder() -> Result<PathBuf, EngineError> {
+    let dir = Environment::read(&|name| std::env::var_os(name)).private_dir(None);
+    ensure_private(&dir)?;
+    Ok(dir)
+}
+
+/// Creates the folder with mode 0700, or checks that the one that is there is a folder of this user that
+/// nobody else can enter. In a sticky temporary folder nobody else can then exchange it.
+fn ensure_private(dir: &Path) -> Result<(), EngineError> {
+    match DirBuilder::new().mode(0o700).create(dir) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(EngineError::io("create the private folder", dir)(error)),
+    }
+    let meta = fs::symlink_metadata(dir).map_err(EngineError::io("read", dir))?;
+    let refuse = |problem: String, remedy: String| {
+        Err(EngineError::NotPrivate { dir: dir.to_owned(), problem, remedy })
+    };
+    let (uid, mode) = (geteuid().as_raw(), meta.mode() & 0o7777);
+    if !meta.is_dir() {
+        let kind = if meta.is_symlink() { "a symbolic link" } else { "not a folder" };
+        return refuse(format!("it is {kind}"), "remove it, or point XDG_RUNTIME_DIR elsewhere".to_owned());
+    }
+    if meta.uid() != uid {
+        let problem = format!("it belongs to user {}, expected {uid}", meta.uid());
+        return refuse(problem, "point XDG_RUNTIME_DIR to a folder of your own".to_owned());
+    }
+    if mode & 0o077 != 0 {
+        let problem = format!("its mode is {mode:04o}, expected 0700: others could reach what listens there");
+        return refuse(problem, format!("run `chmod 700 {}`", dir.display()));
+    }
+    Ok(())
 }
 
 /// Eight hexadecimal digits that change when the program does: the first four bytes of the SHA-256 of

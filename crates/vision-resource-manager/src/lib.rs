@@ -3,7 +3,7 @@
 //! A [`Manager`] is told what happens (somebody wants memory, a lease is given back, a driver says what is free) and decides
 //! who gets what. It reads no clock, asks no driver and starts no thread, so that the same events give the same decisions:
 //! tests replay them, and so does the TypeScript half of the package. A [`ResourceManager`] is that manager among threads: it reads
-//! a driver, lets time pass and tells those that wait. [`simulate`] replays recorded days. Nothing here knows what runs in the
+//! a driver, lets time pass and tells those that wait. A [`host`] lets all processes of a user share one. [`simulate`] replays recorded days. Nothing here knows what runs in the
 //! memory that is given out.
 //!
 //! ```
@@ -31,12 +31,13 @@
 //! assert!(matches!(decisions[..], [Decision::Granted { lease: 1, expires_at: 30_000, .. }]));
 //! ```
 
+pub mod host;
 mod manager;
 mod service;
 pub mod simulate;
 
 pub use manager::{
     Decision, DeviceIndex, DeviceState, DeviceView, Ended, Event, HolderId, LeaseId, LeaseRequest, LeaseView,
-    Manager, Priority, Refusal, RequestId, Settings, Share, Used, WaitingView, WarmModel,
+    Manager, Priority, Refusal, RequestId, RestoredLease, Settings, Share, Used, WaitingView, WarmModel,
 };
 pub use service::{Allocate, Granted, ManagerError, ManagerOptions, ResourceManager, Started, Usage};

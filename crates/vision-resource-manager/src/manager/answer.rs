@@ -164,7 +164,7 @@ impl Manager {
         if self.waiting[place].deadline <= self.now {
             let mut waiting = self.waiting.remove(place);
             self.drop_claim(&mut waiting);
-            let refusal = self.why_not(&waiting.want);
+            let refusal = if self.restoring { Refusal::Restoring } else { self.why_not(&waiting.want) };
             out.push(Decision::Refused { request, refusal });
             return;
         }

@@ -79,6 +79,8 @@ pub enum Refusal {
     NotYours,
     /// Whoever asked has gone, or does not want it any longer.
     Cancelled,
+    /// It is not known yet whether all that an earlier manager gave out is held still.
+    Restoring,
 }
 
 /// What a manager decides. Each is to be carried out, in order.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::decision::Share;
+
 /// How much a request matters. Each step lets it count as having come [`crate::Settings::aging_ms`] earlier.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -103,6 +105,33 @@ pub struct WarmModel {
     pub concurrency: Option<u32>,
 }
 
+/// What an earlier manager gave out, as its host wrote it down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoredLease {
+    /// Its number; new ones are above it.
+    pub lease: LeaseId,
+    /// Who has it.
+    pub holder: HolderId,
+    /// On whose account.
+    pub owner: Box<str>,
+    /// What for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<Box<str>>,
+    /// How much it matters.
+    #[serde(default)]
+    pub priority: Priority,
+    /// Where.
+    pub shares: Vec<Share>,
+    /// When it ends unless it is renewed, in ms.
+    pub expires_at: u64,
+    /// Whether requests of a higher priority may take it back.
+    #[serde(default)]
+    pub preemptible: bool,
+    /// How long its holder has then, in ms.
+    #[serde(default)]
+    pub grace_ms: u64,
+}
+
 /// What a manager is told. Times come beside it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -185,6 +214,11 @@ pub enum Event {
         /// Only there.
         device: Option<DeviceIndex>,
     },
+    /// A lease that an earlier manager gave out, and whose holder lives. From the first of these on nothing is given out, until
+    /// [`Event::Restored`].
+    Restore(RestoredLease),
+    /// All is known that is held still.
+    Restored,
     /// Time has passed.
     Tick,
 }

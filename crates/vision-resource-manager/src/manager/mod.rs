@@ -9,6 +9,7 @@ mod lease;
 mod models;
 mod place;
 mod reserve;
+mod restore;
 mod settings;
 mod snapshot;
 mod uses;
@@ -21,7 +22,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use decision::{Decision, Ended, Refusal, Share};
 use device::Device;
 pub use event::{
-    DeviceIndex, DeviceState, Event, HolderId, LeaseId, LeaseRequest, Priority, RequestId, Used, WarmModel,
+    DeviceIndex, DeviceState, Event, HolderId, LeaseId, LeaseRequest, Priority, RequestId, RestoredLease,
+    Used, WarmModel,
 };
 use lease::Lease;
 use models::Model;
@@ -49,6 +51,8 @@ pub struct Manager {
     /// What owners have leased, where they have a quota.
     by_owner: BTreeMap<Box<str>, u64>,
     last_lease: LeaseId,
+    /// Whether what an earlier manager gave out is not all known yet.
+    restoring: bool,
     arrivals: u64,
     /// When something may change without an event, found by the last look at the line.
     wake: Option<u64>,
@@ -126,13 +130,15 @@ impl Manager {
             Event::LoadFailed { lease } => self.load_failed(lease, out),
             Event::Unloaded { lease } => self.unloaded(lease),
             Event::Optimize { target_free, device } => self.optimize(target_free, device, out),
+            Event::Restore(lease) => self.restore(lease),
+            Event::Restored => self.restored(),
             Event::Tick => false,
         }
     }
 
     /// Looks who of those that wait can be served, first in line first.
     fn look(&mut self, out: &mut Vec<Decision>) {
-        if self.waiting.is_empty() {
+        if self.waiting.is_empty() || self.restoring {
             self.wake = None;
             return;
         }

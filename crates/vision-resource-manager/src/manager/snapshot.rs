@@ -4,7 +4,7 @@ use super::Manager;
 use super::decision::Share;
 use super::event::{DeviceIndex, HolderId, LeaseId, Priority, RequestId};
 use super::lease::InstanceState;
-use super::waiting::Want;
+use super::waiting::{Waiting, Want};
 
 /// A device, as it is given out. Bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +40,8 @@ pub struct LeaseView {
     pub shares: Vec<Share>,
     /// When it ends, in ms; instances of warm models have no end.
     pub expires_at: Option<u64>,
-    /// Whether its holder was asked to give it back.
-    pub in_grace: bool,
+    /// Set where its holder was asked to give it back: for whom.
+    pub preempted_by: Option<Priority>,
     /// Whether it is a warm model, and how many use it.
     pub uses: Option<usize>,
     /// Whether it is a warm model that is being loaded.
@@ -63,6 +63,8 @@ pub struct WaitingView {
     pub bytes: u64,
     /// On how many.
     pub gpus: u32,
+    /// How much it matters.
+    pub priority: Priority,
     /// Since when, in ms.
     pub since: u64,
     /// Until when, in ms.
@@ -92,7 +94,7 @@ impl Manager {
             priority: lease.priority,
             shares: lease.shares.clone(),
             expires_at: lease.expires_at,
-            in_grace: lease.preempted_by.is_some(),
+            preempted_by: lease.preempted_by,
             uses: lease.instance.as_ref().map(|instance| instance.uses.len()),
             loading: lease
                 .instance
@@ -112,8 +114,8 @@ impl Manager {
                     (of.holder, of.model.clone(), of.bytes, 1)
                 }
             };
-            let (since, deadline) = (waiting.since, waiting.deadline);
-            WaitingView { request: waiting.request, holder, owner, bytes, gpus, since, deadline }
+            let Waiting { request, priority, since, deadline, .. } = *waiting;
+            WaitingView { request, holder, owner, bytes, gpus, priority, since, deadline }
         })
     }
 

@@ -48,6 +48,11 @@ pub enum ManagerError {
         /// Which.
         lease: LeaseId,
     },
+    /// An earlier manager gave out leases, and not all their holders have come back yet or are known to be gone.
+    #[error(
+        "leases that were given out before a restart are not accounted for yet: nothing is given out until their holders come back, end, or their time is over; wait longer"
+    )]
+    Restoring,
     /// The caller does not want it any longer.
     #[error("the request was cancelled")]
     Cancelled,
@@ -65,7 +70,7 @@ impl ManagerError {
         match self {
             Self::NoGpu { .. } => "UAT_NO_GPU",
             Self::Insufficient { .. } => "UAT_INSUFFICIENT_VRAM",
-            Self::Overloaded { .. } => "UAT_OVERLOADED",
+            Self::Overloaded { .. } | Self::Restoring => "UAT_OVERLOADED",
             Self::Invalid { .. } => "UAT_INVALID_INPUT",
             Self::NoSuchLease { .. } => "UAT_LEASE_EXPIRED",
             Self::NotYours { .. } => "UAT_CONFLICT",
@@ -82,7 +87,9 @@ impl ManagerError {
             Self::Insufficient { refusal } => {
                 !matches!(refusal, Refusal::Insufficient { can_ever_fit: false, .. })
             }
-            Self::Overloaded { .. } | Self::NoSuchLease { .. } | Self::Preempted { .. } => true,
+            Self::Overloaded { .. } | Self::Restoring | Self::NoSuchLease { .. } | Self::Preempted { .. } => {
+                true
+            }
             _ => false,
         }
     }
@@ -93,6 +100,7 @@ impl ManagerError {
             Refusal::QueueFull { waiting } => Self::Overloaded { waiting },
             Refusal::Invalid { problem } => Self::Invalid { problem },
             Refusal::Cancelled => Self::Cancelled,
+            Refusal::Restoring => Self::Restoring,
             refusal => Self::Insufficient { refusal },
         }
     }

@@ -42,7 +42,7 @@ use told::{Answer, Delivery, Listener};
 use crate::manager::LeaseRequest;
 use crate::{
     Decision, DeviceIndex, Ended, Event, HolderId, LeaseId, LeaseView, Manager, Priority, RequestId,
-    Settings, WaitingView, WarmModel,
+    RestoredLease, Settings, WaitingView, WarmModel,
 };
 
 /// How a [`ResourceManager`] is made.
@@ -298,6 +298,26 @@ impl ResourceManager {
     /// Those that wait, first in line first.
     pub fn waiting(&self) -> Vec<WaitingView> {
         self.shared.lock().manager.waiting().collect()
+    }
+
+    /// The place of the device that a driver calls so.
+    pub fn device(&self, uuid: &str) -> Option<DeviceIndex> {
+        self.shared.lock().readings.device(uuid)
+    }
+
+    /// What the driver calls the device at this place.
+    pub fn uuid(&self, device: DeviceIndex) -> Option<String> {
+        self.shared.lock().readings.uuid(device).map(ToOwned::to_owned)
+    }
+
+    /// A lease that an earlier manager gave out lives on; nothing is given out until [`Self::restored`].
+    pub fn restore(&self, lease: RestoredLease) {
+        self.shared.change(|state, now| state.apply(now, Event::Restore(lease)));
+    }
+
+    /// All is known that an earlier manager gave out.
+    pub fn restored(&self) {
+        self.shared.change(|state, now| state.apply(now, Event::Restored));
     }
 
     /// Why there is no GPU, where there is none.

@@ -29,6 +29,16 @@ impl Readings {
         self.last.iter().zip(here).map(|(reading, here)| state(reading.as_ref(), here, &holder_of)).collect()
     }
 
+    /// The place of the device of this name.
+    pub(super) fn device(&self, uuid: &str) -> Option<usize> {
+        self.uuids.iter().position(|known| known.as_deref() == Some(uuid))
+    }
+
+    /// The name of the device at this place.
+    pub(super) fn uuid(&self, device: usize) -> Option<&str> {
+        self.uuids.get(device)?.as_deref()
+    }
+
     fn place(&mut self, reading: &DeviceReading) -> Option<usize> {
         match &reading.uuid {
             Some(uuid) => {

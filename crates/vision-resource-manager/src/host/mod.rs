@@ -1,0 +1,24 @@
+//! One manager for all processes of a user: HTTP on a Unix socket that only that user can open.
+//!
+//! A holder is a process (and, where it names several, one of its clients); the system says which one calls. When it ends, what it
+//! had is free. Leases are written down before anybody is told of them ([`journal`]): a daemon that was killed and is started again knows
+//! them, and gives nothing out before each holder has been heard of, has ended, or its leases have.
+//!
+//! [`HostClient`] is the other side, for programs in Rust; the protocol is plain enough for anything else (`docs/vram.md`).
+
+mod book;
+mod client;
+mod error;
+mod journal;
+mod process;
+mod routes;
+mod server;
+mod wire;
+
+pub use client::{ClientError, Events, HostClient};
+pub use error::HostError;
+pub use server::{Host, HostOptions};
+pub use wire::{
+    AllocateBody, AttachBody, Attached, Gpu, GpuProcess, Gpus, Held, HeldState, Lease, LeasedGpu, Leases,
+    Notice, Problem, ProblemDetails, RenewBody, Renewed,
+};

@@ -1,0 +1,325 @@
+//! What is said on the socket: JSON, sizes in bytes, times in milliseconds. `docs/vram.md` is the page for people.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Allocate, DeviceIndex, Ended, LeaseId, Priority};
+
+/// `POST /v1/leases`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AllocateBody {
+    /// On each GPU.
+    pub bytes: u64,
+    /// All of them or none.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub gpus: u32,
+    /// Only these, by index; any where it is empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceIndex>,
+    /// How much it matters.
+    #[serde(default)]
+    pub priority: Priority,
+    /// How long the lease lives unless it is renewed; a minute.
+    #[serde(default = "minute")]
+    pub duration_ms: u64,
+    /// How long to wait; half a minute.
+    #[serde(default = "half_a_minute")]
+    pub wait_ms: u64,
+    /// Whether requests of a higher priority may take it back.
+    #[serde(default)]
+    pub preemptible: bool,
+    /// How long its holder has then; five seconds.
+    #[serde(default = "five_seconds")]
+    pub grace_ms: u64,
+    /// On whose account.
+    #[serde(default = "default_owner")]
+    pub owner: Box<str>,
+    /// What for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<Box<str>>,
+    /// The process that will hold it: the one that asks, or one that it descends from, such as the shell of a script.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_one(gpus: &u32) -> bool {
+    *gpus == 1
+}
+
+fn minute() -> u64 {
+    60_000
+}
+
+fn half_a_minute() -> u64 {
+    30_000
+}
+
+fn five_seconds() -> u64 {
+    5_000
+}
+
+fn default_owner() -> Box<str> {
+    "default".into()
+}
+
+impl AllocateBody {
+    /// So many bytes of one GPU, with the defaults above.
+    pub fn new(bytes: u64) -> Self {
+        Self {
+            bytes,
+            gpus: one(),
+            devices: Vec::new(),
+            priority: Priority::default(),
+            duration_ms: minute(),
+            wait_ms: half_a_minute(),
+            preemptible: false,
+            grace_ms: five_seconds(),
+            owner: default_owner(),
+            model: None,
+            pid: None,
+        }
+    }
+}
+
+impl From<AllocateBody> for Allocate {
+    fn from(body: AllocateBody) -> Self {
+        Self {
+            bytes: body.bytes,
+            gpus: body.gpus,
+            devices: body.devices,
+            priority: body.priority,
+            duration_ms: body.duration_ms,
+            wait_ms: body.wait_ms,
+            preemptible: body.preemptible,
+            grace_ms: body.grace_ms,
+            owner: body.owner,
+            model: body.model,
+        }
+    }
+}
+
+/// The answer to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Its number.
+    pub lease: LeaseId,
+    /// The same number: greater than all before, so that whatever guards what the GPU writes can refuse an older one.
+    pub fencing_token: LeaseId,
+    /// Where.
+    pub gpus: Vec<LeasedGpu>,
+    /// How long it lives from now on unless it is renewed.
+    pub expires_in_ms: u64,
+    /// How long it was waited for.
+    pub waited_ms: u64,
+}
+
+/// Memory of one GPU.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeasedGpu {
+    /// As `GET /v1/gpus` counts.
+    pub index: DeviceIndex,
+    /// As `CUDA_VISIBLE_DEVICES` takes it; `null` where the driver never told it.
+    pub uuid: Option<Box<str>>,
+    /// How much.
+    pub bytes: u64,
+}
+
+/// `POST /v1/leases/{lease}/renew`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RenewBody {
+    /// From now.
+    #[serde(default = "minute")]
+    pub duration_ms: u64,
+}
+
+/// The answer to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renewed {
+    /// Less than was asked for where somebody waits for this memory already.
+    pub expires_in_ms: u64,
+}
+
+/// `POST /v1/attach`: these leases a client knows of; its others are given back.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttachBody {
+    /// Their numbers.
+    pub leases: Vec<LeaseId>,
+}
+
+/// The answer to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attached {
+    /// Those that live.
+    pub leases: Vec<LeaseId>,
+    /// Those that have ended.
+    pub ended: Vec<LeaseId>,
+}
+
+/// A line of `GET /v1/events`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Notice {
+    /// The first line.
+    Listening {
+        /// The daemon's process.
+        daemon: u32,
+    },
+    /// A lease is wanted by somebody more important.
+    Preempt {
+        /// Which.
+        lease: LeaseId,
+        /// It ends then.
+        grace_ms: u64,
+        /// For whom.
+        by_priority: Priority,
+    },
+    /// A lease has ended without being released.
+    Ended {
+        /// Which.
+        lease: LeaseId,
+        /// Why.
+        reason: Ended,
+    },
+    /// Its GPU has vanished.
+    Lost {
+        /// Which.
+        lease: LeaseId,
+    },
+    /// Its GPU is there again.
+    Found {
+        /// Which.
+        lease: LeaseId,
+    },
+    /// The process uses more than it has leased, and gets no more until it does not.
+    Overuse {
+        /// Where.
+        device: DeviceIndex,
+        /// Bytes.
+        leased: u64,
+        /// Bytes.
+        used: u64,
+    },
+}
+
+/// A GPU in `GET /v1/gpus`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Gpu {
+    /// As leases count.
+    pub index: DeviceIndex,
+    /// Its name for life.
+    pub uuid: Option<String>,
+    /// The product's name.
+    pub name: Option<String>,
+    /// In all.
+    pub total_bytes: u64,
+    /// What the driver calls used.
+    pub used_bytes: u64,
+    /// What leases say.
+    pub leased_bytes: u64,
+    /// What others use.
+    pub external_bytes: u64,
+    /// What may be given out now.
+    pub free_bytes: u64,
+    /// Percent.
+    pub utilization: Option<u32>,
+    /// Degrees.
+    pub temperature_c: Option<u32>,
+    /// Watts.
+    pub power_w: Option<f64>,
+    /// Who has a context there.
+    pub processes: Vec<GpuProcess>,
+    /// Why nothing is given out there, where that is so.
+    pub closed: Option<String>,
+}
+
+/// A process on a GPU.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GpuProcess {
+    /// Its number.
+    pub pid: u32,
+    /// `null` where the driver cannot tell.
+    pub used_bytes: Option<u64>,
+}
+
+/// `GET /v1/gpus`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Gpus {
+    /// All of them.
+    pub gpus: Vec<Gpu>,
+    /// Why there is none, where there is none.
+    pub why_none: Option<String>,
+}
+
+/// A lease in `GET /v1/leases`, or somebody that waits for one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The lease's number; `null` where it waits.
+    pub lease: Option<LeaseId>,
+    /// `active`, `grace` (asked back), `lost` or `queued`.
+    pub state: HeldState,
+    /// The process.
+    pub pid: u32,
+    /// On whose account.
+    pub owner: Box<str>,
+    /// What for.
+    pub model: Option<Box<str>>,
+    /// How much it matters.
+    pub priority: Priority,
+    /// Where; empty where it waits.
+    pub gpus: Vec<LeasedGpu>,
+    /// Bytes on each GPU.
+    pub bytes: u64,
+    /// Until it ends, or until it waits no longer.
+    pub expires_in_ms: u64,
+    /// Whether its holder has not been heard of since this daemon began.
+    pub restored: bool,
+}
+
+/// See [`Held::state`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeldState {
+    /// Held.
+    Active,
+    /// Asked back.
+    Grace,
+    /// Its GPU has vanished.
+    Lost,
+    /// Waits.
+    Queued,
+}
+
+/// `GET /v1/leases`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leases {
+    /// Those that are held, oldest first, then those that wait, first in line first.
+    pub leases: Vec<Held>,
+    /// Processes that held leases when the daemon was started again and have not been heard of: nothing is given out until they are, or have ended,
+    /// or their leases have.
+    pub waiting_for: Vec<u32>,
+}
+
+/// What is wrong, with a 4xx or 5xx status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// See [`ProblemDetails`].
+    pub error: ProblemDetails,
+}
+
+/// What is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProblemDetails {
+    /// Stable.
+    pub code: String,
+    /// For people.
+    pub message: String,
+    /// Whether the same request may work later.
+    pub retryable: bool,
+}
