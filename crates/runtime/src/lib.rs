@@ -29,6 +29,7 @@ mod discovery;
 mod embedding;
 mod engine;
 mod errors;
+mod gpu;
 mod inspect;
 mod late_redis;
 mod ledger;
@@ -81,6 +82,7 @@ pub use fast_llm_coordinator::{
 };
 /// What a model's file says, as [`FileDescription`] has it.
 pub use gguf;
+pub use gpu::{gpu_socket, gpu_state};
 /// What the machine's GPUs say, for those who look.
 pub use gpu_driver;
 pub use inspect::{FileDescription, LoadedModel, ModelDescription};

@@ -1,15 +1,17 @@
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use model_store::StoreError;
 use runtime::redis_service::RedisServiceError;
+use runtime::vision_resource_manager::host::{ClientError, HostError};
 use runtime::{ConfigErrors, RuntimeError};
 
 /// Why a command did not work, and how the process says so.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// `error[CODE]: message`, and what to try. Exit code 1.
-    Failed { code: &'static str, message: String, hint: Option<String> },
+    Failed { code: Cow<'static, str>, message: String, hint: Option<String> },
     /// The configuration is wrong: the same lines for everything that is. Exit code 2.
     Config(ConfigErrors),
     /// The command line cannot be carried out. Exit code 2.
@@ -18,6 +20,8 @@ pub(crate) enum Failure {
     Shown,
     /// The same of a configuration. Exit code 2.
     ShownConfig,
+    /// A command that was run for the user ended so.
+    Ended(u8),
     /// Ctrl-C. Exit code 130.
     Interrupted,
     /// Nobody reads our output any more (`uat models list | head -1`): no error.
@@ -25,8 +29,8 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self::Failed { code, message: message.into(), hint: None }
+    pub(crate) fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self::Failed { code: code.into(), message: message.into(), hint: None }
     }
 
     pub(crate) fn usage(message: impl Into<String>) -> Self {
@@ -54,6 +58,7 @@ impl Failure {
             }
             Self::Shown => (1, Ok(())),
             Self::ShownConfig => (2, Ok(())),
+            Self::Ended(code) => (code, Ok(())),
             Self::Interrupted => (130, Ok(())),
             Self::BrokenPipe => (0, Ok(())),
         };
@@ -118,6 +123,18 @@ impl From<RuntimeError> for Failure {
 impl From<RedisServiceError> for Failure {
     fn from(error: RedisServiceError) -> Self {
         RuntimeError::from(error).into()
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        Self::new(error.code().to_owned(), error.to_string())
+    }
+}
+
+impl From<HostError> for Failure {
+    fn from(error: HostError) -> Self {
+        Self::new(error.code(), error.to_string())
     }
 }
 

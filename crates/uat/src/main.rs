@@ -9,6 +9,7 @@ mod failure;
 mod log;
 mod reload;
 mod running;
+mod signals;
 mod table;
 mod watch;
 

@@ -38,13 +38,6 @@ impl UatConfig {
 
     /// Where spend and usage are written: `server.state_dir`, else a folder of the user's for such things.
     pub fn state_dir(&self) -> Option<PathBuf> {
-        let state_home = || match std::env::var_os("XDG_STATE_HOME") {
-            Some(folder) if !folder.is_empty() => Some(PathBuf::from(folder)),
-            _ => {
-                let home = std::env::var_os("HOME").filter(|home| !home.is_empty())?;
-                Some(PathBuf::from(home).join(".local/state"))
-            }
-        };
         self.server.state_dir.clone().or_else(|| Some(state_home()?.join("uat")))
     }
 
@@ -52,6 +45,17 @@ impl UatConfig {
     pub fn feedback_file(&self) -> Option<PathBuf> {
         let beside = || Some(self.state_dir()?.join("feedback.jsonl"));
         self.routing.feedback_file.clone().or_else(beside)
+    }
+}
+
+/// The user's folder for what programs keep.
+pub(crate) fn state_home() -> Option<PathBuf> {
+    match std::env::var_os("XDG_STATE_HOME") {
+        Some(folder) if !folder.is_empty() => Some(PathBuf::from(folder)),
+        _ => {
+            let home = std::env::var_os("HOME").filter(|home| !home.is_empty())?;
+            Some(PathBuf::from(home).join(".local/state"))
+        }
     }
 }
 

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use runtime::{Runtime, parse_bind};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::ConfigArgs;
 use crate::failure::Failure;
 use crate::reload::Reload;
+use crate::signals::Signals;
 use crate::watch::FileWatch;
 
 #[derive(Debug, clap::Args)]
@@ -83,13 +83,13 @@ async fn serve(runtime: Arc<Runtime>, mut reload: Reload) -> Result<(), Failure>
         ended = &mut serving => return Ok(ended?),
         // Its terminal is closed.
         () = prepare => {}
-        () = signals.next() => {}
+        _ = signals.next() => {}
     }
     tracing::info!("finishing running answers; a second signal ends at once");
     shutdown.cancel();
     let result = tokio::select! {
         ended = serving => ended.map_err(Failure::from),
-        () = signals.next() => {
+        _ = signals.next() => {
             tracing::warn!("ended with answers still running");
             Err(Failure::Interrupted)
         }
@@ -110,24 +110,6 @@ fn tell_what_is_served(runtime: &Runtime) {
         match runtime.missing_file(&model.name) {
             None => tracing::info!(model = %model.name, endpoints, "ready to answer"),
             Some(missing) => tracing::warn!("{missing}"),
-        }
-    }
-}
-
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn listen() -> io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
         }
     }
 }

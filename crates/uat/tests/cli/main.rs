@@ -14,6 +14,7 @@ mod config;
 mod doctor;
 mod explain;
 mod gpu;
+mod gpu_daemon;
 mod health;
 mod keys;
 mod models;
