@@ -1,8 +1,11 @@
 // npm run demo: from a fresh clone to a real model's answer, over HTTP and through the Node class, a choice of the router, parameters that are
-// learned, and a cache that outlives its Redis.
+// learned, a cache that outlives its Redis, and memory of GPUs.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 import { built, MODEL, ROOT, SET_UP } from './front-door/build.mjs';
@@ -27,6 +30,7 @@ await door('demo', async () => {
       await run(built('uat'), ['gpu', 'estimate', MODEL, '--context', '2048'], { cwd: ROOT });
       for (const gpus of ['1x24576', '2x24576']) await run(built('uat'), ['gpu', 'simulate', '--trace', 'examples/day.csv', '--gpus', gpus, '--policy', 'ours,fifo-lru'], { cwd: ROOT });
     } },
+    { title: 'GPU memory that programs share: a daemon with a GPU that does not exist, a command and a Python program that lease', run: withGpus },
     { title: 'And in the terminal: uat chat', run: () => run(built('uat'), ['chat', '--model', MODEL, '--temperature', '0', '--max-tokens', '32', QUESTION], { cwd: ROOT }) },
   ]);
   console.log(`
@@ -40,15 +44,36 @@ function example(file, env, ...more) {
   return run('node', [`examples/${file}`, QUESTION, ...more], { cwd: ROOT, env: { UAT_ENGINE_PATH: built('uat-engine'), ...env } });
 }
 
-/** `uat serve` on a port of its own choosing, ended again by its process id. */
+/** `uat serve` on a port of its own choosing. */
 async function withServer(use) {
-  const server = spawn(built('uat'), ['--log', 'warn', 'serve', '--bind', '127.0.0.1:0'], { cwd: ROOT, env: { ...process.env, UAT__PARAMETERS__STORAGE: ':memory:' }, stdio: ['ignore', 'pipe', 'inherit'] });
-  try {
-    const lines = createInterface({ input: server.stdout });
-    const [line] = await Promise.race([once(lines, 'line'), once(server, 'exit').then(([code]) => { throw new Stop(`uat serve ended with status ${code}`); })]);
+  await listening(['--log', 'warn', 'serve', '--bind', '127.0.0.1:0'], { UAT__PARAMETERS__STORAGE: ':memory:' }, async line => {
     const url = /http:\/\/\S+/.exec(line)?.[0];
     if (url === undefined) throw new Stop(`uat serve printed ${line}, expected its address`);
-    return await use(url);
+    await use(url);
+  });
+}
+
+/** A command that holds memory while it looks who does, then a Python program. */
+async function withGpus() {
+  const folder = mkdtempSync(join(tmpdir(), 'uat-demo-'));
+  const socket = join(folder, 'gpu.sock');
+  try {
+    await listening(['gpu', 'daemon', '--fake-gpus', '1x24576', '--socket', socket, '--state', folder], {}, async () => {
+      await run(built('uat'), ['gpu', 'run', '--socket', socket, '--vram', '8192', '--model', 'the demo', '--', built('uat'), 'gpu', 'top', '--once', '--socket', socket], { cwd: ROOT });
+      await run('python3', ['examples/gpu_lease.py', socket], { cwd: ROOT });
+    });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** A part of `uat` that says where it listens, ended again by its process id. */
+async function listening(args, env, use) {
+  const server = spawn(built('uat'), args, { cwd: ROOT, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'inherit'] });
+  try {
+    const lines = createInterface({ input: server.stdout });
+    const [line] = await Promise.race([once(lines, 'line'), once(server, 'exit').then(([code]) => { throw new Stop(`uat ${args.join(' ')} ended with status ${code}`); })]);
+    await use(line);
   } finally {
     if (server.exitCode === null) {
       server.kill('SIGTERM');
