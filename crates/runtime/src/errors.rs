@@ -12,6 +12,7 @@ use llm_wire::openai::ErrorBody;
 use model_store::StoreError;
 use parameter_analytics_service::AnalyticsError;
 use redis_service::RedisServiceError;
+use vision_resource_manager::host::HostError;
 
 use crate::config::ConfigErrors;
 
@@ -116,6 +117,14 @@ pub enum RuntimeError {
     /// The local engine cannot be reached.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The daemon that gives out memory of GPUs cannot begin.
+    #[error(transparent)]
+    Gpu(#[from] HostError),
+    /// Nobody says where it may write.
+    #[error(
+        "neither XDG_STATE_HOME nor HOME says where leases of GPU memory are written down: set `state_dir` of `[gpu]`"
+    )]
+    NoStateFolder,
     /// Redis is away, or refused.
     #[error(transparent)]
     Redis(#[from] RedisServiceError),
@@ -170,6 +179,8 @@ impl RuntimeError {
             Self::Store(error) => error.code(),
             Self::Embed(error) => error.code(),
             Self::Engine(error) => error.code(),
+            Self::Gpu(error) => error.code(),
+            Self::NoStateFolder => "UAT_CONFIG",
             Self::Redis(error) => error.code(),
             Self::Parameters(error) => error.code(),
             Self::Refused(error) => error.code(),
@@ -199,6 +210,8 @@ impl RuntimeError {
             Self::Parameters(error) => error.retryable(),
             Self::Denied(_)
             | Self::KeyRevoked
+            | Self::Gpu(_)
+            | Self::NoStateFolder
             | Self::KeysFile { .. }
             | Self::Internal { .. }
             | Self::Closed => false,

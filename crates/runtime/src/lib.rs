@@ -44,8 +44,8 @@ mod tuning;
 mod wiring;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -55,6 +55,7 @@ use llm_wire::WireError;
 use llm_wire::openai::{ChatRequest, EmbeddingsRequest, Usage};
 use route_plan::RoutePlan;
 use tokio::sync::OnceCell;
+use vision_resource_manager::host::{Host, HostView};
 
 /// Keys, limits and budgets: [`Key`], its configuration, the file of keys, what was used.
 pub use access;
@@ -67,8 +68,8 @@ pub use callers::Standings;
 pub use child_engine::Engine;
 pub use config::{
     ConfigError, ConfigErrors, ConfigSource, ContextConfig, ContextKind, ContextProviderConfig, EngineConfig,
-    KvType, LimitsConfig, Loaded, Location, ParametersConfig, ServerConfig, Setting, TelemetryConfig,
-    UatConfig, config_schema, parse_bind, process_environment,
+    GpuConfig, KvType, LimitsConfig, Loaded, Location, ParametersConfig, ServerConfig, Setting,
+    TelemetryConfig, UatConfig, config_schema, parse_bind, process_environment,
 };
 pub use context::{ContextAsk, ContextReport, Document, Missing};
 /// What is chosen of what could be added to a request, and why the rest is not.
@@ -82,7 +83,7 @@ pub use fast_llm_coordinator::{
 };
 /// What a model's file says, as [`FileDescription`] has it.
 pub use gguf;
-pub use gpu::{gpu_socket, gpu_state};
+pub use gpu::gpu_socket;
 /// What the machine's GPUs say, for those who look.
 pub use gpu_driver;
 pub use inspect::{FileDescription, LoadedModel, ModelDescription};
@@ -133,6 +134,8 @@ pub struct Runtime {
     /// What came of calls that were given parameters.
     outcomes: Outcomes,
     request_ids: RequestIds,
+    /// Whose memory this process gives out, if it does.
+    gpus: OnceLock<HostView>,
     /// Seconds since 1970: what the lists of models give as their creation.
     started: u64,
     closed: AtomicBool,
@@ -224,6 +227,7 @@ impl Runtime {
             callers,
             feedback: Feedback::default(),
             parameters: OnceCell::new(),
+            gpus: OnceLock::new(),
             outcomes: Outcomes::default(),
             request_ids: RequestIds::new(fastrand::u64(..)),
             started: since_1970().as_secs(),
@@ -508,6 +512,26 @@ impl Runtime {
             return Err(RuntimeError::Closed);
         }
         self.parameters.get_or_try_init(async || Parameters::open(self.config().parameters_place())).await
+    }
+
+    /// Opens the daemon that gives out memory of GPUs, where the configuration has a section `[gpu]`. To be served by the caller.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Gpu`], those of [`GpuConfig::host_options`].
+    pub fn open_gpus(&self) -> Result<Option<Host>, RuntimeError> {
+        let config = self.config();
+        let Some(gpu) = &config.gpu else { return Ok(None) };
+        let driver = gpu_driver::open(gpu.driver(false))
+            .map_err(|error| RuntimeError::Internal { message: error.to_string() })?;
+        let host = Host::open(driver, gpu.host_options()?)?;
+        // Opened once: whoever opens it again is refused by the daemon's own lock.
+        drop(self.gpus.set(host.view()));
+        Ok(Some(host))
+    }
+
+    /// Whose memory this process gives out, if it does.
+    pub fn gpus(&self) -> Option<&HostView> {
+        self.gpus.get()
     }
 
     /// What so many tokens of a model cost, in nano-USD; `None` where its price is unknown.

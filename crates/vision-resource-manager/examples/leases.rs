@@ -27,7 +27,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         ["contend", socket, processes, allocations] => contend(socket, processes.parse()?, allocations)?,
         ["contender", socket, seed, allocations] => contender(socket, seed.parse()?, allocations.parse()?)?,
         _ => {
-            return Err("expected core, threads, daemon SOCKET or contend SOCKET PROCESSES ALLOCATIONS".into());
+            return Err(
+                "expected core, threads, daemon SOCKET or contend SOCKET PROCESSES ALLOCATIONS".into()
+            );
         }
     };
     println!("{said}");

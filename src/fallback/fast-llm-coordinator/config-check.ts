@@ -6,7 +6,7 @@ import { readFacts, readRouting } from './config-routing.js';
 import { checkRedis, REDIS_SECRET, REDIS_SHAPE, type RedisSettings } from './config-redis.js';
 import { meant, named, refuse, secretKey, type Shape, shaped, type Wrong } from './config-shape.js';
 
-const ROOT: Shape = { server: 'table', engine: 'table', endpoints: 'tables', models: 'tables', keys: 'tables', limits: 'table', routing: 'table', context: 'table', context_providers: 'tables', cache: 'table', redis: 'table', parameters: 'table', telemetry: 'table' };
+const ROOT: Shape = { server: 'table', engine: 'table', endpoints: 'tables', models: 'tables', keys: 'tables', limits: 'table', routing: 'table', context: 'table', context_providers: 'tables', cache: 'table', redis: 'table', parameters: 'table', gpu: 'table', telemetry: 'table' };
 const SERVER: Shape = { bind: 'text', admin_bind: 'text', keys_file: 'text', state_dir: 'text', allowed_origins: 'texts', max_body_mb: 'count', hold_ms: 'whole', drain_timeout_s: 'whole', max_connections: 'count' };
 const KV_TYPES = ['f32', 'f16', 'q8_0', 'q4_0'] as const;
 const ENGINE: Shape = { enabled: 'flag', model: 'text', idle_exit_s: 'whole', threads: 'count', context_tokens: 'count', slots: 'count', queue: 'whole', kv_type: KV_TYPES, gpu_layers: 'whole', unload_after_s: 'whole', memory_mb: 'count' };

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use prometheus::TextEncoder;
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use runtime::telemetry::Counts;
+use runtime::vision_resource_manager::host::HostView;
 use runtime::{EndpointHealth, EndpointState, Reloads, Stats};
 
 use super::Series;
@@ -27,6 +28,8 @@ pub(crate) struct Snapshot<'a> {
     pub(crate) budgets_used: &'a [(Arc<str>, f64)],
     pub(crate) series: &'a Series,
     pub(crate) told: &'a Counts,
+    /// Where this process gives memory of GPUs out.
+    pub(crate) gpus: Option<&'a HostView>,
 }
 
 /// # Errors
@@ -39,6 +42,9 @@ pub(crate) fn exposition(snapshot: &Snapshot<'_>) -> prometheus::Result<String> 
     told(&mut families, snapshot.told);
     reloads(&mut families, snapshot.reloads);
     limits(&mut families, snapshot);
+    if let Some(view) = snapshot.gpus {
+        gpus(&mut families, view);
+    }
     process(&mut families, Process::look());
     let Families(mut families) = families;
     families.extend(snapshot.series.families().into_iter().filter(|family| !family.get_metric().is_empty()));
@@ -96,6 +102,31 @@ impl Families {
     ) {
         self.add((name, MetricType::COUNTER, help), samples);
     }
+}
+
+fn gpus(families: &mut Families, view: &HostView) {
+    let usage = view.usage();
+    let names: Vec<String> = usage.iter().map(|gpu| gpu.index.to_string()).collect();
+    let figures = usage.iter().zip(&names).flat_map(|(gpu, name)| {
+        let ledger = &gpu.ledger;
+        let kinds = [
+            ("total", ledger.total),
+            ("used", ledger.used),
+            ("leased", ledger.leased),
+            ("external", ledger.external),
+            ("free", ledger.free),
+        ];
+        kinds.map(|(kind, bytes)| (vec![("gpu", name.as_str()), ("kind", kind)], bytes as f64))
+    });
+    families.gauges("uat_gpu_memory_bytes", "Memory of each GPU; free is what may be given out.", figures);
+    let closed = usage
+        .iter()
+        .zip(&names)
+        .map(|(gpu, name)| (vec![("gpu", name.as_str())], f64::from(u8::from(gpu.closed.is_none()))));
+    families.gauges("uat_gpu_up", "Whether memory of this GPU is given out.", closed);
+    let (leases, waiting) = view.counts();
+    families.gauge("uat_gpu_leases", "Leases that are held.", leases as f64);
+    families.gauge("uat_gpu_waiting", "Requests that wait for memory.", waiting as f64);
 }
 
 fn metric(kind: MetricType, labels: Labels<'_>, value: f64) -> Metric {

@@ -78,6 +78,7 @@ pub(super) async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response<Bod
         budgets_used: &runtime.budgets_used(),
         series,
         told: counts,
+        gpus: runtime.gpus(),
     };
     match exposition(&snapshot) {
         Ok(text) => with_type(text, PROMETHEUS),

@@ -9,6 +9,7 @@ mod document;
 mod effective;
 mod error;
 mod finding;
+mod gpu;
 mod keys;
 mod load;
 mod parameters;
@@ -30,8 +31,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub use context::{ContextConfig, ContextKind, ContextProviderConfig};
 pub use effective::Setting;
 pub use error::{ConfigError, ConfigErrors, Location};
+pub use gpu::GpuConfig;
 pub use keys::LimitsConfig;
-pub(crate) use keys::{price_of, state_home};
+pub(crate) use keys::price_of;
 pub use load::{ConfigSource, Loaded, process_environment};
 pub use parameters::ParametersConfig;
 pub use schema::config_schema;
@@ -67,6 +69,9 @@ pub struct UatConfig {
     /// The cache in Redis; absent: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis: Option<redis_service::Options>,
+    /// Memory of GPUs for the programs of this user; absent: this server gives none out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<GpuConfig>,
     /// Where studies, bandits and what is known of models' parameters are kept.
     pub parameters: ParametersConfig,
     /// What is told of requests: traces, and an access log.

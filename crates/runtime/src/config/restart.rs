@@ -15,6 +15,7 @@ impl UatConfig {
         let feedback = differing("routing", &self.routing, &next.routing);
         found.extend(feedback.into_iter().filter(|setting| setting == "routing.feedback_file"));
         found.extend(differing("parameters", &self.parameters, &next.parameters));
+        found.extend(differing("gpu", &self.gpu, &next.gpu));
         found.extend(differing("telemetry", &self.telemetry, &next.telemetry));
         found
     }
@@ -56,6 +57,7 @@ mod tests {
         next.server.max_connections = 1;
         next.server.bind.set_port(1);
         next.parameters.storage = Some(":memory:".into());
+        next.gpu = Some(crate::config::GpuConfig { headroom_mb: 1, ..Default::default() });
         next.telemetry.access_log = "stdout".into();
         next.routing.feedback_file = Some("feedback".into());
         next.routing.learned_file = Some("learned".into());
@@ -66,6 +68,9 @@ mod tests {
                 "server.max_connections",
                 "routing.feedback_file",
                 "parameters.storage",
+                "gpu.headroom_mb",
+                "gpu.max_waiting",
+                "gpu.poll_ms",
                 "telemetry.access_log"
             ]
         );

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use runtime::{Runtime, parse_bind};
+use runtime::vision_resource_manager::host::HostError;
+use runtime::{Runtime, RuntimeError, parse_bind};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -62,12 +63,15 @@ async fn serve(runtime: Arc<Runtime>, mut reload: Reload) -> Result<(), Failure>
         Some(bind) => Some(listen(bind).await?),
         None => None,
     };
+    let shutdown = CancellationToken::new();
+    // Before anybody is told that it listens: then GPUs can be asked for, too.
+    let gpus = gpus(&runtime, shutdown.clone())?;
+    tokio::pin!(gpus);
     writeln!(io::stdout(), "listening on http://{address}")?;
     if let Some((_, address)) = &admin {
         writeln!(io::stdout(), "administration on http://{address}")?;
     }
 
-    let shutdown = CancellationToken::new();
     let admin = admin.map(|(listener, _)| listener);
     let serving = http_api::serve_with_admin(listener, admin, runtime.clone(), shutdown.clone());
     tokio::pin!(serving);
@@ -81,6 +85,7 @@ async fn serve(runtime: Arc<Runtime>, mut reload: Reload) -> Result<(), Failure>
     };
     tokio::select! {
         ended = &mut serving => return Ok(ended?),
+        ended = &mut gpus => return Err(ended.err().map_or(Failure::Interrupted, Failure::from)),
         // Its terminal is closed.
         () = prepare => {}
         _ = signals.next() => {}
@@ -88,7 +93,7 @@ async fn serve(runtime: Arc<Runtime>, mut reload: Reload) -> Result<(), Failure>
     tracing::info!("finishing running answers; a second signal ends at once");
     shutdown.cancel();
     let result = tokio::select! {
-        ended = serving => ended.map_err(Failure::from),
+        (ended, gpus) = async { tokio::join!(serving, gpus) } => ended.map_err(Failure::from).and(gpus.map_err(Failure::from)),
         _ = signals.next() => {
             tracing::warn!("ended with answers still running");
             Err(Failure::Interrupted)
@@ -96,6 +101,30 @@ async fn serve(runtime: Arc<Runtime>, mut reload: Reload) -> Result<(), Failure>
     };
     runtime.close().await;
     result
+}
+
+/// Gives memory of GPUs out until `shutdown`, where the configuration says so. Another daemon of this user does as well.
+fn gpus(
+    runtime: &Runtime,
+    shutdown: CancellationToken,
+) -> Result<impl Future<Output = Result<(), HostError>> + use<>, Failure> {
+    let host = match runtime.open_gpus() {
+        Ok(host) => host,
+        Err(RuntimeError::Gpu(busy @ HostError::Busy { .. })) => {
+            tracing::warn!("{busy}");
+            None
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(async move {
+        match host {
+            Some(host) => host.serve(shutdown.cancelled_owned()).await,
+            None => {
+                shutdown.cancelled().await;
+                Ok(())
+            }
+        }
+    })
 }
 
 async fn listen(bind: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {

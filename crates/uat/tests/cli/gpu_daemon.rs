@@ -5,8 +5,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use testkit::FakeProvider;
 
-use crate::support::Place;
+use crate::support::{Place, configuration};
 
 /// Nothing here takes so long; whoever waits for it has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -211,4 +212,26 @@ fn top_shows_gpus_and_leases_once_where_nobody_watches() {
     );
     ran.kill().unwrap();
     ran.wait().unwrap();
+}
+
+#[tokio::test]
+async fn a_server_with_a_section_for_gpus_gives_them_out_and_shows_them_in_its_metrics() {
+    let provider = FakeProvider::start().await.unwrap();
+    let place = Place::empty();
+    let gpu = "[gpu]\nfake_gpus_mb = [8192]\nheadroom_mb = 0\nquotas_mb = { greedy = 100 }\n";
+    place.write("uat.toml", &format!("{gpu}{}", configuration(&provider, "m", "")));
+    let server = place.serve(&["serve"]);
+    let mut ran = run(&place, &["--vram", "4096"], &["sleep", "600"]).spawn().unwrap();
+    server.wait_for("uat_gpu_leases", 1.0);
+    assert_eq!(server.metric("uat_gpu_memory_bytes{gpu=\"0\",kind=\"leased\"}"), f64::from(1 << 30) * 4.0);
+    assert_eq!(server.metric("uat_gpu_up{gpu=\"0\"}"), 1.0);
+    let output = run(&place, &["--vram", "101", "--owner", "greedy"], &["true"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("may lease 100 MiB"));
+    // A second one serves its models, and leaves the GPUs to the first.
+    let second = place.serve(&["serve"]);
+    assert!(!second.ask("GET", "/metrics", "").contains("uat_gpu_"));
+    ran.kill().unwrap();
+    ran.wait().unwrap();
+    server.signal("TERM");
+    assert_eq!(server.ended().code, 0);
 }

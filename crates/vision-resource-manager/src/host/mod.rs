@@ -17,7 +17,7 @@ mod wire;
 
 pub use client::{ClientError, Events, HostClient};
 pub use error::HostError;
-pub use server::{Host, HostOptions};
+pub use server::{Host, HostOptions, HostView};
 pub use wire::{
     AllocateBody, AttachBody, Attached, Gpu, GpuProcess, Gpus, Held, HeldState, Lease, LeasedGpu, Leases,
     Notice, Problem, ProblemDetails, RenewBody, Renewed,

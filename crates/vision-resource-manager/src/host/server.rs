@@ -24,7 +24,7 @@ use super::routes;
 use super::wire::{Lease, LeasedGpu, Notice};
 use crate::{
     Allocate, Decision, Granted, HolderId, LeaseId, ManagerError, ManagerOptions, RequestId, ResourceManager,
-    RestoredLease, Share,
+    RestoredLease, Share, Usage,
 };
 
 /// How a [`Host`] is made.
@@ -93,9 +93,9 @@ impl Host {
         Ok(Self { shared, listener, socket, _lock: lock })
     }
 
-    /// The manager that this serves, for whoever needs memory in this process.
-    pub fn manager(&self) -> &ResourceManager {
-        &self.shared.manager
+    /// What there is, for monitors: as long as the daemon serves, and after that what there was.
+    pub fn view(&self) -> HostView {
+        HostView(Arc::clone(&self.shared))
     }
 
     /// Serves until `stop` is ready. Leases stay written down, so that the next daemon knows them.
@@ -118,6 +118,22 @@ impl Host {
         drop(fs::remove_file(&socket));
         drop(lock);
         served.map_err(HostError::io("serve", socket))
+    }
+}
+
+/// A daemon, for those who only look.
+#[derive(Clone)]
+pub struct HostView(Arc<Shared>);
+
+impl HostView {
+    /// The devices, as they were read last.
+    pub fn usage(&self) -> Vec<Usage> {
+        self.0.manager.usage()
+    }
+
+    /// How many leases are held, and how many requests wait.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.0.manager.leases().len(), self.0.manager.waiting().len())
     }
 }
 

@@ -54,6 +54,7 @@ fn text() -> String {
         budgets_used: &[("team-a".into(), 0.25)],
         series: &series,
         told: &told,
+        gpus: None,
     })
     .unwrap()
 }

@@ -26,6 +26,7 @@ pub(super) fn findings(config: &UatConfig) -> Vec<Finding> {
     found.extend(cache(config));
     found.extend(redis(config));
     found.extend(super::keys::findings(config));
+    found.extend(super::gpu::findings(config));
     found.extend(super::parameters::findings(config));
     found.extend(super::telemetry::findings(config));
     found

@@ -15,6 +15,10 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
+    pub(crate) fn given(&self) -> Option<PathBuf> {
+        self.socket.clone()
+    }
+
     pub(crate) fn path(&self) -> Result<PathBuf, Failure> {
         match &self.socket {
             Some(path) => Ok(path.clone()),
