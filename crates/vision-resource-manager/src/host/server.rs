@@ -297,7 +297,7 @@ impl Shared {
                 me.give_back(holder, lease);
             }
         })?;
-        let mut pending = Pending { host: self, request: Some(request) };
+        let mut pending = Pending { host: self, holder, request: Some(request) };
         let answer = told.await.unwrap_or(Err(Refused::Manager(ManagerError::Closed)));
         pending.request = None;
         answer
@@ -374,6 +374,7 @@ impl Shared {
 /// A request whose answer is waited for.
 struct Pending<'a> {
     host: &'a Shared,
+    holder: HolderId,
     /// `None` when it was answered.
     request: Option<RequestId>,
 }
@@ -381,7 +382,7 @@ struct Pending<'a> {
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
         if let Some(request) = self.request {
-            self.host.manager.cancel(request);
+            self.host.manager.cancel(self.holder, request);
         }
     }
 }

@@ -147,6 +147,8 @@ pub enum Event {
     Cancel {
         /// Which.
         request: RequestId,
+        /// Who says so: whoever asked.
+        holder: HolderId,
     },
     /// A lease shall live on, from now.
     Renew {
@@ -189,11 +191,15 @@ pub enum Event {
     Done {
         /// Which.
         request: RequestId,
+        /// Who says so: the process that registered the model.
+        holder: HolderId,
     },
     /// An instance is loaded.
     Loaded {
         /// Its lease.
         lease: LeaseId,
+        /// Who says so.
+        holder: HolderId,
         /// How long that took, in ms.
         took_ms: u64,
     },
@@ -201,11 +207,15 @@ pub enum Event {
     LoadFailed {
         /// Its lease.
         lease: LeaseId,
+        /// Who says so.
+        holder: HolderId,
     },
-    /// An instance is unloaded.
+    /// An instance is unloaded: one that was to be, or that nobody uses.
     Unloaded {
         /// Its lease.
         lease: LeaseId,
+        /// Who says so.
+        holder: HolderId,
     },
     /// Idle models shall make room.
     Optimize {

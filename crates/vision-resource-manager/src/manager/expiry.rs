@@ -3,8 +3,8 @@
 use super::Manager;
 use super::decision::{Decision, Ended, Refusal};
 use super::event::{HolderId, LeaseId, RequestId};
-use super::lease::InstanceState;
-use super::waiting::Want;
+use super::lease::{Instance, InstanceState};
+use super::waiting::{Waiting, Want};
 
 impl Manager {
     /// Ends whatever is due; says whether memory became free by it.
@@ -34,10 +34,9 @@ impl Manager {
         ended
     }
 
-    pub(super) fn cancel(&mut self, request: RequestId, out: &mut Vec<Decision>) -> bool {
-        let Some(place) = self.waiting.iter().position(|waiting| waiting.request == request) else {
-            return false;
-        };
+    pub(super) fn cancel(&mut self, request: RequestId, holder: HolderId, out: &mut Vec<Decision>) -> bool {
+        let theirs = |waiting: &Waiting| waiting.request == request && self.asker(&waiting.want) == holder;
+        let Some(place) = self.waiting.iter().position(theirs) else { return false };
         let mut waiting = self.waiting.remove(place);
         self.drop_claim(&mut waiting);
         out.push(Decision::Refused { request, refusal: Refusal::Cancelled });
@@ -89,11 +88,14 @@ impl Manager {
             Some(lease) if lease.holder != holder => {
                 out.push(Decision::Denied { lease: id, refusal: Refusal::NotYours });
             }
-            Some(_) => {
-                self.remove(id);
-                out.push(Decision::Released { lease: id });
-                return true;
-            }
+            Some(lease) => match lease.instance.as_ref().and_then(Instance::why_not_back) {
+                Some(refusal) => out.push(Decision::Denied { lease: id, refusal }),
+                None => {
+                    self.remove(id);
+                    out.push(Decision::Released { lease: id });
+                    return true;
+                }
+            },
         }
         false
     }
@@ -106,12 +108,9 @@ impl Manager {
             out.push(Decision::Ended { lease, holder, reason: Ended::HolderGone });
         }
         self.uses.retain(|_, lease| self.leases.contains_key(lease));
-        let theirs = |want: &Want| match want {
-            Want::Lease(request) => request.holder == holder,
-            Want::Use { model } => self.models[*model].of.holder == holder,
-        };
-        let (gone, waiting) =
-            std::mem::take(&mut self.waiting).into_iter().partition(|waiting| theirs(&waiting.want));
+        let (gone, waiting) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|waiting| self.asker(&waiting.want) == holder);
         self.waiting = waiting;
         for mut waiting in gone {
             self.drop_claim(&mut waiting);
@@ -121,6 +120,14 @@ impl Manager {
             model.gone = true;
         }
         true
+    }
+
+    /// Who waits for something: whoever asked, or has the model.
+    pub(super) fn asker(&self, want: &Want) -> HolderId {
+        match want {
+            Want::Lease(request) => request.holder,
+            Want::Use { model } => self.models[*model].of.holder,
+        }
     }
 
     /// Asks for a lease back: an idle instance is unloaded, a holder is told until when it has it.

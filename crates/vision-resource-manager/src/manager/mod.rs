@@ -117,7 +117,7 @@ impl Manager {
         match event {
             Event::Devices { devices } => self.read(&devices, out),
             Event::Request(request) => self.request(request, out),
-            Event::Cancel { request } => self.cancel(request, out),
+            Event::Cancel { request, holder } => self.cancel(request, holder, out),
             Event::Renew { lease, holder, duration_ms } => self.renew(lease, holder, duration_ms, out),
             Event::Release { lease, holder } => self.release(lease, holder, out),
             Event::HolderGone { holder } => self.holder_gone(holder, out),
@@ -125,10 +125,10 @@ impl Manager {
             Event::Use { request, holder, model, priority, wait_ms } => {
                 self.want_use(request, holder, &model, priority, wait_ms, out)
             }
-            Event::Done { request } => self.done(request),
-            Event::Loaded { lease, took_ms } => self.loaded(lease, took_ms),
-            Event::LoadFailed { lease } => self.load_failed(lease, out),
-            Event::Unloaded { lease } => self.unloaded(lease),
+            Event::Done { request, holder } => self.done(request, holder),
+            Event::Loaded { lease, holder, took_ms } => self.loaded(lease, holder, took_ms, out),
+            Event::LoadFailed { lease, holder } => self.load_failed(lease, holder, out),
+            Event::Unloaded { lease, holder } => self.unloaded(lease, holder, out),
             Event::Optimize { target_free, device } => self.optimize(target_free, device, out),
             Event::Restore(lease) => self.restore(lease),
             Event::Restored => self.restored(),

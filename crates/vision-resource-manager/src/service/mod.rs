@@ -160,7 +160,8 @@ impl ResourceManager {
     /// Asks for memory. `answer` is called once, from this call where that is possible at once.
     ///
     /// # Errors
-    /// [`ManagerError::Closed`], [`ManagerError::NoGpu`]; everything else is what `answer` gets.
+    /// [`ManagerError::Closed`], [`ManagerError::NoGpu`], [`ManagerError::Invalid`] where the holder has not joined, or has
+    /// left; everything else is what `answer` gets.
     pub fn allocate(
         &self,
         holder: HolderId,
@@ -168,6 +169,7 @@ impl ResourceManager {
         answer: impl FnOnce(Result<Granted, ManagerError>) + Send + 'static,
     ) -> Result<RequestId, ManagerError> {
         let mut state = self.shared.open()?;
+        state.check_holder(holder)?;
         state.check_gpu()?;
         let id = state.next_request();
         state.answers.insert(id, Answer::Lease(Box::new(answer)));
@@ -192,8 +194,8 @@ impl ResourceManager {
 
     /// The caller of a request does not want it any longer; its answer is then [`ManagerError::Cancelled`], unless it was
     /// served before.
-    pub fn cancel(&self, request: RequestId) {
-        self.shared.change(|state, now| state.apply(now, Event::Cancel { request }));
+    pub fn cancel(&self, holder: HolderId, request: RequestId) {
+        self.shared.change(|state, now| state.apply(now, Event::Cancel { request, holder }));
     }
 
     /// Lets a lease live so many ms from now; says until when, in ms of [`Self::now`].
@@ -222,14 +224,22 @@ impl ResourceManager {
     }
 
     /// A process has a model that can be used; it hears of [`Decision::Load`] and [`Decision::Unload`].
-    pub fn register(&self, model: WarmModel) {
-        self.shared.change(|state, now| state.apply(now, Event::Register(model)));
+    ///
+    /// # Errors
+    /// [`ManagerError::Closed`], [`ManagerError::Invalid`].
+    pub fn register(&self, model: WarmModel) -> Result<(), ManagerError> {
+        let mut state = self.shared.open()?;
+        state.check_holder(model.holder)?;
+        state.apply(self.shared.now(), Event::Register(model));
+        self.shared.done(state);
+        Ok(())
     }
 
     /// Asks to use a model. `answer` is called once; then [`Self::done`] says that the use has ended.
     ///
     /// # Errors
-    /// [`ManagerError::Closed`], [`ManagerError::NoGpu`]; everything else is what `answer` gets.
+    /// [`ManagerError::Closed`], [`ManagerError::NoGpu`], [`ManagerError::Invalid`] where the holder has not joined, or has
+    /// left; everything else is what `answer` gets.
     pub fn use_model(
         &self,
         holder: HolderId,
@@ -239,6 +249,7 @@ impl ResourceManager {
         answer: impl FnOnce(Result<Started, ManagerError>) + Send + 'static,
     ) -> Result<RequestId, ManagerError> {
         let mut state = self.shared.open()?;
+        state.check_holder(holder)?;
         state.check_gpu()?;
         let request = state.next_request();
         state.answers.insert(request, Answer::Use(Box::new(answer)));
@@ -249,23 +260,23 @@ impl ResourceManager {
     }
 
     /// A use has ended.
-    pub fn done(&self, request: RequestId) {
-        self.shared.change(|state, now| state.apply(now, Event::Done { request }));
+    pub fn done(&self, holder: HolderId, request: RequestId) {
+        self.shared.change(|state, now| state.apply(now, Event::Done { request, holder }));
     }
 
     /// A model is loaded, which took so long.
-    pub fn loaded(&self, lease: LeaseId, took_ms: u64) {
-        self.shared.change(|state, now| state.apply(now, Event::Loaded { lease, took_ms }));
+    pub fn loaded(&self, holder: HolderId, lease: LeaseId, took_ms: u64) {
+        self.shared.change(|state, now| state.apply(now, Event::Loaded { lease, holder, took_ms }));
     }
 
     /// A model could not be loaded.
-    pub fn load_failed(&self, lease: LeaseId) {
-        self.shared.change(|state, now| state.apply(now, Event::LoadFailed { lease }));
+    pub fn load_failed(&self, holder: HolderId, lease: LeaseId) {
+        self.shared.change(|state, now| state.apply(now, Event::LoadFailed { lease, holder }));
     }
 
     /// A model is unloaded; its memory is given out when the driver says that it is free.
-    pub fn unloaded(&self, lease: LeaseId) {
-        self.shared.change(|state, now| state.apply(now, Event::Unloaded { lease }));
+    pub fn unloaded(&self, holder: HolderId, lease: LeaseId) {
+        self.shared.change(|state, now| state.apply(now, Event::Unloaded { lease, holder }));
         self.read_soon();
     }
 
@@ -414,6 +425,12 @@ impl State {
     fn next_request(&mut self) -> RequestId {
         self.last_request += 1;
         self.last_request
+    }
+
+    fn check_holder(&self, holder: HolderId) -> Result<(), ManagerError> {
+        let unknown =
+            || ManagerError::Invalid { problem: "a holder that has not joined, or has left".into() };
+        self.holders.contains_key(&holder).then_some(()).ok_or_else(unknown)
     }
 
     fn check_gpu(&self) -> Result<(), ManagerError> {

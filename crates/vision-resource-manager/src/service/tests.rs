@@ -94,7 +94,7 @@ fn a_model_is_loaded_for_its_first_use_and_unloaded_when_others_need_its_memory(
     let (holder, notices) = listened(&manager, 1);
     let model = "chat".into();
     let warm = WarmModel { holder, model, bytes: 6 * GIB, load_ms: 10, replicas: 1, concurrency: None };
-    manager.register(warm);
+    manager.register(warm).unwrap();
     let (tell, told) = mpsc::sync_channel(16);
     let use_it = |tell: mpsc::SyncSender<_>| {
         let answer = move |started| drop(tell.send(started));
@@ -105,13 +105,13 @@ fn a_model_is_loaded_for_its_first_use_and_unloaded_when_others_need_its_memory(
         panic!("it is loaded")
     };
     assert_eq!((share.device, share.bytes), (0, 6 * GIB));
-    manager.loaded(lease, 10);
+    manager.loaded(holder, lease, 10);
     let started = told.recv_timeout(PATIENCE).unwrap().unwrap();
     let waits = ask(&manager, holder, Allocate::new(6 * GIB));
     assert!(notices.try_recv().is_err(), "it is in use");
-    manager.done(started.request);
+    manager.done(holder, started.request);
     assert_eq!(notices.recv_timeout(PATIENCE), Ok(Decision::Unload { lease, holder }));
-    manager.unloaded(lease);
+    manager.unloaded(holder, lease);
     waits.recv_timeout(PATIENCE).unwrap().unwrap();
 }
 
@@ -126,6 +126,23 @@ fn a_holder_that_takes_twice_its_lease_is_told_and_gets_no_more() {
     assert_eq!(notices.recv_timeout(PATIENCE), Ok(said));
     let more = ask(&manager, holder, Allocate::new(GIB)).recv_timeout(PATIENCE).unwrap().unwrap_err();
     assert!(more.to_string().contains("uses 8192 MiB of GPU 0 and has leased 4096 MiB"), "{more}");
+}
+
+#[test]
+fn who_has_not_joined_or_has_left_gets_nothing() {
+    let (_machine, manager) = fake(&[8]);
+    let (holder, _notices) = listened(&manager, 1);
+    manager.leave(holder);
+    for holder in [holder, 99] {
+        let error = manager.allocate(holder, Allocate::new(GIB), drop).unwrap_err();
+        assert_eq!(error.code(), "UAT_INVALID_INPUT");
+        let error = manager.use_model(holder, "chat", Priority::Normal, 0, drop).unwrap_err();
+        assert_eq!(error.code(), "UAT_INVALID_INPUT");
+        let model = "chat".into();
+        let warm = WarmModel { holder, model, bytes: GIB, load_ms: 10, replicas: 1, concurrency: None };
+        assert_eq!(manager.register(warm).unwrap_err().code(), "UAT_INVALID_INPUT");
+    }
+    assert!(manager.leases().is_empty());
 }
 
 #[test]

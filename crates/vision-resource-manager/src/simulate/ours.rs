@@ -53,7 +53,7 @@ pub(super) fn run(
         while done < decisions.len() {
             match decisions[done].clone() {
                 Decision::Unload { lease, .. } => {
-                    manager.apply(now, Event::Unloaded { lease }, &mut decisions)
+                    manager.apply(now, Event::Unloaded { lease, holder: HOLDER }, &mut decisions)
                 }
                 Decision::Load { lease, ref model, .. } => {
                     let took_ms = trace.models.iter().find(|known| known.name == *model)?.load_ms;
@@ -89,7 +89,7 @@ fn event_of(trace: &Trace, happens: Happens) -> Event {
                 wait_ms: FOREVER_MS,
             }
         }
-        Happens::Done(index) => Event::Done { request: index as u64 },
-        Happens::Loaded { lease, took_ms } => Event::Loaded { lease, took_ms },
+        Happens::Done(index) => Event::Done { request: index as u64, holder: HOLDER },
+        Happens::Loaded { lease, took_ms } => Event::Loaded { lease, holder: HOLDER, took_ms },
     }
 }

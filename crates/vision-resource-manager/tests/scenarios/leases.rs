@@ -26,6 +26,7 @@ pub(crate) const RECORDED: &[fn()] = &[
     nobody_gets_more_at_once_than_the_quota_and_waits_within_it_for_its_own_leases,
     who_waits_for_its_quota_keeps_nobody_else_waiting,
     a_cancelled_request_is_answered_and_gets_nothing_later,
+    nobody_cancels_what_another_asked_for,
     the_leases_of_the_dead_end_at_once_and_so_does_their_waiting,
 ];
 
@@ -225,9 +226,21 @@ fn a_cancelled_request_is_answered_and_gets_nothing_later() {
     let mut scene = Scene::with_gpus(&[24]);
     let lease = scene.ask(gib(20)).granted();
     let waits = scene.ask(gib(10).by(2).waits(60_000)).waits();
-    assert_eq!(scene.tell(Event::Cancel { request: waits }).refused(waits), Some(Refusal::Cancelled));
-    scene.tell(Event::Cancel { request: waits }).nothing();
+    assert_eq!(
+        scene.tell(Event::Cancel { request: waits, holder: 2 }).refused(waits),
+        Some(Refusal::Cancelled)
+    );
+    scene.tell(Event::Cancel { request: waits, holder: 2 }).nothing();
     assert_eq!(scene.release(lease, 1).granted(waits), None);
+}
+
+#[test]
+fn nobody_cancels_what_another_asked_for() {
+    let mut scene = Scene::with_gpus(&[24]);
+    let lease = scene.ask(gib(20)).granted();
+    let waits = scene.ask(gib(10).by(2).waits(60_000)).waits();
+    scene.tell(Event::Cancel { request: waits, holder: 1 }).nothing();
+    assert!(scene.release(lease, 1).granted(waits).is_some());
 }
 
 #[test]

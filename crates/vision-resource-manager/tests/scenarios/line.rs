@@ -129,7 +129,7 @@ fn who_went_before_somebody_that_has_gone_is_renewed_as_it_likes() {
     scene.ask(gib(16).lives(30_000)).granted();
     let head = scene.ask(gib(24).by(2).waits(60_000)).waits();
     let small = scene.ask(gib(8).by(3).lives(10_000)).granted();
-    scene.tell(vision_resource_manager::Event::Cancel { request: head });
+    scene.tell(vision_resource_manager::Event::Cancel { request: head, holder: 2 });
     let renewed = scene.renew(small, 3, 60_000).0;
     assert_eq!(renewed, [vision_resource_manager::Decision::Renewed { lease: small, expires_at: 60_000 }]);
 }

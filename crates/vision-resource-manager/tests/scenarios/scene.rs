@@ -175,19 +175,19 @@ impl Scene {
 
     #[track_caller]
     pub(crate) fn done(&mut self, request: u64) -> Said {
-        self.tell(Event::Done { request })
+        self.tell(Event::Done { request, holder: KEEPER })
     }
 
     /// An instance is loaded after so many ms.
     #[track_caller]
     pub(crate) fn loads(&mut self, lease: u64, ms: u64) -> Said {
         self.now += ms;
-        self.tell(Event::Loaded { lease, took_ms: ms })
+        self.tell(Event::Loaded { lease, holder: KEEPER, took_ms: ms })
     }
 
     #[track_caller]
     pub(crate) fn unloaded(&mut self, lease: u64) -> Said {
-        self.tell(Event::Unloaded { lease })
+        self.tell(Event::Unloaded { lease, holder: KEEPER })
     }
 
     /// A model that was loaded, used once and is idle since so long that it may go.

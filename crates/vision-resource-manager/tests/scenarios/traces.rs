@@ -169,16 +169,21 @@ fn burst() -> Recording {
             match decision {
                 Decision::Load { lease, .. } => {
                     let took_ms = 700 + below(9_000);
-                    let loaded = Event::Loaded { lease: *lease, took_ms };
+                    let (lease, holder) = (*lease, KEEPER);
+                    let loaded = Event::Loaded { lease, holder, took_ms };
                     let fails = below(30) == 0;
-                    let event = if fails { Event::LoadFailed { lease: *lease } } else { loaded };
+                    let event = if fails { Event::LoadFailed { lease, holder } } else { loaded };
                     at(&mut agenda, now + took_ms, event);
                 }
                 Decision::Unload { lease, .. } => {
-                    at(&mut agenda, now + below(400), Event::Unloaded { lease: *lease });
+                    at(&mut agenda, now + below(400), Event::Unloaded { lease: *lease, holder: KEEPER });
                 }
                 Decision::Started { request, .. } => {
-                    at(&mut agenda, now + 200 + below(6_000), Event::Done { request: *request });
+                    at(
+                        &mut agenda,
+                        now + 200 + below(6_000),
+                        Event::Done { request: *request, holder: KEEPER },
+                    );
                 }
                 _ => {}
             }

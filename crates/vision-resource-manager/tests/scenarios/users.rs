@@ -65,7 +65,7 @@ fn a_load_that_fails_leaves_no_memory_behind() {
     for _ in 0..50 {
         let answer = scene.wants("broken", 60_000);
         let lease = answer.said.load();
-        scene.tell(vision_resource_manager::Event::LoadFailed { lease });
+        scene.tell(vision_resource_manager::Event::LoadFailed { lease, holder: KEEPER });
     }
     assert_eq!(scene.free(0), 24);
     scene.ask(gib(24)).granted();

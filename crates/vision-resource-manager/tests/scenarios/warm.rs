@@ -28,6 +28,9 @@ pub(crate) const RECORDED: &[fn()] = &[
     as_many_models_are_unloaded_as_have_to_be,
     a_load_that_failed_tells_one_of_those_that_wait_and_is_tried_again_for_the_next,
     what_is_told_of_an_instance_that_is_none_changes_nothing,
+    nobody_speaks_for_the_models_of_another,
+    a_load_fails_only_while_it_lasts,
+    an_instance_that_is_in_use_or_being_loaded_is_not_given_back,
     an_instance_has_no_end_that_a_renewal_would_change,
     room_is_made_on_request_by_unloading_what_is_worth_least,
     room_is_made_on_the_gpu_that_was_named_only,
@@ -280,7 +283,7 @@ fn a_load_that_failed_tells_one_of_those_that_wait_and_is_tried_again_for_the_ne
     let first = scene.wants("m", 60_000);
     let second = scene.wants("m", 60_000).waits();
     let lease = first.said.load();
-    let said = scene.tell(Event::LoadFailed { lease });
+    let said = scene.tell(Event::LoadFailed { lease, holder: KEEPER });
     assert_eq!(said.ended(), [(lease, Ended::LoadFailed)]);
     assert!(matches!(said.refused(first.request), Some(Refusal::Invalid { .. })));
     assert_eq!(said.refused(second), None);
@@ -292,11 +295,60 @@ fn a_load_that_failed_tells_one_of_those_that_wait_and_is_tried_again_for_the_ne
 fn what_is_told_of_an_instance_that_is_none_changes_nothing() {
     let mut scene = Scene::with_gpus(&[24]);
     let lease = scene.ask(gib(10)).granted();
-    scene.tell(Event::Loaded { lease, took_ms: 1 }).nothing();
-    scene.tell(Event::LoadFailed { lease }).nothing();
-    scene.unloaded(lease).nothing();
+    scene.tell(Event::Loaded { lease, holder: 1, took_ms: 1 }).nothing();
+    scene.tell(Event::LoadFailed { lease, holder: 1 }).nothing();
+    scene.tell(Event::Unloaded { lease, holder: 1 }).nothing();
     scene.done(99).nothing();
     assert_eq!(scene.free(0), 14);
+}
+
+#[test]
+fn nobody_speaks_for_the_models_of_another() {
+    let mut scene = Scene::with_gpus(&[24]);
+    scene.has_model("m", 10);
+    let used = scene.wants("m", 60_000);
+    let lease = used.said.load();
+    for event in [
+        Event::Loaded { lease, holder: 1, took_ms: 1 },
+        Event::LoadFailed { lease, holder: 1 },
+        Event::Unloaded { lease, holder: 1 },
+    ] {
+        assert_eq!(scene.tell(event).0, [Decision::Denied { lease, refusal: Refusal::NotYours }]);
+    }
+    assert_eq!(scene.loads(lease, 1_000).started(used.request), Some(lease));
+    let next = scene.wants("m", 60_000).waits();
+    scene.tell(Event::Done { request: used.request, holder: 1 }).nothing();
+    assert_eq!(scene.done(used.request).started(next), Some(lease));
+}
+
+#[test]
+fn a_load_fails_only_while_it_lasts() {
+    let mut scene = Scene::with_gpus(&[24]);
+    scene.has_model("m", 10);
+    let (lease, used) = scene.in_use("m");
+    scene.tell(Event::LoadFailed { lease, holder: KEEPER }).nothing();
+    scene.done(used);
+    let again = scene.wants("m", 0);
+    assert_eq!(again.said.started(again.request), Some(lease));
+}
+
+#[test]
+fn an_instance_that_is_in_use_or_being_loaded_is_not_given_back() {
+    let mut scene = Scene::with_gpus(&[24]);
+    scene.has_model("m", 10);
+    let used = scene.wants("m", 60_000);
+    let lease = used.said.load();
+    let stays = |scene: &mut Scene| {
+        assert!(matches!(scene.unloaded(lease).denied(), Some(Refusal::Invalid { .. })));
+        assert!(matches!(scene.release(lease, KEEPER).denied(), Some(Refusal::Invalid { .. })));
+        assert_eq!(scene.free(0), 14);
+    };
+    stays(&mut scene);
+    scene.loads(lease, 1_000);
+    stays(&mut scene);
+    scene.done(used.request);
+    assert_eq!(scene.release(lease, KEEPER).0, [Decision::Released { lease }]);
+    assert_eq!(scene.free(0), 24);
 }
 
 #[test]

@@ -355,7 +355,8 @@ impl World {
             }
             Operation::Cancel { nth } => {
                 let Some(request) = Self::nth(self.open.keys().copied(), nth) else { return };
-                self.tell(Event::Cancel { request });
+                let holder = self.open[&request].0;
+                self.tell(Event::Cancel { request, holder });
                 assert!(!self.open.contains_key(&request));
             }
             Operation::Dies { holder } => {
@@ -386,20 +387,22 @@ impl World {
             }
             Operation::Done { nth } => {
                 let Some(request) = Self::nth(self.in_use.keys().copied(), nth) else { return };
-                self.in_use.remove(&request);
-                self.tell(Event::Done { request });
+                let Some(lease) = self.in_use.remove(&request) else { return };
+                let holder = self.held[&lease].holder;
+                self.tell(Event::Done { request, holder });
             }
             Operation::Loaded { nth, fails } => {
                 let Some(lease) = Self::nth(self.loading.iter().copied(), nth) else { return };
                 self.loading.remove(&lease);
-                let loaded = Event::Loaded { lease, took_ms: 400 };
-                self.tell(if fails { Event::LoadFailed { lease } } else { loaded });
+                let holder = self.held[&lease].holder;
+                let loaded = Event::Loaded { lease, holder, took_ms: 400 };
+                self.tell(if fails { Event::LoadFailed { lease, holder } } else { loaded });
             }
             Operation::Unloaded { nth } => {
                 let Some(lease) = Self::nth(self.unloading.iter().copied(), nth) else { return };
                 self.unloading.remove(&lease);
-                self.held.remove(&lease);
-                self.tell(Event::Unloaded { lease });
+                let Some(held) = self.held.remove(&lease) else { return };
+                self.tell(Event::Unloaded { lease, holder: held.holder });
                 self.read();
             }
             Operation::Optimize => self.tell(Event::Optimize { target_free: None, device: None }),

@@ -78,7 +78,7 @@ export type Event =
   /** Somebody wants a lease. */
   | ({ readonly event: 'request' } & LeaseRequest)
   /** Somebody does not want it any longer: of a lease or of a model's use. */
-  | { readonly event: 'cancel'; readonly request: number }
+  | { readonly event: 'cancel'; readonly request: number; readonly holder: number }
   /** A lease shall live on, from now, for so many ms. */
   | { readonly event: 'renew'; readonly lease: number; readonly holder: number; readonly duration_ms: number }
   /** A lease is given back. */
@@ -90,13 +90,13 @@ export type Event =
   /** Somebody wants to use one, and waits so many ms. */
   | { readonly event: 'use'; readonly request: number; readonly holder: number; readonly model: string; readonly priority?: Priority; readonly wait_ms: number }
   /** A use has ended. */
-  | { readonly event: 'done'; readonly request: number }
+  | { readonly event: 'done'; readonly request: number; readonly holder: number }
   /** An instance is loaded, which took so many ms. */
-  | { readonly event: 'loaded'; readonly lease: number; readonly took_ms: number }
+  | { readonly event: 'loaded'; readonly lease: number; readonly holder: number; readonly took_ms: number }
   /** It could not be loaded. Those that wait for it go on waiting, and it is tried again for the next that asks. */
-  | { readonly event: 'load_failed'; readonly lease: number }
-  /** An instance is unloaded. */
-  | { readonly event: 'unloaded'; readonly lease: number }
+  | { readonly event: 'load_failed'; readonly lease: number; readonly holder: number }
+  /** An instance is unloaded: one that was to be, or that nobody uses. */
+  | { readonly event: 'unloaded'; readonly lease: number; readonly holder: number }
   /** Idle models shall make room: so many bytes on each device, or on one. `null`: whatever costs less to load again than it blocks goes. */
   | { readonly event: 'optimize'; readonly target_free: number | null; readonly device: number | null }
   /** Time has passed. */

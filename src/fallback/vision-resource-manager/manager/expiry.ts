@@ -2,7 +2,7 @@
 
 import { type Decision, ENDLESS, later } from './decision.js';
 import type { Priority } from './event.js';
-import { isReturning } from './lease.js';
+import { isReturning, whyNotBack } from './lease.js';
 import type { Manager } from './manager.js';
 import type { Waiting } from './waiting.js';
 
@@ -33,8 +33,8 @@ function takeOut(manager: Manager, holds: (waiting: Waiting) => boolean): readon
   return out;
 }
 
-export function cancel(manager: Manager, request: number, out: Decision[]): boolean {
-  const place = manager.waiting.findIndex(waiting => waiting.request === request);
+export function cancel(manager: Manager, request: number, holder: number, out: Decision[]): boolean {
+  const place = manager.waiting.findIndex(waiting => waiting.request === request && manager.asker(waiting.want) === holder);
   const [waiting] = place < 0 ? [] : manager.waiting.splice(place, 1);
   if (waiting === undefined) return false;
   manager.dropClaim(waiting);
@@ -76,9 +76,13 @@ export function release(manager: Manager, id: number, holder: number, out: Decis
   if (lease === undefined) out.push({ decision: 'denied', lease: id, why: 'no_such_lease' });
   else if (lease.holder !== holder) out.push({ decision: 'denied', lease: id, why: 'not_yours' });
   else {
-    manager.remove(id);
-    out.push({ decision: 'released', lease: id });
-    return true;
+    const refusal = lease.instance === undefined ? undefined : whyNotBack(lease.instance);
+    if (refusal === undefined) {
+      manager.remove(id);
+      out.push({ decision: 'released', lease: id });
+      return true;
+    }
+    out.push({ decision: 'denied', lease: id, ...refusal });
   }
   return false;
 }
@@ -90,7 +94,7 @@ export function holderGone(manager: Manager, holder: number, out: Decision[]): b
     out.push({ decision: 'ended', lease: lease.id, holder, reason: 'holder_gone' });
   }
   for (const [request, lease] of manager.uses) if (!manager.leases.has(lease)) manager.uses.delete(request);
-  const isTheirs = ({ want }: Waiting): boolean => (want.lease ?? manager.models[want.model!]!.of).holder === holder;
+  const isTheirs = ({ want }: Waiting): boolean => manager.asker(want) === holder;
   for (const waiting of takeOut(manager, isTheirs)) {
     manager.dropClaim(waiting);
     out.push({ decision: 'refused', request: waiting.request, why: 'cancelled' });

@@ -78,16 +78,16 @@ export class Manager {
     switch (event.event) {
       case 'devices': return read(this, event.devices, out);
       case 'request': return request(this, event, out);
-      case 'cancel': return cancel(this, event.request, out);
+      case 'cancel': return cancel(this, event.request, event.holder, out);
       case 'renew': return renew(this, event.lease, event.holder, event.duration_ms, out);
       case 'release': return release(this, event.lease, event.holder, out);
       case 'holder_gone': return holderGone(this, event.holder, out);
       case 'register': return register(this, event);
       case 'use': return wantUse(this, event.request, event.holder, event.model, event.priority ?? 'normal', event.wait_ms, out);
-      case 'done': return done(this, event.request);
-      case 'loaded': return loaded(this, event.lease, event.took_ms);
-      case 'load_failed': return loadFailed(this, event.lease, out);
-      case 'unloaded': return unloaded(this, event.lease);
+      case 'done': return done(this, event.request, event.holder);
+      case 'loaded': return loaded(this, event.lease, event.holder, event.took_ms, out);
+      case 'load_failed': return loadFailed(this, event.lease, event.holder, out);
+      case 'unloaded': return unloaded(this, event.lease, event.holder, out);
       case 'optimize': return optimize(this, event.target_free, event.device, out);
       case 'tick': return false;
     }
@@ -211,6 +211,11 @@ export class Manager {
       if (Math.max(0, this.devices[device]!.total - this.settings.headroom) >= bytes) fitting += 1;
     }
     return fitting >= gpus;
+  }
+
+  /** Who waits for something: whoever asked, or has the model. */
+  asker({ lease, model }: Want): number {
+    return (lease ?? this.models[model]!.of).holder;
   }
 
   wanted({ lease, model }: Want): Wanted {

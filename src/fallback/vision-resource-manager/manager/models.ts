@@ -3,6 +3,7 @@
 import type { Decision } from './decision.js';
 import type { WarmModel } from './event.js';
 import { letGo } from './expiry.js';
+import { type Instance, whyNotBack } from './lease.js';
 import type { Manager } from './manager.js';
 import { byCostPerByte, type Candidate, idleOn } from './victims.js';
 import { Demand, regret } from './worth.js';
@@ -37,21 +38,29 @@ export function register({ models }: Manager, model: WarmModel): boolean {
   return true;
 }
 
-export function loaded({ now, leases, models }: Manager, lease: number, tookMs: number): boolean {
-  const instance = leases.get(lease)?.instance;
+/** The instance that a holder speaks of, where it has one; whoever speaks of another's is told so. */
+function ownInstance({ leases }: Manager, lease: number, holder: number, out: Decision[]): Instance | undefined {
+  const of = leases.get(lease);
+  if (of === undefined || of.holder === holder) return of?.instance;
+  out.push({ decision: 'denied', lease, why: 'not_yours' });
+  return undefined;
+}
+
+export function loaded(manager: Manager, lease: number, holder: number, tookMs: number, out: Decision[]): boolean {
+  const instance = ownInstance(manager, lease, holder, out);
   if (instance?.state !== 'loading') return false;
   instance.state = 'ready';
-  instance.last = now;
-  const model = models[instance.model]!;
+  instance.last = manager.now;
+  const model = manager.models[instance.model]!;
   model.loadMs += NEWEST * (tookMs - model.loadMs);
   return true;
 }
 
-export function loadFailed(manager: Manager, lease: number, out: Decision[]): boolean {
-  const instance = manager.leases.get(lease)?.instance;
-  if (instance === undefined) return false;
+export function loadFailed(manager: Manager, lease: number, holder: number, out: Decision[]): boolean {
+  const instance = ownInstance(manager, lease, holder, out);
+  if (instance?.state !== 'loading') return false;
   manager.remove(lease);
-  out.push({ decision: 'ended', lease, holder: manager.models[instance.model]!.of.holder, reason: 'load_failed' });
+  out.push({ decision: 'ended', lease, holder, reason: 'load_failed' });
   // One of those that wait is told, or a model that cannot be loaded would be tried without end.
   const place = manager.waiting.findIndex(({ want }) => want.model === instance.model);
   const [waiting] = place < 0 ? [] : manager.waiting.splice(place, 1);
@@ -62,13 +71,18 @@ export function loadFailed(manager: Manager, lease: number, out: Decision[]): bo
   return true;
 }
 
-export function unloaded(manager: Manager, lease: number): boolean {
-  return manager.leases.get(lease)?.instance !== undefined && manager.remove(lease) !== undefined;
+export function unloaded(manager: Manager, lease: number, holder: number, out: Decision[]): boolean {
+  const instance = ownInstance(manager, lease, holder, out);
+  if (instance === undefined) return false;
+  const refusal = whyNotBack(instance);
+  if (refusal === undefined) return manager.remove(lease) !== undefined;
+  out.push({ decision: 'denied', lease, ...refusal });
+  return false;
 }
 
-export function done(manager: Manager, request: number): boolean {
+export function done(manager: Manager, request: number, holder: number): boolean {
   const lease = manager.uses.get(request);
-  if (lease === undefined) return false;
+  if (lease === undefined || manager.leases.get(lease)?.holder !== holder) return false;
   manager.uses.delete(request);
   const instance = manager.leases.get(lease)?.instance;
   const place = instance?.uses.findIndex(use => use.request === request) ?? -1;
