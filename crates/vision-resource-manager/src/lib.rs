@@ -40,4 +40,6 @@ pub use manager::{
     Decision, DeviceIndex, DeviceState, DeviceView, Ended, Event, HolderId, LeaseId, LeaseRequest, LeaseView,
     Manager, Priority, Refusal, RequestId, RestoredLease, Settings, Share, Used, WaitingView, WarmModel,
 };
-pub use service::{Allocate, Granted, ManagerError, ManagerOptions, ResourceManager, Started, Usage};
+pub use service::{
+    Allocate, Granted, ManagerError, ManagerOptions, Process, ResourceManager, Started, Usage,
+};

@@ -193,7 +193,7 @@ impl Shared {
                 let watch = if book.knows(process) { None } else { Some(watched(process)?) };
                 let (me, slot) = (Arc::downgrade(self), Arc::new(Mutex::new(None)));
                 let own = Arc::clone(&slot);
-                let holder = self.manager.join(process.pid, move |decision| {
+                let holder = self.manager.join(process.of_manager(), move |decision| {
                     let holder = *own.lock().unwrap_or_else(PoisonError::into_inner);
                     if let (Some(host), Some(holder)) = (Weak::upgrade(&me), holder) {
                         host.decided(holder, decision);
@@ -311,14 +311,14 @@ impl Shared {
         ask: Allocate,
         granted: Granted,
     ) -> Result<Lease, Refused> {
-        let Granted { lease, shares, expires_at, waited_ms } = granted;
+        let Granted { lease, shares, uuids, expires_at, waited_ms } = granted;
         let expires_in_ms = expires_at.saturating_sub(self.manager.now());
-        let of = |share: &Share| LeasedGpu {
+        let of = |(share, uuid): (Share, Option<String>)| LeasedGpu {
             index: share.device,
-            uuid: self.manager.uuid(share.device).map(Into::into),
+            uuid: uuid.map(Into::into),
             bytes: share.bytes,
         };
-        let gpus: Vec<LeasedGpu> = shares.iter().map(of).collect();
+        let gpus: Vec<LeasedGpu> = shares.into_iter().zip(uuids).map(of).collect();
         let written = |gpu: &LeasedGpu| Some(RecordedShare { uuid: gpu.uuid.clone()?, bytes: gpu.bytes });
         let recorded = Recorded {
             lease,

@@ -7,11 +7,11 @@
 //! use std::sync::mpsc;
 //!
 //! use gpu_driver::{Choice, FakeGpu, FakeMachine};
-//! use vision_resource_manager::{Allocate, ManagerOptions, ResourceManager};
+//! use vision_resource_manager::{Allocate, ManagerOptions, Process, ResourceManager};
 //!
 //! let machine = FakeMachine::new([FakeGpu { name: None, total: 24 << 30 }]);
 //! let manager = ResourceManager::new(gpu_driver::open(Choice::Fake(machine))?, ManagerOptions::default())?;
-//! let holder = manager.join(std::process::id(), |decision| println!("{decision:?}"))?;
+//! let holder = manager.join(Process { pid: std::process::id(), started: None }, |decision| println!("{decision:?}"))?;
 //! let (tell, told) = mpsc::sync_channel(1);
 //! manager.allocate(holder, Allocate::new(4 << 30), move |granted| drop(tell.send(granted)))?;
 //! let lease = told.recv()??.lease;
@@ -36,7 +36,7 @@ pub use error::ManagerError;
 use gpu_driver::{DeviceReading, Driver};
 use pump::Pump;
 use readings::Readings;
-pub use request::{Allocate, Granted, Started, Usage};
+pub use request::{Allocate, Granted, Process, Started, Usage};
 use told::{Answer, Delivery, Listener};
 
 use crate::manager::LeaseRequest;
@@ -98,7 +98,7 @@ struct State {
 }
 
 struct Holder {
-    pid: u32,
+    process: Process,
     listener: Listener,
 }
 
@@ -132,20 +132,21 @@ impl ResourceManager {
         Ok(Self { shared, pump: Mutex::new(Some(pump)) })
     }
 
-    /// A process that will hold memory; `listener` hears the decisions about its leases and models that it did not ask for:
-    /// [`Decision::Preempt`], `Ended`, `Lost`, `Found`, `Overuse`, `Load` and `Unload`, with times of [`Self::now`].
+    /// Somebody that will hold memory: a process, or one of several in it. What the driver says that a process uses is theirs in
+    /// the order in which they joined, as far as each has leased of a device; the last one has the rest. `listener` hears the decisions about its leases and models that it did not ask for:
+    /// [`Decision::Preempt`], `Ended`, `Lost`, `Found`, `Overuse`, `Load` and `Unload`, with times of [`Self::now`]; [`Self::uuid`] says which device is meant.
     ///
     /// # Errors
     /// [`ManagerError::Closed`].
     pub fn join(
         &self,
-        pid: u32,
+        process: Process,
         listener: impl Fn(Decision) + Send + Sync + 'static,
     ) -> Result<HolderId, ManagerError> {
         let mut state = self.shared.open()?;
         state.last_holder += 1;
         let holder = state.last_holder;
-        state.holders.insert(holder, Holder { pid, listener: Arc::new(listener) });
+        state.holders.insert(holder, Holder { process, listener: Arc::new(listener) });
         Ok(holder)
     }
 

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use gpu_driver::{DeviceReading, Driver, DriverError};
 
+use super::readings::Whose;
 use super::{ManagerError, Shared};
-use crate::{Event, HolderId};
+use crate::{DeviceIndex, Event, HolderId, Manager};
 
 /// A child of a child of a holder uses memory for it; nobody builds longer chains than this.
 const GENERATIONS: usize = 32;
@@ -88,18 +89,36 @@ fn read(shared: &Shared, driver: &mut dyn Driver) {
     let read = driver.read();
     let no_gpu = why_none(driver, &read);
     let pids: Vec<u32> = read.iter().flatten().flat_map(processes).collect();
-    let ancestors: HashMap<u32, Vec<u32>> = pids.into_iter().map(|pid| (pid, ancestors(pid))).collect();
+    let lines: Vec<(u32, Vec<Ancestor>)> = pids.into_iter().map(|pid| (pid, line(pid))).collect();
     shared.change(|state, now| {
-        let by_pid: HashMap<u32, HolderId> =
-            state.holders.iter().map(|(id, holder)| (holder.pid, *id)).collect();
-        let holder_of = |pid: u32| {
-            let line = ancestors.get(&pid)?;
-            line.iter().find_map(|pid| by_pid.get(pid)).copied()
+        let theirs = |ancestor: &Ancestor| -> Option<Vec<HolderId>> {
+            let holders =
+                state.holders.iter().filter(|(_, of)| of.process.is(ancestor.pid, ancestor.started));
+            let holders: Vec<HolderId> = holders.map(|(id, _)| *id).collect();
+            (!holders.is_empty()).then_some(holders)
         };
-        let devices = state.readings.take(read, holder_of);
+        let holders = lines.iter().filter_map(|(pid, line)| Some((*pid, line.iter().find_map(theirs)?)));
+        let owners = Owners { holders: holders.collect(), manager: &state.manager };
+        let devices = state.readings.take(read, &owners);
         state.no_gpu = no_gpu.filter(|_| devices.is_empty());
         state.apply(now, Event::Devices { devices });
     });
+}
+
+/// Whose processes are, at the time of a reading.
+struct Owners<'a> {
+    holders: HashMap<u32, Vec<HolderId>>,
+    manager: &'a Manager,
+}
+
+impl Whose for Owners<'_> {
+    fn holders(&self, pid: u32) -> &[HolderId] {
+        self.holders.get(&pid).map_or(&[], Vec::as_slice)
+    }
+
+    fn leased(&self, holder: HolderId, device: DeviceIndex) -> u64 {
+        self.manager.leased(holder, device).unwrap_or(0)
+    }
 }
 
 fn processes(reading: &DeviceReading) -> Vec<u32> {
@@ -116,21 +135,29 @@ fn why_none(driver: &dyn Driver, read: &Result<Vec<DeviceReading>, DriverError>)
     }
 }
 
+/// A process, or one that it descends from.
+struct Ancestor {
+    pid: u32,
+    /// When it began, in ticks since the boot; `None` where the system does not say.
+    started: Option<u64>,
+}
+
 /// The process and those that started it, nearest first.
-fn ancestors(pid: u32) -> Vec<u32> {
-    let mut line = vec![pid];
-    while line.len() < GENERATIONS {
-        let Some(parent) = line.last().and_then(|pid| parent(*pid)).filter(|parent| *parent > 1) else {
-            break;
-        };
-        line.push(parent);
+fn line(pid: u32) -> Vec<Ancestor> {
+    let (mut line, mut next) = (Vec::new(), Some(pid));
+    while let Some(pid) = next.filter(|_| line.len() < GENERATIONS) {
+        let (parent, started) = stat(pid).unzip();
+        line.push(Ancestor { pid, started });
+        next = parent.filter(|parent| *parent > 1);
     }
     line
 }
 
-/// The second number after the name in /proc/PID/stat; a name may hold spaces and brackets.
-fn parent(pid: u32) -> Option<u32> {
+/// A process's parent and its beginning: the second and the twentieth field after the name in /proc/PID/stat; a name may hold
+/// spaces and brackets.
+fn stat(pid: u32) -> Option<(u32, u64)> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, after) = stat.rsplit_once(')')?;
-    after.split_whitespace().nth(1)?.parse().ok()
+    let mut fields = after.split_whitespace().skip(1);
+    Some((fields.next()?.parse().ok()?, fields.nth(17)?.parse().ok()?))
 }

@@ -19,7 +19,8 @@ fn fake(gib: &[u64]) -> (FakeMachine, ResourceManager) {
 
 fn listened(manager: &ResourceManager, pid: u32) -> (HolderId, Receiver<Decision>) {
     let (tell, told) = mpsc::sync_channel(16);
-    (manager.join(pid, move |decision| drop(tell.send(decision))).unwrap(), told)
+    let process = Process { pid, started: None };
+    (manager.join(process, move |decision| drop(tell.send(decision))).unwrap(), told)
 }
 
 fn ask(manager: &ResourceManager, holder: HolderId, of: Allocate) -> Receiver<Result<Granted, ManagerError>> {
@@ -74,10 +75,7 @@ fn what_other_programs_take_is_not_given_out_until_they_give_it_back() {
     let (machine, manager) = fake(&[8]);
     machine.use_unlisted(0, 5 * GIB).unwrap();
     let (holder, _notices) = listened(&manager, 1);
-    let until = std::time::Instant::now() + PATIENCE;
-    while manager.usage()[0].ledger.external == 0 && std::time::Instant::now() < until {
-        std::thread::yield_now();
-    }
+    wait_until(|| manager.usage()[0].ledger.external > 0);
     let now = ask(&manager, holder, Allocate { wait_ms: 0, ..Allocate::new(6 * GIB) });
     let error = now.recv_timeout(PATIENCE).unwrap().unwrap_err();
     assert_eq!(error.code(), "UAT_INSUFFICIENT_VRAM");
@@ -126,6 +124,51 @@ fn a_holder_that_takes_twice_its_lease_is_told_and_gets_no_more() {
     assert_eq!(notices.recv_timeout(PATIENCE), Ok(said));
     let more = ask(&manager, holder, Allocate::new(GIB)).recv_timeout(PATIENCE).unwrap().unwrap_err();
     assert!(more.to_string().contains("uses 8192 MiB of GPU 0 and has leased 4096 MiB"), "{more}");
+}
+
+#[test]
+fn what_a_process_uses_is_its_holders_one_after_the_other_and_the_rest_is_the_last_one_s() {
+    let (machine, manager) = fake(&[24]);
+    let pid = std::process::id();
+    let (first, first_hears) = listened(&manager, pid);
+    let (second, second_hears) = listened(&manager, pid);
+    for holder in [first, second] {
+        let granted = ask(&manager, holder, Allocate::new(4 * GIB)).recv_timeout(PATIENCE).unwrap().unwrap();
+        assert_eq!(granted.uuids, [manager.uuid(0)]);
+        assert!(granted.uuids[0].is_some());
+    }
+    // Both have what they leased; nobody else has any.
+    machine.hold(0, pid, 8 * GIB).unwrap();
+    manager.read_soon();
+    wait_until(|| manager.usage()[0].ledger.used == 8 * GIB);
+    let ledger = manager.usage()[0].ledger;
+    assert_eq!((ledger.free, ledger.external), (16 * GIB, 0));
+    machine.hold(0, pid, 9 * GIB).unwrap();
+    let said = Decision::Overuse { holder: second, device: 0, leased: 4 * GIB, used: 5 * GIB };
+    assert_eq!(second_hears.recv_timeout(PATIENCE), Ok(said));
+    assert!(first_hears.try_recv().is_err());
+}
+
+#[test]
+fn a_process_that_got_the_number_of_another_is_not_its_holder() {
+    let (machine, manager) = fake(&[24]);
+    let pid = std::process::id();
+    let gone = Process { pid, started: Some(1) };
+    let holder = manager.join(gone, drop).unwrap();
+    ask(&manager, holder, Allocate::new(4 * GIB)).recv_timeout(PATIENCE).unwrap().unwrap();
+    machine.hold(0, pid, 4 * GIB).unwrap();
+    wait_until(|| manager.usage()[0].ledger.used == 4 * GIB);
+    assert_eq!(manager.usage()[0].ledger.external, 4 * GIB);
+}
+
+/// Waits until something holds, which others see to.
+#[track_caller]
+fn wait_until(holds: impl Fn() -> bool) {
+    let until = std::time::Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(std::time::Instant::now() < until, "it never holds");
+        std::thread::yield_now();
+    }
 }
 
 #[test]
