@@ -12,7 +12,7 @@
 //! let mut manager = Manager::new(Settings { headroom: 0, ..Settings::default() });
 //! let mut decisions = Vec::new();
 //! let device = DeviceState { total: 24 << 30, free: 24 << 30, used: Vec::new(), lost: false };
-//! manager.apply(0, Event::Devices { devices: vec![device] }, &mut decisions);
+//! manager.apply(0, Event::Devices { devices: vec![device], began_at: None }, &mut decisions);
 //! let request = LeaseRequest {
 //!     request: 1,
 //!     holder: 1,

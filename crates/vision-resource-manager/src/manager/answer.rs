@@ -8,13 +8,18 @@ use super::waiting::Want;
 
 impl Manager {
     /// Takes what the driver says of the devices.
-    pub(super) fn read(&mut self, states: &[DeviceState], out: &mut Vec<Decision>) -> bool {
+    pub(super) fn read(
+        &mut self,
+        states: &[DeviceState],
+        began_at: Option<u64>,
+        out: &mut Vec<Decision>,
+    ) -> bool {
         if self.devices.len() < states.len() {
             self.devices.resize_with(states.len(), Device::default);
         }
         for (index, device) in self.devices.iter_mut().enumerate() {
             match states.get(index) {
-                Some(state) => device.read(state),
+                Some(state) => device.read(state, began_at),
                 None => device.lost = true,
             }
         }

@@ -140,6 +140,9 @@ pub enum Event {
     Devices {
         /// One for each device.
         devices: Vec<DeviceState>,
+        /// When the driver was asked, in ms; `None`: now. What leases had that ended later is not given out yet.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        began_at: Option<u64>,
     },
     /// Somebody wants a lease.
     Request(LeaseRequest),

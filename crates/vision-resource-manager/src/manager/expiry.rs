@@ -14,7 +14,7 @@ impl Manager {
             if when > self.now {
                 break;
             }
-            let Some(gone) = self.remove(lease) else { break };
+            let Some(gone) = self.remove(lease, false) else { break };
             let reason = if gone.preempted_by.is_some() { Ended::Preempted } else { Ended::Expired };
             out.push(Decision::Ended { lease, holder: gone.holder, reason });
             ended = true;
@@ -91,7 +91,7 @@ impl Manager {
             Some(lease) => match lease.instance.as_ref().and_then(Instance::why_not_back) {
                 Some(refusal) => out.push(Decision::Denied { lease: id, refusal }),
                 None => {
-                    self.remove(id);
+                    self.remove(id, true);
                     out.push(Decision::Released { lease: id });
                     return true;
                 }
@@ -104,7 +104,7 @@ impl Manager {
         let leases: Vec<LeaseId> =
             self.leases.iter().filter(|(_, lease)| lease.holder == holder).map(|(id, _)| *id).collect();
         for lease in leases {
-            self.remove(lease);
+            self.remove(lease, false);
             out.push(Decision::Ended { lease, holder, reason: Ended::HolderGone });
         }
         self.uses.retain(|_, lease| self.leases.contains_key(lease));

@@ -115,7 +115,7 @@ impl Manager {
     /// Carries out an event; says whether somebody that waits may be served now.
     fn take(&mut self, event: Event, out: &mut Vec<Decision>) -> bool {
         match event {
-            Event::Devices { devices } => self.read(&devices, out),
+            Event::Devices { devices, began_at } => self.read(&devices, began_at, out),
             Event::Request(request) => self.request(request, out),
             Event::Cancel { request, holder } => self.cancel(request, holder, out),
             Event::Renew { lease, holder, duration_ms } => self.renew(lease, holder, duration_ms, out),
@@ -209,13 +209,15 @@ impl Manager {
         self.leases.insert(id, lease);
     }
 
-    /// Takes a lease out of the ledgers; those that wait for its memory wait for what the driver says of it only.
-    fn remove(&mut self, id: LeaseId) -> Option<Lease> {
+    /// Takes a lease out of the ledgers; those that wait for its memory wait for what the driver says of it only. Where it was
+    /// not `returned` by its holder, its memory is not given out before the driver was asked again.
+    fn remove(&mut self, id: LeaseId, returned: bool) -> Option<Lease> {
+        let ended = (!returned).then_some(self.now);
         let lease = self.leases.remove(&id)?;
         let returning = lease.returning();
         for share in &lease.shares {
             let device = &mut self.devices[share.device];
-            device.give_back(lease.holder, share.bytes);
+            device.give_back(lease.holder, share.bytes, ended);
             if returning {
                 device.returning -= share.bytes;
             }

@@ -94,7 +94,7 @@ impl Manager {
         let loading = |instance: &Instance| matches!(instance.state, InstanceState::Loading { .. });
         let instance = self.own_instance(lease, holder, out).filter(|instance| loading(instance));
         let Some(model) = instance.map(|instance| instance.model) else { return false };
-        self.remove(lease);
+        self.remove(lease, true);
         out.push(Decision::Ended { lease, holder, reason: Ended::LoadFailed });
         // One of those that wait is told, or a model that cannot be loaded would be tried without end.
         let first = self.waiting.iter().position(
@@ -115,7 +115,7 @@ impl Manager {
             out.push(Decision::Denied { lease, refusal });
             return false;
         }
-        self.remove(lease).is_some()
+        self.remove(lease, true).is_some()
     }
 
     pub(super) fn done(&mut self, request: RequestId, holder: HolderId) -> bool {

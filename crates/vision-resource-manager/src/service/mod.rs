@@ -92,6 +92,8 @@ struct State {
     ended: VecDeque<(LeaseId, Ended)>,
     outbox: VecDeque<Delivery>,
     decisions: Vec<Decision>,
+    /// When the driver is to be read, where that is not at the next turn only.
+    read_at: Option<u64>,
     /// Until when the thread means to sleep.
     sleeps_until: u64,
     closed: bool,
@@ -119,6 +121,7 @@ impl ResourceManager {
             ended: VecDeque::new(),
             outbox: VecDeque::new(),
             decisions: Vec::new(),
+            read_at: None,
             sleeps_until: 0,
             closed: false,
         };
@@ -344,9 +347,7 @@ impl ResourceManager {
 
     /// Reads the driver now, not at the next turn.
     pub fn read_soon(&self) {
-        if let Some(pump) = &*lock(&self.pump) {
-            pump.read_soon();
-        }
+        self.shared.change(State::read_by);
     }
 
     /// Ends the thread and everything that waits. Can be called again.
@@ -390,7 +391,8 @@ impl Shared {
 
     fn done(&self, state: MutexGuard<'_, State>) {
         // The thread sleeps on unless something is due before it meant to wake: a wake-up costs more than a lease.
-        if state.closed || state.manager.next_tick().is_some_and(|tick| tick < state.sleeps_until) {
+        let mut due = [state.manager.next_tick(), state.read_at].into_iter().flatten();
+        if state.closed || due.any(|when| when < state.sleeps_until) {
             self.changed.notify_all();
         }
         let silent = state.outbox.is_empty();
@@ -438,6 +440,11 @@ impl State {
         self.no_gpu.clone().map_or(Ok(()), |tried| Err(ManagerError::NoGpu { tried }))
     }
 
+    /// The driver is read then.
+    fn read_by(&mut self, when: u64) {
+        self.read_at = Some(self.read_at.map_or(when, |sooner| sooner.min(when)));
+    }
+
     fn apply(&mut self, now: u64, event: Event) {
         self.apply_and(now, event, |_| {});
     }
@@ -448,6 +455,10 @@ impl State {
         self.manager.apply(now, event, &mut decisions);
         for decision in decisions.drain(..) {
             show(&decision);
+            if matches!(&decision, Decision::Ended { reason, .. } if *reason != Ended::LoadFailed) {
+                // In the same ms it would not be known what was first.
+                self.read_by(now.saturating_add(2));
+            }
             self.tell(decision);
         }
         self.decisions = decisions;

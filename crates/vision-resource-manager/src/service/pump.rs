@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -19,8 +18,6 @@ const GENERATIONS: usize = 32;
 /// The thread, which ends with [`Pump::end`].
 pub(super) struct Pump {
     thread: JoinHandle<()>,
-    shared: Arc<Shared>,
-    soon: Arc<AtomicBool>,
 }
 
 impl Pump {
@@ -30,21 +27,13 @@ impl Pump {
         mut driver: Box<dyn Driver>,
         poll_ms: u64,
     ) -> Result<Self, ManagerError> {
-        let (own, soon) = (Arc::clone(&shared), Arc::new(AtomicBool::new(false)));
-        let wanted = Arc::clone(&soon);
+        let own = Arc::clone(&shared);
         read(&shared, &mut *driver);
         let thread = thread::Builder::new()
             .name("gpu-memory".to_owned())
-            .spawn(move || run(&own, &mut *driver, poll_ms.max(1), &wanted))
+            .spawn(move || run(&own, &mut *driver, poll_ms.max(1)))
             .map_err(|error| ManagerError::Thread(error.to_string()))?;
-        Ok(Self { thread, shared, soon })
-    }
-
-    pub(super) fn read_soon(&self) {
-        self.soon.store(true, Ordering::Release);
-        // With the lock: between the thread's look and its sleep nobody would hear it.
-        drop(self.shared.lock());
-        self.shared.changed.notify_all();
+        Ok(Self { thread })
     }
 
     pub(super) fn end(self) {
@@ -55,23 +44,30 @@ impl Pump {
     }
 }
 
-fn run(shared: &Shared, driver: &mut dyn Driver, poll_ms: u64, soon: &AtomicBool) {
+fn run(shared: &Shared, driver: &mut dyn Driver, poll_ms: u64) {
     let mut next_read = shared.now().saturating_add(poll_ms);
     loop {
-        {
+        let due = {
             let mut state = shared.lock();
             if state.closed {
                 return;
             }
-            let next = state.manager.next_tick().map_or(next_read, |tick| tick.min(next_read));
+            let next =
+                [state.manager.next_tick(), state.read_at].into_iter().flatten().fold(next_read, u64::min);
             state.sleeps_until = next;
             let wait = next.saturating_sub(shared.now());
-            if wait > 0 && !soon.load(Ordering::Acquire) {
+            if wait > 0 {
                 let waited = shared.changed.wait_timeout(state, Duration::from_millis(wait));
-                drop(waited.unwrap_or_else(PoisonError::into_inner));
+                state = waited.unwrap_or_else(PoisonError::into_inner).0;
             }
-        }
-        if soon.swap(false, Ordering::AcqRel) || shared.now() >= next_read {
+            let now = shared.now();
+            let due = now >= next_read || state.read_at.is_some_and(|when| when <= now);
+            if due {
+                state.read_at = None;
+            }
+            due
+        };
+        if due {
             read(shared, driver);
             next_read = shared.now().saturating_add(poll_ms);
         } else {
@@ -86,6 +82,7 @@ fn run(shared: &Shared, driver: &mut dyn Driver, poll_ms: u64, soon: &AtomicBool
 
 /// Reads the driver, without the state's lock: a driver may take its time.
 fn read(shared: &Shared, driver: &mut dyn Driver) {
+    let began_at = Some(shared.now());
     let read = driver.read();
     let no_gpu = why_none(driver, &read);
     let pids: Vec<u32> = read.iter().flatten().flat_map(processes).collect();
@@ -101,7 +98,7 @@ fn read(shared: &Shared, driver: &mut dyn Driver) {
         let owners = Owners { holders: holders.collect(), manager: &state.manager };
         let devices = state.readings.take(read, &owners);
         state.no_gpu = no_gpu.filter(|_| devices.is_empty());
-        state.apply(now, Event::Devices { devices });
+        state.apply(now, Event::Devices { devices, began_at });
     });
 }
 

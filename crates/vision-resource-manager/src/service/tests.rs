@@ -10,9 +10,13 @@ const GIB: u64 = 1 << 30;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn fake(gib: &[u64]) -> (FakeMachine, ResourceManager) {
+    polled(gib, 5)
+}
+
+fn polled(gib: &[u64], poll_ms: u64) -> (FakeMachine, ResourceManager) {
     let machine = FakeMachine::new(gib.iter().map(|gib| FakeGpu { name: None, total: gib * GIB }));
     let settings = Settings { headroom: 0, ..Settings::default() };
-    let options = ManagerOptions { settings, poll_ms: 5, ..ManagerOptions::default() };
+    let options = ManagerOptions { settings, poll_ms, ..ManagerOptions::default() };
     let driver = gpu_driver::open(Choice::Fake(machine.clone())).unwrap();
     (machine, ResourceManager::new(driver, options).unwrap())
 }
@@ -51,6 +55,15 @@ fn a_lease_ends_by_itself_and_its_holder_hears_of_it() {
     assert_eq!(notices.recv_timeout(PATIENCE), Ok(ended));
     assert_eq!(manager.renew(holder, lease, 1_000), Err(ManagerError::NoSuchLease { lease }));
     assert_eq!(manager.renew(holder, lease, 1_000).map_err(|error| error.code()), Err("UAT_LEASE_EXPIRED"));
+}
+
+#[test]
+fn after_a_lease_has_ended_the_driver_is_asked_soon_what_became_of_its_memory() {
+    let (_machine, manager) = polled(&[8], 3_600_000);
+    let (holder, _notices) = listened(&manager, 1);
+    let short = Allocate { duration_ms: 20, ..Allocate::new(8 * GIB) };
+    ask(&manager, holder, short).recv_timeout(PATIENCE).unwrap().unwrap();
+    ask(&manager, holder, Allocate::new(8 * GIB)).recv_timeout(PATIENCE).unwrap().unwrap();
 }
 
 #[test]

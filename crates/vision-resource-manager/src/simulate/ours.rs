@@ -25,7 +25,7 @@ pub(super) fn run(
     let mut decisions = Vec::new();
     let device = |total: &u64| DeviceState { total: *total, free: *total, used: Vec::new(), lost: false };
     let devices = scenario.devices.iter().map(device).collect();
-    manager.apply(0, Event::Devices { devices }, &mut decisions);
+    manager.apply(0, Event::Devices { devices, began_at: None }, &mut decisions);
     for model in &trace.models {
         let replicas = u32::try_from(scenario.devices.len() * 16).unwrap_or(u32::MAX);
         let (model, bytes, load_ms) = (model.name.clone(), model.bytes, model.load_ms);

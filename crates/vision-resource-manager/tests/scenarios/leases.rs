@@ -80,7 +80,7 @@ fn a_lease_ends_when_its_time_is_over_and_its_token_is_stale() {
     let lease = scene.ask(gib(20).lives(5_000)).granted();
     scene.later(4_999).nothing();
     assert_eq!(scene.manager.next_tick(), Some(5_000));
-    assert_eq!(scene.later(1).ended(), [(lease, Ended::Expired)]);
+    assert_eq!(scene.later_and_read(1).ended(), [(lease, Ended::Expired)]);
     assert_eq!(scene.free(0), 24);
     assert_eq!(scene.renew(lease, 1, 5_000).denied(), Some(Refusal::NoSuchLease));
     assert_eq!(scene.release(lease, 1).denied(), Some(Refusal::NoSuchLease));
@@ -120,7 +120,7 @@ fn a_renewal_for_a_shorter_time_ends_the_lease_sooner_and_lets_others_in_then() 
     let lease = scene.ask(gib(20).lives(60_000)).granted();
     let next = scene.ask(gib(20).by(2).waits(30_000)).waits();
     scene.renew(lease, 1, 1_000);
-    assert!(scene.later(1_000).granted(next).is_some());
+    assert!(scene.later_and_read(1_000).granted(next).is_some());
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn the_leases_of_the_dead_end_at_once_and_so_does_their_waiting() {
     let said = scene.dies(1);
     assert_eq!(said.ended(), leases.map(|lease| (lease, Ended::HolderGone)));
     assert_eq!(said.refused(dead_too), Some(Refusal::Cancelled));
-    assert!(said.granted(heir).is_some());
+    assert!(scene.read().granted(heir).is_some());
 }
 
 #[test]
@@ -260,7 +260,7 @@ fn a_manager_that_continues_gives_out_tokens_above_those_before_it() {
     let mut manager = vision_resource_manager::Manager::continuing(plain(), 41);
     let mut said = Vec::new();
     let state = vision_resource_manager::DeviceState { total: GIB, free: GIB, used: Vec::new(), lost: false };
-    manager.apply(0, Event::Devices { devices: vec![state] }, &mut said);
+    manager.apply(0, Event::Devices { devices: vec![state], began_at: None }, &mut said);
     let request: vision_resource_manager::LeaseRequest = serde_json::from_value(serde_json::json!({
         "request": 1, "holder": 1, "owner": "somebody", "bytes": 1, "gpus": 1, "duration_ms": 1, "wait_ms": 0
     }))

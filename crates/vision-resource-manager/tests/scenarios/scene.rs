@@ -88,6 +88,21 @@ impl Scene {
         self.tell(Event::Tick)
     }
 
+    /// So many ms later, and the driver is asked then.
+    #[track_caller]
+    pub(crate) fn later_and_read(&mut self, ms: u64) -> Said {
+        let mut said = self.later(ms);
+        said.0.extend(self.read().0);
+        said
+    }
+
+    /// What the driver said when it was asked so many ms ago.
+    #[track_caller]
+    pub(crate) fn read_of(&mut self, ms_ago: u64) -> Said {
+        let began_at = Some(self.now - ms_ago);
+        self.tell(Event::Devices { devices: self.gpus.clone(), began_at })
+    }
+
     /// So many ms pass, and nobody says so.
     pub(crate) fn silently(&mut self, ms: u64) {
         self.now += ms;
@@ -125,7 +140,7 @@ impl Scene {
     /// The driver is asked, and says what it said before.
     #[track_caller]
     pub(crate) fn read(&mut self) -> Said {
-        self.tell(Event::Devices { devices: self.gpus.clone() })
+        self.tell(Event::Devices { devices: self.gpus.clone(), began_at: None })
     }
 
     /// The driver says that processes use so many GiB of a GPU, `None` where it cannot tell, and so much is free.

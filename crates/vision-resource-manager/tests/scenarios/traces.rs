@@ -131,7 +131,7 @@ fn burst() -> Recording {
     };
     let gpu =
         |gib: u64| DeviceState { total: gib * GIB, free: gib * GIB, used: Vec::<Used>::new(), lost: false };
-    at(&mut agenda, 0, Event::Devices { devices: vec![gpu(14), gpu(12), gpu(10)] });
+    at(&mut agenda, 0, Event::Devices { devices: vec![gpu(14), gpu(12), gpu(10)], began_at: None });
     let load_ms = |model: u64| 900 + model * 1_370;
     for model in 0..8 {
         let bytes = GIB * (5 + model * 2) / 2;

@@ -141,7 +141,7 @@ fn a_context_that_grew_is_a_reason_to_register_again_and_holds_for_the_next_load
     scene.unloaded(instance);
     assert!(lease.said.unloads().contains(&instance));
     let used = scene.wants("m", 60_000).waits();
-    scene.later(1_000).load();
+    scene.later_and_read(1_000).load();
     assert_eq!(scene.free(0), 6);
     assert!(scene.waiting().contains(&used));
 }
@@ -187,5 +187,5 @@ fn who_asks_politely_for_little_is_not_behind_a_batch_that_waits_for_much() {
         let lease = scene.ask(gib(20).by(3).lives(50_000)).granted();
         scene.release(lease, 3);
     }
-    assert!(scene.later(60_000).granted(batch).is_some());
+    assert!(scene.later_and_read(60_000).granted(batch).is_some());
 }

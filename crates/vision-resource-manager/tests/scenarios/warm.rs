@@ -139,7 +139,7 @@ fn a_model_that_shall_be_unloaded_is_used_by_nobody_any_longer() {
     assert_eq!(lease.said.unloads(), [instance]);
     let used = scene.wants("m", 60_000).waits();
     assert!(scene.unloaded(instance).granted(lease.request).is_some());
-    let said = scene.later(5_000);
+    let said = scene.later_and_read(5_000);
     let again = said.load();
     assert_eq!(scene.loads(again, 1_000).started(used), Some(again));
 }
@@ -170,7 +170,7 @@ fn where_others_took_the_memory_meanwhile_another_place_is_sought() {
     scene.read();
     scene.read();
     // The claim on the first GPU is given up, and the second one becomes free.
-    let said = scene.later(60_000);
+    let said = scene.later_and_read(60_000);
     assert_eq!(said.loads().iter().map(|(_, gpu)| *gpu).collect::<Vec<_>>(), [1]);
 }
 

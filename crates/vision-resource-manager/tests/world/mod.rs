@@ -215,7 +215,7 @@ impl World {
             DeviceState { total, free: total - taken, used, lost: self.lost[device] }
         });
         let devices = devices.collect();
-        self.tell(Event::Devices { devices });
+        self.tell(Event::Devices { devices, began_at: None });
     }
 
     fn hear(&mut self, decision: &Decision) {

@@ -7,13 +7,13 @@ import type { Manager } from './manager.js';
 import { expectedWait } from './reserve.js';
 
 /** Takes what the driver says of the devices. */
-export function read(manager: Manager, states: readonly DeviceState[], out: Decision[]): boolean {
+export function read(manager: Manager, states: readonly DeviceState[], began: number | undefined, out: Decision[]): boolean {
   const { devices } = manager;
   while (devices.length < states.length) devices.push(new Device());
   for (const [index, device] of devices.entries()) {
     const state = states[index];
     if (state === undefined) device.isLost = true;
-    else device.read(state);
+    else device.read(state, began);
   }
   sayWhatVanished(manager, out);
   sayWhoTakesMore(manager, out);

@@ -73,8 +73,8 @@ export interface WarmModel {
 
 /** What a manager is told. Times come beside it. */
 export type Event =
-  /** What the driver reads, device by device and always in the same order. */
-  | { readonly event: 'devices'; readonly devices: readonly DeviceState[] }
+  /** What the driver reads, device by device and always in the same order. `began_at`: when it was asked, where that was not now; what leases had that ended later is not given out yet. */
+  | { readonly event: 'devices'; readonly devices: readonly DeviceState[]; readonly began_at?: number }
   /** Somebody wants a lease. */
   | ({ readonly event: 'request' } & LeaseRequest)
   /** Somebody does not want it any longer: of a lease or of a model's use. */

@@ -11,7 +11,7 @@ export function expire(manager: Manager, out: Decision[]): boolean {
   const { now } = manager;
   let hasEnded = false;
   for (let first = manager.ends.first(); first !== undefined && first.expiresAt! <= now; first = manager.ends.first()) {
-    manager.remove(first.id);
+    manager.remove(first.id, false);
     out.push({ decision: 'ended', lease: first.id, holder: first.holder, reason: first.preemptedBy === undefined ? 'expired' : 'preempted' });
     hasEnded = true;
   }
@@ -78,7 +78,7 @@ export function release(manager: Manager, id: number, holder: number, out: Decis
   else {
     const refusal = lease.instance === undefined ? undefined : whyNotBack(lease.instance);
     if (refusal === undefined) {
-      manager.remove(id);
+      manager.remove(id, true);
       out.push({ decision: 'released', lease: id });
       return true;
     }
@@ -90,7 +90,7 @@ export function release(manager: Manager, id: number, holder: number, out: Decis
 export function holderGone(manager: Manager, holder: number, out: Decision[]): boolean {
   for (const lease of manager.leases.values()) {
     if (lease.holder !== holder) continue;
-    manager.remove(lease.id);
+    manager.remove(lease.id, false);
     out.push({ decision: 'ended', lease: lease.id, holder, reason: 'holder_gone' });
   }
   for (const [request, lease] of manager.uses) if (!manager.leases.has(lease)) manager.uses.delete(request);

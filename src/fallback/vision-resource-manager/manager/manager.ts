@@ -76,7 +76,7 @@ export class Manager {
   /** Carries out an event; says whether somebody that waits may be served now. */
   #take(event: Event, out: Decision[]): boolean {
     switch (event.event) {
-      case 'devices': return read(this, event.devices, out);
+      case 'devices': return read(this, event.devices, event.began_at, out);
       case 'request': return request(this, event, out);
       case 'cancel': return cancel(this, event.request, event.holder, out);
       case 'renew': return renew(this, event.lease, event.holder, event.duration_ms, out);
@@ -155,8 +155,8 @@ export class Manager {
     this.leases.set(lease.id, lease);
   }
 
-  /** Takes a lease out of the ledgers; those that wait for its memory wait for what the driver says of it only. */
-  remove(id: number): Lease | undefined {
+  /** Takes a lease out of the ledgers; those that wait for its memory wait for what the driver says of it only. Where it was not returned by its holder, its memory is not given out before the driver was asked again. */
+  remove(id: number, isReturned: boolean): Lease | undefined {
     const lease = this.leases.get(id);
     if (lease === undefined) return undefined;
     this.leases.delete(id);
@@ -164,7 +164,7 @@ export class Manager {
     let bytes = 0;
     for (const share of lease.shares) {
       const device = this.devices[share.device]!;
-      device.giveBack(lease.holder, share.bytes);
+      device.giveBack(lease.holder, share.bytes, isReturned ? undefined : this.now);
       if (returns) device.returning -= share.bytes;
       bytes += share.bytes;
     }

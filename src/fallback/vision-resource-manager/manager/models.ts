@@ -59,7 +59,7 @@ export function loaded(manager: Manager, lease: number, holder: number, tookMs: 
 export function loadFailed(manager: Manager, lease: number, holder: number, out: Decision[]): boolean {
   const instance = ownInstance(manager, lease, holder, out);
   if (instance?.state !== 'loading') return false;
-  manager.remove(lease);
+  manager.remove(lease, true);
   out.push({ decision: 'ended', lease, holder, reason: 'load_failed' });
   // One of those that wait is told, or a model that cannot be loaded would be tried without end.
   const place = manager.waiting.findIndex(({ want }) => want.model === instance.model);
@@ -75,7 +75,7 @@ export function unloaded(manager: Manager, lease: number, holder: number, out: D
   const instance = ownInstance(manager, lease, holder, out);
   if (instance === undefined) return false;
   const refusal = whyNotBack(instance);
-  if (refusal === undefined) return manager.remove(lease) !== undefined;
+  if (refusal === undefined) return manager.remove(lease, true) !== undefined;
   out.push({ decision: 'denied', lease, ...refusal });
   return false;
 }
