@@ -101,12 +101,8 @@ impl Manager {
         if let Some(overuse) = self.overuse(request.holder) {
             return Some(overuse);
         }
-        let quota = self.settings.quotas.get(&request.owner).copied();
         let asked = request.bytes.saturating_mul(u64::from(request.gpus));
-        if let Some(quota) = quota.filter(|quota| asked > *quota) {
-            return Some(Refusal::Quota { quota, leased: self.leased_by(&request.owner) });
-        }
-        self.full()
+        self.never_in_quota(&request.owner, asked).or_else(|| self.full())
     }
 
     pub(super) fn full(&self) -> Option<Refusal> {
@@ -120,10 +116,6 @@ impl Manager {
 
     pub(super) fn waits(&self, request: RequestId) -> bool {
         self.waiting.iter().any(|waiting| waiting.request == request)
-    }
-
-    pub(super) fn leased_by(&self, owner: &str) -> u64 {
-        self.by_owner.get(owner).copied().unwrap_or(0)
     }
 
     fn overuse(&self, holder: super::HolderId) -> Option<Refusal> {
@@ -200,7 +192,10 @@ impl Manager {
             {
                 Some(self.why_not(&Want::Use { model }))
             }
-            Some(_) => self.full(),
+            Some(model) => {
+                let of = &self.models[model].of;
+                self.never_in_quota(of.owner(), of.bytes).or_else(|| self.full())
+            }
         };
         match (refusal, found) {
             (None, Some(model)) => {

@@ -94,6 +94,9 @@ pub struct WarmModel {
     pub holder: HolderId,
     /// Its name in that process.
     pub model: Box<str>,
+    /// On whose account its instances are, for quotas and for people; `None`: its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Box<str>>,
     /// Bytes of an instance.
     pub bytes: u64,
     /// How long a load takes, in ms, until one was measured.
@@ -103,6 +106,13 @@ pub struct WarmModel {
     /// Uses of an instance at once; `None`: any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
+}
+
+impl WarmModel {
+    /// On whose account its instances are.
+    pub fn owner(&self) -> &str {
+        self.owner.as_deref().unwrap_or(&self.model)
+    }
 }
 
 /// What an earlier manager gave out, as its host wrote it down.

@@ -8,6 +8,7 @@ mod expiry;
 mod lease;
 mod models;
 mod place;
+mod quota;
 mod reserve;
 mod restore;
 mod settings;
@@ -48,7 +49,7 @@ pub struct Manager {
     models: Vec<Model>,
     /// Uses that have begun: with which instance.
     uses: BTreeMap<RequestId, LeaseId>,
-    /// What owners have leased, where they have a quota.
+    /// What owners have leased and were promised, where they have a quota.
     by_owner: BTreeMap<Box<str>, u64>,
     last_lease: LeaseId,
     /// Whether what an earlier manager gave out is not all known yet.
@@ -199,10 +200,7 @@ impl Manager {
         for share in &lease.shares {
             self.devices[share.device].lease(lease.holder, share.bytes);
         }
-        if self.settings.quotas.contains_key(&lease.owner) {
-            let bytes: u64 = lease.shares.iter().map(|share| share.bytes).sum();
-            *self.by_owner.entry(lease.owner.clone()).or_default() += bytes;
-        }
+        self.charge(&lease.owner, &lease.shares);
         if let Some(end) = lease.expires_at {
             self.ends.insert((end, id));
         }
@@ -222,9 +220,7 @@ impl Manager {
                 device.returning -= share.bytes;
             }
         }
-        if let Some(had) = self.by_owner.get_mut(&lease.owner) {
-            *had -= lease.shares.iter().map(|share| share.bytes).sum::<u64>();
-        }
+        self.discharge(&lease.owner, &lease.shares);
         if let Some(end) = lease.expires_at {
             self.ends.remove(&(end, id));
         }
@@ -242,6 +238,8 @@ impl Manager {
     /// Takes back what was promised to somebody.
     fn drop_claim(&mut self, waiting: &mut Waiting) {
         let Some(claim) = waiting.claim.take() else { return };
+        let owner = self.owner_of(&waiting.want);
+        self.discharge(&owner, &claim.shares);
         for share in claim.shares {
             self.devices[share.device].claimed -= share.bytes;
         }

@@ -104,7 +104,8 @@ fn a_model_is_loaded_for_its_first_use_and_unloaded_when_others_need_its_memory(
     let (_machine, manager) = fake(&[8]);
     let (holder, notices) = listened(&manager, 1);
     let model = "chat".into();
-    let warm = WarmModel { holder, model, bytes: 6 * GIB, load_ms: 10, replicas: 1, concurrency: None };
+    let warm =
+        WarmModel { holder, model, owner: None, bytes: 6 * GIB, load_ms: 10, replicas: 1, concurrency: None };
     manager.register(warm).unwrap();
     let (tell, told) = mpsc::sync_channel(16);
     let use_it = |tell: mpsc::SyncSender<_>| {
@@ -195,7 +196,8 @@ fn who_has_not_joined_or_has_left_gets_nothing() {
         let error = manager.use_model(holder, "chat", Priority::Normal, 0, drop).unwrap_err();
         assert_eq!(error.code(), "UAT_INVALID_INPUT");
         let model = "chat".into();
-        let warm = WarmModel { holder, model, bytes: GIB, load_ms: 10, replicas: 1, concurrency: None };
+        let warm =
+            WarmModel { holder, model, owner: None, bytes: GIB, load_ms: 10, replicas: 1, concurrency: None };
         assert_eq!(manager.register(warm).unwrap_err().code(), "UAT_INVALID_INPUT");
     }
     assert!(manager.leases().is_empty());

@@ -29,7 +29,8 @@ pub(super) fn run(
     for model in &trace.models {
         let replicas = u32::try_from(scenario.devices.len() * 16).unwrap_or(u32::MAX);
         let (model, bytes, load_ms) = (model.name.clone(), model.bytes, model.load_ms);
-        let warm = WarmModel { holder: HOLDER, model, bytes, load_ms, replicas, concurrency: Some(1) };
+        let warm =
+            WarmModel { holder: HOLDER, model, owner: None, bytes, load_ms, replicas, concurrency: Some(1) };
         manager.apply(0, Event::Register(warm), &mut decisions);
     }
     let mut clock = Clock::new();

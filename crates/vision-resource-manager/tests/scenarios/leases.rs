@@ -1,8 +1,8 @@
 //! Leases: who may renew and release them, when they end, and what is refused at once.
 
-use vision_resource_manager::{Decision, Ended, Event, Refusal, Settings};
+use vision_resource_manager::{Decision, Ended, Event, Priority, Refusal, Settings, WarmModel};
 
-use crate::scene::{GIB, Scene, gib, plain};
+use crate::scene::{GIB, Scene, gib, plain, warm};
 
 /// What is recorded for other implementations to repeat.
 pub(crate) const RECORDED: &[fn()] = &[
@@ -25,6 +25,9 @@ pub(crate) const RECORDED: &[fn()] = &[
     numbers_that_make_no_sense_are_refused_at_once,
     nobody_gets_more_at_once_than_the_quota_and_waits_within_it_for_its_own_leases,
     who_waits_for_its_quota_keeps_nobody_else_waiting,
+    what_was_promised_counts_towards_the_quota,
+    models_count_towards_the_quota_of_their_owner,
+    an_owner_s_idle_models_make_room_in_its_quota,
     a_cancelled_request_is_answered_and_gets_nothing_later,
     nobody_cancels_what_another_asked_for,
     the_leases_of_the_dead_end_at_once_and_so_does_their_waiting,
@@ -219,6 +222,53 @@ fn who_waits_for_its_quota_keeps_nobody_else_waiting() {
     scene.ask(gib(16).of_owner("team")).granted();
     scene.ask(gib(8).of_owner("team").waits(60_000)).waits();
     scene.ask(gib(8).by(2)).granted();
+}
+
+#[test]
+fn what_was_promised_counts_towards_the_quota() {
+    let quotas = [("team".into(), 16 * GIB)].into();
+    let mut scene = Scene::set_to(Settings { quotas, ..plain() }, &[16, 24]);
+    scene.ask(gib(16).on(&[0]).by(2).with(Priority::Low).preemptible(5_000)).granted();
+    // The first GPU is promised to it; of the second one it would be 20 GiB.
+    let promised = scene.ask(gib(10).on(&[0]).of_owner("team").waits(60_000)).waits();
+    let beyond = scene.ask(gib(10).on(&[1]).of_owner("team").waits(60_000)).waits();
+    let said = scene.later_and_read(5_000);
+    let lease = said.granted(promised).unwrap();
+    assert_eq!(said.granted(beyond), None);
+    assert!(scene.release(lease, 1).granted(beyond).is_some());
+}
+
+#[test]
+fn models_count_towards_the_quota_of_their_owner() {
+    let quotas = [("team".into(), 16 * GIB)].into();
+    let mut scene = Scene::set_to(Settings { quotas, ..plain() }, &[24, 24]);
+    let owner = || Some("team".into());
+    scene.has(WarmModel { owner: owner(), ..warm("large", 17) });
+    assert_eq!(scene.wants("large", 60_000).refused(), Refusal::Quota { quota: 16 * GIB, leased: 0 });
+    scene.has(WarmModel { owner: owner(), ..warm("a", 10) });
+    scene.has(WarmModel { owner: owner(), ..warm("b", 10) });
+    let (instance, used) = scene.in_use("a");
+    scene.ask(gib(10).of_owner("team")).refused();
+    let b = scene.wants("b", 60_000);
+    assert!(b.said.loads().is_empty(), "there is room, and none of the owner's quota");
+    scene.done(used);
+    assert_eq!(scene.later(600).unloads(), [instance]);
+    let lease = scene.unloaded(instance).load();
+    assert_eq!(scene.loads(lease, 1_000).started(b.waits()), Some(lease));
+}
+
+#[test]
+fn an_owner_s_idle_models_make_room_in_its_quota() {
+    let quotas = [("team".into(), 16 * GIB)].into();
+    let mut scene = Scene::set_to(Settings { quotas, ..plain() }, &[24]);
+    scene.has(WarmModel { owner: Some("team".into()), ..warm("m", 10) });
+    let (instance, used) = scene.in_use("m");
+    scene.done(used);
+    scene.silently(10_000);
+    let lease = scene.ask(gib(8).of_owner("team").waits(60_000));
+    assert_eq!(lease.said.unloads(), [instance]);
+    scene.later(1_000).nothing();
+    assert!(scene.unloaded(instance).granted(lease.request).is_some());
 }
 
 #[test]

@@ -236,7 +236,15 @@ impl Scene {
 /// A model that takes a second to load, in one instance, for one use at a time.
 pub(crate) fn warm(name: &str, gib: u64) -> WarmModel {
     let model = name.into();
-    WarmModel { holder: KEEPER, model, bytes: gib * GIB, load_ms: 1_000, replicas: 1, concurrency: Some(1) }
+    WarmModel {
+        holder: KEEPER,
+        model,
+        owner: None,
+        bytes: gib * GIB,
+        load_ms: 1_000,
+        replicas: 1,
+        concurrency: Some(1),
+    }
 }
 
 /// What somebody asks for.

@@ -138,7 +138,7 @@ fn burst() -> Recording {
         let concurrency = (model % 3 != 0).then_some(1 + model as u32 % 2);
         let (name, replicas) = (format!("m{model}").into(), 1 + model as u32 % 3);
         let (holder, load_ms) = (KEEPER, load_ms(model));
-        let warm = WarmModel { holder, model: name, bytes, load_ms, replicas, concurrency };
+        let warm = WarmModel { holder, model: name, owner: None, bytes, load_ms, replicas, concurrency };
         at(&mut agenda, 0, Event::Register(warm));
     }
     let mut now = 0;

@@ -182,6 +182,7 @@ impl World {
             let warm = WarmModel {
                 holder: self.holders[holder as usize],
                 model: format!("m{model}").into(),
+                owner: None,
                 bytes: (1 + model * 3) * GIB,
                 load_ms: 500 * (1 + model),
                 replicas: 1 + model as u32,

@@ -4,6 +4,7 @@ import type { Decision, Refusal } from './decision.js';
 import { Device } from './device.js';
 import type { DeviceState, LeaseRequest, Priority } from './event.js';
 import type { Manager } from './manager.js';
+import { neverInQuota, ownerOf } from './quota.js';
 import { expectedWait } from './reserve.js';
 
 /** Takes what the driver says of the devices. */
@@ -73,9 +74,7 @@ function refusalOf(manager: Manager, request: LeaseRequest): Refusal | undefined
   if (!manager.canEverFit(bytes, gpus, devices)) return manager.whyNot({ lease: request });
   const overuse = overuseOf(manager, request.holder);
   if (overuse !== undefined) return overuse;
-  const quota = manager.quotas.get(owner);
-  if (quota !== undefined && bytes * gpus > quota) return { why: 'quota', quota, leased: manager.leasedBy(owner) };
-  return full(manager);
+  return neverInQuota(manager, owner, bytes * gpus) ?? full(manager);
 }
 
 function full({ waiting, settings }: Manager): Refusal | undefined {
@@ -129,5 +128,5 @@ function refusalOfUse(manager: Manager, request: number, model: number): Refusal
   if (of === undefined) return invalid('a model that is not registered');
   if (isKnown(manager, request)) return invalid("a request's number that is in use");
   if (!manager.canEverFit(of.bytes, 1, undefined)) return manager.whyNot({ model });
-  return full(manager);
+  return neverInQuota(manager, ownerOf(of), of.bytes) ?? full(manager);
 }

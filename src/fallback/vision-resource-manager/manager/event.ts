@@ -61,6 +61,8 @@ export interface WarmModel {
   readonly holder: number;
   /** Its name in that process. */
   readonly model: string;
+  /** On whose account its instances are, for quotas and for people; its name where it is left out. */
+  readonly owner?: string;
   /** Bytes of an instance. */
   readonly bytes: number;
   /** How long a load takes, in ms, until one was measured. */
