@@ -3,7 +3,7 @@
 use super::Manager;
 use super::decision::{Decision, Refusal};
 use super::device::Device;
-use super::event::{DeviceIndex, DeviceState, LeaseRequest, Priority, RequestId};
+use super::event::{DeviceIndex, DeviceState, LeaseRequest, MOST_MS, Priority, RequestId};
 use super::waiting::Want;
 
 impl Manager {
@@ -67,7 +67,10 @@ impl Manager {
         }
     }
 
-    pub(super) fn request(&mut self, request: LeaseRequest, out: &mut Vec<Decision>) -> bool {
+    pub(super) fn request(&mut self, mut request: LeaseRequest, out: &mut Vec<Decision>) -> bool {
+        for time in [&mut request.duration_ms, &mut request.wait_ms, &mut request.grace_ms] {
+            *time = MOST_MS.min(*time);
+        }
         if let Some(refusal) = self.refusal(&request) {
             out.push(Decision::Refused { request: request.request, refusal });
             return false;
@@ -178,10 +181,7 @@ impl Manager {
         wait_ms: u64,
         out: &mut Vec<Decision>,
     ) -> bool {
-        let found = self
-            .models
-            .iter()
-            .position(|model| !model.gone && model.of.holder == holder && &*model.of.model == name);
+        let found = self.find_model(holder, name);
         let refusal = match found {
             None => Some(Refusal::Invalid { problem: "a model that is not registered".into() }),
             Some(_) if self.known(request) => {
@@ -200,7 +200,7 @@ impl Manager {
         match (refusal, found) {
             (None, Some(model)) => {
                 self.models[model].demand.asked(self.now);
-                self.enter(request, priority, wait_ms, Want::Use { model });
+                self.enter(request, priority, wait_ms.min(MOST_MS), Want::Use { model });
                 true
             }
             (refusal, _) => {

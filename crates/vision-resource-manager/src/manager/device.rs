@@ -130,7 +130,8 @@ impl Device {
         if self.lost {
             return i64::MIN;
         }
-        signed(self.driver_free) - signed(self.unmet.all) - signed(headroom) - signed(self.claimed)
+        let taken = self.unmet.all.saturating_add(headroom).saturating_add(self.claimed);
+        signed(self.driver_free) - signed(taken)
     }
 
     /// The same when all that is on its way out is out.

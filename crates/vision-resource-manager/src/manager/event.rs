@@ -26,6 +26,9 @@ pub type HolderId = u64;
 pub type RequestId = u64;
 /// A lease's number, which is its fencing token too: each is greater than all before.
 pub type LeaseId = u64;
+/// No time is longer, in ms: 142,000 years, which is exact in JSON, too, and bears to be added to any clock.
+pub(super) const MOST_MS: u64 = 1 << 52;
+
 /// A device's place in the list that the driver gave first.
 pub type DeviceIndex = usize;
 
@@ -184,7 +187,8 @@ pub enum Event {
         /// Which.
         holder: HolderId,
     },
-    /// A process has a model that can be used.
+    /// A process has a model that can be used. While it is in memory, or on its way there, a model that is registered again
+    /// differs in `load_ms`, `replicas` and `concurrency` only.
     Register(WarmModel),
     /// Somebody wants to use one.
     Use {

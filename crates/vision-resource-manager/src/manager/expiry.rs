@@ -2,7 +2,7 @@
 
 use super::Manager;
 use super::decision::{Decision, Ended, Refusal};
-use super::event::{HolderId, LeaseId, RequestId};
+use super::event::{HolderId, LeaseId, MOST_MS, RequestId};
 use super::lease::{Instance, InstanceState};
 use super::waiting::{Waiting, Want};
 
@@ -74,7 +74,7 @@ impl Manager {
             .ends_before
             .filter(|(first, _)| self.waiting.iter().any(|waiting| waiting.request == *first));
         let most = first.map_or(u64::MAX, |(_, end)| end);
-        let end = self.now.saturating_add(duration_ms).min(most);
+        let end = self.now.saturating_add(duration_ms.min(MOST_MS)).min(most);
         lease.expires_at = Some(end);
         self.ends.remove(&(before, id));
         self.ends.insert((end, id));

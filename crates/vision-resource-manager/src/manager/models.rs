@@ -3,7 +3,7 @@
 use super::Manager;
 use super::decision::{Decision, Ended, Refusal};
 use super::device::signed;
-use super::event::{DeviceIndex, HolderId, LeaseId, Priority, RequestId, WarmModel};
+use super::event::{DeviceIndex, HolderId, LeaseId, MOST_MS, Priority, RequestId, WarmModel};
 use super::lease::{Instance, InstanceState};
 use super::worth::{self, Demand};
 
@@ -34,14 +34,22 @@ impl Model {
 }
 
 impl Manager {
-    pub(super) fn register(&mut self, model: WarmModel) -> bool {
+    pub(super) fn register(&mut self, mut model: WarmModel, out: &mut Vec<Decision>) -> bool {
+        model.load_ms = model.load_ms.min(MOST_MS);
+        if let Some(problem) = self.why_not_registered(&model) {
+            let (holder, model, problem) = (model.holder, model.model, problem.into());
+            out.push(Decision::ModelDenied { holder, model, refusal: Refusal::Invalid { problem } });
+            return false;
+        }
         let load_ms = model.load_ms as f64;
-        let known = self
-            .models
-            .iter_mut()
-            .find(|known| !known.gone && known.of.holder == model.holder && known.of.model == model.model);
+        let known = self.find_model(model.holder, &model.model).map(|place| &mut self.models[place]);
         match known {
-            Some(known) => known.of = model,
+            Some(known) => {
+                if known.of.load_ms != model.load_ms {
+                    known.load_ms = load_ms;
+                }
+                known.of = model;
+            }
             None => self.models.push(Model {
                 of: model,
                 demand: Demand::default(),
@@ -53,6 +61,22 @@ impl Manager {
             }),
         }
         true
+    }
+
+    fn why_not_registered(&self, model: &WarmModel) -> Option<&'static str> {
+        if model.bytes == 0 || model.replicas == 0 || model.concurrency == Some(0) {
+            return Some("bytes, replicas and concurrency have to be above 0");
+        }
+        let known = &self.models[self.find_model(model.holder, &model.model)?];
+        let there = !known.instances.is_empty() || known.claims > 0;
+        let differs = known.of.bytes != model.bytes || known.of.owner() != model.owner();
+        (there && differs).then_some("the model is in memory, or on its way there: its bytes and its owner are what they are until it is unloaded")
+    }
+
+    /// A model's place in the list.
+    pub(super) fn find_model(&self, holder: HolderId, name: &str) -> Option<usize> {
+        let is = |known: &Model| !known.gone && known.of.holder == holder && &*known.of.model == name;
+        self.models.iter().position(is)
     }
 
     /// The instance that a holder speaks of, where it has one; whoever speaks of another's is told so.
@@ -86,7 +110,7 @@ impl Manager {
         instance.last = now;
         let model = instance.model;
         let model = &mut self.models[model];
-        model.load_ms += NEWEST * (took_ms as f64 - model.load_ms);
+        model.load_ms += NEWEST * (took_ms.min(MOST_MS) as f64 - model.load_ms);
         true
     }
 

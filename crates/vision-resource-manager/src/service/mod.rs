@@ -227,16 +227,16 @@ impl ResourceManager {
         said.map(|_| ())
     }
 
-    /// A process has a model that can be used; it hears of [`Decision::Load`] and [`Decision::Unload`].
+    /// A process has a model that can be used, or the same with other numbers of loads and uses; it hears of [`Decision::Load`] and [`Decision::Unload`].
     ///
     /// # Errors
     /// [`ManagerError::Closed`], [`ManagerError::Invalid`].
     pub fn register(&self, model: WarmModel) -> Result<(), ManagerError> {
         let mut state = self.shared.open()?;
         state.check_holder(model.holder)?;
-        state.apply(self.shared.now(), Event::Register(model));
+        let said = state.ask_of_model(self.shared.now(), Event::Register(model));
         self.shared.done(state);
-        Ok(())
+        said
     }
 
     /// Asks to use a model. `answer` is called once; then [`Self::done`] says that the use has ended.
@@ -479,6 +479,17 @@ impl State {
             Some(refusal) => Err(ManagerError::of_lease(about, &refusal, ended)),
             None => Ok(said),
         }
+    }
+
+    /// Applies an event about a model; says why it was refused, if it was.
+    fn ask_of_model(&mut self, now: u64, event: Event) -> Result<(), ManagerError> {
+        let mut denied = None;
+        self.apply_and(now, event, |decision| {
+            if let Decision::ModelDenied { refusal, .. } = decision {
+                denied = Some(refusal.clone());
+            }
+        });
+        denied.map_or(Ok(()), |refusal| Err(ManagerError::of_request(refusal)))
     }
 
     fn close(&mut self) {

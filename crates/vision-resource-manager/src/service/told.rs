@@ -73,7 +73,8 @@ impl State {
             Decision::Released { .. }
             | Decision::Queued { .. }
             | Decision::Renewed { .. }
-            | Decision::Denied { .. } => {}
+            | Decision::Denied { .. }
+            | Decision::ModelDenied { .. } => {}
         }
     }
 

@@ -2,7 +2,7 @@
 
 use vision_resource_manager::{Decision, Ended, Event, Priority, Refusal, Settings, WarmModel};
 
-use crate::scene::{GIB, Scene, gib, plain, warm};
+use crate::scene::{GIB, KEEPER, Scene, gib, plain, warm};
 
 /// What is recorded for other implementations to repeat.
 pub(crate) const RECORDED: &[fn()] = &[
@@ -13,6 +13,7 @@ pub(crate) const RECORDED: &[fn()] = &[
     a_number_that_never_was_a_lease_is_refused,
     a_lease_ends_when_its_time_is_over_and_its_token_is_stale,
     a_lease_is_over_even_where_the_renewal_is_the_first_that_is_heard_after_its_end,
+    times_without_end_are_as_long_as_can_be_counted,
     a_renewed_lease_lives_from_the_renewal_on,
     a_renewal_for_no_time_is_refused_and_the_lease_lives_on,
     a_renewal_for_a_shorter_time_ends_the_lease_sooner_and_lets_others_in_then,
@@ -97,6 +98,32 @@ fn a_lease_is_over_even_where_the_renewal_is_the_first_that_is_heard_after_its_e
     let said = scene.renew(lease, 1, 5_000);
     assert_eq!(said.ended(), [(lease, Ended::Expired)]);
     assert_eq!(said.denied(), Some(Refusal::NoSuchLease));
+}
+
+#[test]
+fn times_without_end_are_as_long_as_can_be_counted() {
+    let mut scene = Scene::with_gpus(&[24]);
+    let end = 1_000 + (1_u64 << 52);
+    scene.later(1_000);
+    let answer = scene.ask(gib(20).lives(u64::MAX).waits(u64::MAX).preemptible(u64::MAX));
+    assert_eq!(answer.said.ends(answer.request), end);
+    let lease = answer.granted();
+    assert_eq!(scene.renew(lease, 1, u64::MAX).0, [Decision::Renewed { lease, expires_at: end }]);
+    scene.has(WarmModel { load_ms: u64::MAX, ..warm("m", 4) });
+    let used = scene.wants("m", u64::MAX);
+    let instance = used.said.load();
+    let said = scene.tell(Event::Loaded { lease: instance, holder: KEEPER, took_ms: u64::MAX });
+    assert_eq!(said.started(used.request), Some(instance));
+    let high = scene.ask(gib(20).by(2).with(Priority::High).waits(u64::MAX));
+    assert_eq!(high.said.preempts(), [(lease, end)]);
+    assert_eq!(scene.manager.next_tick(), Some(end));
+}
+
+#[test]
+fn a_headroom_without_end_leaves_nothing() {
+    let mut scene = Scene::set_to(Settings { headroom: u64::MAX, ..plain() }, &[24]);
+    scene.reads(0, 4, &[]);
+    assert!(matches!(scene.ask(gib(1)).refused(), Refusal::Insufficient { can_ever_fit: false, .. }));
 }
 
 #[test]

@@ -9,6 +9,8 @@ pub(crate) const RECORDED: &[fn()] = &[
     a_model_is_loaded_for_the_first_that_uses_it_and_is_there_for_the_next,
     a_model_that_nobody_registered_is_refused,
     a_model_that_no_gpu_could_hold_is_refused_at_once,
+    a_model_whose_numbers_make_no_sense_is_not_registered,
+    a_model_that_is_in_memory_is_registered_again_with_other_loads_and_uses_only,
     a_model_that_is_cold_is_not_loaded_for_somebody_that_does_not_wait,
     uses_at_once_are_as_many_as_the_model_bears,
     a_model_without_a_limit_is_used_by_all,
@@ -61,6 +63,43 @@ fn a_model_that_no_gpu_could_hold_is_refused_at_once() {
     let mut scene = Scene::with_gpus(&[24, 16]);
     scene.has_model("m", 25);
     assert!(matches!(scene.wants("m", 60_000).refused(), Refusal::Insufficient { can_ever_fit: false, .. }));
+}
+
+#[test]
+fn a_model_whose_numbers_make_no_sense_is_not_registered() {
+    let mut scene = Scene::with_gpus(&[24]);
+    let models = [
+        warm("m", 0),
+        WarmModel { replicas: 0, ..warm("m", 10) },
+        WarmModel { concurrency: Some(0), ..warm("m", 10) },
+    ];
+    for model in models {
+        let said = scene.tell(Event::Register(model));
+        let [Decision::ModelDenied { holder: KEEPER, refusal: Refusal::Invalid { .. }, .. }] = &said.0[..]
+        else {
+            panic!("{said:?}")
+        };
+    }
+    assert!(matches!(scene.wants("m", 60_000).refused(), Refusal::Invalid { .. }));
+}
+
+#[test]
+fn a_model_that_is_in_memory_is_registered_again_with_other_loads_and_uses_only() {
+    let mut scene = Scene::with_gpus(&[24]);
+    scene.has_model("m", 10);
+    let (instance, used) = scene.in_use("m");
+    let denied = |said: &crate::scene::Said| matches!(said.0[..], [Decision::ModelDenied { .. }]);
+    assert!(denied(&scene.tell(Event::Register(warm("m", 11)))));
+    assert!(denied(&scene.tell(Event::Register(WarmModel { owner: Some("team".into()), ..warm("m", 10) }))));
+    let second = scene.wants("m", 60_000).waits();
+    let said = scene.tell(Event::Register(WarmModel { concurrency: Some(2), load_ms: 5, ..warm("m", 10) }));
+    assert_eq!(said.started(second), Some(instance));
+    scene.done(used);
+    scene.done(second);
+    scene.unloaded(instance).nothing();
+    scene.has_model("m", 12);
+    scene.wants("m", 60_000).said.load();
+    assert_eq!(scene.free(0), 12);
 }
 
 #[test]

@@ -279,6 +279,7 @@ impl World {
             }
             Decision::Lost { lease, .. } => self.held.get_mut(lease).expect("held").lost = true,
             Decision::Found { lease, .. } => self.held.get_mut(lease).expect("held").lost = false,
+            Decision::ModelDenied { .. } => panic!("its models are registered"),
             Decision::Denied { .. } | Decision::Overuse { .. } => {}
         }
     }

@@ -1,9 +1,10 @@
 /** What requests are told at once, and why something is refused. `manager/answer.rs`. */
 
-import type { Decision, Refusal } from './decision.js';
+import { type Decision, MOST_MS, type Refusal } from './decision.js';
 import { Device } from './device.js';
 import type { DeviceState, LeaseRequest, Priority } from './event.js';
 import type { Manager } from './manager.js';
+import { findModel } from './models.js';
 import { neverInQuota, ownerOf } from './quota.js';
 import { expectedWait } from './reserve.js';
 
@@ -48,7 +49,13 @@ function sayWhoTakesMore({ devices, settings }: Manager, out: Decision[]): void 
   }
 }
 
-export function request(manager: Manager, request: LeaseRequest, out: Decision[]): boolean {
+export function request(manager: Manager, { duration_ms: durationMs, wait_ms: waitMs, grace_ms: graceMs, ...rest }: LeaseRequest, out: Decision[]): boolean {
+  const request: LeaseRequest = {
+    ...rest,
+    duration_ms: Math.min(durationMs, MOST_MS),
+    wait_ms: Math.min(waitMs, MOST_MS),
+    ...(graceMs === undefined ? {} : { grace_ms: Math.min(graceMs, MOST_MS) }),
+  };
   const refusal = refusalOf(manager, request);
   if (refusal !== undefined) {
     out.push({ decision: 'refused', request: request.request, ...refusal });
@@ -112,14 +119,14 @@ export function tellThatItWaits(manager: Manager, request: number, out: Decision
 }
 
 export function wantUse(manager: Manager, request: number, holder: number, name: string, priority: Priority, waitMs: number, out: Decision[]): boolean {
-  const model = manager.models.findIndex(({ of, isGone }) => !isGone && of.holder === holder && of.model === name);
+  const model = findModel(manager, holder, name);
   const refusal = refusalOfUse(manager, request, model);
   if (refusal !== undefined) {
     out.push({ decision: 'refused', request, ...refusal });
     return false;
   }
   manager.models[model]!.demand.asked(manager.now);
-  manager.enter(request, priority, waitMs, { model });
+  manager.enter(request, priority, Math.min(waitMs, MOST_MS), { model });
   return true;
 }
 

@@ -87,7 +87,7 @@ export type Event =
   | { readonly event: 'release'; readonly lease: number; readonly holder: number }
   /** A process is gone, and what it held with it. */
   | { readonly event: 'holder_gone'; readonly holder: number }
-  /** A process has a model that can be used. */
+  /** A process has a model that can be used. While it is in memory, or on its way there, a model that is registered again differs in `load_ms`, `replicas` and `concurrency` only. */
   | ({ readonly event: 'register' } & WarmModel)
   /** Somebody wants to use one, and waits so many ms. */
   | { readonly event: 'use'; readonly request: number; readonly holder: number; readonly model: string; readonly priority?: Priority; readonly wait_ms: number }

@@ -1,6 +1,6 @@
 /** What ends: leases, waiting, processes. `manager/expiry.rs`. */
 
-import { type Decision, ENDLESS, later } from './decision.js';
+import { type Decision, ENDLESS, later, MOST_MS } from './decision.js';
 import type { Priority } from './event.js';
 import { isReturning, whyNotBack } from './lease.js';
 import type { Manager } from './manager.js';
@@ -65,7 +65,7 @@ export function renew(manager: Manager, id: number, holder: number, durationMs: 
   }
   const first = lease.endsBefore;
   const most = first !== undefined && manager.waits(first.request) ? first.from : ENDLESS;
-  const end = Math.min(later(manager.now, durationMs), most);
+  const end = Math.min(later(manager.now, Math.min(durationMs, MOST_MS)), most);
   manager.setEnd(lease, end);
   out.push({ decision: 'renewed', lease: id, expires_at: end });
   return end < before;

@@ -83,7 +83,7 @@ export class Manager {
       case 'renew': return renew(this, event.lease, event.holder, event.duration_ms, out);
       case 'release': return release(this, event.lease, event.holder, out);
       case 'holder_gone': return holderGone(this, event.holder, out);
-      case 'register': return register(this, event);
+      case 'register': return register(this, event, out);
       case 'use': return wantUse(this, event.request, event.holder, event.model, event.priority ?? 'normal', event.wait_ms, out);
       case 'done': return done(this, event.request, event.holder);
       case 'loaded': return loaded(this, event.lease, event.holder, event.took_ms, out);

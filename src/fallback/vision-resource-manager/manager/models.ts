@@ -1,10 +1,11 @@
 /** The warm models: which there are, and what becomes of their instances. `manager/models.rs`. */
 
-import type { Decision } from './decision.js';
+import { type Decision, MOST_MS } from './decision.js';
 import type { WarmModel } from './event.js';
 import { letGo } from './expiry.js';
 import { type Instance, whyNotBack } from './lease.js';
 import type { Manager } from './manager.js';
+import { ownerOf } from './quota.js';
 import { byCostPerByte, type Candidate, idleOn } from './victims.js';
 import { Demand, regret } from './worth.js';
 
@@ -31,11 +32,31 @@ export function expectedUse({ useMs, loadMs }: Model): number {
   return useMs ?? loadMs;
 }
 
-export function register({ models }: Manager, model: WarmModel): boolean {
-  const known = models.find(({ of, isGone }) => !isGone && of.holder === model.holder && of.model === model.model);
+export function register(manager: Manager, { load_ms: loadMs, ...rest }: WarmModel, out: Decision[]): boolean {
+  const model: WarmModel = { ...rest, load_ms: Math.min(loadMs, MOST_MS) };
+  const { models } = manager;
+  const known = models[findModel(manager, model.holder, model.model)];
+  const problem = whyNotRegistered(known, model);
+  if (problem !== undefined) {
+    out.push({ decision: 'model_denied', holder: model.holder, model: model.model, why: 'invalid', problem });
+    return false;
+  }
+  if (known !== undefined && known.of.load_ms !== model.load_ms) known.loadMs = model.load_ms;
   if (known === undefined) models.push({ of: model, demand: new Demand(), loadMs: model.load_ms, useMs: undefined, instances: [], claims: 0, isGone: false });
   else known.of = model;
   return true;
+}
+
+function whyNotRegistered(known: Model | undefined, model: WarmModel): string | undefined {
+  if (model.bytes === 0 || model.replicas === 0 || model.concurrency === 0) return 'bytes, replicas and concurrency have to be above 0';
+  if (known === undefined || (known.instances.length === 0 && known.claims === 0)) return undefined;
+  const differs = known.of.bytes !== model.bytes || ownerOf(known.of) !== ownerOf(model);
+  return differs ? 'the model is in memory, or on its way there: its bytes and its owner are what they are until it is unloaded' : undefined;
+}
+
+/** A model's place in the list; -1 where there is none. */
+export function findModel({ models }: Manager, holder: number, name: string): number {
+  return models.findIndex(({ of, isGone }) => !isGone && of.holder === holder && of.model === name);
 }
 
 /** The instance that a holder speaks of, where it has one; whoever speaks of another's is told so. */
@@ -52,7 +73,7 @@ export function loaded(manager: Manager, lease: number, holder: number, tookMs: 
   instance.state = 'ready';
   instance.last = manager.now;
   const model = manager.models[instance.model]!;
-  model.loadMs += NEWEST * (tookMs - model.loadMs);
+  model.loadMs += NEWEST * (Math.min(tookMs, MOST_MS) - model.loadMs);
   return true;
 }
 
