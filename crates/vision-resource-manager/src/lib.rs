@@ -12,7 +12,7 @@
 //! let mut manager = Manager::new(Settings { headroom: 0, ..Settings::default() });
 //! let mut decisions = Vec::new();
 //! let device = DeviceState { total: 24 << 30, free: 24 << 30, used: Vec::new(), lost: false };
-//! manager.apply(0, Event::Devices { devices: vec![device] }, &mut decisions);
+//! manager.apply(0, Event::Devices { devices: vec![device], began_at: None }, &mut decisions);
 //! let request = LeaseRequest {
 //!     request: 1,
 //!     holder: 1,
@@ -40,4 +40,6 @@ pub use manager::{
     Decision, DeviceIndex, DeviceState, DeviceView, Ended, Event, HolderId, LeaseId, LeaseRequest, LeaseView,
     Manager, Priority, Refusal, RequestId, RestoredLease, Settings, Share, Used, WaitingView, WarmModel,
 };
-pub use service::{Allocate, Granted, ManagerError, ManagerOptions, ResourceManager, Started, Usage};
+pub use service::{
+    Allocate, Granted, ManagerError, ManagerOptions, Process, ResourceManager, Started, Usage,
+};

@@ -20,6 +20,11 @@ impl Process {
         Some(Self { pid, started: stat.started })
     }
 
+    /// The same for the manager.
+    pub(super) fn of_manager(self) -> crate::Process {
+        crate::Process { pid: self.pid, started: Some(self.started) }
+    }
+
     /// Whether it lives.
     pub(super) fn lives(self) -> bool {
         Self::now(self.pid) == Some(self)

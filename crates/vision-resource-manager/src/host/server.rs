@@ -209,7 +209,7 @@ impl Shared {
                 let watch = if book.knows(process) { None } else { Some(watched(process)?) };
                 let (me, slot) = (Arc::downgrade(self), Arc::new(Mutex::new(None)));
                 let own = Arc::clone(&slot);
-                let holder = self.manager.join(process.pid, move |decision| {
+                let holder = self.manager.join(process.of_manager(), move |decision| {
                     let holder = *own.lock().unwrap_or_else(PoisonError::into_inner);
                     if let (Some(host), Some(holder)) = (Weak::upgrade(&me), holder) {
                         host.decided(holder, decision);
@@ -313,7 +313,7 @@ impl Shared {
                 me.give_back(holder, lease);
             }
         })?;
-        let mut pending = Pending { host: self, request: Some(request) };
+        let mut pending = Pending { host: self, holder, request: Some(request) };
         let answer = told.await.unwrap_or(Err(Refused::Manager(ManagerError::Closed)));
         pending.request = None;
         answer
@@ -327,14 +327,14 @@ impl Shared {
         ask: Allocate,
         granted: Granted,
     ) -> Result<Lease, Refused> {
-        let Granted { lease, shares, expires_at, waited_ms } = granted;
+        let Granted { lease, shares, uuids, expires_at, waited_ms } = granted;
         let expires_in_ms = expires_at.saturating_sub(self.manager.now());
-        let of = |share: &Share| LeasedGpu {
+        let of = |(share, uuid): (Share, Option<String>)| LeasedGpu {
             index: share.device,
-            uuid: self.manager.uuid(share.device).map(Into::into),
+            uuid: uuid.map(Into::into),
             bytes: share.bytes,
         };
-        let gpus: Vec<LeasedGpu> = shares.iter().map(of).collect();
+        let gpus: Vec<LeasedGpu> = shares.into_iter().zip(uuids).map(of).collect();
         let written = |gpu: &LeasedGpu| Some(RecordedShare { uuid: gpu.uuid.clone()?, bytes: gpu.bytes });
         let recorded = Recorded {
             lease,
@@ -390,6 +390,7 @@ impl Shared {
 /// A request whose answer is waited for.
 struct Pending<'a> {
     host: &'a Shared,
+    holder: HolderId,
     /// `None` when it was answered.
     request: Option<RequestId>,
 }
@@ -397,7 +398,7 @@ struct Pending<'a> {
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
         if let Some(request) = self.request {
-            self.host.manager.cancel(request);
+            self.host.manager.cancel(self.holder, request);
         }
     }
 }

@@ -3,18 +3,23 @@
 use super::Manager;
 use super::decision::{Decision, Refusal};
 use super::device::Device;
-use super::event::{DeviceIndex, DeviceState, LeaseRequest, Priority, RequestId};
+use super::event::{DeviceIndex, DeviceState, LeaseRequest, MOST_MS, Priority, RequestId};
 use super::waiting::Want;
 
 impl Manager {
     /// Takes what the driver says of the devices.
-    pub(super) fn read(&mut self, states: &[DeviceState], out: &mut Vec<Decision>) -> bool {
+    pub(super) fn read(
+        &mut self,
+        states: &[DeviceState],
+        began_at: Option<u64>,
+        out: &mut Vec<Decision>,
+    ) -> bool {
         if self.devices.len() < states.len() {
             self.devices.resize_with(states.len(), Device::default);
         }
         for (index, device) in self.devices.iter_mut().enumerate() {
             match states.get(index) {
-                Some(state) => device.read(state),
+                Some(state) => device.read(state, began_at),
                 None => device.lost = true,
             }
         }
@@ -62,7 +67,10 @@ impl Manager {
         }
     }
 
-    pub(super) fn request(&mut self, request: LeaseRequest, out: &mut Vec<Decision>) -> bool {
+    pub(super) fn request(&mut self, mut request: LeaseRequest, out: &mut Vec<Decision>) -> bool {
+        for time in [&mut request.duration_ms, &mut request.wait_ms, &mut request.grace_ms] {
+            *time = MOST_MS.min(*time);
+        }
         if let Some(refusal) = self.refusal(&request) {
             out.push(Decision::Refused { request: request.request, refusal });
             return false;
@@ -96,12 +104,8 @@ impl Manager {
         if let Some(overuse) = self.overuse(request.holder) {
             return Some(overuse);
         }
-        let quota = self.settings.quotas.get(&request.owner).copied();
         let asked = request.bytes.saturating_mul(u64::from(request.gpus));
-        if let Some(quota) = quota.filter(|quota| asked > *quota) {
-            return Some(Refusal::Quota { quota, leased: self.leased_by(&request.owner) });
-        }
-        self.full()
+        self.never_in_quota(&request.owner, asked).or_else(|| self.full())
     }
 
     pub(super) fn full(&self) -> Option<Refusal> {
@@ -115,10 +119,6 @@ impl Manager {
 
     pub(super) fn waits(&self, request: RequestId) -> bool {
         self.waiting.iter().any(|waiting| waiting.request == request)
-    }
-
-    pub(super) fn leased_by(&self, owner: &str) -> u64 {
-        self.by_owner.get(owner).copied().unwrap_or(0)
     }
 
     fn overuse(&self, holder: super::HolderId) -> Option<Refusal> {
@@ -181,10 +181,7 @@ impl Manager {
         wait_ms: u64,
         out: &mut Vec<Decision>,
     ) -> bool {
-        let found = self
-            .models
-            .iter()
-            .position(|model| !model.gone && model.of.holder == holder && &*model.of.model == name);
+        let found = self.find_model(holder, name);
         let refusal = match found {
             None => Some(Refusal::Invalid { problem: "a model that is not registered".into() }),
             Some(_) if self.known(request) => {
@@ -195,12 +192,15 @@ impl Manager {
             {
                 Some(self.why_not(&Want::Use { model }))
             }
-            Some(_) => self.full(),
+            Some(model) => {
+                let of = &self.models[model].of;
+                self.never_in_quota(of.owner(), of.bytes).or_else(|| self.full())
+            }
         };
         match (refusal, found) {
             (None, Some(model)) => {
                 self.models[model].demand.asked(self.now);
-                self.enter(request, priority, wait_ms, Want::Use { model });
+                self.enter(request, priority, wait_ms.min(MOST_MS), Want::Use { model });
                 true
             }
             (refusal, _) => {

@@ -139,6 +139,16 @@ pub enum Decision {
         #[serde(flatten)]
         refusal: Refusal,
     },
+    /// What was asked of a model is refused.
+    ModelDenied {
+        /// Whose.
+        holder: HolderId,
+        /// Which.
+        model: Box<str>,
+        /// Why.
+        #[serde(flatten)]
+        refusal: Refusal,
+    },
     /// A holder shall give a lease back.
     Preempt {
         /// Which.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::event::{DeviceState, HolderId};
 
 /// What one holder has of a device.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Holding {
     /// Bytes that its leases say.
     pub(super) leased: u64,
@@ -13,19 +13,51 @@ pub(super) struct Holding {
     pub(super) used: Option<u64>,
     /// Whether it was reported for using more.
     pub(super) reported: bool,
+    /// What it had leased until it was taken from it: when, and bytes. It may have taken that since the driver was read,
+    /// so that it counts as leased until a reading that began later.
+    ended: Vec<(u64, u64)>,
 }
 
 impl Holding {
-    /// What it has leased and not taken yet, in bytes.
-    fn unmet(&self) -> u64 {
-        self.leased.saturating_sub(self.used.unwrap_or(0))
+    /// What it has leased and not taken yet, in bytes, and what it had leased until just now.
+    fn unmet(&self) -> Unmet {
+        let ended: u64 = self.ended.iter().map(|(_, bytes)| bytes).sum();
+        let used = self.used.unwrap_or(0);
+        let all = (self.leased + ended).saturating_sub(used);
+        Unmet { all, ended: all - self.leased.saturating_sub(used) }
+    }
+
+    /// Whether nothing is known of it that counts.
+    fn is_empty(&self) -> bool {
+        self.leased == 0 && self.ended.is_empty()
+    }
+}
+
+/// What the driver calls free and is not. Bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Unmet {
+    all: u64,
+    /// As far as it is of leases that have ended.
+    ended: u64,
+}
+
+impl Unmet {
+    fn add(&mut self, other: Self) {
+        self.all += other.all;
+        self.ended += other.ended;
+    }
+
+    fn take(&mut self, other: Self) {
+        self.all -= other.all;
+        self.ended -= other.ended;
     }
 }
 
 /// One device. Bytes.
 ///
 /// Free is what the driver calls free, less what holders have leased and not taken yet, less the headroom. What others use
-/// is thereby never given out, and a holder that takes more than its lease counts with what it takes.
+/// is thereby never given out, and a holder that takes more than its lease counts with what it takes. What was taken back
+/// from a holder counts as leased until the driver was asked again: it may have used it after the last time.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Device {
     pub(super) total: u64,
@@ -34,7 +66,7 @@ pub(super) struct Device {
     pub(super) holders: BTreeMap<HolderId, Holding>,
     /// Sum over the holders.
     pub(super) leased: u64,
-    unmet: u64,
+    unmet: Unmet,
     /// Of leases that are on their way out.
     pub(super) returning: u64,
     /// Promised to requests that wait for what is on its way out.
@@ -42,13 +74,16 @@ pub(super) struct Device {
 }
 
 impl Device {
-    /// Takes what the driver says.
-    pub(super) fn read(&mut self, state: &DeviceState) {
+    /// Takes what the driver says that was asked at `began`, in ms; `None`: now.
+    pub(super) fn read(&mut self, state: &DeviceState, began: Option<u64>) {
         self.total = state.total;
         self.driver_free = state.free.min(state.total);
         self.lost = state.lost;
         for holding in self.holders.values_mut() {
             holding.used = None;
+            if !state.lost {
+                holding.ended.retain(|(when, _)| began.is_some_and(|began| began <= *when));
+            }
         }
         for used in &state.used {
             // Whoever has no lease here is one of the others: what it uses is not free, and that is all.
@@ -56,33 +91,38 @@ impl Device {
                 holding.used = used.bytes;
             }
         }
-        self.unmet = self.holders.values().map(Holding::unmet).sum();
+        self.holders.retain(|_, holding| !holding.is_empty());
+        self.unmet = Unmet::default();
+        self.holders.values().for_each(|holding| self.unmet.add(holding.unmet()));
     }
 
     /// A holder has so much more.
     pub(super) fn lease(&mut self, holder: HolderId, bytes: u64) {
         let holding = self.holders.entry(holder).or_default();
-        let before = holding.unmet();
+        self.unmet.take(holding.unmet());
         holding.leased += bytes;
-        self.unmet = self.unmet - before + holding.unmet();
+        self.unmet.add(holding.unmet());
         self.leased += bytes;
     }
 
-    /// A holder has so much less.
-    pub(super) fn give_back(&mut self, holder: HolderId, bytes: u64) {
+    /// A holder has so much less: it said so itself, and is believed, or it was taken from it at `ended`, in ms.
+    pub(super) fn give_back(&mut self, holder: HolderId, bytes: u64, ended: Option<u64>) {
         let Some(holding) = self.holders.get_mut(&holder) else { return };
-        let before = holding.unmet();
+        self.unmet.take(holding.unmet());
         holding.leased = holding.leased.saturating_sub(bytes);
-        self.unmet = self.unmet - before + holding.unmet();
+        if let Some(ended) = ended {
+            holding.ended.push((ended, bytes));
+        }
+        self.unmet.add(holding.unmet());
         self.leased = self.leased.saturating_sub(bytes);
-        if holding.leased == 0 {
+        if holding.is_empty() {
             self.holders.remove(&holder);
         }
     }
 
     /// Bytes that may be given out now.
     pub(super) fn free(&self, headroom: u64) -> u64 {
-        if self.lost { 0 } else { self.driver_free.saturating_sub(self.unmet.saturating_add(headroom)) }
+        if self.lost { 0 } else { self.driver_free.saturating_sub(self.unmet.all.saturating_add(headroom)) }
     }
 
     /// Bytes that nobody has a claim on now; below zero where claims wait for more.
@@ -90,12 +130,15 @@ impl Device {
         if self.lost {
             return i64::MIN;
         }
-        signed(self.driver_free) - signed(self.unmet) - signed(headroom) - signed(self.claimed)
+        let taken = self.unmet.all.saturating_add(headroom).saturating_add(self.claimed);
+        signed(self.driver_free) - signed(taken)
     }
 
     /// The same when all that is on its way out is out.
     pub(super) fn room_soon(&self, headroom: u64) -> i64 {
-        self.room_now(headroom).saturating_add(signed(self.returning))
+        self.room_now(headroom)
+            .saturating_add(signed(self.returning))
+            .saturating_add(signed(self.unmet.ended))
     }
 
     /// Bytes that leases do not explain.

@@ -26,6 +26,9 @@ pub type HolderId = u64;
 pub type RequestId = u64;
 /// A lease's number, which is its fencing token too: each is greater than all before.
 pub type LeaseId = u64;
+/// No time is longer, in ms: 142,000 years, which is exact in JSON, too, and bears to be added to any clock.
+pub(super) const MOST_MS: u64 = 1 << 52;
+
 /// A device's place in the list that the driver gave first.
 pub type DeviceIndex = usize;
 
@@ -94,6 +97,9 @@ pub struct WarmModel {
     pub holder: HolderId,
     /// Its name in that process.
     pub model: Box<str>,
+    /// On whose account its instances are, for quotas and for people; `None`: its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Box<str>>,
     /// Bytes of an instance.
     pub bytes: u64,
     /// How long a load takes, in ms, until one was measured.
@@ -103,6 +109,13 @@ pub struct WarmModel {
     /// Uses of an instance at once; `None`: any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
+}
+
+impl WarmModel {
+    /// On whose account its instances are.
+    pub fn owner(&self) -> &str {
+        self.owner.as_deref().unwrap_or(&self.model)
+    }
 }
 
 /// What an earlier manager gave out, as its host wrote it down.
@@ -140,6 +153,9 @@ pub enum Event {
     Devices {
         /// One for each device.
         devices: Vec<DeviceState>,
+        /// When the driver was asked, in ms; `None`: now. What leases had that ended later is not given out yet.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        began_at: Option<u64>,
     },
     /// Somebody wants a lease.
     Request(LeaseRequest),
@@ -147,6 +163,8 @@ pub enum Event {
     Cancel {
         /// Which.
         request: RequestId,
+        /// Who says so: whoever asked.
+        holder: HolderId,
     },
     /// A lease shall live on, from now.
     Renew {
@@ -169,7 +187,8 @@ pub enum Event {
         /// Which.
         holder: HolderId,
     },
-    /// A process has a model that can be used.
+    /// A process has a model that can be used. While it is in memory, or on its way there, a model that is registered again
+    /// differs in `load_ms`, `replicas` and `concurrency` only.
     Register(WarmModel),
     /// Somebody wants to use one.
     Use {
@@ -189,11 +208,15 @@ pub enum Event {
     Done {
         /// Which.
         request: RequestId,
+        /// Who says so: the process that registered the model.
+        holder: HolderId,
     },
     /// An instance is loaded.
     Loaded {
         /// Its lease.
         lease: LeaseId,
+        /// Who says so.
+        holder: HolderId,
         /// How long that took, in ms.
         took_ms: u64,
     },
@@ -201,11 +224,15 @@ pub enum Event {
     LoadFailed {
         /// Its lease.
         lease: LeaseId,
+        /// Who says so.
+        holder: HolderId,
     },
-    /// An instance is unloaded.
+    /// An instance is unloaded: one that was to be, or that nobody uses.
     Unloaded {
         /// Its lease.
         lease: LeaseId,
+        /// Who says so.
+        holder: HolderId,
     },
     /// Idle models shall make room.
     Optimize {

@@ -2,9 +2,9 @@
 
 use super::Manager;
 use super::decision::{Decision, Ended, Refusal};
-use super::event::{HolderId, LeaseId, RequestId};
-use super::lease::InstanceState;
-use super::waiting::Want;
+use super::event::{HolderId, LeaseId, MOST_MS, RequestId};
+use super::lease::{Instance, InstanceState};
+use super::waiting::{Waiting, Want};
 
 impl Manager {
     /// Ends whatever is due; says whether memory became free by it.
@@ -14,7 +14,7 @@ impl Manager {
             if when > self.now {
                 break;
             }
-            let Some(gone) = self.remove(lease) else { break };
+            let Some(gone) = self.remove(lease, false) else { break };
             let reason = if gone.preempted_by.is_some() { Ended::Preempted } else { Ended::Expired };
             out.push(Decision::Ended { lease, holder: gone.holder, reason });
             ended = true;
@@ -34,10 +34,9 @@ impl Manager {
         ended
     }
 
-    pub(super) fn cancel(&mut self, request: RequestId, out: &mut Vec<Decision>) -> bool {
-        let Some(place) = self.waiting.iter().position(|waiting| waiting.request == request) else {
-            return false;
-        };
+    pub(super) fn cancel(&mut self, request: RequestId, holder: HolderId, out: &mut Vec<Decision>) -> bool {
+        let theirs = |waiting: &Waiting| waiting.request == request && self.asker(&waiting.want) == holder;
+        let Some(place) = self.waiting.iter().position(theirs) else { return false };
         let mut waiting = self.waiting.remove(place);
         self.drop_claim(&mut waiting);
         out.push(Decision::Refused { request, refusal: Refusal::Cancelled });
@@ -75,7 +74,7 @@ impl Manager {
             .ends_before
             .filter(|(first, _)| self.waiting.iter().any(|waiting| waiting.request == *first));
         let most = first.map_or(u64::MAX, |(_, end)| end);
-        let end = self.now.saturating_add(duration_ms).min(most);
+        let end = self.now.saturating_add(duration_ms.min(MOST_MS)).min(most);
         lease.expires_at = Some(end);
         self.ends.remove(&(before, id));
         self.ends.insert((end, id));
@@ -89,11 +88,14 @@ impl Manager {
             Some(lease) if lease.holder != holder => {
                 out.push(Decision::Denied { lease: id, refusal: Refusal::NotYours });
             }
-            Some(_) => {
-                self.remove(id);
-                out.push(Decision::Released { lease: id });
-                return true;
-            }
+            Some(lease) => match lease.instance.as_ref().and_then(Instance::why_not_back) {
+                Some(refusal) => out.push(Decision::Denied { lease: id, refusal }),
+                None => {
+                    self.remove(id, true);
+                    out.push(Decision::Released { lease: id });
+                    return true;
+                }
+            },
         }
         false
     }
@@ -102,16 +104,13 @@ impl Manager {
         let leases: Vec<LeaseId> =
             self.leases.iter().filter(|(_, lease)| lease.holder == holder).map(|(id, _)| *id).collect();
         for lease in leases {
-            self.remove(lease);
+            self.remove(lease, false);
             out.push(Decision::Ended { lease, holder, reason: Ended::HolderGone });
         }
         self.uses.retain(|_, lease| self.leases.contains_key(lease));
-        let theirs = |want: &Want| match want {
-            Want::Lease(request) => request.holder == holder,
-            Want::Use { model } => self.models[*model].of.holder == holder,
-        };
-        let (gone, waiting) =
-            std::mem::take(&mut self.waiting).into_iter().partition(|waiting| theirs(&waiting.want));
+        let (gone, waiting) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|waiting| self.asker(&waiting.want) == holder);
         self.waiting = waiting;
         for mut waiting in gone {
             self.drop_claim(&mut waiting);
@@ -121,6 +120,14 @@ impl Manager {
             model.gone = true;
         }
         true
+    }
+
+    /// Who waits for something: whoever asked, or has the model.
+    pub(super) fn asker(&self, want: &Want) -> HolderId {
+        match want {
+            Want::Lease(request) => request.holder,
+            Want::Use { model } => self.models[*model].of.holder,
+        }
     }
 
     /// Asks for a lease back: an idle instance is unloaded, a holder is told until when it has it.

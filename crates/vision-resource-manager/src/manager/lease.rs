@@ -1,6 +1,6 @@
 //! Leases, those of warm models among them.
 
-use super::decision::Share;
+use super::decision::{Refusal, Share};
 use super::event::{HolderId, Priority, RequestId};
 
 /// Memory that somebody has.
@@ -59,6 +59,20 @@ impl Instance {
     /// Whether nobody uses it, nor has for `hold_ms`.
     pub(super) fn evictable(&self, now: u64, hold_ms: u64) -> bool {
         self.idle() && now.saturating_sub(self.last) >= hold_ms
+    }
+
+    /// Why its memory cannot be given back now.
+    pub(super) fn why_not_back(&self) -> Option<Refusal> {
+        let problem = match self.state {
+            InstanceState::Loading { .. } => {
+                "the model is being loaded: say that it is loaded, or that it failed"
+            }
+            InstanceState::Ready if !self.uses.is_empty() => {
+                "the model is in use: say first that its uses have ended"
+            }
+            InstanceState::Ready | InstanceState::Unloading => return None,
+        };
+        Some(Refusal::Invalid { problem: problem.into() })
     }
 
     /// Whether it can be used and nobody does.

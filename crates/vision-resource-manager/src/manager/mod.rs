@@ -8,6 +8,7 @@ mod expiry;
 mod lease;
 mod models;
 mod place;
+mod quota;
 mod reserve;
 mod restore;
 mod settings;
@@ -48,7 +49,7 @@ pub struct Manager {
     models: Vec<Model>,
     /// Uses that have begun: with which instance.
     uses: BTreeMap<RequestId, LeaseId>,
-    /// What owners have leased, where they have a quota.
+    /// What owners have leased and were promised, where they have a quota.
     by_owner: BTreeMap<Box<str>, u64>,
     last_lease: LeaseId,
     /// Whether what an earlier manager gave out is not all known yet.
@@ -115,20 +116,20 @@ impl Manager {
     /// Carries out an event; says whether somebody that waits may be served now.
     fn take(&mut self, event: Event, out: &mut Vec<Decision>) -> bool {
         match event {
-            Event::Devices { devices } => self.read(&devices, out),
+            Event::Devices { devices, began_at } => self.read(&devices, began_at, out),
             Event::Request(request) => self.request(request, out),
-            Event::Cancel { request } => self.cancel(request, out),
+            Event::Cancel { request, holder } => self.cancel(request, holder, out),
             Event::Renew { lease, holder, duration_ms } => self.renew(lease, holder, duration_ms, out),
             Event::Release { lease, holder } => self.release(lease, holder, out),
             Event::HolderGone { holder } => self.holder_gone(holder, out),
-            Event::Register(model) => self.register(model),
+            Event::Register(model) => self.register(model, out),
             Event::Use { request, holder, model, priority, wait_ms } => {
                 self.want_use(request, holder, &model, priority, wait_ms, out)
             }
-            Event::Done { request } => self.done(request),
-            Event::Loaded { lease, took_ms } => self.loaded(lease, took_ms),
-            Event::LoadFailed { lease } => self.load_failed(lease, out),
-            Event::Unloaded { lease } => self.unloaded(lease),
+            Event::Done { request, holder } => self.done(request, holder),
+            Event::Loaded { lease, holder, took_ms } => self.loaded(lease, holder, took_ms, out),
+            Event::LoadFailed { lease, holder } => self.load_failed(lease, holder, out),
+            Event::Unloaded { lease, holder } => self.unloaded(lease, holder, out),
             Event::Optimize { target_free, device } => self.optimize(target_free, device, out),
             Event::Restore(lease) => self.restore(lease),
             Event::Restored => self.restored(),
@@ -199,30 +200,27 @@ impl Manager {
         for share in &lease.shares {
             self.devices[share.device].lease(lease.holder, share.bytes);
         }
-        if self.settings.quotas.contains_key(&lease.owner) {
-            let bytes: u64 = lease.shares.iter().map(|share| share.bytes).sum();
-            *self.by_owner.entry(lease.owner.clone()).or_default() += bytes;
-        }
+        self.charge(&lease.owner, &lease.shares);
         if let Some(end) = lease.expires_at {
             self.ends.insert((end, id));
         }
         self.leases.insert(id, lease);
     }
 
-    /// Takes a lease out of the ledgers; those that wait for its memory wait for what the driver says of it only.
-    fn remove(&mut self, id: LeaseId) -> Option<Lease> {
+    /// Takes a lease out of the ledgers; those that wait for its memory wait for what the driver says of it only. Where it was
+    /// not `returned` by its holder, its memory is not given out before the driver was asked again.
+    fn remove(&mut self, id: LeaseId, returned: bool) -> Option<Lease> {
+        let ended = (!returned).then_some(self.now);
         let lease = self.leases.remove(&id)?;
         let returning = lease.returning();
         for share in &lease.shares {
             let device = &mut self.devices[share.device];
-            device.give_back(lease.holder, share.bytes);
+            device.give_back(lease.holder, share.bytes, ended);
             if returning {
                 device.returning -= share.bytes;
             }
         }
-        if let Some(had) = self.by_owner.get_mut(&lease.owner) {
-            *had -= lease.shares.iter().map(|share| share.bytes).sum::<u64>();
-        }
+        self.discharge(&lease.owner, &lease.shares);
         if let Some(end) = lease.expires_at {
             self.ends.remove(&(end, id));
         }
@@ -240,6 +238,8 @@ impl Manager {
     /// Takes back what was promised to somebody.
     fn drop_claim(&mut self, waiting: &mut Waiting) {
         let Some(claim) = waiting.claim.take() else { return };
+        let owner = self.owner_of(&waiting.want);
+        self.discharge(&owner, &claim.shares);
         for share in claim.shares {
             self.devices[share.device].claimed -= share.bytes;
         }

@@ -1,10 +1,10 @@
 //! The warm models: which there are, and what becomes of their instances.
 
 use super::Manager;
-use super::decision::{Decision, Ended};
+use super::decision::{Decision, Ended, Refusal};
 use super::device::signed;
-use super::event::{DeviceIndex, LeaseId, Priority, RequestId, WarmModel};
-use super::lease::InstanceState;
+use super::event::{DeviceIndex, HolderId, LeaseId, MOST_MS, Priority, RequestId, WarmModel};
+use super::lease::{Instance, InstanceState};
 use super::worth::{self, Demand};
 
 /// A model that was registered.
@@ -34,14 +34,22 @@ impl Model {
 }
 
 impl Manager {
-    pub(super) fn register(&mut self, model: WarmModel) -> bool {
+    pub(super) fn register(&mut self, mut model: WarmModel, out: &mut Vec<Decision>) -> bool {
+        model.load_ms = model.load_ms.min(MOST_MS);
+        if let Some(problem) = self.why_not_registered(&model) {
+            let (holder, model, problem) = (model.holder, model.model, problem.into());
+            out.push(Decision::ModelDenied { holder, model, refusal: Refusal::Invalid { problem } });
+            return false;
+        }
         let load_ms = model.load_ms as f64;
-        let known = self
-            .models
-            .iter_mut()
-            .find(|known| !known.gone && known.of.holder == model.holder && known.of.model == model.model);
+        let known = self.find_model(model.holder, &model.model).map(|place| &mut self.models[place]);
         match known {
-            Some(known) => known.of = model,
+            Some(known) => {
+                if known.of.load_ms != model.load_ms {
+                    known.load_ms = load_ms;
+                }
+                known.of = model;
+            }
             None => self.models.push(Model {
                 of: model,
                 demand: Demand::default(),
@@ -55,28 +63,62 @@ impl Manager {
         true
     }
 
-    pub(super) fn loaded(&mut self, lease: LeaseId, took_ms: u64) -> bool {
+    fn why_not_registered(&self, model: &WarmModel) -> Option<&'static str> {
+        if model.bytes == 0 || model.replicas == 0 || model.concurrency == Some(0) {
+            return Some("bytes, replicas and concurrency have to be above 0");
+        }
+        let known = &self.models[self.find_model(model.holder, &model.model)?];
+        let there = !known.instances.is_empty() || known.claims > 0;
+        let differs = known.of.bytes != model.bytes || known.of.owner() != model.owner();
+        (there && differs).then_some("the model is in memory, or on its way there: its bytes and its owner are what they are until it is unloaded")
+    }
+
+    /// A model's place in the list.
+    pub(super) fn find_model(&self, holder: HolderId, name: &str) -> Option<usize> {
+        let is = |known: &Model| !known.gone && known.of.holder == holder && &*known.of.model == name;
+        self.models.iter().position(is)
+    }
+
+    /// The instance that a holder speaks of, where it has one; whoever speaks of another's is told so.
+    fn own_instance(
+        &mut self,
+        id: LeaseId,
+        holder: HolderId,
+        out: &mut Vec<Decision>,
+    ) -> Option<&mut Instance> {
+        let lease = self.leases.get_mut(&id)?;
+        if lease.holder != holder {
+            out.push(Decision::Denied { lease: id, refusal: Refusal::NotYours });
+            return None;
+        }
+        lease.instance.as_mut()
+    }
+
+    pub(super) fn loaded(
+        &mut self,
+        lease: LeaseId,
+        holder: HolderId,
+        took_ms: u64,
+        out: &mut Vec<Decision>,
+    ) -> bool {
         let now = self.now;
-        let Some(instance) = self.leases.get_mut(&lease).and_then(|lease| lease.instance.as_mut()) else {
-            return false;
-        };
+        let Some(instance) = self.own_instance(lease, holder, out) else { return false };
         if !matches!(instance.state, InstanceState::Loading { .. }) {
             return false;
         }
         instance.state = InstanceState::Ready;
         instance.last = now;
-        let model = &mut self.models[instance.model];
-        model.load_ms += NEWEST * (took_ms as f64 - model.load_ms);
+        let model = instance.model;
+        let model = &mut self.models[model];
+        model.load_ms += NEWEST * (took_ms.min(MOST_MS) as f64 - model.load_ms);
         true
     }
 
-    pub(super) fn load_failed(&mut self, lease: LeaseId, out: &mut Vec<Decision>) -> bool {
-        let Some(instance) = self.leases.get(&lease).and_then(|lease| lease.instance.as_ref()) else {
-            return false;
-        };
-        let model = instance.model;
-        let holder = self.models[model].of.holder;
-        self.remove(lease);
+    pub(super) fn load_failed(&mut self, lease: LeaseId, holder: HolderId, out: &mut Vec<Decision>) -> bool {
+        let loading = |instance: &Instance| matches!(instance.state, InstanceState::Loading { .. });
+        let instance = self.own_instance(lease, holder, out).filter(|instance| loading(instance));
+        let Some(model) = instance.map(|instance| instance.model) else { return false };
+        self.remove(lease, true);
         out.push(Decision::Ended { lease, holder, reason: Ended::LoadFailed });
         // One of those that wait is told, or a model that cannot be loaded would be tried without end.
         let first = self.waiting.iter().position(
@@ -86,22 +128,25 @@ impl Manager {
             let mut waiting = self.waiting.remove(place);
             self.drop_claim(&mut waiting);
             let problem = "the model could not be loaded".into();
-            out.push(Decision::Refused {
-                request: waiting.request,
-                refusal: super::Refusal::Invalid { problem },
-            });
+            out.push(Decision::Refused { request: waiting.request, refusal: Refusal::Invalid { problem } });
         }
         true
     }
 
-    pub(super) fn unloaded(&mut self, lease: LeaseId) -> bool {
-        let instance = self.leases.get(&lease).is_some_and(|lease| lease.instance.is_some());
-        instance && self.remove(lease).is_some()
+    pub(super) fn unloaded(&mut self, lease: LeaseId, holder: HolderId, out: &mut Vec<Decision>) -> bool {
+        let Some(instance) = self.own_instance(lease, holder, out) else { return false };
+        if let Some(refusal) = instance.why_not_back() {
+            out.push(Decision::Denied { lease, refusal });
+            return false;
+        }
+        self.remove(lease, true).is_some()
     }
 
-    pub(super) fn done(&mut self, request: RequestId) -> bool {
+    pub(super) fn done(&mut self, request: RequestId, holder: HolderId) -> bool {
         let now = self.now;
-        let Some(lease) = self.uses.remove(&request) else { return false };
+        let theirs = |lease: &LeaseId| self.leases.get(lease).is_some_and(|lease| lease.holder == holder);
+        let Some(lease) = self.uses.get(&request).copied().filter(theirs) else { return false };
+        self.uses.remove(&request);
         let Some(instance) = self.leases.get_mut(&lease).and_then(|lease| lease.instance.as_mut()) else {
             return false;
         };

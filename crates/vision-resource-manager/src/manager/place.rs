@@ -56,8 +56,11 @@ impl Manager {
             return false;
         }
         let total = request.bytes * u64::from(request.gpus);
-        let quota = self.settings.quotas.get(&request.owner).copied();
-        if quota.is_some_and(|quota| self.leased_by(&request.owner) + total > quota) {
+        let beyond = self.beyond_quota(&request.owner, total);
+        if beyond > 0 {
+            if waiting.deadline > self.now {
+                self.make_quota(&request.owner, beyond, request.priority, None, f64::INFINITY, pass, out);
+            }
             return false;
         }
         let Some(places) = self.places(&request, pass) else {
@@ -84,6 +87,7 @@ impl Manager {
         for share in &shares {
             self.devices[share.device].claimed += share.bytes;
         }
+        self.charge(&request.owner, &shares);
         waiting.claim = Some(Claim { shares, awaits, readings: 0, ends_before });
         false
     }

@@ -57,7 +57,7 @@ pub struct WaitingView {
     pub request: RequestId,
     /// Who.
     pub holder: HolderId,
-    /// On whose account; for a model's use, its name.
+    /// On whose account.
     pub owner: Box<str>,
     /// Bytes on each device.
     pub bytes: u64,
@@ -111,7 +111,7 @@ impl Manager {
                 Want::Lease(request) => (request.holder, request.owner.clone(), request.bytes, request.gpus),
                 Want::Use { model } => {
                     let of = &self.models[*model].of;
-                    (of.holder, of.model.clone(), of.bytes, 1)
+                    (of.holder, of.owner().into(), of.bytes, 1)
                 }
             };
             let Waiting { request, priority, since, deadline, .. } = *waiting;

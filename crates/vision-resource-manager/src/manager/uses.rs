@@ -42,6 +42,13 @@ impl Manager {
             return false;
         }
         let Some(spared) = self.worth_a_load(model, pass.ahead[model], pass.all[model]) else { return false };
+        let owner = self.models[model].of.owner().to_owned();
+        let beyond = self.beyond_quota(&owner, self.models[model].of.bytes);
+        if beyond > 0 {
+            let worth = spared / REGRET_COUNTS;
+            self.make_quota(&owner, beyond, waiting.priority, Some(model), worth, pass, out);
+            return false;
+        }
         let Some(place) = self.place_of_load(model, waiting.priority, pass) else {
             if self.models[model].instances.is_empty() && pass.reserved.is_none() {
                 // Without its patience at an end it keeps nobody from anything.
@@ -62,6 +69,7 @@ impl Manager {
             self.let_go(*victim, waiting.priority, out);
         }
         self.devices[share.device].claimed += share.bytes;
+        self.charge(&owner, &[share]);
         self.models[model].claims += 1;
         waiting.claim =
             Some(Claim { shares: vec![share], awaits: place.victims, readings: 0, ends_before: None });
@@ -179,12 +187,12 @@ impl Manager {
         let id = self.next_lease();
         let until = self.now.saturating_add(self.models[model].load_ms as u64);
         let of = &self.models[model].of;
-        let (holder, name) = (of.holder, of.model.clone());
+        let (holder, name, owner) = (of.holder, of.model.clone(), of.owner().into());
         let instance =
             Instance { model, state: InstanceState::Loading { until }, uses: Vec::new(), last: self.now };
         let lease = Lease {
             holder,
-            owner: name.clone(),
+            owner,
             model: Some(name.clone()),
             priority: waiting.priority,
             shares: vec![share],

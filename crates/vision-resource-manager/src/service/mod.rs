@@ -7,11 +7,11 @@
 //! use std::sync::mpsc;
 //!
 //! use gpu_driver::{Choice, FakeGpu, FakeMachine};
-//! use vision_resource_manager::{Allocate, ManagerOptions, ResourceManager};
+//! use vision_resource_manager::{Allocate, ManagerOptions, Process, ResourceManager};
 //!
 //! let machine = FakeMachine::new([FakeGpu { name: None, total: 24 << 30 }]);
 //! let manager = ResourceManager::new(gpu_driver::open(Choice::Fake(machine))?, ManagerOptions::default())?;
-//! let holder = manager.join(std::process::id(), |decision| println!("{decision:?}"))?;
+//! let holder = manager.join(Process { pid: std::process::id(), started: None }, |decision| println!("{decision:?}"))?;
 //! let (tell, told) = mpsc::sync_channel(1);
 //! manager.allocate(holder, Allocate::new(4 << 30), move |granted| drop(tell.send(granted)))?;
 //! let lease = told.recv()??.lease;
@@ -36,7 +36,7 @@ pub use error::ManagerError;
 use gpu_driver::{DeviceReading, Driver};
 use pump::Pump;
 use readings::Readings;
-pub use request::{Allocate, Granted, Started, Usage};
+pub use request::{Allocate, Granted, Process, Started, Usage};
 use told::{Answer, Delivery, Listener};
 
 use crate::manager::LeaseRequest;
@@ -92,13 +92,15 @@ struct State {
     ended: VecDeque<(LeaseId, Ended)>,
     outbox: VecDeque<Delivery>,
     decisions: Vec<Decision>,
+    /// When the driver is to be read, where that is not at the next turn only.
+    read_at: Option<u64>,
     /// Until when the thread means to sleep.
     sleeps_until: u64,
     closed: bool,
 }
 
 struct Holder {
-    pid: u32,
+    process: Process,
     listener: Listener,
 }
 
@@ -119,6 +121,7 @@ impl ResourceManager {
             ended: VecDeque::new(),
             outbox: VecDeque::new(),
             decisions: Vec::new(),
+            read_at: None,
             sleeps_until: 0,
             closed: false,
         };
@@ -132,20 +135,21 @@ impl ResourceManager {
         Ok(Self { shared, pump: Mutex::new(Some(pump)) })
     }
 
-    /// A process that will hold memory; `listener` hears the decisions about its leases and models that it did not ask for:
-    /// [`Decision::Preempt`], `Ended`, `Lost`, `Found`, `Overuse`, `Load` and `Unload`, with times of [`Self::now`].
+    /// Somebody that will hold memory: a process, or one of several in it. What the driver says that a process uses is theirs in
+    /// the order in which they joined, as far as each has leased of a device; the last one has the rest. `listener` hears the decisions about its leases and models that it did not ask for:
+    /// [`Decision::Preempt`], `Ended`, `Lost`, `Found`, `Overuse`, `Load` and `Unload`, with times of [`Self::now`]; [`Self::uuid`] says which device is meant.
     ///
     /// # Errors
     /// [`ManagerError::Closed`].
     pub fn join(
         &self,
-        pid: u32,
+        process: Process,
         listener: impl Fn(Decision) + Send + Sync + 'static,
     ) -> Result<HolderId, ManagerError> {
         let mut state = self.shared.open()?;
         state.last_holder += 1;
         let holder = state.last_holder;
-        state.holders.insert(holder, Holder { pid, listener: Arc::new(listener) });
+        state.holders.insert(holder, Holder { process, listener: Arc::new(listener) });
         Ok(holder)
     }
 
@@ -160,7 +164,8 @@ impl ResourceManager {
     /// Asks for memory. `answer` is called once, from this call where that is possible at once.
     ///
     /// # Errors
-    /// [`ManagerError::Closed`], [`ManagerError::NoGpu`]; everything else is what `answer` gets.
+    /// [`ManagerError::Closed`], [`ManagerError::NoGpu`], [`ManagerError::Invalid`] where the holder has not joined, or has
+    /// left; everything else is what `answer` gets.
     pub fn allocate(
         &self,
         holder: HolderId,
@@ -168,6 +173,7 @@ impl ResourceManager {
         answer: impl FnOnce(Result<Granted, ManagerError>) + Send + 'static,
     ) -> Result<RequestId, ManagerError> {
         let mut state = self.shared.open()?;
+        state.check_holder(holder)?;
         state.check_gpu()?;
         let id = state.next_request();
         state.answers.insert(id, Answer::Lease(Box::new(answer)));
@@ -192,8 +198,8 @@ impl ResourceManager {
 
     /// The caller of a request does not want it any longer; its answer is then [`ManagerError::Cancelled`], unless it was
     /// served before.
-    pub fn cancel(&self, request: RequestId) {
-        self.shared.change(|state, now| state.apply(now, Event::Cancel { request }));
+    pub fn cancel(&self, holder: HolderId, request: RequestId) {
+        self.shared.change(|state, now| state.apply(now, Event::Cancel { request, holder }));
     }
 
     /// Lets a lease live so many ms from now; says until when, in ms of [`Self::now`].
@@ -221,15 +227,23 @@ impl ResourceManager {
         said.map(|_| ())
     }
 
-    /// A process has a model that can be used; it hears of [`Decision::Load`] and [`Decision::Unload`].
-    pub fn register(&self, model: WarmModel) {
-        self.shared.change(|state, now| state.apply(now, Event::Register(model)));
+    /// A process has a model that can be used, or the same with other numbers of loads and uses; it hears of [`Decision::Load`] and [`Decision::Unload`].
+    ///
+    /// # Errors
+    /// [`ManagerError::Closed`], [`ManagerError::Invalid`].
+    pub fn register(&self, model: WarmModel) -> Result<(), ManagerError> {
+        let mut state = self.shared.open()?;
+        state.check_holder(model.holder)?;
+        let said = state.ask_of_model(self.shared.now(), Event::Register(model));
+        self.shared.done(state);
+        said
     }
 
     /// Asks to use a model. `answer` is called once; then [`Self::done`] says that the use has ended.
     ///
     /// # Errors
-    /// [`ManagerError::Closed`], [`ManagerError::NoGpu`]; everything else is what `answer` gets.
+    /// [`ManagerError::Closed`], [`ManagerError::NoGpu`], [`ManagerError::Invalid`] where the holder has not joined, or has
+    /// left; everything else is what `answer` gets.
     pub fn use_model(
         &self,
         holder: HolderId,
@@ -239,6 +253,7 @@ impl ResourceManager {
         answer: impl FnOnce(Result<Started, ManagerError>) + Send + 'static,
     ) -> Result<RequestId, ManagerError> {
         let mut state = self.shared.open()?;
+        state.check_holder(holder)?;
         state.check_gpu()?;
         let request = state.next_request();
         state.answers.insert(request, Answer::Use(Box::new(answer)));
@@ -249,23 +264,23 @@ impl ResourceManager {
     }
 
     /// A use has ended.
-    pub fn done(&self, request: RequestId) {
-        self.shared.change(|state, now| state.apply(now, Event::Done { request }));
+    pub fn done(&self, holder: HolderId, request: RequestId) {
+        self.shared.change(|state, now| state.apply(now, Event::Done { request, holder }));
     }
 
     /// A model is loaded, which took so long.
-    pub fn loaded(&self, lease: LeaseId, took_ms: u64) {
-        self.shared.change(|state, now| state.apply(now, Event::Loaded { lease, took_ms }));
+    pub fn loaded(&self, holder: HolderId, lease: LeaseId, took_ms: u64) {
+        self.shared.change(|state, now| state.apply(now, Event::Loaded { lease, holder, took_ms }));
     }
 
     /// A model could not be loaded.
-    pub fn load_failed(&self, lease: LeaseId) {
-        self.shared.change(|state, now| state.apply(now, Event::LoadFailed { lease }));
+    pub fn load_failed(&self, holder: HolderId, lease: LeaseId) {
+        self.shared.change(|state, now| state.apply(now, Event::LoadFailed { lease, holder }));
     }
 
     /// A model is unloaded; its memory is given out when the driver says that it is free.
-    pub fn unloaded(&self, lease: LeaseId) {
-        self.shared.change(|state, now| state.apply(now, Event::Unloaded { lease }));
+    pub fn unloaded(&self, holder: HolderId, lease: LeaseId) {
+        self.shared.change(|state, now| state.apply(now, Event::Unloaded { lease, holder }));
         self.read_soon();
     }
 
@@ -332,9 +347,7 @@ impl ResourceManager {
 
     /// Reads the driver now, not at the next turn.
     pub fn read_soon(&self) {
-        if let Some(pump) = &*lock(&self.pump) {
-            pump.read_soon();
-        }
+        self.shared.change(State::read_by);
     }
 
     /// Ends the thread and everything that waits. Can be called again.
@@ -378,7 +391,8 @@ impl Shared {
 
     fn done(&self, state: MutexGuard<'_, State>) {
         // The thread sleeps on unless something is due before it meant to wake: a wake-up costs more than a lease.
-        if state.closed || state.manager.next_tick().is_some_and(|tick| tick < state.sleeps_until) {
+        let mut due = [state.manager.next_tick(), state.read_at].into_iter().flatten();
+        if state.closed || due.any(|when| when < state.sleeps_until) {
             self.changed.notify_all();
         }
         let silent = state.outbox.is_empty();
@@ -416,8 +430,19 @@ impl State {
         self.last_request
     }
 
+    fn check_holder(&self, holder: HolderId) -> Result<(), ManagerError> {
+        let unknown =
+            || ManagerError::Invalid { problem: "a holder that has not joined, or has left".into() };
+        self.holders.contains_key(&holder).then_some(()).ok_or_else(unknown)
+    }
+
     fn check_gpu(&self) -> Result<(), ManagerError> {
         self.no_gpu.clone().map_or(Ok(()), |tried| Err(ManagerError::NoGpu { tried }))
+    }
+
+    /// The driver is read then.
+    fn read_by(&mut self, when: u64) {
+        self.read_at = Some(self.read_at.map_or(when, |sooner| sooner.min(when)));
     }
 
     fn apply(&mut self, now: u64, event: Event) {
@@ -430,6 +455,10 @@ impl State {
         self.manager.apply(now, event, &mut decisions);
         for decision in decisions.drain(..) {
             show(&decision);
+            if matches!(&decision, Decision::Ended { reason, .. } if *reason != Ended::LoadFailed) {
+                // In the same ms it would not be known what was first.
+                self.read_by(now.saturating_add(2));
+            }
             self.tell(decision);
         }
         self.decisions = decisions;
@@ -450,6 +479,17 @@ impl State {
             Some(refusal) => Err(ManagerError::of_lease(about, &refusal, ended)),
             None => Ok(said),
         }
+    }
+
+    /// Applies an event about a model; says why it was refused, if it was.
+    fn ask_of_model(&mut self, now: u64, event: Event) -> Result<(), ManagerError> {
+        let mut denied = None;
+        self.apply_and(now, event, |decision| {
+            if let Decision::ModelDenied { refusal, .. } = decision {
+                denied = Some(refusal.clone());
+            }
+        });
+        denied.map_or(Ok(()), |refusal| Err(ManagerError::of_request(refusal)))
     }
 
     fn close(&mut self) {

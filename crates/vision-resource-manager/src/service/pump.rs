@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use gpu_driver::{DeviceReading, Driver, DriverError};
 
+use super::readings::Whose;
 use super::{ManagerError, Shared};
-use crate::{Event, HolderId};
+use crate::{DeviceIndex, Event, HolderId, Manager};
 
 /// A child of a child of a holder uses memory for it; nobody builds longer chains than this.
 const GENERATIONS: usize = 32;
@@ -18,8 +18,6 @@ const GENERATIONS: usize = 32;
 /// The thread, which ends with [`Pump::end`].
 pub(super) struct Pump {
     thread: JoinHandle<()>,
-    shared: Arc<Shared>,
-    soon: Arc<AtomicBool>,
 }
 
 impl Pump {
@@ -29,21 +27,13 @@ impl Pump {
         mut driver: Box<dyn Driver>,
         poll_ms: u64,
     ) -> Result<Self, ManagerError> {
-        let (own, soon) = (Arc::clone(&shared), Arc::new(AtomicBool::new(false)));
-        let wanted = Arc::clone(&soon);
+        let own = Arc::clone(&shared);
         read(&shared, &mut *driver);
         let thread = thread::Builder::new()
             .name("gpu-memory".to_owned())
-            .spawn(move || run(&own, &mut *driver, poll_ms.max(1), &wanted))
+            .spawn(move || run(&own, &mut *driver, poll_ms.max(1)))
             .map_err(|error| ManagerError::Thread(error.to_string()))?;
-        Ok(Self { thread, shared, soon })
-    }
-
-    pub(super) fn read_soon(&self) {
-        self.soon.store(true, Ordering::Release);
-        // With the lock: between the thread's look and its sleep nobody would hear it.
-        drop(self.shared.lock());
-        self.shared.changed.notify_all();
+        Ok(Self { thread })
     }
 
     pub(super) fn end(self) {
@@ -54,23 +44,30 @@ impl Pump {
     }
 }
 
-fn run(shared: &Shared, driver: &mut dyn Driver, poll_ms: u64, soon: &AtomicBool) {
+fn run(shared: &Shared, driver: &mut dyn Driver, poll_ms: u64) {
     let mut next_read = shared.now().saturating_add(poll_ms);
     loop {
-        {
+        let due = {
             let mut state = shared.lock();
             if state.closed {
                 return;
             }
-            let next = state.manager.next_tick().map_or(next_read, |tick| tick.min(next_read));
+            let next =
+                [state.manager.next_tick(), state.read_at].into_iter().flatten().fold(next_read, u64::min);
             state.sleeps_until = next;
             let wait = next.saturating_sub(shared.now());
-            if wait > 0 && !soon.load(Ordering::Acquire) {
+            if wait > 0 {
                 let waited = shared.changed.wait_timeout(state, Duration::from_millis(wait));
-                drop(waited.unwrap_or_else(PoisonError::into_inner));
+                state = waited.unwrap_or_else(PoisonError::into_inner).0;
             }
-        }
-        if soon.swap(false, Ordering::AcqRel) || shared.now() >= next_read {
+            let now = shared.now();
+            let due = now >= next_read || state.read_at.is_some_and(|when| when <= now);
+            if due {
+                state.read_at = None;
+            }
+            due
+        };
+        if due {
             read(shared, driver);
             next_read = shared.now().saturating_add(poll_ms);
         } else {
@@ -85,21 +82,40 @@ fn run(shared: &Shared, driver: &mut dyn Driver, poll_ms: u64, soon: &AtomicBool
 
 /// Reads the driver, without the state's lock: a driver may take its time.
 fn read(shared: &Shared, driver: &mut dyn Driver) {
+    let began_at = Some(shared.now());
     let read = driver.read();
     let no_gpu = why_none(driver, &read);
     let pids: Vec<u32> = read.iter().flatten().flat_map(processes).collect();
-    let ancestors: HashMap<u32, Vec<u32>> = pids.into_iter().map(|pid| (pid, ancestors(pid))).collect();
+    let lines: Vec<(u32, Vec<Ancestor>)> = pids.into_iter().map(|pid| (pid, line(pid))).collect();
     shared.change(|state, now| {
-        let by_pid: HashMap<u32, HolderId> =
-            state.holders.iter().map(|(id, holder)| (holder.pid, *id)).collect();
-        let holder_of = |pid: u32| {
-            let line = ancestors.get(&pid)?;
-            line.iter().find_map(|pid| by_pid.get(pid)).copied()
+        let theirs = |ancestor: &Ancestor| -> Option<Vec<HolderId>> {
+            let holders =
+                state.holders.iter().filter(|(_, of)| of.process.is(ancestor.pid, ancestor.started));
+            let holders: Vec<HolderId> = holders.map(|(id, _)| *id).collect();
+            (!holders.is_empty()).then_some(holders)
         };
-        let devices = state.readings.take(read, holder_of);
+        let holders = lines.iter().filter_map(|(pid, line)| Some((*pid, line.iter().find_map(theirs)?)));
+        let owners = Owners { holders: holders.collect(), manager: &state.manager };
+        let devices = state.readings.take(read, &owners);
         state.no_gpu = no_gpu.filter(|_| devices.is_empty());
-        state.apply(now, Event::Devices { devices });
+        state.apply(now, Event::Devices { devices, began_at });
     });
+}
+
+/// Whose processes are, at the time of a reading.
+struct Owners<'a> {
+    holders: HashMap<u32, Vec<HolderId>>,
+    manager: &'a Manager,
+}
+
+impl Whose for Owners<'_> {
+    fn holders(&self, pid: u32) -> &[HolderId] {
+        self.holders.get(&pid).map_or(&[], Vec::as_slice)
+    }
+
+    fn leased(&self, holder: HolderId, device: DeviceIndex) -> u64 {
+        self.manager.leased(holder, device).unwrap_or(0)
+    }
 }
 
 fn processes(reading: &DeviceReading) -> Vec<u32> {
@@ -116,21 +132,29 @@ fn why_none(driver: &dyn Driver, read: &Result<Vec<DeviceReading>, DriverError>)
     }
 }
 
+/// A process, or one that it descends from.
+struct Ancestor {
+    pid: u32,
+    /// When it began, in ticks since the boot; `None` where the system does not say.
+    started: Option<u64>,
+}
+
 /// The process and those that started it, nearest first.
-fn ancestors(pid: u32) -> Vec<u32> {
-    let mut line = vec![pid];
-    while line.len() < GENERATIONS {
-        let Some(parent) = line.last().and_then(|pid| parent(*pid)).filter(|parent| *parent > 1) else {
-            break;
-        };
-        line.push(parent);
+fn line(pid: u32) -> Vec<Ancestor> {
+    let (mut line, mut next) = (Vec::new(), Some(pid));
+    while let Some(pid) = next.filter(|_| line.len() < GENERATIONS) {
+        let (parent, started) = stat(pid).unzip();
+        line.push(Ancestor { pid, started });
+        next = parent.filter(|parent| *parent > 1);
     }
     line
 }
 
-/// The second number after the name in /proc/PID/stat; a name may hold spaces and brackets.
-fn parent(pid: u32) -> Option<u32> {
+/// A process's parent and its beginning: the second and the twentieth field after the name in /proc/PID/stat; a name may hold
+/// spaces and brackets.
+fn stat(pid: u32) -> Option<(u32, u64)> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, after) = stat.rsplit_once(')')?;
-    after.split_whitespace().nth(1)?.parse().ok()
+    let mut fields = after.split_whitespace().skip(1);
+    Some((fields.next()?.parse().ok()?, fields.nth(17)?.parse().ok()?))
 }

@@ -1,8 +1,10 @@
 //! From what a driver reads to what the manager is told.
 
+use std::collections::BTreeMap;
+
 use gpu_driver::{DeviceReading, DriverError, Unreadable};
 
-use crate::{DeviceState, HolderId, Used};
+use crate::{DeviceIndex, DeviceState, HolderId, Used};
 
 /// The devices by their UUIDs: a device keeps its place when another goes or comes.
 #[derive(Debug, Default)]
@@ -13,11 +15,11 @@ pub(super) struct Readings {
 }
 
 impl Readings {
-    /// What the manager is told of a reading. Processes are their holders', as far as `holder_of` knows whose they are.
+    /// What the manager is told of a reading. Processes are their holders', as far as `whose` knows who those are.
     pub(super) fn take(
         &mut self,
         read: Result<Vec<DeviceReading>, DriverError>,
-        holder_of: impl Fn(u32) -> Option<HolderId>,
+        whose: &impl Whose,
     ) -> Vec<DeviceState> {
         let mut here = vec![false; self.last.len()];
         for reading in read.unwrap_or_default() {
@@ -26,7 +28,8 @@ impl Readings {
             here[place] = true;
             self.last[place] = Some(reading);
         }
-        self.last.iter().zip(here).map(|(reading, here)| state(reading.as_ref(), here, &holder_of)).collect()
+        let all = self.last.iter().zip(here).enumerate();
+        all.map(|(device, (reading, here))| state(device, reading.as_ref(), here, whose)).collect()
     }
 
     /// The place of the device of this name.
@@ -62,10 +65,19 @@ impl Readings {
     }
 }
 
+/// Whose what processes use is.
+pub(super) trait Whose {
+    /// The holders of the process that this one works for, in the order in which they joined.
+    fn holders(&self, pid: u32) -> &[HolderId];
+    /// Bytes of a device that a holder has leased.
+    fn leased(&self, holder: HolderId, device: DeviceIndex) -> u64;
+}
+
 fn state(
+    device: DeviceIndex,
     reading: Option<&DeviceReading>,
     here: bool,
-    holder_of: &impl Fn(u32) -> Option<HolderId>,
+    whose: &impl Whose,
 ) -> DeviceState {
     let Some(reading) = reading else {
         return DeviceState { total: 0, free: 0, used: Vec::new(), lost: true };
@@ -75,16 +87,28 @@ fn state(
         let total = reading.memory.as_ref().map_or(0, |memory| memory.total);
         return DeviceState { total, free: 0, used: Vec::new(), lost: true };
     };
-    let mut used: Vec<Used> = Vec::new();
+    let mut by_process: BTreeMap<&[HolderId], Option<u64>> = BTreeMap::new();
     for process in reading.processes.iter().flatten() {
-        let Some(holder) = holder_of(process.pid) else { continue };
-        match used.iter_mut().find(|known| known.holder == holder) {
-            // Of several processes of a holder, one that does not tell makes the sum unknown.
-            Some(known) => known.bytes = known.bytes.zip(process.used).map(|(a, b)| a.saturating_add(b)),
-            None => used.push(Used { holder, bytes: process.used }),
-        }
+        let holders = whose.holders(process.pid);
+        let sum = by_process.entry(holders).or_insert(Some(0));
+        // Of several processes of the same holders, one that does not tell makes the sum unknown.
+        *sum = sum.zip(process.used).map(|(a, b)| a.saturating_add(b));
     }
+    let used =
+        by_process.into_iter().flat_map(|(holders, sum)| spread(device, holders, sum, whose)).collect();
     DeviceState { total: memory.total, free: memory.free, used, lost: false }
+}
+
+/// What processes use of a device, as their holders' parts: each has what it leased, the last one what is beyond that.
+fn spread(device: DeviceIndex, holders: &[HolderId], sum: Option<u64>, whose: &impl Whose) -> Vec<Used> {
+    let mut rest = sum;
+    let part = |(place, holder): (usize, &HolderId)| {
+        let most = if place + 1 == holders.len() { u64::MAX } else { whose.leased(*holder, device) };
+        let bytes = rest.map(|rest| rest.min(most));
+        rest = rest.zip(bytes).map(|(rest, bytes)| rest - bytes);
+        Used { holder: *holder, bytes }
+    };
+    holders.iter().enumerate().map(part).collect()
 }
 
 /// Why a device cannot be given out, for people; `None` where it can.

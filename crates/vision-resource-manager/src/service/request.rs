@@ -6,6 +6,22 @@ use super::readings::why_not;
 use crate::manager::DeviceView;
 use crate::{DeviceIndex, LeaseId, Priority, RequestId, Share};
 
+/// A process: its number may come again, its number with its beginning does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Process {
+    /// Its number.
+    pub pid: u32,
+    /// When it began, in ticks since the boot; `None` where that is not known, and the number has to do.
+    pub started: Option<u64>,
+}
+
+impl Process {
+    /// Whether it is the one that has this number and this beginning.
+    pub(super) fn is(self, pid: u32, started: Option<u64>) -> bool {
+        self.pid == pid && (self.started.is_none() || started.is_none() || self.started == started)
+    }
+}
+
 /// Memory that somebody wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Allocate {
@@ -56,6 +72,8 @@ pub struct Granted {
     pub lease: LeaseId,
     /// Where.
     pub shares: Vec<Share>,
+    /// What the driver calls these devices, in the same order; `None` where it does not say.
+    pub uuids: Vec<Option<String>>,
     /// When it ends, in ms of [`super::ResourceManager::now`].
     pub expires_at: u64,
     /// How long it was waited for, in ms.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Granted, ManagerError, REMEMBERED, Started, State};
-use crate::{Decision, HolderId};
+use crate::{Decision, HolderId, Share};
 
 /// How a process hears of its leases.
 pub(super) type Listener = Arc<dyn Fn(Decision) + Send + Sync>;
@@ -40,7 +40,9 @@ impl State {
         match decision {
             Decision::Granted { request, lease, shares, expires_at, waited_ms } => {
                 if let Some(Answer::Lease(answer)) = self.answers.remove(&request) {
-                    let granted = Granted { lease, shares, expires_at, waited_ms };
+                    let uuid = |share: &Share| self.readings.uuid(share.device).map(ToOwned::to_owned);
+                    let uuids = shares.iter().map(uuid).collect();
+                    let granted = Granted { lease, shares, uuids, expires_at, waited_ms };
                     self.outbox.push_back(Delivery::Granted(answer, granted));
                 }
             }
@@ -71,7 +73,8 @@ impl State {
             Decision::Released { .. }
             | Decision::Queued { .. }
             | Decision::Renewed { .. }
-            | Decision::Denied { .. } => {}
+            | Decision::Denied { .. }
+            | Decision::ModelDenied { .. } => {}
         }
     }
 

@@ -25,11 +25,12 @@ pub(super) fn run(
     let mut decisions = Vec::new();
     let device = |total: &u64| DeviceState { total: *total, free: *total, used: Vec::new(), lost: false };
     let devices = scenario.devices.iter().map(device).collect();
-    manager.apply(0, Event::Devices { devices }, &mut decisions);
+    manager.apply(0, Event::Devices { devices, began_at: None }, &mut decisions);
     for model in &trace.models {
         let replicas = u32::try_from(scenario.devices.len() * 16).unwrap_or(u32::MAX);
         let (model, bytes, load_ms) = (model.name.clone(), model.bytes, model.load_ms);
-        let warm = WarmModel { holder: HOLDER, model, bytes, load_ms, replicas, concurrency: Some(1) };
+        let warm =
+            WarmModel { holder: HOLDER, model, owner: None, bytes, load_ms, replicas, concurrency: Some(1) };
         manager.apply(0, Event::Register(warm), &mut decisions);
     }
     let mut clock = Clock::new();
@@ -53,7 +54,7 @@ pub(super) fn run(
         while done < decisions.len() {
             match decisions[done].clone() {
                 Decision::Unload { lease, .. } => {
-                    manager.apply(now, Event::Unloaded { lease }, &mut decisions)
+                    manager.apply(now, Event::Unloaded { lease, holder: HOLDER }, &mut decisions)
                 }
                 Decision::Load { lease, ref model, .. } => {
                     let took_ms = trace.models.iter().find(|known| known.name == *model)?.load_ms;
@@ -89,7 +90,7 @@ fn event_of(trace: &Trace, happens: Happens) -> Event {
                 wait_ms: FOREVER_MS,
             }
         }
-        Happens::Done(index) => Event::Done { request: index as u64 },
-        Happens::Loaded { lease, took_ms } => Event::Loaded { lease, took_ms },
+        Happens::Done(index) => Event::Done { request: index as u64, holder: HOLDER },
+        Happens::Loaded { lease, took_ms } => Event::Loaded { lease, holder: HOLDER, took_ms },
     }
 }

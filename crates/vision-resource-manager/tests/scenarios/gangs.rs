@@ -64,7 +64,7 @@ fn a_gang_that_waits_is_not_kept_waiting_by_small_ones() {
     scene.ask(gib(20).on(&[1]).by(3).lives(60_000).waits(60_000)).waits();
     // What is over in time goes before it.
     scene.ask(gib(20).on(&[1]).by(4).lives(9_000)).granted();
-    assert!(scene.later(10_000).granted(gang).is_some());
+    assert!(scene.later_and_read(10_000).granted(gang).is_some());
 }
 
 #[test]
@@ -127,5 +127,5 @@ fn a_gang_has_its_victims_on_the_gpus_that_cost_least() {
     let low = scene.ask(gib(20).on(&[1]).by(2).with(Priority::Low).preemptible(0)).granted();
     let gang = scene.ask(gib(20).times(2).by(3).with(Priority::High).waits(60_000));
     assert_eq!(gang.said.preempts(), [(low, 0)]);
-    assert_eq!(scene.later(0).0.len(), 2, "it is revoked, and the gang is granted");
+    assert_eq!(scene.later_and_read(0).0.len(), 2, "it is revoked, and the gang is granted");
 }

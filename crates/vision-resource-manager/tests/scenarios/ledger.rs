@@ -25,6 +25,9 @@ pub(crate) const RECORDED: &[fn()] = &[
     nobody_gives_way_for_a_gpu_that_is_not_there,
     the_dead_keeper_s_models_are_gone_with_their_memory,
     what_the_dead_used_comes_back_with_the_driver_s_word_only,
+    what_was_taken_back_is_not_given_out_on_what_the_driver_said_before,
+    what_is_given_back_is_given_out_at_once,
+    what_is_unconfirmed_is_waited_for_and_nobody_goes_for_it,
 ];
 
 #[test]
@@ -194,7 +197,7 @@ fn a_driver_that_says_less_than_before_has_lost_the_others() {
         used: Vec::new(),
         lost: false,
     }];
-    let said = scene.tell(vision_resource_manager::Event::Devices { devices });
+    let said = scene.tell(vision_resource_manager::Event::Devices { devices, began_at: None });
     assert_eq!(said.0, [Decision::Lost { lease, holder: 1 }]);
 }
 
@@ -225,6 +228,7 @@ fn the_dead_keeper_s_models_are_gone_with_their_memory() {
     let mut scene = Scene::with_gpus(&[24]);
     let instance = scene.is_warm("m", 10);
     assert_eq!(scene.dies(KEEPER).ended(), [(instance, Ended::HolderGone)]);
+    scene.read();
     assert_eq!(scene.free(0), 24);
     assert!(matches!(scene.wants("m", 60_000).refused(), Refusal::Invalid { .. }));
 }
@@ -238,4 +242,47 @@ fn what_the_dead_used_comes_back_with_the_driver_s_word_only() {
     assert_eq!(scene.free(0), 4);
     scene.reads(0, 24, &[]);
     assert_eq!(scene.free(0), 24);
+}
+
+#[test]
+fn what_was_taken_back_is_not_given_out_on_what_the_driver_said_before() {
+    let mut scene = Scene::with_gpus(&[24]);
+    scene.ask(gib(10).by(1).lives(1_000)).granted();
+    scene.ask(gib(10).by(3).lives(900_000)).granted();
+    scene.reads(0, 20, &[(1, Some(4))]);
+    // Since then it may have taken the other 6 GiB, and keep them.
+    scene.later(1_000);
+    assert_eq!(scene.free(0), 4);
+    scene.ask(gib(10).by(2)).refused();
+    // A reading that was under way says nothing of what came after it.
+    scene.silently(10);
+    scene.read_of(10);
+    assert_eq!(scene.free(0), 4);
+    scene.read_of(9);
+    assert_eq!(scene.free(0), 10);
+    // The same where somebody dies.
+    scene.dies(3);
+    assert_eq!(scene.free(0), 10);
+    scene.silently(10);
+    scene.read_of(9);
+    assert_eq!(scene.free(0), 20);
+}
+
+#[test]
+fn what_is_given_back_is_given_out_at_once() {
+    let mut scene = Scene::with_gpus(&[24]);
+    let lease = scene.ask(gib(20).by(1)).granted();
+    scene.release(lease, 1);
+    scene.ask(gib(20).by(2)).granted();
+}
+
+#[test]
+fn what_is_unconfirmed_is_waited_for_and_nobody_goes_for_it() {
+    let mut scene = Scene::with_gpus(&[24]);
+    scene.is_warm("m", 4);
+    scene.ask(gib(20).lives(1_000)).granted();
+    scene.later(1_000);
+    let next = scene.ask(gib(20).by(2).waits(60_000));
+    assert!(next.said.unloads().is_empty());
+    assert!(scene.read().granted(next.request).is_some());
 }

@@ -106,7 +106,7 @@ fn a_small_one_that_is_over_in_time_goes_before_the_first_in_line() {
     let head = scene.ask(gib(24).by(2).waits(60_000)).waits();
     let small = scene.ask(gib(8).by(3).lives(10_000));
     assert_eq!(small.said.ends(small.request), 10_000);
-    scene.later(10_000);
+    scene.later_and_read(10_000);
     assert_eq!(scene.free(0), 8);
     assert!(scene.release(lease, 1).granted(head).is_some());
 }
@@ -120,7 +120,7 @@ fn a_small_one_that_went_before_is_not_renewed_beyond_the_reservation() {
     scene.later(9_000);
     let renewed = scene.renew(small, 3, 60_000).0;
     assert_eq!(renewed, [vision_resource_manager::Decision::Renewed { lease: small, expires_at: 30_000 }]);
-    assert!(scene.later(21_000).granted(head).is_some());
+    assert!(scene.later_and_read(21_000).granted(head).is_some());
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn who_went_before_somebody_that_has_gone_is_renewed_as_it_likes() {
     scene.ask(gib(16).lives(30_000)).granted();
     let head = scene.ask(gib(24).by(2).waits(60_000)).waits();
     let small = scene.ask(gib(8).by(3).lives(10_000)).granted();
-    scene.tell(vision_resource_manager::Event::Cancel { request: head });
+    scene.tell(vision_resource_manager::Event::Cancel { request: head, holder: 2 });
     let renewed = scene.renew(small, 3, 60_000).0;
     assert_eq!(renewed, [vision_resource_manager::Decision::Renewed { lease: small, expires_at: 60_000 }]);
 }
@@ -140,7 +140,7 @@ fn a_small_one_that_would_take_too_long_waits() {
     scene.ask(gib(16).lives(30_000)).granted();
     let head = scene.ask(gib(24).by(2).waits(60_000)).waits();
     let small = scene.ask(gib(8).by(3).lives(30_001).waits(60_000)).waits();
-    let said = scene.later(30_000);
+    let said = scene.later_and_read(30_000);
     assert!(said.granted(head).is_some());
     assert_eq!(said.granted(small), None);
 }
@@ -154,7 +154,7 @@ fn a_small_one_that_fits_beside_the_first_lives_as_long_as_it_likes() {
     assert_eq!(beside.said.ends(beside.request), 600_000);
     // What was left beside it is taken now, and the next has to be over in time.
     scene.ask(gib(4).by(4).lives(600_000).waits(60_000)).waits();
-    assert!(scene.later(30_000).granted(head).is_some());
+    assert!(scene.later_and_read(30_000).granted(head).is_some());
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn a_preemptible_lease_gives_way_to_a_higher_priority_when_its_grace_is_over() {
     let asked = Decision::Preempt { lease: victim, holder: 1, until: 2_000, by: Priority::High };
     assert_eq!(high.said.0[0], asked);
     scene.later(1_999).nothing();
-    let said = scene.later(1);
+    let said = scene.later_and_read(1);
     assert_eq!(said.ended(), [(victim, Ended::Preempted)]);
     assert!(said.granted(high.request).is_some());
     // Whatever it holds on to, its token is stale.
@@ -71,7 +71,7 @@ fn without_grace_the_token_is_revoked_at_a_tick_that_is_due_now() {
     let victim = scene.ask(gib(20).preemptible(0)).granted();
     let high = scene.ask(gib(20).by(2).with(Priority::High).waits(60_000)).waits();
     assert_eq!(scene.manager.next_tick(), Some(0));
-    let said = scene.later(0);
+    let said = scene.later_and_read(0);
     assert_eq!(said.ended(), [(victim, Ended::Preempted)]);
     assert!(said.granted(high).is_some());
 }

@@ -88,6 +88,21 @@ impl Scene {
         self.tell(Event::Tick)
     }
 
+    /// So many ms later, and the driver is asked then.
+    #[track_caller]
+    pub(crate) fn later_and_read(&mut self, ms: u64) -> Said {
+        let mut said = self.later(ms);
+        said.0.extend(self.read().0);
+        said
+    }
+
+    /// What the driver said when it was asked so many ms ago.
+    #[track_caller]
+    pub(crate) fn read_of(&mut self, ms_ago: u64) -> Said {
+        let began_at = Some(self.now - ms_ago);
+        self.tell(Event::Devices { devices: self.gpus.clone(), began_at })
+    }
+
     /// So many ms pass, and nobody says so.
     pub(crate) fn silently(&mut self, ms: u64) {
         self.now += ms;
@@ -125,7 +140,7 @@ impl Scene {
     /// The driver is asked, and says what it said before.
     #[track_caller]
     pub(crate) fn read(&mut self) -> Said {
-        self.tell(Event::Devices { devices: self.gpus.clone() })
+        self.tell(Event::Devices { devices: self.gpus.clone(), began_at: None })
     }
 
     /// The driver says that processes use so many GiB of a GPU, `None` where it cannot tell, and so much is free.
@@ -175,19 +190,19 @@ impl Scene {
 
     #[track_caller]
     pub(crate) fn done(&mut self, request: u64) -> Said {
-        self.tell(Event::Done { request })
+        self.tell(Event::Done { request, holder: KEEPER })
     }
 
     /// An instance is loaded after so many ms.
     #[track_caller]
     pub(crate) fn loads(&mut self, lease: u64, ms: u64) -> Said {
         self.now += ms;
-        self.tell(Event::Loaded { lease, took_ms: ms })
+        self.tell(Event::Loaded { lease, holder: KEEPER, took_ms: ms })
     }
 
     #[track_caller]
     pub(crate) fn unloaded(&mut self, lease: u64) -> Said {
-        self.tell(Event::Unloaded { lease })
+        self.tell(Event::Unloaded { lease, holder: KEEPER })
     }
 
     /// A model that was loaded, used once and is idle since so long that it may go.
@@ -221,7 +236,15 @@ impl Scene {
 /// A model that takes a second to load, in one instance, for one use at a time.
 pub(crate) fn warm(name: &str, gib: u64) -> WarmModel {
     let model = name.into();
-    WarmModel { holder: KEEPER, model, bytes: gib * GIB, load_ms: 1_000, replicas: 1, concurrency: Some(1) }
+    WarmModel {
+        holder: KEEPER,
+        model,
+        owner: None,
+        bytes: gib * GIB,
+        load_ms: 1_000,
+        replicas: 1,
+        concurrency: Some(1),
+    }
 }
 
 /// What somebody asks for.

@@ -131,14 +131,14 @@ fn burst() -> Recording {
     };
     let gpu =
         |gib: u64| DeviceState { total: gib * GIB, free: gib * GIB, used: Vec::<Used>::new(), lost: false };
-    at(&mut agenda, 0, Event::Devices { devices: vec![gpu(14), gpu(12), gpu(10)] });
+    at(&mut agenda, 0, Event::Devices { devices: vec![gpu(14), gpu(12), gpu(10)], began_at: None });
     let load_ms = |model: u64| 900 + model * 1_370;
     for model in 0..8 {
         let bytes = GIB * (5 + model * 2) / 2;
         let concurrency = (model % 3 != 0).then_some(1 + model as u32 % 2);
         let (name, replicas) = (format!("m{model}").into(), 1 + model as u32 % 3);
         let (holder, load_ms) = (KEEPER, load_ms(model));
-        let warm = WarmModel { holder, model: name, bytes, load_ms, replicas, concurrency };
+        let warm = WarmModel { holder, model: name, owner: None, bytes, load_ms, replicas, concurrency };
         at(&mut agenda, 0, Event::Register(warm));
     }
     let mut now = 0;
@@ -169,16 +169,21 @@ fn burst() -> Recording {
             match decision {
                 Decision::Load { lease, .. } => {
                     let took_ms = 700 + below(9_000);
-                    let loaded = Event::Loaded { lease: *lease, took_ms };
+                    let (lease, holder) = (*lease, KEEPER);
+                    let loaded = Event::Loaded { lease, holder, took_ms };
                     let fails = below(30) == 0;
-                    let event = if fails { Event::LoadFailed { lease: *lease } } else { loaded };
+                    let event = if fails { Event::LoadFailed { lease, holder } } else { loaded };
                     at(&mut agenda, now + took_ms, event);
                 }
                 Decision::Unload { lease, .. } => {
-                    at(&mut agenda, now + below(400), Event::Unloaded { lease: *lease });
+                    at(&mut agenda, now + below(400), Event::Unloaded { lease: *lease, holder: KEEPER });
                 }
                 Decision::Started { request, .. } => {
-                    at(&mut agenda, now + 200 + below(6_000), Event::Done { request: *request });
+                    at(
+                        &mut agenda,
+                        now + 200 + below(6_000),
+                        Event::Done { request: *request, holder: KEEPER },
+                    );
                 }
                 _ => {}
             }

@@ -1,6 +1,6 @@
 //! What people report of other servers that keep models on GPUs, and what happens here.
 
-use vision_resource_manager::{Priority, Refusal, WarmModel};
+use vision_resource_manager::{Decision, Event, Priority, Refusal, WarmModel};
 
 use crate::scene::{GIB, KEEPER, Scene, gib, warm};
 
@@ -13,7 +13,7 @@ pub(crate) const RECORDED: &[fn()] = &[
     one_that_waits_for_a_busy_model_keeps_nobody_from_another_that_is_warm,
     two_models_that_do_not_fit_together_take_turns_and_not_with_each_request,
     what_a_desktop_takes_while_a_model_is_loaded_does_not_make_the_next_one_crash,
-    a_context_that_grew_is_a_reason_to_register_again_and_holds_for_the_next_load,
+    a_context_that_grew_is_registered_when_the_model_is_unloaded_and_holds_for_the_next_load,
     free_memory_that_is_spread_over_gpus_is_named_as_what_it_is,
     small_leases_that_come_and_go_do_not_keep_a_large_one_waiting_for_ever,
     who_asks_politely_for_little_is_not_behind_a_batch_that_waits_for_much,
@@ -65,7 +65,7 @@ fn a_load_that_fails_leaves_no_memory_behind() {
     for _ in 0..50 {
         let answer = scene.wants("broken", 60_000);
         let lease = answer.said.load();
-        scene.tell(vision_resource_manager::Event::LoadFailed { lease });
+        scene.tell(Event::LoadFailed { lease, holder: KEEPER });
     }
     assert_eq!(scene.free(0), 24);
     scene.ask(gib(24)).granted();
@@ -132,16 +132,18 @@ fn what_a_desktop_takes_while_a_model_is_loaded_does_not_make_the_next_one_crash
 }
 
 #[test]
-fn a_context_that_grew_is_a_reason_to_register_again_and_holds_for_the_next_load() {
+fn a_context_that_grew_is_registered_when_the_model_is_unloaded_and_holds_for_the_next_load() {
     let mut scene = Scene::with_gpus(&[24]);
     let instance = scene.is_warm("m", 10);
-    scene.has_model("m", 18);
+    let said = scene.tell(Event::Register(warm("m", 18)));
+    assert!(matches!(said.0[..], [Decision::ModelDenied { holder: KEEPER, .. }]));
     assert_eq!(scene.free(0), 14, "what is there is what it was");
     let lease = scene.ask(gib(20).lives(1_000).waits(60_000));
     scene.unloaded(instance);
     assert!(lease.said.unloads().contains(&instance));
+    scene.has_model("m", 18);
     let used = scene.wants("m", 60_000).waits();
-    scene.later(1_000).load();
+    scene.later_and_read(1_000).load();
     assert_eq!(scene.free(0), 6);
     assert!(scene.waiting().contains(&used));
 }
@@ -187,5 +189,5 @@ fn who_asks_politely_for_little_is_not_behind_a_batch_that_waits_for_much() {
         let lease = scene.ask(gib(20).by(3).lives(50_000)).granted();
         scene.release(lease, 3);
     }
-    assert!(scene.later(60_000).granted(batch).is_some());
+    assert!(scene.later_and_read(60_000).granted(batch).is_some());
 }

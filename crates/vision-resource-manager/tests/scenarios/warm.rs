@@ -9,6 +9,8 @@ pub(crate) const RECORDED: &[fn()] = &[
     a_model_is_loaded_for_the_first_that_uses_it_and_is_there_for_the_next,
     a_model_that_nobody_registered_is_refused,
     a_model_that_no_gpu_could_hold_is_refused_at_once,
+    a_model_whose_numbers_make_no_sense_is_not_registered,
+    a_model_that_is_in_memory_is_registered_again_with_other_loads_and_uses_only,
     a_model_that_is_cold_is_not_loaded_for_somebody_that_does_not_wait,
     uses_at_once_are_as_many_as_the_model_bears,
     a_model_without_a_limit_is_used_by_all,
@@ -28,6 +30,9 @@ pub(crate) const RECORDED: &[fn()] = &[
     as_many_models_are_unloaded_as_have_to_be,
     a_load_that_failed_tells_one_of_those_that_wait_and_is_tried_again_for_the_next,
     what_is_told_of_an_instance_that_is_none_changes_nothing,
+    nobody_speaks_for_the_models_of_another,
+    a_load_fails_only_while_it_lasts,
+    an_instance_that_is_in_use_or_being_loaded_is_not_given_back,
     an_instance_has_no_end_that_a_renewal_would_change,
     room_is_made_on_request_by_unloading_what_is_worth_least,
     room_is_made_on_the_gpu_that_was_named_only,
@@ -58,6 +63,43 @@ fn a_model_that_no_gpu_could_hold_is_refused_at_once() {
     let mut scene = Scene::with_gpus(&[24, 16]);
     scene.has_model("m", 25);
     assert!(matches!(scene.wants("m", 60_000).refused(), Refusal::Insufficient { can_ever_fit: false, .. }));
+}
+
+#[test]
+fn a_model_whose_numbers_make_no_sense_is_not_registered() {
+    let mut scene = Scene::with_gpus(&[24]);
+    let models = [
+        warm("m", 0),
+        WarmModel { replicas: 0, ..warm("m", 10) },
+        WarmModel { concurrency: Some(0), ..warm("m", 10) },
+    ];
+    for model in models {
+        let said = scene.tell(Event::Register(model));
+        let [Decision::ModelDenied { holder: KEEPER, refusal: Refusal::Invalid { .. }, .. }] = &said.0[..]
+        else {
+            panic!("{said:?}")
+        };
+    }
+    assert!(matches!(scene.wants("m", 60_000).refused(), Refusal::Invalid { .. }));
+}
+
+#[test]
+fn a_model_that_is_in_memory_is_registered_again_with_other_loads_and_uses_only() {
+    let mut scene = Scene::with_gpus(&[24]);
+    scene.has_model("m", 10);
+    let (instance, used) = scene.in_use("m");
+    let denied = |said: &crate::scene::Said| matches!(said.0[..], [Decision::ModelDenied { .. }]);
+    assert!(denied(&scene.tell(Event::Register(warm("m", 11)))));
+    assert!(denied(&scene.tell(Event::Register(WarmModel { owner: Some("team".into()), ..warm("m", 10) }))));
+    let second = scene.wants("m", 60_000).waits();
+    let said = scene.tell(Event::Register(WarmModel { concurrency: Some(2), load_ms: 5, ..warm("m", 10) }));
+    assert_eq!(said.started(second), Some(instance));
+    scene.done(used);
+    scene.done(second);
+    scene.unloaded(instance).nothing();
+    scene.has_model("m", 12);
+    scene.wants("m", 60_000).said.load();
+    assert_eq!(scene.free(0), 12);
 }
 
 #[test]
@@ -136,7 +178,7 @@ fn a_model_that_shall_be_unloaded_is_used_by_nobody_any_longer() {
     assert_eq!(lease.said.unloads(), [instance]);
     let used = scene.wants("m", 60_000).waits();
     assert!(scene.unloaded(instance).granted(lease.request).is_some());
-    let said = scene.later(5_000);
+    let said = scene.later_and_read(5_000);
     let again = said.load();
     assert_eq!(scene.loads(again, 1_000).started(used), Some(again));
 }
@@ -167,7 +209,7 @@ fn where_others_took_the_memory_meanwhile_another_place_is_sought() {
     scene.read();
     scene.read();
     // The claim on the first GPU is given up, and the second one becomes free.
-    let said = scene.later(60_000);
+    let said = scene.later_and_read(60_000);
     assert_eq!(said.loads().iter().map(|(_, gpu)| *gpu).collect::<Vec<_>>(), [1]);
 }
 
@@ -280,7 +322,7 @@ fn a_load_that_failed_tells_one_of_those_that_wait_and_is_tried_again_for_the_ne
     let first = scene.wants("m", 60_000);
     let second = scene.wants("m", 60_000).waits();
     let lease = first.said.load();
-    let said = scene.tell(Event::LoadFailed { lease });
+    let said = scene.tell(Event::LoadFailed { lease, holder: KEEPER });
     assert_eq!(said.ended(), [(lease, Ended::LoadFailed)]);
     assert!(matches!(said.refused(first.request), Some(Refusal::Invalid { .. })));
     assert_eq!(said.refused(second), None);
@@ -292,11 +334,60 @@ fn a_load_that_failed_tells_one_of_those_that_wait_and_is_tried_again_for_the_ne
 fn what_is_told_of_an_instance_that_is_none_changes_nothing() {
     let mut scene = Scene::with_gpus(&[24]);
     let lease = scene.ask(gib(10)).granted();
-    scene.tell(Event::Loaded { lease, took_ms: 1 }).nothing();
-    scene.tell(Event::LoadFailed { lease }).nothing();
-    scene.unloaded(lease).nothing();
+    scene.tell(Event::Loaded { lease, holder: 1, took_ms: 1 }).nothing();
+    scene.tell(Event::LoadFailed { lease, holder: 1 }).nothing();
+    scene.tell(Event::Unloaded { lease, holder: 1 }).nothing();
     scene.done(99).nothing();
     assert_eq!(scene.free(0), 14);
+}
+
+#[test]
+fn nobody_speaks_for_the_models_of_another() {
+    let mut scene = Scene::with_gpus(&[24]);
+    scene.has_model("m", 10);
+    let used = scene.wants("m", 60_000);
+    let lease = used.said.load();
+    for event in [
+        Event::Loaded { lease, holder: 1, took_ms: 1 },
+        Event::LoadFailed { lease, holder: 1 },
+        Event::Unloaded { lease, holder: 1 },
+    ] {
+        assert_eq!(scene.tell(event).0, [Decision::Denied { lease, refusal: Refusal::NotYours }]);
+    }
+    assert_eq!(scene.loads(lease, 1_000).started(used.request), Some(lease));
+    let next = scene.wants("m", 60_000).waits();
+    scene.tell(Event::Done { request: used.request, holder: 1 }).nothing();
+    assert_eq!(scene.done(used.request).started(next), Some(lease));
+}
+
+#[test]
+fn a_load_fails_only_while_it_lasts() {
+    let mut scene = Scene::with_gpus(&[24]);
+    scene.has_model("m", 10);
+    let (lease, used) = scene.in_use("m");
+    scene.tell(Event::LoadFailed { lease, holder: KEEPER }).nothing();
+    scene.done(used);
+    let again = scene.wants("m", 0);
+    assert_eq!(again.said.started(again.request), Some(lease));
+}
+
+#[test]
+fn an_instance_that_is_in_use_or_being_loaded_is_not_given_back() {
+    let mut scene = Scene::with_gpus(&[24]);
+    scene.has_model("m", 10);
+    let used = scene.wants("m", 60_000);
+    let lease = used.said.load();
+    let stays = |scene: &mut Scene| {
+        assert!(matches!(scene.unloaded(lease).denied(), Some(Refusal::Invalid { .. })));
+        assert!(matches!(scene.release(lease, KEEPER).denied(), Some(Refusal::Invalid { .. })));
+        assert_eq!(scene.free(0), 14);
+    };
+    stays(&mut scene);
+    scene.loads(lease, 1_000);
+    stays(&mut scene);
+    scene.done(used.request);
+    assert_eq!(scene.release(lease, KEEPER).0, [Decision::Released { lease }]);
+    assert_eq!(scene.free(0), 24);
 }
 
 #[test]

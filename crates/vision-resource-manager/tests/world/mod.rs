@@ -182,6 +182,7 @@ impl World {
             let warm = WarmModel {
                 holder: self.holders[holder as usize],
                 model: format!("m{model}").into(),
+                owner: None,
                 bytes: (1 + model * 3) * GIB,
                 load_ms: 500 * (1 + model),
                 replicas: 1 + model as u32,
@@ -215,7 +216,7 @@ impl World {
             DeviceState { total, free: total - taken, used, lost: self.lost[device] }
         });
         let devices = devices.collect();
-        self.tell(Event::Devices { devices });
+        self.tell(Event::Devices { devices, began_at: None });
     }
 
     fn hear(&mut self, decision: &Decision) {
@@ -278,6 +279,7 @@ impl World {
             }
             Decision::Lost { lease, .. } => self.held.get_mut(lease).expect("held").lost = true,
             Decision::Found { lease, .. } => self.held.get_mut(lease).expect("held").lost = false,
+            Decision::ModelDenied { .. } => panic!("its models are registered"),
             Decision::Denied { .. } | Decision::Overuse { .. } => {}
         }
     }
@@ -355,7 +357,8 @@ impl World {
             }
             Operation::Cancel { nth } => {
                 let Some(request) = Self::nth(self.open.keys().copied(), nth) else { return };
-                self.tell(Event::Cancel { request });
+                let holder = self.open[&request].0;
+                self.tell(Event::Cancel { request, holder });
                 assert!(!self.open.contains_key(&request));
             }
             Operation::Dies { holder } => {
@@ -386,20 +389,22 @@ impl World {
             }
             Operation::Done { nth } => {
                 let Some(request) = Self::nth(self.in_use.keys().copied(), nth) else { return };
-                self.in_use.remove(&request);
-                self.tell(Event::Done { request });
+                let Some(lease) = self.in_use.remove(&request) else { return };
+                let holder = self.held[&lease].holder;
+                self.tell(Event::Done { request, holder });
             }
             Operation::Loaded { nth, fails } => {
                 let Some(lease) = Self::nth(self.loading.iter().copied(), nth) else { return };
                 self.loading.remove(&lease);
-                let loaded = Event::Loaded { lease, took_ms: 400 };
-                self.tell(if fails { Event::LoadFailed { lease } } else { loaded });
+                let holder = self.held[&lease].holder;
+                let loaded = Event::Loaded { lease, holder, took_ms: 400 };
+                self.tell(if fails { Event::LoadFailed { lease, holder } } else { loaded });
             }
             Operation::Unloaded { nth } => {
                 let Some(lease) = Self::nth(self.unloading.iter().copied(), nth) else { return };
                 self.unloading.remove(&lease);
-                self.held.remove(&lease);
-                self.tell(Event::Unloaded { lease });
+                let Some(held) = self.held.remove(&lease) else { return };
+                self.tell(Event::Unloaded { lease, holder: held.holder });
                 self.read();
             }
             Operation::Optimize => self.tell(Event::Optimize { target_free: None, device: None }),

@@ -1,19 +1,21 @@
 /** What requests are told at once, and why something is refused. `manager/answer.rs`. */
 
-import type { Decision, Refusal } from './decision.js';
+import { type Decision, MOST_MS, type Refusal } from './decision.js';
 import { Device } from './device.js';
 import type { DeviceState, LeaseRequest, Priority } from './event.js';
 import type { Manager } from './manager.js';
+import { findModel } from './models.js';
+import { neverInQuota, ownerOf } from './quota.js';
 import { expectedWait } from './reserve.js';
 
 /** Takes what the driver says of the devices. */
-export function read(manager: Manager, states: readonly DeviceState[], out: Decision[]): boolean {
+export function read(manager: Manager, states: readonly DeviceState[], began: number | undefined, out: Decision[]): boolean {
   const { devices } = manager;
   while (devices.length < states.length) devices.push(new Device());
   for (const [index, device] of devices.entries()) {
     const state = states[index];
     if (state === undefined) device.isLost = true;
-    else device.read(state);
+    else device.read(state, began);
   }
   sayWhatVanished(manager, out);
   sayWhoTakesMore(manager, out);
@@ -47,7 +49,13 @@ function sayWhoTakesMore({ devices, settings }: Manager, out: Decision[]): void 
   }
 }
 
-export function request(manager: Manager, request: LeaseRequest, out: Decision[]): boolean {
+export function request(manager: Manager, { duration_ms: durationMs, wait_ms: waitMs, grace_ms: graceMs, ...rest }: LeaseRequest, out: Decision[]): boolean {
+  const request: LeaseRequest = {
+    ...rest,
+    duration_ms: Math.min(durationMs, MOST_MS),
+    wait_ms: Math.min(waitMs, MOST_MS),
+    ...(graceMs === undefined ? {} : { grace_ms: Math.min(graceMs, MOST_MS) }),
+  };
   const refusal = refusalOf(manager, request);
   if (refusal !== undefined) {
     out.push({ decision: 'refused', request: request.request, ...refusal });
@@ -73,9 +81,7 @@ function refusalOf(manager: Manager, request: LeaseRequest): Refusal | undefined
   if (!manager.canEverFit(bytes, gpus, devices)) return manager.whyNot({ lease: request });
   const overuse = overuseOf(manager, request.holder);
   if (overuse !== undefined) return overuse;
-  const quota = manager.quotas.get(owner);
-  if (quota !== undefined && bytes * gpus > quota) return { why: 'quota', quota, leased: manager.leasedBy(owner) };
-  return full(manager);
+  return neverInQuota(manager, owner, bytes * gpus) ?? full(manager);
 }
 
 function full({ waiting, settings }: Manager): Refusal | undefined {
@@ -113,14 +119,14 @@ export function tellThatItWaits(manager: Manager, request: number, out: Decision
 }
 
 export function wantUse(manager: Manager, request: number, holder: number, name: string, priority: Priority, waitMs: number, out: Decision[]): boolean {
-  const model = manager.models.findIndex(({ of, isGone }) => !isGone && of.holder === holder && of.model === name);
+  const model = findModel(manager, holder, name);
   const refusal = refusalOfUse(manager, request, model);
   if (refusal !== undefined) {
     out.push({ decision: 'refused', request, ...refusal });
     return false;
   }
   manager.models[model]!.demand.asked(manager.now);
-  manager.enter(request, priority, waitMs, { model });
+  manager.enter(request, priority, Math.min(waitMs, MOST_MS), { model });
   return true;
 }
 
@@ -129,5 +135,5 @@ function refusalOfUse(manager: Manager, request: number, model: number): Refusal
   if (of === undefined) return invalid('a model that is not registered');
   if (isKnown(manager, request)) return invalid("a request's number that is in use");
   if (!manager.canEverFit(of.bytes, 1, undefined)) return manager.whyNot({ model });
-  return full(manager);
+  return neverInQuota(manager, ownerOf(of), of.bytes) ?? full(manager);
 }

@@ -8,6 +8,9 @@ import type { Priority } from './event.js';
  */
 export const ENDLESS = 2 ** 64;
 
+/** No time is longer, in ms: 142,000 years, which bears to be added to any clock. */
+export const MOST_MS = 2 ** 52;
+
 /** The sum of two times; never more than `ENDLESS`. */
 export function later(now: number, ms: number): number {
   return Math.min(now + ms, ENDLESS);
@@ -53,6 +56,8 @@ export type Decision =
   | { readonly decision: 'released'; readonly lease: number }
   /** What was asked of a lease is refused. */
   | ({ readonly decision: 'denied'; readonly lease: number } & Refusal)
+  /** What was asked of a model is refused. */
+  | ({ readonly decision: 'model_denied'; readonly holder: number; readonly model: string } & Refusal)
   /** A holder shall give a lease back, which ends then in any case. */
   | { readonly decision: 'preempt'; readonly lease: number; readonly holder: number; readonly until: number; readonly by: Priority }
   | { readonly decision: 'ended'; readonly lease: number; readonly holder: number; readonly reason: Ended }

@@ -2,6 +2,12 @@
 
 import type { DeviceState } from './event.js';
 
+/** What was leased until then. */
+interface Past {
+  readonly when: number;
+  readonly bytes: number;
+}
+
 /** What one holder has of a device. */
 export class Holding {
   /** Bytes that its leases say. */
@@ -10,10 +16,24 @@ export class Holding {
   used: number | null = null;
   /** Whether it was reported for using more. */
   isReported = false;
+  /** What it had leased until it was taken from it: it may have taken that since the driver was read, so that it counts as leased until a reading that began later. */
+  ended: Past[] = [];
 
-  /** What it has leased and not taken yet. */
+  /** What it has leased and not taken yet, and what it had leased until just now. */
   unmet(): number {
-    return Math.max(0, this.leased - (this.used ?? 0));
+    let all = this.leased;
+    for (const { bytes } of this.ended) all += bytes;
+    return Math.max(0, all - (this.used ?? 0));
+  }
+
+  /** The same as far as it is of leases that have ended. */
+  unmetOfEnded(): number {
+    return this.ended.length === 0 ? 0 : this.unmet() - Math.max(0, this.leased - (this.used ?? 0));
+  }
+
+  /** Whether nothing is known of it that counts. */
+  isEmpty(): boolean {
+    return this.leased === 0 && this.ended.length === 0;
   }
 }
 
@@ -24,7 +44,8 @@ const NOTHING = -(2 ** 63);
  * One device.
  *
  * Free is what the driver calls free, less what holders have leased and not taken yet, less the headroom. What others use is
- * thereby never given out, and a holder that takes more than its lease counts with what it takes.
+ * thereby never given out, and a holder that takes more than its lease counts with what it takes. What was taken back from a
+ * holder counts as leased until the driver was asked again: it may have used it after the last time.
  */
 export class Device {
   total = 0;
@@ -34,6 +55,8 @@ export class Device {
   /** Sum over the holders. */
   leased = 0;
   #unmet = 0;
+  /** As far as it is of leases that have ended. */
+  #unmetOfEnded = 0;
   /** Whether a holder was reported at the last reading. */
   hasReports = false;
   /** Of leases that are on their way out. */
@@ -41,19 +64,30 @@ export class Device {
   /** Promised to requests that wait for what is on its way out. */
   claimed = 0;
 
-  /** Takes what the driver says. */
-  read({ total, free, used = [], lost = false }: DeviceState): void {
+  /** Takes what the driver says that was asked at `began`; left out: now. */
+  read({ total, free, used = [], lost = false }: DeviceState, began: number | undefined): void {
     this.total = total;
     this.driverFree = Math.min(free, total);
     this.isLost = lost;
-    for (const holding of this.holders.values()) holding.used = null;
+    for (const holding of this.holders.values()) {
+      holding.used = null;
+      if (!lost && holding.ended.length > 0) holding.ended = began === undefined ? [] : holding.ended.filter(({ when }) => began <= when);
+    }
     for (const { holder, bytes } of used) {
       // Whoever has no lease here is one of the others: what it uses is not free, and that is all.
       const holding = this.holders.get(holder);
       if (holding !== undefined) holding.used = bytes;
     }
-    this.#unmet = 0;
-    for (const holding of this.holders.values()) this.#unmet += holding.unmet();
+    [this.#unmet, this.#unmetOfEnded] = [0, 0];
+    for (const [holder, holding] of this.holders) {
+      if (holding.isEmpty()) this.holders.delete(holder);
+      else this.#count(holding, 1);
+    }
+  }
+
+  #count(holding: Holding, times: 1 | -1): void {
+    this.#unmet += times * holding.unmet();
+    this.#unmetOfEnded += times * holding.unmetOfEnded();
   }
 
   /** A holder has so much more. */
@@ -63,21 +97,22 @@ export class Device {
       holding = new Holding();
       this.holders.set(holder, holding);
     }
-    const before = holding.unmet();
+    this.#count(holding, -1);
     holding.leased += bytes;
-    this.#unmet += holding.unmet() - before;
+    this.#count(holding, 1);
     this.leased += bytes;
   }
 
-  /** A holder has so much less. */
-  giveBack(holder: number, bytes: number): void {
+  /** A holder has so much less: it said so itself, and is believed, or it was taken from it at `ended`. */
+  giveBack(holder: number, bytes: number, ended: number | undefined): void {
     const holding = this.holders.get(holder);
     if (holding === undefined) return;
-    const before = holding.unmet();
+    this.#count(holding, -1);
     holding.leased = Math.max(0, holding.leased - bytes);
-    this.#unmet += holding.unmet() - before;
+    if (ended !== undefined) holding.ended.push({ when: ended, bytes });
+    this.#count(holding, 1);
     this.leased = Math.max(0, this.leased - bytes);
-    if (holding.leased === 0) this.holders.delete(holder);
+    if (holding.isEmpty()) this.holders.delete(holder);
   }
 
   /** That may be given out now. */
@@ -92,7 +127,7 @@ export class Device {
 
   /** The same when all that is on its way out is out. */
   roomSoon(headroom: number): number {
-    return this.roomNow(headroom) + this.returning;
+    return this.roomNow(headroom) + this.returning + this.#unmetOfEnded;
   }
 
   /** That leases do not explain. */

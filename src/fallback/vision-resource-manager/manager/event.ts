@@ -61,6 +61,8 @@ export interface WarmModel {
   readonly holder: number;
   /** Its name in that process. */
   readonly model: string;
+  /** On whose account its instances are, for quotas and for people; its name where it is left out. */
+  readonly owner?: string;
   /** Bytes of an instance. */
   readonly bytes: number;
   /** How long a load takes, in ms, until one was measured. */
@@ -73,30 +75,30 @@ export interface WarmModel {
 
 /** What a manager is told. Times come beside it. */
 export type Event =
-  /** What the driver reads, device by device and always in the same order. */
-  | { readonly event: 'devices'; readonly devices: readonly DeviceState[] }
+  /** What the driver reads, device by device and always in the same order. `began_at`: when it was asked, where that was not now; what leases had that ended later is not given out yet. */
+  | { readonly event: 'devices'; readonly devices: readonly DeviceState[]; readonly began_at?: number }
   /** Somebody wants a lease. */
   | ({ readonly event: 'request' } & LeaseRequest)
   /** Somebody does not want it any longer: of a lease or of a model's use. */
-  | { readonly event: 'cancel'; readonly request: number }
+  | { readonly event: 'cancel'; readonly request: number; readonly holder: number }
   /** A lease shall live on, from now, for so many ms. */
   | { readonly event: 'renew'; readonly lease: number; readonly holder: number; readonly duration_ms: number }
   /** A lease is given back. */
   | { readonly event: 'release'; readonly lease: number; readonly holder: number }
   /** A process is gone, and what it held with it. */
   | { readonly event: 'holder_gone'; readonly holder: number }
-  /** A process has a model that can be used. */
+  /** A process has a model that can be used. While it is in memory, or on its way there, a model that is registered again differs in `load_ms`, `replicas` and `concurrency` only. */
   | ({ readonly event: 'register' } & WarmModel)
   /** Somebody wants to use one, and waits so many ms. */
   | { readonly event: 'use'; readonly request: number; readonly holder: number; readonly model: string; readonly priority?: Priority; readonly wait_ms: number }
   /** A use has ended. */
-  | { readonly event: 'done'; readonly request: number }
+  | { readonly event: 'done'; readonly request: number; readonly holder: number }
   /** An instance is loaded, which took so many ms. */
-  | { readonly event: 'loaded'; readonly lease: number; readonly took_ms: number }
+  | { readonly event: 'loaded'; readonly lease: number; readonly holder: number; readonly took_ms: number }
   /** It could not be loaded. Those that wait for it go on waiting, and it is tried again for the next that asks. */
-  | { readonly event: 'load_failed'; readonly lease: number }
-  /** An instance is unloaded. */
-  | { readonly event: 'unloaded'; readonly lease: number }
+  | { readonly event: 'load_failed'; readonly lease: number; readonly holder: number }
+  /** An instance is unloaded: one that was to be, or that nobody uses. */
+  | { readonly event: 'unloaded'; readonly lease: number; readonly holder: number }
   /** Idle models shall make room: so many bytes on each device, or on one. `null`: whatever costs less to load again than it blocks goes. */
   | { readonly event: 'optimize'; readonly target_free: number | null; readonly device: number | null }
   /** Time has passed. */

@@ -1,8 +1,8 @@
 /** What ends: leases, waiting, processes. `manager/expiry.rs`. */
 
-import { type Decision, ENDLESS, later } from './decision.js';
+import { type Decision, ENDLESS, later, MOST_MS } from './decision.js';
 import type { Priority } from './event.js';
-import { isReturning } from './lease.js';
+import { isReturning, whyNotBack } from './lease.js';
 import type { Manager } from './manager.js';
 import type { Waiting } from './waiting.js';
 
@@ -11,7 +11,7 @@ export function expire(manager: Manager, out: Decision[]): boolean {
   const { now } = manager;
   let hasEnded = false;
   for (let first = manager.ends.first(); first !== undefined && first.expiresAt! <= now; first = manager.ends.first()) {
-    manager.remove(first.id);
+    manager.remove(first.id, false);
     out.push({ decision: 'ended', lease: first.id, holder: first.holder, reason: first.preemptedBy === undefined ? 'expired' : 'preempted' });
     hasEnded = true;
   }
@@ -33,8 +33,8 @@ function takeOut(manager: Manager, holds: (waiting: Waiting) => boolean): readon
   return out;
 }
 
-export function cancel(manager: Manager, request: number, out: Decision[]): boolean {
-  const place = manager.waiting.findIndex(waiting => waiting.request === request);
+export function cancel(manager: Manager, request: number, holder: number, out: Decision[]): boolean {
+  const place = manager.waiting.findIndex(waiting => waiting.request === request && manager.asker(waiting.want) === holder);
   const [waiting] = place < 0 ? [] : manager.waiting.splice(place, 1);
   if (waiting === undefined) return false;
   manager.dropClaim(waiting);
@@ -65,7 +65,7 @@ export function renew(manager: Manager, id: number, holder: number, durationMs: 
   }
   const first = lease.endsBefore;
   const most = first !== undefined && manager.waits(first.request) ? first.from : ENDLESS;
-  const end = Math.min(later(manager.now, durationMs), most);
+  const end = Math.min(later(manager.now, Math.min(durationMs, MOST_MS)), most);
   manager.setEnd(lease, end);
   out.push({ decision: 'renewed', lease: id, expires_at: end });
   return end < before;
@@ -76,9 +76,13 @@ export function release(manager: Manager, id: number, holder: number, out: Decis
   if (lease === undefined) out.push({ decision: 'denied', lease: id, why: 'no_such_lease' });
   else if (lease.holder !== holder) out.push({ decision: 'denied', lease: id, why: 'not_yours' });
   else {
-    manager.remove(id);
-    out.push({ decision: 'released', lease: id });
-    return true;
+    const refusal = lease.instance === undefined ? undefined : whyNotBack(lease.instance);
+    if (refusal === undefined) {
+      manager.remove(id, true);
+      out.push({ decision: 'released', lease: id });
+      return true;
+    }
+    out.push({ decision: 'denied', lease: id, ...refusal });
   }
   return false;
 }
@@ -86,11 +90,11 @@ export function release(manager: Manager, id: number, holder: number, out: Decis
 export function holderGone(manager: Manager, holder: number, out: Decision[]): boolean {
   for (const lease of manager.leases.values()) {
     if (lease.holder !== holder) continue;
-    manager.remove(lease.id);
+    manager.remove(lease.id, false);
     out.push({ decision: 'ended', lease: lease.id, holder, reason: 'holder_gone' });
   }
   for (const [request, lease] of manager.uses) if (!manager.leases.has(lease)) manager.uses.delete(request);
-  const isTheirs = ({ want }: Waiting): boolean => (want.lease ?? manager.models[want.model!]!.of).holder === holder;
+  const isTheirs = ({ want }: Waiting): boolean => manager.asker(want) === holder;
   for (const waiting of takeOut(manager, isTheirs)) {
     manager.dropClaim(waiting);
     out.push({ decision: 'refused', request: waiting.request, why: 'cancelled' });

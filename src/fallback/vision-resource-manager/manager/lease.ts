@@ -1,6 +1,6 @@
 /** Leases, those of warm models among them. `manager/lease.rs`. */
 
-import type { Share } from './decision.js';
+import type { Refusal, Share } from './decision.js';
 import type { Priority } from './event.js';
 
 /** The request that a lease ends before, and when that needs its memory. */
@@ -57,6 +57,13 @@ export function isReturning({ preemptedBy, instance }: Lease): boolean {
 /** What a lease has of a device, in bytes. */
 export function bytesOn({ shares }: Lease, device: number): number | undefined {
   for (const share of shares) if (share.device === device) return share.bytes;
+  return undefined;
+}
+
+/** Why the memory of an instance cannot be given back now. */
+export function whyNotBack({ state, uses }: Instance): Refusal | undefined {
+  if (state === 'loading') return { why: 'invalid', problem: 'the model is being loaded: say that it is loaded, or that it failed' };
+  if (state === 'ready' && uses.length > 0) return { why: 'invalid', problem: 'the model is in use: say first that its uses have ended' };
   return undefined;
 }
 

@@ -4,13 +4,14 @@
  */
 
 import { read, request, tellThatItWaits, wantUse } from './answer.js';
-import { type Decision, later, type Refusal } from './decision.js';
+import { type Decision, later, type Refusal, type Share } from './decision.js';
 import type { Device } from './device.js';
 import { type Event, type Priority, RANK } from './event.js';
 import { cancel, expire, holderGone, release, renew } from './expiry.js';
 import { Ends, isReturning, type Lease } from './lease.js';
 import { done, loaded, loadFailed, type Model, optimize, register, unloaded } from './models.js';
 import { serveLease } from './place.js';
+import { ownerOf, sum } from './quota.js';
 import { DEFAULTS, type Settings } from './settings.js';
 import { serveUse } from './uses.js';
 import { Pass, type Waiting, type Want } from './waiting.js';
@@ -36,7 +37,7 @@ export class Manager {
   readonly models: Model[] = [];
   /** Uses that have begun: with which instance. */
   readonly uses = new Map<number, number>();
-  /** What owners have leased, where they have a quota. */
+  /** What owners have leased and were promised, where they have a quota. */
   readonly #byOwner = new Map<string, number>();
   #lastLease: number;
   #arrivals = 0;
@@ -76,18 +77,18 @@ export class Manager {
   /** Carries out an event; says whether somebody that waits may be served now. */
   #take(event: Event, out: Decision[]): boolean {
     switch (event.event) {
-      case 'devices': return read(this, event.devices, out);
+      case 'devices': return read(this, event.devices, event.began_at, out);
       case 'request': return request(this, event, out);
-      case 'cancel': return cancel(this, event.request, out);
+      case 'cancel': return cancel(this, event.request, event.holder, out);
       case 'renew': return renew(this, event.lease, event.holder, event.duration_ms, out);
       case 'release': return release(this, event.lease, event.holder, out);
       case 'holder_gone': return holderGone(this, event.holder, out);
-      case 'register': return register(this, event);
+      case 'register': return register(this, event, out);
       case 'use': return wantUse(this, event.request, event.holder, event.model, event.priority ?? 'normal', event.wait_ms, out);
-      case 'done': return done(this, event.request);
-      case 'loaded': return loaded(this, event.lease, event.took_ms);
-      case 'load_failed': return loadFailed(this, event.lease, out);
-      case 'unloaded': return unloaded(this, event.lease);
+      case 'done': return done(this, event.request, event.holder);
+      case 'loaded': return loaded(this, event.lease, event.holder, event.took_ms, out);
+      case 'load_failed': return loadFailed(this, event.lease, event.holder, out);
+      case 'unloaded': return unloaded(this, event.lease, event.holder, out);
       case 'optimize': return optimize(this, event.target_free, event.device, out);
       case 'tick': return false;
     }
@@ -139,37 +140,40 @@ export class Manager {
     return this.#lastLease;
   }
 
-  leasedBy(owner: string): number {
+  chargedTo(owner: string): number {
     return this.#byOwner.get(owner) ?? 0;
+  }
+
+  /** An owner has so much more, or was promised it. */
+  charge(owner: string, shares: readonly Share[]): void {
+    if (this.quotas.has(owner)) this.#byOwner.set(owner, this.chargedTo(owner) + sum(shares));
+  }
+
+  /** It has so much less. */
+  #discharge(owner: string, shares: readonly Share[]): void {
+    if (this.quotas.has(owner)) this.#byOwner.set(owner, Math.max(0, this.chargedTo(owner) - sum(shares)));
   }
 
   /** Adds a lease to the ledgers. */
   add(lease: Lease): void {
-    let bytes = 0;
-    for (const share of lease.shares) {
-      this.devices[share.device]!.lease(lease.holder, share.bytes);
-      bytes += share.bytes;
-    }
-    if (this.quotas.has(lease.owner)) this.#byOwner.set(lease.owner, this.leasedBy(lease.owner) + bytes);
+    for (const share of lease.shares) this.devices[share.device]!.lease(lease.holder, share.bytes);
+    this.charge(lease.owner, lease.shares);
     if (lease.expiresAt !== undefined) this.ends.add(lease);
     this.leases.set(lease.id, lease);
   }
 
-  /** Takes a lease out of the ledgers; those that wait for its memory wait for what the driver says of it only. */
-  remove(id: number): Lease | undefined {
+  /** Takes a lease out of the ledgers; those that wait for its memory wait for what the driver says of it only. Where it was not returned by its holder, its memory is not given out before the driver was asked again. */
+  remove(id: number, isReturned: boolean): Lease | undefined {
     const lease = this.leases.get(id);
     if (lease === undefined) return undefined;
     this.leases.delete(id);
     const returns = isReturning(lease);
-    let bytes = 0;
     for (const share of lease.shares) {
       const device = this.devices[share.device]!;
-      device.giveBack(lease.holder, share.bytes);
+      device.giveBack(lease.holder, share.bytes, isReturned ? undefined : this.now);
       if (returns) device.returning -= share.bytes;
-      bytes += share.bytes;
     }
-    const had = this.#byOwner.get(lease.owner);
-    if (had !== undefined) this.#byOwner.set(lease.owner, had - bytes);
+    this.#discharge(lease.owner, lease.shares);
     if (lease.expiresAt !== undefined) this.ends.remove(lease);
     if (lease.instance !== undefined) {
       const model = this.models[lease.instance.model]!;
@@ -193,6 +197,7 @@ export class Manager {
     const { claim, want: { model } } = waiting;
     if (claim === undefined) return;
     waiting.claim = undefined;
+    this.#discharge(this.ownerOf(waiting.want), claim.shares);
     for (const { device, bytes } of claim.shares) this.devices[device]!.claimed -= bytes;
     if (model !== undefined) this.models[model]!.claims -= 1;
   }
@@ -211,6 +216,16 @@ export class Manager {
       if (Math.max(0, this.devices[device]!.total - this.settings.headroom) >= bytes) fitting += 1;
     }
     return fitting >= gpus;
+  }
+
+  /** Who waits for something: whoever asked, or has the model. */
+  asker({ lease, model }: Want): number {
+    return (lease ?? this.models[model]!.of).holder;
+  }
+
+  /** On whose account something is wanted. */
+  ownerOf({ lease, model }: Want): string {
+    return lease === undefined ? ownerOf(this.models[model]!.of) : lease.owner;
   }
 
   wanted({ lease, model }: Want): Wanted {

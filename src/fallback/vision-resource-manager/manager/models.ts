@@ -1,9 +1,11 @@
 /** The warm models: which there are, and what becomes of their instances. `manager/models.rs`. */
 
-import type { Decision } from './decision.js';
+import { type Decision, MOST_MS } from './decision.js';
 import type { WarmModel } from './event.js';
 import { letGo } from './expiry.js';
+import { type Instance, whyNotBack } from './lease.js';
 import type { Manager } from './manager.js';
+import { ownerOf } from './quota.js';
 import { byCostPerByte, type Candidate, idleOn } from './victims.js';
 import { Demand, regret } from './worth.js';
 
@@ -30,28 +32,56 @@ export function expectedUse({ useMs, loadMs }: Model): number {
   return useMs ?? loadMs;
 }
 
-export function register({ models }: Manager, model: WarmModel): boolean {
-  const known = models.find(({ of, isGone }) => !isGone && of.holder === model.holder && of.model === model.model);
+export function register(manager: Manager, { load_ms: loadMs, ...rest }: WarmModel, out: Decision[]): boolean {
+  const model: WarmModel = { ...rest, load_ms: Math.min(loadMs, MOST_MS) };
+  const { models } = manager;
+  const known = models[findModel(manager, model.holder, model.model)];
+  const problem = whyNotRegistered(known, model);
+  if (problem !== undefined) {
+    out.push({ decision: 'model_denied', holder: model.holder, model: model.model, why: 'invalid', problem });
+    return false;
+  }
+  if (known !== undefined && known.of.load_ms !== model.load_ms) known.loadMs = model.load_ms;
   if (known === undefined) models.push({ of: model, demand: new Demand(), loadMs: model.load_ms, useMs: undefined, instances: [], claims: 0, isGone: false });
   else known.of = model;
   return true;
 }
 
-export function loaded({ now, leases, models }: Manager, lease: number, tookMs: number): boolean {
-  const instance = leases.get(lease)?.instance;
+function whyNotRegistered(known: Model | undefined, model: WarmModel): string | undefined {
+  if (model.bytes === 0 || model.replicas === 0 || model.concurrency === 0) return 'bytes, replicas and concurrency have to be above 0';
+  if (known === undefined || (known.instances.length === 0 && known.claims === 0)) return undefined;
+  const differs = known.of.bytes !== model.bytes || ownerOf(known.of) !== ownerOf(model);
+  return differs ? 'the model is in memory, or on its way there: its bytes and its owner are what they are until it is unloaded' : undefined;
+}
+
+/** A model's place in the list; -1 where there is none. */
+export function findModel({ models }: Manager, holder: number, name: string): number {
+  return models.findIndex(({ of, isGone }) => !isGone && of.holder === holder && of.model === name);
+}
+
+/** The instance that a holder speaks of, where it has one; whoever speaks of another's is told so. */
+function ownInstance({ leases }: Manager, lease: number, holder: number, out: Decision[]): Instance | undefined {
+  const of = leases.get(lease);
+  if (of === undefined || of.holder === holder) return of?.instance;
+  out.push({ decision: 'denied', lease, why: 'not_yours' });
+  return undefined;
+}
+
+export function loaded(manager: Manager, lease: number, holder: number, tookMs: number, out: Decision[]): boolean {
+  const instance = ownInstance(manager, lease, holder, out);
   if (instance?.state !== 'loading') return false;
   instance.state = 'ready';
-  instance.last = now;
-  const model = models[instance.model]!;
-  model.loadMs += NEWEST * (tookMs - model.loadMs);
+  instance.last = manager.now;
+  const model = manager.models[instance.model]!;
+  model.loadMs += NEWEST * (Math.min(tookMs, MOST_MS) - model.loadMs);
   return true;
 }
 
-export function loadFailed(manager: Manager, lease: number, out: Decision[]): boolean {
-  const instance = manager.leases.get(lease)?.instance;
-  if (instance === undefined) return false;
-  manager.remove(lease);
-  out.push({ decision: 'ended', lease, holder: manager.models[instance.model]!.of.holder, reason: 'load_failed' });
+export function loadFailed(manager: Manager, lease: number, holder: number, out: Decision[]): boolean {
+  const instance = ownInstance(manager, lease, holder, out);
+  if (instance?.state !== 'loading') return false;
+  manager.remove(lease, true);
+  out.push({ decision: 'ended', lease, holder, reason: 'load_failed' });
   // One of those that wait is told, or a model that cannot be loaded would be tried without end.
   const place = manager.waiting.findIndex(({ want }) => want.model === instance.model);
   const [waiting] = place < 0 ? [] : manager.waiting.splice(place, 1);
@@ -62,13 +92,18 @@ export function loadFailed(manager: Manager, lease: number, out: Decision[]): bo
   return true;
 }
 
-export function unloaded(manager: Manager, lease: number): boolean {
-  return manager.leases.get(lease)?.instance !== undefined && manager.remove(lease) !== undefined;
+export function unloaded(manager: Manager, lease: number, holder: number, out: Decision[]): boolean {
+  const instance = ownInstance(manager, lease, holder, out);
+  if (instance === undefined) return false;
+  const refusal = whyNotBack(instance);
+  if (refusal === undefined) return manager.remove(lease, true) !== undefined;
+  out.push({ decision: 'denied', lease, ...refusal });
+  return false;
 }
 
-export function done(manager: Manager, request: number): boolean {
+export function done(manager: Manager, request: number, holder: number): boolean {
   const lease = manager.uses.get(request);
-  if (lease === undefined) return false;
+  if (lease === undefined || manager.leases.get(lease)?.holder !== holder) return false;
   manager.uses.delete(request);
   const instance = manager.leases.get(lease)?.instance;
   const place = instance?.uses.findIndex(use => use.request === request) ?? -1;

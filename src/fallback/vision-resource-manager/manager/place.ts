@@ -5,6 +5,7 @@ import type { LeaseRequest } from './event.js';
 import { letGo } from './expiry.js';
 import type { EndsBefore } from './lease.js';
 import type { Manager } from './manager.js';
+import { beyondQuota, makeQuota } from './quota.js';
 import { reserve } from './reserve.js';
 import { candidates, cheapest } from './victims.js';
 import { type Pass, spareOn, type Waiting } from './waiting.js';
@@ -44,8 +45,11 @@ export function serveLease(manager: Manager, waiting: Waiting, request: LeaseReq
   }
   dropClaimOnWhatOthersTook(manager, waiting);
   if (waiting.claim !== undefined) return false;
-  const quota = manager.quotas.get(request.owner);
-  if (quota !== undefined && manager.leasedBy(request.owner) + request.bytes * request.gpus > quota) return false;
+  const beyond = beyondQuota(manager, request.owner, request.bytes * request.gpus);
+  if (beyond > 0) {
+    if (waiting.deadline > manager.now) makeQuota(manager, request.owner, beyond, waiting.priority, undefined, Infinity, pass, out);
+    return false;
+  }
   const places = placesOf(manager, request, pass);
   if (places === undefined) {
     pass.reserved ??= reserve(manager, waiting, pass);
@@ -66,6 +70,7 @@ export function serveLease(manager: Manager, waiting: Waiting, request: LeaseReq
   const awaits = places.flatMap(({ victims }) => victims);
   for (const victim of awaits) letGo(manager, victim, waiting.priority, out);
   for (const { device, bytes } of shares) manager.devices[device]!.claimed += bytes;
+  manager.charge(request.owner, shares);
   waiting.claim = { shares, awaits, readings: 0, endsBefore: soonest(places) };
   return false;
 }

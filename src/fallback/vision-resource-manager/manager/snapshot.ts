@@ -46,7 +46,7 @@ export interface LeaseView {
 export interface WaitingView {
   readonly request: number;
   readonly holder: number;
-  /** On whose account; for a model's use, its name. */
+  /** On whose account. */
   readonly owner: string;
   /** Bytes on each device. */
   readonly bytes: number;
@@ -89,8 +89,7 @@ export function leasesOf({ leases }: Manager): LeaseView[] {
 export function waitingOf(manager: Manager): WaitingView[] {
   return manager.waiting.map(({ request, since, deadline, want }) => {
     const { bytes, gpus } = manager.wanted(want);
-    const [holder, owner] = want.lease === undefined ? [manager.models[want.model]!.of.holder, manager.models[want.model]!.of.model] : [want.lease.holder, want.lease.owner];
-    return { request, holder, owner, bytes, gpus, since, deadline };
+    return { request, holder: manager.asker(want), owner: manager.ownerOf(want), bytes, gpus, since, deadline };
   });
 }
 

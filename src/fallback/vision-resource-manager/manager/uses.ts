@@ -7,6 +7,7 @@ import { bytesOn, type Lease } from './lease.js';
 import type { Manager } from './manager.js';
 import { expectedUse } from './models.js';
 import { besideReserved, claimIsReady, dropClaimOnWhatOthersTook, fitsNow, isBefore, type Place } from './place.js';
+import { beyondQuota, makeQuota, ownerOf } from './quota.js';
 import { reserve, SOON_MS } from './reserve.js';
 import { candidates, cheapest, type Chosen } from './victims.js';
 import type { Pass, Waiting } from './waiting.js';
@@ -34,8 +35,14 @@ export function serveUse(manager: Manager, waiting: Waiting, model: number, pass
   if (waiting.claim !== undefined || waiting.deadline <= manager.now) return false;
   const spared = worthALoad(manager, model, ahead, pass.all[model]!);
   if (spared === undefined) return false;
-  const place = placeOfLoad(manager, model, waiting.priority, pass);
   const of = manager.models[model]!;
+  const owner = ownerOf(of.of);
+  const beyond = beyondQuota(manager, owner, of.of.bytes);
+  if (beyond > 0) {
+    makeQuota(manager, owner, beyond, waiting.priority, model, spared / REGRET_COUNTS, pass, out);
+    return false;
+  }
+  const place = placeOfLoad(manager, model, waiting.priority, pass);
   if (place === undefined) {
     if (of.instances.length === 0 && pass.reserved === undefined) {
       // Without its patience at an end it keeps nobody from anything.
@@ -53,6 +60,7 @@ export function serveUse(manager: Manager, waiting: Waiting, model: number, pass
   }
   for (const victim of place.victims) letGo(manager, victim, waiting.priority, out);
   manager.devices[share.device]!.claimed += share.bytes;
+  manager.charge(owner, [share]);
   of.claims += 1;
   waiting.claim = { shares: [share], awaits: [...place.victims], readings: 0, endsBefore: undefined };
   return false;
@@ -156,12 +164,13 @@ function mayLoad({ leases, settings }: Manager, device: number, model: number): 
 function load(manager: Manager, model: number, { priority }: Waiting, share: Share, out: Decision[]): void {
   const { now } = manager;
   const lease = manager.nextLease();
-  const { of: { holder, model: name }, loadMs, instances } = manager.models[model]!;
+  const { of, loadMs, instances } = manager.models[model]!;
+  const { holder, model: name } = of;
   instances.push(lease);
   manager.add({
     id: lease,
     holder,
-    owner: name,
+    owner: ownerOf(of),
     model: name,
     priority,
     shares: [share],
