@@ -48,6 +48,9 @@ export interface WaitingView {
   readonly holder: number;
   /** On whose account; for a model's use, its name. */
   readonly owner: string;
+  /** What for. */
+  readonly model: string | undefined;
+  readonly priority: Priority;
   /** Bytes on each device. */
   readonly bytes: number;
   /** On how many. */
@@ -87,10 +90,10 @@ export function leasesOf({ leases }: Manager): LeaseView[] {
 
 /** Those that wait, first in line first. */
 export function waitingOf(manager: Manager): WaitingView[] {
-  return manager.waiting.map(({ request, since, deadline, want }) => {
+  return manager.waiting.map(({ request, priority, since, deadline, want }) => {
     const { bytes, gpus } = manager.wanted(want);
-    const [holder, owner] = want.lease === undefined ? [manager.models[want.model]!.of.holder, manager.models[want.model]!.of.model] : [want.lease.holder, want.lease.owner];
-    return { request, holder, owner, bytes, gpus, since, deadline };
+    const { holder, model, owner = model! } = want.lease ?? { ...manager.models[want.model]!.of, owner: undefined };
+    return { request, holder, owner, model, priority, bytes, gpus, since, deadline };
   });
 }
 
