@@ -4,13 +4,12 @@ import { join } from 'node:path';
 
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 
-import type { OptimizeResult, ParameterAnalytics } from '../../src/index.js';
+import type { Allocation, OptimizeResult, ParameterAnalytics, VisionResourceManager } from '../../src/index.js';
 import { eachBackend } from '../support/backends.js';
 
-/** Examples are written for bundlers, whose paths have no endings. */
-interface Snippet {
-  analytics: ParameterAnalytics;
-  optimalParams: OptimizeResult;
+/** Examples are written for bundlers, whose paths have no endings. Their modules are read anew for each backend. */
+async function snippet<T>(name: string): Promise<T> {
+  return await import(new URL(`../../examples/original/${name}`, import.meta.url).pathname) as T;
 }
 
 eachBackend(backend => {
@@ -24,10 +23,19 @@ eachBackend(backend => {
   });
 
   it('runs the guide\'s code for parameter analytics as it stands', async () => {
-    const { analytics, optimalParams } = await import(new URL('../../examples/original/parameter-analytics', import.meta.url).pathname) as Snippet;
+    const { analytics, optimalParams } = await snippet<{ analytics: ParameterAnalytics; optimalParams: OptimizeResult }>('parameter-analytics');
     expect(analytics.backend.kind).toBe(backend);
     expect(optimalParams).toMatchObject({ source: 'prior', parameters: { temperature: expect.any(Number) as number } });
     await analytics.close();
-    // The example's modules are read anew for each backend.
+  }, 60_000);
+
+  it('runs the guide\'s code for GPU memory as it stands, on GPUs that are made up', async () => {
+    const { VisionResourceManager: Manager } = await import('../../src/services/vision-resource-manager-rust.js');
+    Manager.getInstance({ driver: 'fake' });
+    const { manager, allocation } = await snippet<{ manager: VisionResourceManager; allocation: Allocation }>('vision-resource-manager');
+    expect(manager.backend.kind).toBe(backend);
+    expect(allocation.gpus).toMatchObject([{ index: 0, vramMb: 4096 }]);
+    expect(allocation.expiresAt).toBeGreaterThan(Date.now());
+    await manager.close();
   }, 60_000);
 });

@@ -10,8 +10,8 @@ use gpu_driver::{Choice, FakeGpu, FakeMachine};
 use serde_json::{Value, json};
 use vision_resource_manager::host::{AllocateBody, HostClient};
 use vision_resource_manager::{
-    Allocate, Decision, DeviceState, Event, LeaseRequest, Manager, ManagerOptions, Priority, ResourceManager,
-    Settings,
+    Allocate, Decision, DeviceState, Event, LeaseRequest, Manager, ManagerOptions, Priority, Process,
+    ResourceManager, Settings,
 };
 
 const GIB: u64 = 1 << 30;
@@ -48,7 +48,7 @@ fn core() -> Value {
     let mut manager = Manager::new(Settings::default());
     let mut out = Vec::new();
     let devices = vec![DeviceState { total: 24 * GIB, free: 24 * GIB, used: Vec::new(), lost: false }; GPUS];
-    manager.apply(0, Event::Devices { devices }, &mut out);
+    manager.apply(0, Event::Devices { devices, began_at: None }, &mut out);
     let request = |request: u64, bytes: u64, wait_ms: u64| LeaseRequest {
         request,
         holder: request % 16,
@@ -89,7 +89,7 @@ fn core() -> Value {
 fn threads() -> Result<Value, Box<dyn Error>> {
     let machine = FakeMachine::new((0..GPUS).map(|_| FakeGpu { name: None, total: 24 * GIB }));
     let manager = ResourceManager::new(gpu_driver::open(Choice::Fake(machine))?, ManagerOptions::default())?;
-    let holder = manager.join(std::process::id(), |_| {})?;
+    let holder = manager.join(Process { pid: std::process::id(), started: None }, |_| {})?;
     let (tell, told) = mpsc::sync_channel(1);
     let mut took = Vec::new();
     for _ in 0..20_000 {

@@ -59,6 +59,8 @@ pub struct WaitingView {
     pub holder: HolderId,
     /// On whose account.
     pub owner: Box<str>,
+    /// What for.
+    pub model: Option<Box<str>>,
     /// Bytes on each device.
     pub bytes: u64,
     /// On how many.
@@ -107,15 +109,15 @@ impl Manager {
     /// Those that wait, first in line first.
     pub fn waiting(&self) -> impl Iterator<Item = WaitingView> {
         self.waiting.iter().map(|waiting| {
-            let (holder, owner, bytes, gpus) = match &waiting.want {
-                Want::Lease(request) => (request.holder, request.owner.clone(), request.bytes, request.gpus),
+            let (holder, owner, model, bytes, gpus) = match &waiting.want {
+                Want::Lease(of) => (of.holder, of.owner.clone(), of.model.clone(), of.bytes, of.gpus),
                 Want::Use { model } => {
                     let of = &self.models[*model].of;
-                    (of.holder, of.owner().into(), of.bytes, 1)
+                    (of.holder, of.owner().into(), Some(of.model.clone()), of.bytes, 1)
                 }
             };
             let Waiting { request, priority, since, deadline, .. } = *waiting;
-            WaitingView { request, holder, owner, bytes, gpus, priority, since, deadline }
+            WaitingView { request, holder, owner, model, bytes, gpus, priority, since, deadline }
         })
     }
 

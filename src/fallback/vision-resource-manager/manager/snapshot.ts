@@ -48,6 +48,9 @@ export interface WaitingView {
   readonly holder: number;
   /** On whose account. */
   readonly owner: string;
+  /** What for. */
+  readonly model: string | undefined;
+  readonly priority: Priority;
   /** Bytes on each device. */
   readonly bytes: number;
   /** On how many. */
@@ -87,9 +90,10 @@ export function leasesOf({ leases }: Manager): LeaseView[] {
 
 /** Those that wait, first in line first. */
 export function waitingOf(manager: Manager): WaitingView[] {
-  return manager.waiting.map(({ request, since, deadline, want }) => {
+  return manager.waiting.map(({ request, priority, since, deadline, want }) => {
     const { bytes, gpus } = manager.wanted(want);
-    return { request, holder: manager.asker(want), owner: manager.ownerOf(want), bytes, gpus, since, deadline };
+    const { model } = want.lease ?? manager.models[want.model]!.of;
+    return { request, holder: manager.asker(want), owner: manager.ownerOf(want), model, priority, bytes, gpus, since, deadline };
   });
 }
 

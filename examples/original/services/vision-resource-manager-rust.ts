@@ -1,0 +1,1 @@
+export * from '../../../src/services/vision-resource-manager-rust.js';

@@ -1,0 +1,237 @@
+import { invalidInput, UniversalAiError } from '../errors.js';
+import type { PreparedAllocation, PreparedEstimate, PreparedManager, PreparedModel } from './vision-resource-manager-backend.js';
+import type { Priority, UseOptions, WarmModel } from './vision-resource-manager-types.js';
+
+/** The checks of `VisionResourceManager`'s arguments, made once for both backends. What depends on the GPUs the backends check. */
+
+const MIB = 2 ** 20;
+/** 8 PiB: sizes stay whole numbers below 2^53 in bytes. */
+const MOST_MIB = 2 ** 33;
+/** 142,000 years; sums of two times stay whole numbers below 2^53. */
+const MOST_MS = 2 ** 52;
+/** What timers take. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+/** More than any machine has. */
+const MOST_GPUS = 1_024;
+
+const DEFAULT_DURATION_MS = 60_000;
+const DEFAULT_WAIT_MS = 30_000;
+const DEFAULT_GRACE_MS = 5_000;
+/** Between a small model from memory and a large one from disk; the first load measures it. */
+const DEFAULT_LOAD_MS = 5_000;
+const DEFAULT_HEADROOM_MB = 256;
+const DEFAULT_POLL_MS = 500;
+/** As a consumer's card has. */
+const DEFAULT_FAKE_MB = 24_576;
+
+const PRIORITIES = ['low', 'normal', 'high', 'critical'] as const;
+const DRIVERS = ['auto', 'nvml', 'fake', 'none'] as const;
+const MODES = ['process', 'host', 'redis'] as const;
+const KV_TYPES = ['f16', 'q8_0', 'q4_0'] as const;
+
+const OPTIONS = new Set(['driver', 'nvmlPath', 'fakeGpus', 'mode', 'socketPath', 'redisUrl', 'headroomMb', 'pollMs']);
+const FAKE_GPU = new Set(['name', 'totalMb']);
+const REQUEST = new Set(['vramRequired', 'priority', 'duration', 'gpus', 'waitMs', 'preemptible', 'graceMs', 'owner', 'model', 'devices', 'signal']);
+const ESTIMATE = new Set(['contextTokens', 'kvType', 'batchTokens', 'flashAttention', 'gpuLayers', 'parallel']);
+const MODEL = new Set(['name', 'vramMb', 'loadMs', 'load', 'unload', 'replicas']);
+const USE = new Set(['priority', 'waitMs', 'signal']);
+const OPTIMIZE = new Set(['targetFreeMb', 'device']);
+const WATCH = new Set(['intervalMs', 'signal']);
+
+export function prepareManager(given: unknown): PreparedManager {
+  const options = fields('options', given ?? {}, OPTIONS);
+  const { nvmlPath, fakeGpus, socketPath, redisUrl } = options;
+  const mode = oneOf('options.mode', options['mode'] ?? 'process', MODES);
+  if (mode !== 'process') throw new UniversalAiError('UAT_UNSUPPORTED', `options.mode: ${mode} is not supported yet; take process, whose leases this process alone sees`);
+  for (const [name, value] of Object.entries({ socketPath, redisUrl })) {
+    if (value !== undefined) throw invalidInput(`options.${name}`, 'nothing with mode process', value);
+  }
+  const driver = oneOf('options.driver', options['driver'] ?? (fakeGpus === undefined ? 'auto' : 'fake'), DRIVERS);
+  if (fakeGpus !== undefined && driver !== 'fake') throw invalidInput('options.fakeGpus', `nothing with driver ${driver}`, fakeGpus);
+  if (nvmlPath !== undefined && driver !== 'auto' && driver !== 'nvml') throw invalidInput('options.nvmlPath', `nothing with driver ${driver}`, nvmlPath);
+  return {
+    driver,
+    ...(nvmlPath === undefined ? {} : { nvmlPath: text('options.nvmlPath', nvmlPath) }),
+    fakeGpus: driver === 'fake' ? prepareFakeGpus(fakeGpus ?? [{ totalMb: DEFAULT_FAKE_MB }]) : [],
+    headroom: Math.ceil(atLeast0('options.headroomMb', options['headroomMb'] ?? DEFAULT_HEADROOM_MB, MOST_MIB) * MIB),
+    pollMs: whole('options.pollMs', options['pollMs'] ?? DEFAULT_POLL_MS, 1, LONGEST_TIMER_MS),
+  };
+}
+
+function prepareFakeGpus(given: unknown): PreparedManager['fakeGpus'] {
+  if (!Array.isArray(given)) throw invalidInput('options.fakeGpus', 'an array', given);
+  return given.map((one: unknown, place) => {
+    const field = `options.fakeGpus[${place}]`;
+    const { name, totalMb } = fields(field, one, FAKE_GPU);
+    return { ...(name === undefined ? {} : { name: text(`${field}.name`, name) }), total: mebibytes(`${field}.totalMb`, totalMb) };
+  });
+}
+
+/**
+ * The option that is given and differs from how the manager was made, if there is one. What is not given does not matter.
+ *
+ * @throws {UniversalAiError} As `prepareManager`.
+ */
+export function differingOption(given: unknown, made: PreparedManager): string | undefined {
+  const wanted = prepareManager(given);
+  const named = given as Record<string, unknown>;
+  const means: [option: string, part: keyof PreparedManager][] = [['driver', 'driver'], ['nvmlPath', 'nvmlPath'], ['fakeGpus', 'fakeGpus'], ['headroomMb', 'headroom'], ['pollMs', 'pollMs']];
+  return means.find(([option, part]) => named[option] !== undefined && JSON.stringify(wanted[part]) !== JSON.stringify(made[part]))?.[0];
+}
+
+/** Called for each lease: no copies of the request are made on the way. */
+export function prepareAllocation(given: unknown): PreparedAllocation {
+  const request = fields('request', given, REQUEST);
+  const { gpus, duration, waitMs, preemptible, graceMs, owner, model, devices } = request;
+  const bytes = mebibytes('request.vramRequired', request['vramRequired']);
+  checkSignal('request.signal', request['signal']);
+  if (preemptible !== undefined) bool('request.preemptible', preemptible);
+  return {
+    bytes,
+    gpus: gpus === undefined ? 1 : whole('request.gpus', gpus, 1, MOST_GPUS),
+    devices: devices === undefined ? undefined : indices('request.devices', devices),
+    priority: checkPriority('request.priority', request['priority']),
+    durationMs: duration === undefined ? DEFAULT_DURATION_MS : checkDuration('request.duration', duration),
+    waitMs: checkWait('request.waitMs', waitMs),
+    preemptible: preemptible === true,
+    graceMs: graceMs === undefined ? DEFAULT_GRACE_MS : Math.ceil(atLeast0('request.graceMs', graceMs, MOST_MS)),
+    owner: owner === undefined ? 'default' : text('request.owner', owner),
+    model: model === undefined ? undefined : text('request.model', model),
+  };
+}
+
+/** Ms, whole. */
+export function checkDuration(field: string, value: unknown): number {
+  // Written so that NaN fails.
+  if (!(typeof value === 'number' && value > 0 && value <= MOST_MS)) throw invalidInput(field, 'a number of ms above 0', value);
+  return Math.ceil(value);
+}
+
+function checkWait(field: string, value: unknown): number {
+  return value === undefined ? DEFAULT_WAIT_MS : Math.ceil(atLeast0(field, value, MOST_MS));
+}
+
+function checkPriority(field: string, value: unknown): Priority {
+  return value === undefined ? 'normal' : oneOf(field, value, PRIORITIES);
+}
+
+export function prepareEstimate(path: unknown, given: unknown): { path: string; options: PreparedEstimate } {
+  const options = fields('options', given ?? {}, ESTIMATE);
+  const { contextTokens, gpuLayers } = options;
+  const [most, file] = [2 ** 32 - 1, text('path', path)];
+  const kvType = oneOf('options.kvType', options['kvType'] ?? 'f16', KV_TYPES);
+  const flashAttention = bool('options.flashAttention', options['flashAttention'] ?? true);
+  if (kvType !== 'f16' && !flashAttention) throw invalidInput('options.kvType', 'f16 without flashAttention, since llama.cpp quantizes values with it only', kvType);
+  return {
+    path: file,
+    options: {
+      kvType,
+      flashAttention,
+      batchTokens: whole('options.batchTokens', options['batchTokens'] ?? 512, 1, most),
+      parallel: whole('options.parallel', options['parallel'] ?? 1, 1, 256),
+      ...(contextTokens === undefined ? {} : { contextTokens: whole('options.contextTokens', contextTokens, 1, most) }),
+      ...(gpuLayers === undefined ? {} : { gpuLayers: whole('options.gpuLayers', gpuLayers, 0, most) }),
+    },
+  };
+}
+
+export function prepareModel(given: unknown): PreparedModel & Pick<WarmModel, 'load' | 'unload'> {
+  const model = fields('model', given, MODEL);
+  const { load, unload, loadMs, replicas = 1 } = model;
+  return {
+    name: text('model.name', model['name']),
+    bytes: mebibytes('model.vramMb', model['vramMb']),
+    loadMs: loadMs === undefined ? DEFAULT_LOAD_MS : Math.ceil(atLeast0('model.loadMs', loadMs, MOST_MS)),
+    replicas: whole('model.replicas', replicas, 1, MOST_GPUS),
+    // A second instance is of use only to those that would wait for the first.
+    ...(replicas === 1 ? {} : { concurrency: 1 }),
+    load: aFunction('model.load', load) as WarmModel['load'],
+    unload: aFunction('model.unload', unload) as WarmModel['unload'],
+  };
+}
+
+export function prepareUse(name: unknown, use: unknown, given: unknown): { name: string; priority: Priority; waitMs: number; signal: UseOptions['signal'] } {
+  const options = fields('options', given ?? {}, USE);
+  aFunction('use', use);
+  return {
+    name: text('name', name),
+    priority: checkPriority('options.priority', options['priority']),
+    waitMs: checkWait('options.waitMs', options['waitMs']),
+    signal: checkSignal('options.signal', options['signal']),
+  };
+}
+
+export function prepareOptimizeMemory(given: unknown): { targetFree: number | undefined; device: number | undefined } {
+  const { targetFreeMb, device } = fields('options', given ?? {}, OPTIMIZE);
+  return {
+    targetFree: targetFreeMb === undefined ? undefined : Math.ceil(atLeast0('options.targetFreeMb', targetFreeMb, MOST_MIB) * MIB),
+    device: device === undefined ? undefined : whole('options.device', device, 0, MOST_GPUS),
+  };
+}
+
+export function prepareWatch(given: unknown): { intervalMs: number; signal: AbortSignal | undefined } {
+  const options = fields('options', given ?? {}, WATCH);
+  return { intervalMs: whole('options.intervalMs', options['intervalMs'] ?? 1_000, 1, LONGEST_TIMER_MS), signal: checkSignal('options.signal', options['signal']) };
+}
+
+export function aFunction(field: string, value: unknown): unknown {
+  if (typeof value !== 'function') throw invalidInput(field, 'a function', value);
+  return value;
+}
+
+/** An object with these fields alone: one that is not heeded would be worse than an error. */
+function fields(field: string, given: unknown, known: ReadonlySet<string>): Record<string, unknown> {
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) throw invalidInput(field, 'an object', given);
+  const object = given as Record<string, unknown>;
+  for (const name in object) {
+    if (!known.has(name) && object[name] !== undefined) throw invalidInput(`${field}.${name}`, `only ${[...known].join(', ')}`, object[name]);
+  }
+  return object;
+}
+
+/** Bytes; more than 0 of them. */
+function mebibytes(field: string, value: unknown): number {
+  // Written so that NaN fails.
+  if (!(typeof value === 'number' && value > 0 && value <= MOST_MIB)) throw invalidInput(field, `a number of MiB above 0, at most ${MOST_MIB}`, value);
+  return Math.ceil(value * MIB);
+}
+
+function indices(field: string, given: unknown): number[] {
+  if (!Array.isArray(given) || given.length === 0) throw invalidInput(field, 'an array of at least one index; leave it out for any GPU', given);
+  const checked = given.map((one, place) => whole(`${field}[${place}]`, one, 0, MOST_GPUS));
+  const twice = checked.findIndex((one, place) => checked.indexOf(one) !== place);
+  if (twice >= 0) throw invalidInput(`${field}[${twice}]`, 'each index once', checked[twice]);
+  return checked;
+}
+
+function checkSignal(field: string, value: unknown): AbortSignal | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value !== 'object' || value === null || typeof (value as AbortSignal).aborted !== 'boolean' || typeof (value as AbortSignal).addEventListener !== 'function') throw invalidInput(field, 'an AbortSignal', value);
+  return value as AbortSignal;
+}
+
+function text(field: string, value: unknown): string {
+  if (typeof value !== 'string' || value === '') throw invalidInput(field, 'a string that is not empty', value);
+  return value;
+}
+
+function bool(field: string, value: unknown): boolean {
+  if (typeof value !== 'boolean') throw invalidInput(field, 'true or false', value);
+  return value;
+}
+
+function oneOf<const T extends string>(field: string, given: unknown, known: readonly T[]): T {
+  const found = known.find(one => one === given);
+  if (found === undefined) throw invalidInput(field, `one of ${known.join(', ')}`, given);
+  return found;
+}
+
+function atLeast0(field: string, value: unknown, most: number): number {
+  if (!(typeof value === 'number' && value >= 0 && value <= most)) throw invalidInput(field, `a number of at least 0 and at most ${most}`, value);
+  return value;
+}
+
+function whole(field: string, value: unknown, least: number, most: number): number {
+  if (!(Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most)) throw invalidInput(field, `a whole number from ${least} to ${most}`, value);
+  return value as number;
+}
