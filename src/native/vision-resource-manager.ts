@@ -1,7 +1,170 @@
 import { UniversalAiError } from '../errors.js';
-import type { News, PreparedManager, VisionResourceManagerBackend } from '../services/vision-resource-manager-backend.js';
+import type { Answer, DeviceUse, Grant, Held, News, PreparedAllocation, PreparedEstimate, PreparedManager, PreparedModel, Share, Start, VisionResourceManagerBackend } from '../services/vision-resource-manager-backend.js';
+import type { MemoryEstimate, Priority } from '../services/vision-resource-manager-types.js';
+import type { GpuNews, VisionResourceManager } from './binding.js';
+import { attempt } from './call.js';
+import { asking, fromNative } from './errors.js';
 import type { NativeBinding } from './loader.js';
 
-export function openNativeVisionResourceManager(_binding: NativeBinding, _prepared: PreparedManager, _tell: (news: News) => void): VisionResourceManagerBackend {
-  throw new UniversalAiError('UAT_UNSUPPORTED', 'VisionResourceManager: the native addon has it not yet; set UAT_BACKEND=typescript');
+const MIB = 2 ** 20;
+/** As the addon counts them. */
+const PRIORITIES: readonly Priority[] = ['low', 'normal', 'high', 'critical'];
+/** The addon writes a lease as its number, the ms that are left of it, and a device and its bytes for each GPU. */
+const BEFORE_SHARES = 2;
+/** A gang of so many needs no array of its own. */
+const FEW_GPUS = 8;
+
+/** Opens the manager of the Rust core, which reads the driver. */
+export function openNativeVisionResourceManager(binding: NativeBinding, prepared: PreparedManager, tell: (news: News) => void): VisionResourceManagerBackend {
+  return new NativeVisionResourceManager(binding, prepared, tell);
+}
+
+interface Pending {
+  readonly resolve: (value: Grant | Start) => void;
+  readonly reject: (error: UniversalAiError) => void;
+}
+
+/** Converts, calls, converts back. */
+class NativeVisionResourceManager implements VisionResourceManagerBackend {
+  readonly #native: VisionResourceManager;
+  readonly #tell: (news: News) => void;
+  readonly #pending = new Map<number, Pending>();
+  /** Where the addon writes what it grants. */
+  readonly #out = new Float64Array(BEFORE_SHARES + 2 * FEW_GPUS);
+  /** What the driver calls the devices, whose places never change. */
+  #uuids: string[] = [];
+
+  constructor(binding: NativeBinding, prepared: PreparedManager, tell: (news: News) => void) {
+    this.#tell = tell;
+    this.#native = attempt(() => new binding.VisionResourceManager(prepared, news => this.#hear(news)));
+  }
+
+  allocate(request: PreparedAllocation): Answer<Grant> {
+    const { bytes, gpus, devices, priority, durationMs, waitMs, preemptible, graceMs, owner, model } = request;
+    const out = gpus <= FEW_GPUS ? this.#out : new Float64Array(BEFORE_SHARES + 2 * gpus);
+    let waiting: number;
+    try {
+      waiting = this.#native.allocate(out, bytes, gpus, PRIORITIES.indexOf(priority), durationMs, waitMs, preemptible ? graceMs : -1, owner === 'default' ? undefined : owner, model, devices);
+    } catch (error) {
+      throw fromNative(error);
+    }
+    if (waiting !== 0) return this.#wait<Grant>(waiting);
+    const shares: Share[] = [];
+    for (let place = BEFORE_SHARES; shares.length < gpus; place += 2) shares.push({ device: out[place]!, bytes: out[place + 1]! });
+    return { lease: out[0]!, shares, leftMs: out[1]!, waitedMs: 0 };
+  }
+
+  use(model: string, priority: Priority, waitMs: number): Answer<Start> {
+    const waiting = attempt(() => this.#native.useModel(this.#out, model, PRIORITIES.indexOf(priority), waitMs));
+    return waiting === 0 ? { request: this.#out[0]!, lease: this.#out[1]!, waitedMs: 0 } : this.#wait<Start>(waiting);
+  }
+
+  #wait<T extends Grant | Start>(request: number): Answer<T> {
+    const answer = new Promise<Grant | Start>((resolve, reject) => this.#pending.set(request, { resolve, reject }));
+    return { request, answer: answer as Promise<T> };
+  }
+
+  cancel(request: number): void {
+    attempt(() => this.#native.cancel(request));
+  }
+
+  renew(lease: number, durationMs: number): number {
+    return attempt(() => this.#native.renew(lease, durationMs));
+  }
+
+  release(lease: number): void {
+    try {
+      this.#native.release(lease);
+    } catch (error) {
+      throw fromNative(error);
+    }
+  }
+
+  uuid(device: number): string {
+    // One that came later, or whose name was not known, is asked for again.
+    if (!this.#uuids[device]) this.#uuids = this.usage().map(({ uuid }) => uuid);
+    return this.#uuids[device] ?? '';
+  }
+
+  usage(): DeviceUse[] {
+    return attempt(() => this.#native.usage()).map(({ utilization, temperatureC, powerW, processes, ...device }) => ({
+      ...device,
+      utilization: utilization ?? null,
+      temperatureC: temperatureC ?? null,
+      powerW: powerW ?? null,
+      processes: processes.map(({ pid, used }) => ({ pid, used: used ?? null })),
+    }));
+  }
+
+  held(): Held[] {
+    const now = this.#now();
+    return attempt(() => this.#native.held()).map(({ number, owner, model, priority, shares, endsAt, state }) => ({
+      number,
+      owner,
+      model,
+      priority: priority as Priority,
+      shares,
+      leftMs: endsAt === undefined ? Infinity : endsAt - now,
+      state: state as Held['state'],
+    }));
+  }
+
+  async estimate(path: string, options: PreparedEstimate): Promise<MemoryEstimate> {
+    const { weights, cache, compute, confidence } = await asking(() => this.#native.estimate(path, options));
+    return { weightsMb: weights / MIB, kvCacheMb: cache / MIB, computeMb: compute / MIB, totalMb: (weights + cache + compute) / MIB, confidence: confidence as MemoryEstimate['confidence'] };
+  }
+
+  register(model: PreparedModel): void {
+    attempt(() => this.#native.register(model));
+  }
+
+  done(request: number): void {
+    attempt(() => this.#native.done(request));
+  }
+
+  loaded(lease: number, tookMs: number): void {
+    attempt(() => this.#native.loaded(lease, tookMs));
+  }
+
+  loadFailed(lease: number): void {
+    attempt(() => this.#native.loadFailed(lease));
+  }
+
+  unloaded(lease: number): void {
+    attempt(() => this.#native.unloaded(lease));
+  }
+
+  optimize(targetFree: number | undefined, device: number | undefined): number[] {
+    return attempt(() => this.#native.optimize(targetFree, device));
+  }
+
+  close(): void {
+    attempt(() => this.#native.close());
+    // Whatever else is on its way comes too late.
+    for (const { reject } of this.#pending.values()) reject(new UniversalAiError('UAT_CLOSED', 'the resource manager is closed'));
+    this.#pending.clear();
+  }
+
+  #now(): number {
+    return attempt(() => this.#native.now());
+  }
+
+  #hear(news: GpuNews): void {
+    const { kind, request = 0, lease = 0, shares = [], endsAt = 0, waitedMs = 0 } = news;
+    switch (kind) {
+      case 'granted': return this.#settle(request)?.resolve({ lease, shares, leftMs: endsAt - this.#now(), waitedMs });
+      case 'started': return this.#settle(request)?.resolve({ request, lease, waitedMs });
+      case 'failed': return this.#settle(request)?.reject(fromNative(new Error(news.error)));
+      case 'preempt': return this.#tell({ kind, lease, leftMs: endsAt - this.#now(), by: news.by as Priority });
+      case 'ended': case 'unload': return this.#tell({ kind, lease });
+      case 'load': return this.#tell({ kind, lease, model: news.model!, share: shares[0]! });
+      case 'overuse': return this.#tell({ kind, device: news.device!, leased: news.leased!, used: news.used! });
+    }
+  }
+
+  #settle(request: number): Pending | undefined {
+    const pending = this.#pending.get(request);
+    this.#pending.delete(request);
+    return pending;
+  }
 }

@@ -7,6 +7,8 @@
 use llm_wire::WireError;
 use redis_service::RedisServiceError;
 use runtime::llm_router::RouterError;
+use runtime::memory_estimate::EstimateError;
+use runtime::vision_resource_manager::{ManagerError, Refusal};
 use runtime::{CoordinatorError, RuntimeError};
 use serde_json::{Map, Value, json};
 
@@ -53,6 +55,12 @@ impl Crossing {
         Self { code, message: message.to_owned(), retryable: false, details: Map::new() }
     }
 
+    /// The message of the exception.
+    pub(crate) fn envelope(self) -> String {
+        let Self { code, message, retryable, details } = self;
+        json!({ "code": code, "message": message, "retryable": retryable, "details": details }).to_string()
+    }
+
     /// The same with one more fact for programs.
     pub(crate) fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.details.insert(key.to_owned(), value.into());
@@ -89,6 +97,34 @@ impl From<RedisServiceError> for Crossing {
     }
 }
 
+impl From<ManagerError> for Crossing {
+    fn from(error: ManagerError) -> Self {
+        let details = match &error {
+            ManagerError::Insufficient { refusal } => refused(refusal),
+            ManagerError::Overloaded { waiting } => json!({ "waiting": waiting }),
+            ManagerError::NoSuchLease { lease } | ManagerError::Preempted { lease } => {
+                json!({ "lease": lease })
+            }
+            _ => Value::Null,
+        };
+        let details = match details {
+            Value::Object(details) => details,
+            _ => Map::new(),
+        };
+        Self { code: error.code(), message: error.to_string(), retryable: error.retryable(), details }
+    }
+}
+
+impl From<EstimateError> for Crossing {
+    fn from(error: EstimateError) -> Self {
+        let crossing = Self::plain(error.code(), &error.to_string());
+        match error.offset() {
+            Some(offset) => crossing.with("offset", offset),
+            None => crossing,
+        }
+    }
+}
+
 impl From<CoordinatorError> for Crossing {
     fn from(error: CoordinatorError) -> Self {
         RuntimeError::from(error).into()
@@ -96,10 +132,33 @@ impl From<CoordinatorError> for Crossing {
 }
 
 impl From<Crossing> for napi::Error {
-    fn from(Crossing { code, message, retryable, details }: Crossing) -> Self {
-        let envelope =
-            json!({ "code": code, "message": message, "retryable": retryable, "details": details });
-        napi::Error::from_reason(envelope.to_string())
+    fn from(crossing: Crossing) -> Self {
+        napi::Error::from_reason(crossing.envelope())
+    }
+}
+
+/// What is in the way of a lease, in MiB.
+fn refused(refusal: &Refusal) -> Value {
+    let mib = |bytes: &u64| *bytes as f64 / f64::from(1 << 20);
+    match refusal {
+        Refusal::Insufficient { asked, largest_free, device, leased, external, can_ever_fit } => {
+            let mut details = json!({
+                "askedMb": mib(asked),
+                "largestFreeMb": mib(largest_free),
+                "leasedMb": mib(leased),
+                "externalMb": mib(external),
+                "canEverFit": can_ever_fit,
+            });
+            if let Some(device) = device {
+                details["device"] = (*device).into();
+            }
+            details
+        }
+        Refusal::Overuse { device, leased, used } => {
+            json!({ "device": device, "leasedMb": mib(leased), "usedMb": mib(used) })
+        }
+        Refusal::Quota { quota, leased } => json!({ "quotaMb": mib(quota), "leasedMb": mib(leased) }),
+        _ => Value::Null,
     }
 }
 

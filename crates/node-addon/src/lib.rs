@@ -14,6 +14,7 @@ mod llm_router;
 mod opened;
 mod parameter_analytics;
 mod redis_service;
+mod vision_resource_manager;
 
 use napi_derive::napi;
 
