@@ -50,10 +50,14 @@ impl Manager {
 
     fn say_who_takes_more(&mut self, out: &mut Vec<Decision>) {
         for (index, device) in self.devices.iter_mut().enumerate() {
+            if device.lost {
+                // Nothing is said of it.
+                continue;
+            }
             for (holder, holding) in &mut device.holders {
                 let used = holding.used.unwrap_or(0);
                 // Up to the headroom it is what drivers and libraries take beside.
-                let more = used > holding.leased.saturating_add(self.settings.headroom);
+                let more = holding.uses_more(self.settings.headroom);
                 if more && !holding.reported {
                     out.push(Decision::Overuse {
                         holder: *holder,
@@ -64,6 +68,7 @@ impl Manager {
                 }
                 holding.reported = more;
             }
+            device.holders.retain(|_, holding| !holding.is_empty());
         }
     }
 

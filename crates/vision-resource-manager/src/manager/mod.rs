@@ -210,12 +210,11 @@ impl Manager {
     /// Takes a lease out of the ledgers; those that wait for its memory wait for what the driver says of it only. Where it was
     /// not `returned` by its holder, its memory is not given out before the driver was asked again.
     fn remove(&mut self, id: LeaseId, returned: bool) -> Option<Lease> {
-        let ended = (!returned).then_some(self.now);
         let lease = self.leases.remove(&id)?;
         let returning = lease.returning();
         for share in &lease.shares {
             let device = &mut self.devices[share.device];
-            device.give_back(lease.holder, share.bytes, ended);
+            device.give_back(lease.holder, share.bytes, self.now, returned);
             if returning {
                 device.returning -= share.bytes;
             }

@@ -12,6 +12,8 @@ pub(crate) const RECORDED: &[fn()] = &[
     what_a_driver_cannot_tell_counts_as_nothing_used,
     a_holder_that_uses_more_than_its_lease_is_reported_once_and_counts_with_what_it_uses,
     whoever_uses_more_than_its_lease_gets_no_other_until_it_gives_back,
+    whoever_uses_more_is_known_for_it_when_its_lease_has_ended_too,
+    what_was_given_back_is_not_held_against_its_holder_before_the_driver_was_asked,
     up_to_the_headroom_it_is_what_libraries_take_beside,
     overuse_of_one_does_not_hide_what_another_has_not_taken_yet,
     several_leases_of_a_holder_are_met_together,
@@ -94,6 +96,42 @@ fn whoever_uses_more_than_its_lease_gets_no_other_until_it_gives_back() {
     scene.ask(gib(1).by(2)).granted();
     scene.reads(0, 20, &[(1, Some(4))]);
     scene.ask(gib(1).on(&[1])).granted();
+}
+
+#[test]
+fn whoever_uses_more_is_known_for_it_when_its_lease_has_ended_too() {
+    let mut scene = Scene::with_gpus(&[24]);
+    scene.ask(gib(4).lives(1_000)).granted();
+    scene.reads(0, 12, &[(1, Some(12))]);
+    scene.later(1_000);
+    let refusal = scene.ask(gib(1)).refused();
+    assert_eq!(refusal, Refusal::Overuse { device: 0, leased: 0, used: 12 * GIB });
+    // While the GPU is not there nothing else is known.
+    scene.vanishes(0);
+    scene.returns(0).nothing();
+    assert_eq!(scene.ask(gib(1)).refused(), refusal);
+    assert_eq!(scene.free(0), 12);
+    scene.ask(gib(1).by(2)).granted();
+    scene.reads(0, 24, &[]).nothing();
+    scene.ask(gib(1)).granted();
+}
+
+#[test]
+fn what_was_given_back_is_not_held_against_its_holder_before_the_driver_was_asked() {
+    let mut scene = Scene::with_gpus(&[24]);
+    let lease = scene.ask(gib(8)).granted();
+    scene.reads(0, 16, &[(1, Some(8))]);
+    scene.release(lease, 1);
+    scene.silently(10);
+    scene.read_of(10).nothing();
+    let lease = scene.ask(gib(4)).granted();
+    scene.release(lease, 1);
+    // It says that it gave it back, and did not.
+    let overuse = Decision::Overuse { holder: 1, device: 0, leased: 0, used: 8 * GIB };
+    assert_eq!(scene.read().0, [overuse]);
+    assert!(matches!(scene.ask(gib(4)).refused(), Refusal::Overuse { .. }));
+    scene.reads(0, 24, &[]);
+    scene.ask(gib(4)).granted();
 }
 
 #[test]

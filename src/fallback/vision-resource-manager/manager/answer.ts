@@ -34,15 +34,18 @@ function sayWhatVanished({ leases, devices }: Manager, out: Decision[]): void {
 
 function sayWhoTakesMore({ devices, settings }: Manager, out: Decision[]): void {
   for (const [index, device] of devices.entries()) {
+    // Nothing is said of it.
+    if (device.isLost) continue;
     device.hasReports = false;
     const more: Extract<Decision, { decision: 'overuse' }>[] = [];
     for (const [holder, holding] of device.holders) {
       const used = holding.used ?? 0;
       // Up to the headroom it is what drivers and libraries take beside.
-      const takesMore = used > holding.leased + settings.headroom;
+      const takesMore = holding.usesMore(settings.headroom);
       if (takesMore && !holding.isReported) more.push({ decision: 'overuse', holder, device: index, leased: holding.leased, used });
       holding.isReported = takesMore;
       if (takesMore) device.hasReports = true;
+      if (holding.isEmpty()) device.holders.delete(holder);
     }
     // The core goes through them by their numbers.
     out.push(...more.sort((a, b) => a.holder - b.holder));

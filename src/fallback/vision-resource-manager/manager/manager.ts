@@ -170,7 +170,7 @@ export class Manager {
     const returns = isReturning(lease);
     for (const share of lease.shares) {
       const device = this.devices[share.device]!;
-      device.giveBack(lease.holder, share.bytes, isReturned ? undefined : this.now);
+      device.giveBack(lease.holder, share.bytes, this.now, isReturned);
       if (returns) device.returning -= share.bytes;
     }
     this.#discharge(lease.owner, lease.shares);
