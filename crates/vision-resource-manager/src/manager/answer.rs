@@ -27,7 +27,8 @@ impl Manager {
         self.say_who_takes_more(out);
         for waiting in &mut self.waiting {
             if let Some(claim) = waiting.claim.as_mut().filter(|claim| claim.awaits.is_empty()) {
-                claim.readings = claim.readings.saturating_add(1);
+                let first = claim.readings.map_or(self.now, |(first, _)| first);
+                claim.readings = Some((first, self.now));
             }
         }
         true

@@ -161,8 +161,15 @@ impl Manager {
 
     /// The waiting, in ms, that unloading this instance costs others, as far as can be seen.
     pub(super) fn regret(&self, model: usize) -> f64 {
+        let present = self.present(model);
         let model = &self.models[model];
-        worth::regret(model.demand.rate(self.now), model.instances.len(), model.load_ms)
+        worth::regret(model.demand.rate(self.now), present, model.load_ms)
+    }
+
+    /// The instances of a model that are there: not on a device that has vanished.
+    pub(super) fn present(&self, model: usize) -> usize {
+        let there = |id: &&LeaseId| self.leases.get(id).is_some_and(|lease| !lease.lost);
+        self.models[model].instances.iter().filter(there).count()
     }
 
     /// Unloads idle instances, those of least worth for their size first.

@@ -7,8 +7,9 @@ use super::lease::Lease;
 use super::waiting::{Claim, Waiting, Want};
 use super::{Manager, Pass};
 
-/// A claim is looked over again when the driver has said twice that its memory is not there: others took it.
-const READINGS: u32 = 2;
+/// A claim is looked over again when the driver has said for so many ms that its memory is not there: others took it. A
+/// process that has ended, or a model that was unloaded, is seen to be gone sooner.
+const READINGS_MS: u64 = 100;
 
 /// A device that would do.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,7 +89,7 @@ impl Manager {
             self.devices[share.device].claimed += share.bytes;
         }
         self.charge(&request.owner, &shares);
-        waiting.claim = Some(Claim { shares, awaits, readings: 0, ends_before });
+        waiting.claim = Some(Claim { shares, awaits, readings: None, ends_before });
         false
     }
 
@@ -102,7 +103,8 @@ impl Manager {
     }
 
     pub(super) fn drop_claim_on_what_others_took(&mut self, waiting: &mut Waiting) {
-        if waiting.claim.as_ref().is_some_and(|claim| claim.readings >= READINGS) {
+        let readings = waiting.claim.as_ref().and_then(|claim| claim.readings);
+        if readings.is_some_and(|(first, last)| last - first >= READINGS_MS) {
             self.drop_claim(waiting);
         }
     }

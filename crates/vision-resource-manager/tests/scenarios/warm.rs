@@ -20,6 +20,7 @@ pub(crate) const RECORDED: &[fn()] = &[
     a_model_that_shall_be_unloaded_is_used_by_nobody_any_longer,
     memory_of_an_unloaded_model_is_given_out_when_the_driver_says_that_it_is_free,
     where_others_took_the_memory_meanwhile_another_place_is_sought,
+    what_was_promised_is_kept_while_the_driver_is_slow_to_say_that_it_is_free,
     one_model_is_loaded_at_a_time_on_a_gpu_and_another_beside_it_on_the_next,
     a_model_that_many_wait_for_is_loaded_again_on_another_gpu_only,
     a_model_of_one_replica_is_loaded_once_however_many_wait,
@@ -207,10 +208,27 @@ fn where_others_took_the_memory_meanwhile_another_place_is_sought() {
     scene.reads(0, 4, &[]);
     scene.unloaded(instance);
     scene.read();
+    scene.silently(100);
     scene.read();
     // The claim on the first GPU is given up, and the second one becomes free.
-    let said = scene.later_and_read(60_000);
+    let said = scene.later_and_read(59_900);
     assert_eq!(said.loads().iter().map(|(_, gpu)| *gpu).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn what_was_promised_is_kept_while_the_driver_is_slow_to_say_that_it_is_free() {
+    let mut scene = Scene::with_gpus(&[24]);
+    let instance = scene.is_warm("old", 16);
+    scene.reads(0, 8, &[(KEEPER, Some(16))]);
+    scene.has_model("new", 16);
+    scene.wants("new", 60_000).waits();
+    scene.unloaded(instance);
+    for _ in 0..9 {
+        scene.silently(10);
+        scene.read();
+    }
+    scene.ask(gib(8).by(2)).refused();
+    assert_eq!(scene.reads(0, 24, &[]).loads().len(), 1);
 }
 
 #[test]

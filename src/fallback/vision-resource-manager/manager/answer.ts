@@ -19,7 +19,9 @@ export function read(manager: Manager, states: readonly DeviceState[], began: nu
   }
   sayWhatVanished(manager, out);
   sayWhoTakesMore(manager, out);
-  for (const { claim } of manager.waiting) if (claim !== undefined && claim.awaits.length === 0) claim.readings += 1;
+  for (const { claim } of manager.waiting) {
+    if (claim !== undefined && claim.awaits.length === 0) claim.readings = { first: claim.readings?.first ?? manager.now, last: manager.now };
+  }
   return true;
 }
 

@@ -117,9 +117,16 @@ export function done(manager: Manager, request: number, holder: number): boolean
 }
 
 /** The waiting, in ms, that unloading an instance of a model costs others, as far as can be seen. */
-export function regretOf({ now, models }: Manager, model: number): number {
-  const { demand, instances, loadMs } = models[model]!;
-  return regret(demand.rate(now), instances.length, loadMs);
+export function regretOf(manager: Manager, model: number): number {
+  const { demand, loadMs } = manager.models[model]!;
+  return regret(demand.rate(manager.now), presentOf(manager, model), loadMs);
+}
+
+/** The instances of a model that are there: not on a device that has vanished. */
+export function presentOf({ models, leases }: Manager, model: number): number {
+  let there = 0;
+  for (const id of models[model]!.instances) if (leases.get(id)?.lost === false) there += 1;
+  return there;
 }
 
 /** Unloads idle instances, those of least worth for their size first. */
