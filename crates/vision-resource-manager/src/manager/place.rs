@@ -24,9 +24,11 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Least cost first, then the tightest fit: what is left over is then of most use to others.
+    /// Least cost first, of those where nobody has to go, and then the tightest fit: what is left over is then of most use to
+    /// others.
     pub(super) fn before(&self, other: &Self) -> std::cmp::Ordering {
         let by_cost = self.cost.total_cmp(&other.cost);
+        let by_cost = by_cost.then(other.victims.is_empty().cmp(&self.victims.is_empty()));
         by_cost.then(self.left.cmp(&other.left)).then(self.device.cmp(&other.device))
     }
 }

@@ -27,6 +27,7 @@ pub(crate) const RECORDED: &[fn()] = &[
     the_instance_that_fewest_use_is_used,
     of_two_idle_models_the_one_that_is_loaded_faster_goes,
     of_two_idle_models_the_one_that_is_asked_for_less_goes,
+    a_forgotten_model_does_not_go_where_there_is_room_beside_it,
     no_more_models_are_unloaded_than_have_to_be,
     as_many_models_are_unloaded_as_have_to_be,
     a_load_that_failed_tells_one_of_those_that_wait_and_is_tried_again_for_the_next,
@@ -311,6 +312,18 @@ fn of_two_idle_models_the_one_that_is_asked_for_less_goes() {
     let rare = scene.is_warm("rare", 10);
     assert_eq!(scene.ask(gib(10).waits(60_000)).said.unloads(), [rare]);
     assert_ne!(popular, rare);
+}
+
+#[test]
+fn a_forgotten_model_does_not_go_where_there_is_room_beside_it() {
+    let mut scene = Scene::with_gpus(&[24, 24]);
+    scene.is_warm("forgotten", 20);
+    // So long ago that nobody is expected to ask for it again.
+    scene.silently(5_000_000_000);
+    scene.has_model("m", 20);
+    let answer = scene.wants("m", 60_000);
+    assert!(answer.said.unloads().is_empty());
+    assert_eq!(answer.said.loads().iter().map(|(_, gpu)| *gpu).collect::<Vec<_>>(), [1]);
 }
 
 #[test]

@@ -26,9 +26,10 @@ export interface Place {
 
 const NOBODY: readonly number[] = [];
 
-/** Least cost first, then the tightest fit: what is left over is then of most use to others. */
+/** Least cost first, of those where nobody has to go, and then the tightest fit: what is left over is then of most use to others. */
 export function isBefore(a: Place, b: Place): boolean {
   if (a.cost !== b.cost) return a.cost < b.cost;
+  if ((a.victims.length === 0) !== (b.victims.length === 0)) return a.victims.length === 0;
   return a.left !== b.left ? a.left < b.left : a.device < b.device;
 }
 
