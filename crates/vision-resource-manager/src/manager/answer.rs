@@ -159,9 +159,23 @@ impl Manager {
             device: most,
             leased: self.allowed(named).map(|index| self.devices[index].leased).sum(),
             external: self.allowed(named).map(|index| self.devices[index].external()).sum(),
+            lost: self.allowed(named).filter(|index| self.devices[*index].lost).count(),
             can_ever_fit: self.allowed(named).filter(|index| self.ever_fits(*index, bytes)).count()
                 >= gpus as usize,
         }
+    }
+
+    /// Why somebody waited for nothing, whose promises are dropped.
+    pub(super) fn why_in_vain(&self, want: &Want) -> Refusal {
+        if self.restoring {
+            return Refusal::Restoring;
+        }
+        let (owner, bytes) = match want {
+            Want::Lease(request) => (&*request.owner, request.bytes * u64::from(request.gpus)),
+            Want::Use { model } => (self.models[*model].of.owner(), self.models[*model].of.bytes),
+        };
+        let over = (self.beyond_quota(owner, bytes) > 0).then(|| self.quota_of(owner)).flatten();
+        over.unwrap_or_else(|| self.why_not(want))
     }
 
     /// Says of a request that came now that it waits, or that it does not want to.
@@ -170,7 +184,7 @@ impl Manager {
         if self.waiting[place].deadline <= self.now {
             let mut waiting = self.waiting.remove(place);
             self.drop_claim(&mut waiting);
-            let refusal = if self.restoring { Refusal::Restoring } else { self.why_not(&waiting.want) };
+            let refusal = self.why_in_vain(&waiting.want);
             out.push(Decision::Refused { request, refusal });
             return;
         }

@@ -165,6 +165,10 @@ impl Device {
 
     /// Bytes that leases do not explain.
     pub(super) fn external(&self) -> u64 {
+        if self.lost {
+            // Nobody knows.
+            return 0;
+        }
         let ours = self.holders.values().filter(|holding| holding.leased > 0);
         let ours: u64 = ours.filter_map(|holding| holding.used).sum();
         (self.total - self.driver_free).saturating_sub(ours)

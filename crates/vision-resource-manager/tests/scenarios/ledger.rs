@@ -24,6 +24,7 @@ pub(crate) const RECORDED: &[fn()] = &[
     a_lease_on_a_gpu_that_vanished_can_be_renewed_released_and_runs_out,
     a_driver_that_says_less_than_before_has_lost_the_others,
     a_model_on_a_gpu_that_vanished_is_not_used_and_is_loaded_elsewhere,
+    what_a_gpu_had_that_vanished_is_not_what_others_use,
     nobody_gives_way_for_a_gpu_that_is_not_there,
     the_dead_keeper_s_models_are_gone_with_their_memory,
     what_the_dead_used_comes_back_with_the_driver_s_word_only,
@@ -250,6 +251,18 @@ fn a_model_on_a_gpu_that_vanished_is_not_used_and_is_loaded_elsewhere() {
     let lease = used.said.load();
     assert_eq!(scene.loads(lease, 1_000).started(used.waits()), Some(lease));
     scene.unloaded(instance).nothing();
+}
+
+#[test]
+fn what_a_gpu_had_that_vanished_is_not_what_others_use() {
+    let mut scene = Scene::with_gpus(&[24, 8]);
+    scene.reads(0, 0, &[]);
+    scene.vanishes(0);
+    let refusal = scene.ask(gib(20)).refused();
+    let Refusal::Insufficient { largest_free, external, lost, can_ever_fit, .. } = refusal else {
+        panic!("{refusal:?}")
+    };
+    assert_eq!((largest_free / GIB, external, lost, can_ever_fit), (8, 0, 1, true));
 }
 
 #[test]

@@ -116,7 +116,7 @@ export function tellThatItWaits(manager: Manager, request: number, out: Decision
   if (waiting.deadline <= manager.now) {
     manager.waiting.splice(place, 1);
     manager.dropClaim(waiting);
-    out.push({ decision: 'refused', request, ...manager.whyNot(waiting.want) });
+    out.push({ decision: 'refused', request, ...manager.whyInVain(waiting.want) });
     return;
   }
   const expected = expectedWait(manager, waiting);

@@ -155,6 +155,8 @@ export class Device {
 
   /** That leases do not explain. */
   external(): number {
+    // Nobody knows.
+    if (this.isLost) return 0;
     let ours = 0;
     for (const { leased, used } of this.holders.values()) if (leased > 0) ours += used ?? 0;
     return Math.max(0, this.total - this.driverFree - ours);

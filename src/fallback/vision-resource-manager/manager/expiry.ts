@@ -19,7 +19,7 @@ export function expire(manager: Manager, out: Decision[]): boolean {
   const isOver = ({ deadline, since }: Waiting): boolean => deadline <= now && since < now;
   for (const waiting of takeOut(manager, isOver)) {
     manager.dropClaim(waiting);
-    out.push({ decision: 'refused', request: waiting.request, ...manager.whyNot(waiting.want) });
+    out.push({ decision: 'refused', request: waiting.request, ...manager.whyInVain(waiting.want) });
     hasEnded = true;
   }
   return hasEnded;
