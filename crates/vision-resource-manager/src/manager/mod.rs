@@ -122,6 +122,7 @@ impl Manager {
             Event::Renew { lease, holder, duration_ms } => self.renew(lease, holder, duration_ms, out),
             Event::Release { lease, holder } => self.release(lease, holder, out),
             Event::HolderGone { holder } => self.holder_gone(holder, out),
+            Event::Unregister { holder, model } => self.unregister(holder, model, out),
             Event::Register(model) => self.register(model, out),
             Event::Use { request, holder, model, priority, wait_ms } => {
                 self.want_use(request, holder, &model, priority, wait_ms, out)

@@ -11,6 +11,9 @@ pub(crate) const RECORDED: &[fn()] = &[
     a_model_that_no_gpu_could_hold_is_refused_at_once,
     a_model_whose_numbers_make_no_sense_is_not_registered,
     a_model_that_is_in_memory_is_registered_again_with_other_loads_and_uses_only,
+    a_model_that_is_registered_no_longer_is_unloaded_and_used_by_nobody,
+    a_model_in_use_stays_registered,
+    the_place_of_a_model_that_is_gone_is_given_to_another,
     a_model_that_is_cold_is_not_loaded_for_somebody_that_does_not_wait,
     uses_at_once_are_as_many_as_the_model_bears,
     a_model_without_a_limit_is_used_by_all,
@@ -102,6 +105,64 @@ fn a_model_that_is_in_memory_is_registered_again_with_other_loads_and_uses_only(
     scene.has_model("m", 12);
     scene.wants("m", 60_000).said.load();
     assert_eq!(scene.free(0), 12);
+}
+
+fn unregister(model: &str) -> Event {
+    Event::Unregister { holder: KEEPER, model: model.into() }
+}
+
+#[test]
+fn a_model_that_is_registered_no_longer_is_unloaded_and_used_by_nobody() {
+    let mut scene = Scene::with_gpus(&[24]);
+    let instance = scene.is_warm("m", 10);
+    scene.vanishes(0);
+    let waits = scene.wants("m", 60_000).waits();
+    let said = scene.tell(unregister("m"));
+    assert!(matches!(said.refused(waits), Some(Refusal::Invalid { .. })));
+    assert_eq!(said.unloads(), [instance]);
+    scene.returns(0);
+    assert!(matches!(scene.wants("m", 60_000).refused(), Refusal::Invalid { .. }));
+    assert_eq!(scene.free(0), 14);
+    scene.unloaded(instance).nothing();
+    assert_eq!(scene.free(0), 24);
+    assert!(matches!(scene.tell(unregister("m")).0[..], [Decision::ModelDenied { .. }]));
+}
+
+#[test]
+fn a_model_in_use_stays_registered() {
+    let mut scene = Scene::with_gpus(&[24]);
+    scene.has_model("m", 10);
+    let used = scene.wants("m", 60_000);
+    let lease = used.said.load();
+    let denied = |scene: &mut Scene| {
+        assert!(matches!(scene.tell(unregister("m")).0[..], [Decision::ModelDenied { .. }]));
+    };
+    denied(&mut scene);
+    scene.loads(lease, 1_000);
+    denied(&mut scene);
+    let other = Event::Unregister { holder: 1, model: "m".into() };
+    assert!(matches!(scene.tell(other).0[..], [Decision::ModelDenied { holder: 1, .. }]));
+    scene.done(used.request);
+    assert_eq!(scene.tell(unregister("m")).unloads(), [lease]);
+}
+
+#[test]
+fn the_place_of_a_model_that_is_gone_is_given_to_another() {
+    let mut scene = Scene::with_gpus(&[24]);
+    let instance = scene.is_warm("m", 10);
+    scene.tell(unregister("m"));
+    // What is there still is of the old one.
+    let (second, used) = {
+        scene.has_model("n", 12);
+        scene.in_use("n")
+    };
+    scene.unloaded(instance);
+    let third = scene.is_warm("o", 10);
+    assert_eq!(scene.free(0), 2);
+    scene.done(used);
+    scene.silently(10_000);
+    assert_eq!(scene.tell(unregister("n")).unloads(), [second]);
+    assert_eq!(scene.tell(unregister("o")).unloads(), [third]);
 }
 
 #[test]

@@ -26,7 +26,7 @@ export function expire(manager: Manager, out: Decision[]): boolean {
 }
 
 /** Takes those out of the line that something holds of. */
-function takeOut(manager: Manager, holds: (waiting: Waiting) => boolean): readonly Waiting[] {
+export function takeOut(manager: Manager, holds: (waiting: Waiting) => boolean): readonly Waiting[] {
   if (!manager.waiting.some(holds)) return [];
   const out = manager.waiting.filter(holds);
   manager.waiting = manager.waiting.filter(waiting => !holds(waiting));

@@ -9,7 +9,7 @@ import type { Device } from './device.js';
 import { type Event, type Priority, RANK } from './event.js';
 import { cancel, expire, holderGone, release, renew } from './expiry.js';
 import { Ends, isReturning, type Lease } from './lease.js';
-import { done, loaded, loadFailed, type Model, optimize, register, unloaded } from './models.js';
+import { done, loaded, loadFailed, type Model, optimize, register, unloaded, unregister } from './models.js';
 import { serveLease } from './place.js';
 import { beyondQuota, ownerOf, sum } from './quota.js';
 import { DEFAULTS, type Settings } from './settings.js';
@@ -84,6 +84,7 @@ export class Manager {
       case 'release': return release(this, event.lease, event.holder, out);
       case 'holder_gone': return holderGone(this, event.holder, out);
       case 'register': return register(this, event, out);
+      case 'unregister': return unregister(this, event.holder, event.model, out);
       case 'use': return wantUse(this, event.request, event.holder, event.model, event.priority ?? 'normal', event.wait_ms, out);
       case 'done': return done(this, event.request, event.holder);
       case 'loaded': return loaded(this, event.lease, event.holder, event.took_ms, out);
