@@ -27,7 +27,8 @@ impl Manager {
         self.say_who_takes_more(out);
         for waiting in &mut self.waiting {
             if let Some(claim) = waiting.claim.as_mut().filter(|claim| claim.awaits.is_empty()) {
-                claim.readings = claim.readings.saturating_add(1);
+                let first = claim.readings.map_or(self.now, |(first, _)| first);
+                claim.readings = Some((first, self.now));
             }
         }
         true
@@ -50,10 +51,14 @@ impl Manager {
 
     fn say_who_takes_more(&mut self, out: &mut Vec<Decision>) {
         for (index, device) in self.devices.iter_mut().enumerate() {
+            if device.lost {
+                // Nothing is said of it.
+                continue;
+            }
             for (holder, holding) in &mut device.holders {
                 let used = holding.used.unwrap_or(0);
                 // Up to the headroom it is what drivers and libraries take beside.
-                let more = used > holding.leased.saturating_add(self.settings.headroom);
+                let more = holding.uses_more(self.settings.headroom);
                 if more && !holding.reported {
                     out.push(Decision::Overuse {
                         holder: *holder,
@@ -64,6 +69,7 @@ impl Manager {
                 }
                 holding.reported = more;
             }
+            device.holders.retain(|_, holding| !holding.is_empty());
         }
     }
 
@@ -153,9 +159,23 @@ impl Manager {
             device: most,
             leased: self.allowed(named).map(|index| self.devices[index].leased).sum(),
             external: self.allowed(named).map(|index| self.devices[index].external()).sum(),
+            lost: self.allowed(named).filter(|index| self.devices[*index].lost).count(),
             can_ever_fit: self.allowed(named).filter(|index| self.ever_fits(*index, bytes)).count()
                 >= gpus as usize,
         }
+    }
+
+    /// Why somebody waited for nothing, whose promises are dropped.
+    pub(super) fn why_in_vain(&self, want: &Want) -> Refusal {
+        if self.restoring {
+            return Refusal::Restoring;
+        }
+        let (owner, bytes) = match want {
+            Want::Lease(request) => (&*request.owner, request.bytes * u64::from(request.gpus)),
+            Want::Use { model } => (self.models[*model].of.owner(), self.models[*model].of.bytes),
+        };
+        let over = (self.beyond_quota(owner, bytes) > 0).then(|| self.quota_of(owner)).flatten();
+        over.unwrap_or_else(|| self.why_not(want))
     }
 
     /// Says of a request that came now that it waits, or that it does not want to.
@@ -164,7 +184,7 @@ impl Manager {
         if self.waiting[place].deadline <= self.now {
             let mut waiting = self.waiting.remove(place);
             self.drop_claim(&mut waiting);
-            let refusal = if self.restoring { Refusal::Restoring } else { self.why_not(&waiting.want) };
+            let refusal = self.why_in_vain(&waiting.want);
             out.push(Decision::Refused { request, refusal });
             return;
         }

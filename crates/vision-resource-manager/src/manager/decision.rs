@@ -44,6 +44,9 @@ pub enum Refusal {
         leased: u64,
         /// Bytes that others use there.
         external: u64,
+        /// How many of these devices have vanished.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        lost: usize,
         /// Whether it would fit if nothing else were there.
         can_ever_fit: bool,
     },
@@ -81,6 +84,11 @@ pub enum Refusal {
     Cancelled,
     /// It is not known yet whether all that an earlier manager gave out is held still.
     Restoring,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// What a manager decides. Each is to be carried out, in order.

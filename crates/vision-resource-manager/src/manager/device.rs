@@ -11,8 +11,11 @@ pub(super) struct Holding {
     pub(super) leased: u64,
     /// Bytes that it uses, where the driver tells.
     pub(super) used: Option<u64>,
-    /// Whether it was reported for using more.
+    /// Whether it used more at the last reading, which it is then known for until another one says otherwise, whether it has a
+    /// lease or not.
     pub(super) reported: bool,
+    /// What it gave back that the driver was not asked about since: when, and bytes. Nobody says that it still uses it.
+    returned: Vec<(u64, u64)>,
     /// What it had leased until it was taken from it: when, and bytes. It may have taken that since the driver was read,
     /// so that it counts as leased until a reading that began later.
     ended: Vec<(u64, u64)>,
@@ -27,9 +30,24 @@ impl Holding {
         Unmet { all, ended: all - self.leased.saturating_sub(used) }
     }
 
+    /// Whether it uses more than it has, or had when the driver was asked.
+    pub(super) fn uses_more(&self, headroom: u64) -> bool {
+        let before: u64 = self.ended.iter().chain(&self.returned).map(|(_, bytes)| bytes).sum();
+        self.used.unwrap_or(0) > (self.leased + before).saturating_add(headroom)
+    }
+
     /// Whether nothing is known of it that counts.
-    fn is_empty(&self) -> bool {
-        self.leased == 0 && self.ended.is_empty()
+    pub(super) fn is_empty(&self) -> bool {
+        self.leased == 0 && self.ended.is_empty() && self.returned.is_empty() && !self.reported
+    }
+
+    /// Gives so much back, of which it uses no more than it did.
+    fn returns(&mut self, now: u64, bytes: u64) {
+        let before: u64 = self.returned.iter().map(|(_, bytes)| bytes).sum();
+        let bytes = bytes.min(self.used.unwrap_or(0).saturating_sub(before));
+        if bytes > 0 {
+            self.returned.push((now, bytes));
+        }
     }
 }
 
@@ -79,11 +97,14 @@ impl Device {
         self.total = state.total;
         self.driver_free = state.free.min(state.total);
         self.lost = state.lost;
+        if state.lost {
+            return;
+        }
+        let later = |(when, _): &(u64, u64)| began.is_some_and(|began| began <= *when);
         for holding in self.holders.values_mut() {
             holding.used = None;
-            if !state.lost {
-                holding.ended.retain(|(when, _)| began.is_some_and(|began| began <= *when));
-            }
+            holding.ended.retain(later);
+            holding.returned.retain(later);
         }
         for used in &state.used {
             // Whoever has no lease here is one of the others: what it uses is not free, and that is all.
@@ -91,7 +112,6 @@ impl Device {
                 holding.used = used.bytes;
             }
         }
-        self.holders.retain(|_, holding| !holding.is_empty());
         self.unmet = Unmet::default();
         self.holders.values().for_each(|holding| self.unmet.add(holding.unmet()));
     }
@@ -105,13 +125,15 @@ impl Device {
         self.leased += bytes;
     }
 
-    /// A holder has so much less: it said so itself, and is believed, or it was taken from it at `ended`, in ms.
-    pub(super) fn give_back(&mut self, holder: HolderId, bytes: u64, ended: Option<u64>) {
+    /// A holder has so much less: it said so itself, and is believed, or it was taken from it.
+    pub(super) fn give_back(&mut self, holder: HolderId, bytes: u64, now: u64, returned: bool) {
         let Some(holding) = self.holders.get_mut(&holder) else { return };
         self.unmet.take(holding.unmet());
         holding.leased = holding.leased.saturating_sub(bytes);
-        if let Some(ended) = ended {
-            holding.ended.push((ended, bytes));
+        if returned {
+            holding.returns(now, bytes);
+        } else {
+            holding.ended.push((now, bytes));
         }
         self.unmet.add(holding.unmet());
         self.leased = self.leased.saturating_sub(bytes);
@@ -143,7 +165,12 @@ impl Device {
 
     /// Bytes that leases do not explain.
     pub(super) fn external(&self) -> u64 {
-        let ours: u64 = self.holders.values().filter_map(|holding| holding.used).sum();
+        if self.lost {
+            // Nobody knows.
+            return 0;
+        }
+        let ours = self.holders.values().filter(|holding| holding.leased > 0);
+        let ours: u64 = ours.filter_map(|holding| holding.used).sum();
         (self.total - self.driver_free).saturating_sub(ours)
     }
 }

@@ -190,6 +190,14 @@ pub enum Event {
     /// A process has a model that can be used. While it is in memory, or on its way there, a model that is registered again
     /// differs in `load_ms`, `replicas` and `concurrency` only.
     Register(WarmModel),
+    /// A process has a model no longer: not while it is in use or being loaded. Whoever waits for it is refused, and idle
+    /// instances are unloaded.
+    Unregister {
+        /// The process that registered it.
+        holder: HolderId,
+        /// Its name there.
+        model: Box<str>,
+    },
     /// Somebody wants to use one.
     Use {
         /// The number of this use.

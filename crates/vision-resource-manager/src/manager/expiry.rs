@@ -26,7 +26,7 @@ impl Manager {
             self.waiting = waiting;
             for mut waiting in over {
                 self.drop_claim(&mut waiting);
-                let refusal = if self.restoring { Refusal::Restoring } else { self.why_not(&waiting.want) };
+                let refusal = self.why_in_vain(&waiting.want);
                 out.push(Decision::Refused { request: waiting.request, refusal });
                 ended = true;
             }

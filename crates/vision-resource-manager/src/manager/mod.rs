@@ -122,6 +122,7 @@ impl Manager {
             Event::Renew { lease, holder, duration_ms } => self.renew(lease, holder, duration_ms, out),
             Event::Release { lease, holder } => self.release(lease, holder, out),
             Event::HolderGone { holder } => self.holder_gone(holder, out),
+            Event::Unregister { holder, model } => self.unregister(holder, model, out),
             Event::Register(model) => self.register(model, out),
             Event::Use { request, holder, model, priority, wait_ms } => {
                 self.want_use(request, holder, &model, priority, wait_ms, out)
@@ -210,12 +211,11 @@ impl Manager {
     /// Takes a lease out of the ledgers; those that wait for its memory wait for what the driver says of it only. Where it was
     /// not `returned` by its holder, its memory is not given out before the driver was asked again.
     fn remove(&mut self, id: LeaseId, returned: bool) -> Option<Lease> {
-        let ended = (!returned).then_some(self.now);
         let lease = self.leases.remove(&id)?;
         let returning = lease.returning();
         for share in &lease.shares {
             let device = &mut self.devices[share.device];
-            device.give_back(lease.holder, share.bytes, ended);
+            device.give_back(lease.holder, share.bytes, self.now, returned);
             if returning {
                 device.returning -= share.bytes;
             }

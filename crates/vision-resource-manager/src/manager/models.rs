@@ -5,6 +5,7 @@ use super::decision::{Decision, Ended, Refusal};
 use super::device::signed;
 use super::event::{DeviceIndex, HolderId, LeaseId, MOST_MS, Priority, RequestId, WarmModel};
 use super::lease::{Instance, InstanceState};
+use super::waiting::{Waiting, Want};
 use super::worth::{self, Demand};
 
 /// A model that was registered.
@@ -19,7 +20,7 @@ pub(super) struct Model {
     pub(super) instances: Vec<LeaseId>,
     /// Instances that will be loaded when their memory is there.
     pub(super) claims: usize,
-    /// Its process is gone.
+    /// Its process is gone, or has it no longer. Another takes its place when its last instance is unloaded.
     pub(super) gone: bool,
 }
 
@@ -50,7 +51,7 @@ impl Manager {
                 }
                 known.of = model;
             }
-            None => self.models.push(Model {
+            None => self.put(Model {
                 of: model,
                 demand: Demand::default(),
                 load_ms,
@@ -71,6 +72,53 @@ impl Manager {
         let there = !known.instances.is_empty() || known.claims > 0;
         let differs = known.of.bytes != model.bytes || known.of.owner() != model.owner();
         (there && differs).then_some("the model is in memory, or on its way there: its bytes and its owner are what they are until it is unloaded")
+    }
+
+    /// Puts a model where one was that is gone, or behind all others.
+    fn put(&mut self, model: Model) {
+        let wanted = |place: usize| {
+            self.waiting.iter().any(|waiting| matches!(waiting.want, Want::Use { model } if model == place))
+        };
+        let mut places = self.models.iter().enumerate();
+        let free = places.find(|(place, model)| model.gone && model.instances.is_empty() && !wanted(*place));
+        match free.map(|(place, _)| place) {
+            Some(place) => self.models[place] = model,
+            None => self.models.push(model),
+        }
+    }
+
+    pub(super) fn unregister(&mut self, holder: HolderId, name: Box<str>, out: &mut Vec<Decision>) -> bool {
+        let denied = |problem: &str| Decision::ModelDenied {
+            holder,
+            model: name.clone(),
+            refusal: Refusal::Invalid { problem: problem.into() },
+        };
+        let Some(place) = self.find_model(holder, &name) else {
+            out.push(denied("a model that is not registered"));
+            return false;
+        };
+        let instances = self.models[place].instances.clone();
+        let busy = |id: &LeaseId| {
+            let instance = self.leases.get(id).and_then(|lease| lease.instance.as_ref());
+            instance.is_some_and(|instance| instance.why_not_back().is_some())
+        };
+        if instances.iter().any(busy) {
+            out.push(denied("the model is in use, or being loaded"));
+            return false;
+        }
+        self.models[place].gone = true;
+        let wants = |waiting: &Waiting| matches!(waiting.want, Want::Use { model } if model == place);
+        let (gone, waiting) = std::mem::take(&mut self.waiting).into_iter().partition(wants);
+        self.waiting = waiting;
+        for mut waiting in gone {
+            self.drop_claim(&mut waiting);
+            let refusal = Refusal::Invalid { problem: "the model is registered no longer".into() };
+            out.push(Decision::Refused { request: waiting.request, refusal });
+        }
+        for instance in instances {
+            self.let_go(instance, Priority::Low, out);
+        }
+        true
     }
 
     /// A model's place in the list.
@@ -121,9 +169,10 @@ impl Manager {
         self.remove(lease, true);
         out.push(Decision::Ended { lease, holder, reason: Ended::LoadFailed });
         // One of those that wait is told, or a model that cannot be loaded would be tried without end.
-        let first = self.waiting.iter().position(
-            |waiting| matches!(waiting.want, super::waiting::Want::Use { model: wanted } if wanted == model),
-        );
+        let first = self
+            .waiting
+            .iter()
+            .position(|waiting| matches!(waiting.want, Want::Use { model: wanted } if wanted == model));
         if let Some(place) = first {
             let mut waiting = self.waiting.remove(place);
             self.drop_claim(&mut waiting);
@@ -161,8 +210,15 @@ impl Manager {
 
     /// The waiting, in ms, that unloading this instance costs others, as far as can be seen.
     pub(super) fn regret(&self, model: usize) -> f64 {
+        let present = self.present(model);
         let model = &self.models[model];
-        worth::regret(model.demand.rate(self.now), model.instances.len(), model.load_ms)
+        worth::regret(model.demand.rate(self.now), present, model.load_ms)
+    }
+
+    /// The instances of a model that are there: not on a device that has vanished.
+    pub(super) fn present(&self, model: usize) -> usize {
+        let there = |id: &&LeaseId| self.leases.get(id).is_some_and(|lease| !lease.lost);
+        self.models[model].instances.iter().filter(there).count()
     }
 
     /// Unloads idle instances, those of least worth for their size first.

@@ -7,8 +7,9 @@ use super::lease::Lease;
 use super::waiting::{Claim, Waiting, Want};
 use super::{Manager, Pass};
 
-/// A claim is looked over again when the driver has said twice that its memory is not there: others took it.
-const READINGS: u32 = 2;
+/// A claim is looked over again when the driver has said for so many ms that its memory is not there: others took it. A
+/// process that has ended, or a model that was unloaded, is seen to be gone sooner.
+const READINGS_MS: u64 = 100;
 
 /// A device that would do.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,9 +24,11 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Least cost first, then the tightest fit: what is left over is then of most use to others.
+    /// Least cost first, of those where nobody has to go, and then the tightest fit: what is left over is then of most use to
+    /// others.
     pub(super) fn before(&self, other: &Self) -> std::cmp::Ordering {
         let by_cost = self.cost.total_cmp(&other.cost);
+        let by_cost = by_cost.then(other.victims.is_empty().cmp(&self.victims.is_empty()));
         by_cost.then(self.left.cmp(&other.left)).then(self.device.cmp(&other.device))
     }
 }
@@ -88,7 +91,7 @@ impl Manager {
             self.devices[share.device].claimed += share.bytes;
         }
         self.charge(&request.owner, &shares);
-        waiting.claim = Some(Claim { shares, awaits, readings: 0, ends_before });
+        waiting.claim = Some(Claim { shares, awaits, readings: None, ends_before });
         false
     }
 
@@ -102,7 +105,8 @@ impl Manager {
     }
 
     pub(super) fn drop_claim_on_what_others_took(&mut self, waiting: &mut Waiting) {
-        if waiting.claim.as_ref().is_some_and(|claim| claim.readings >= READINGS) {
+        let readings = waiting.claim.as_ref().and_then(|claim| claim.readings);
+        if readings.is_some_and(|(first, last)| last - first >= READINGS_MS) {
             self.drop_claim(waiting);
         }
     }

@@ -41,7 +41,13 @@ impl Manager {
     /// Why an owner will never get so many bytes at once.
     pub(super) fn never_in_quota(&self, owner: &str, bytes: u64) -> Option<Refusal> {
         let quota = *self.settings.quotas.get(owner)?;
-        (bytes > quota).then(|| Refusal::Quota { quota, leased: self.charged(owner) })
+        if bytes > quota { self.quota_of(owner) } else { None }
+    }
+
+    /// What an owner may have and has.
+    pub(super) fn quota_of(&self, owner: &str) -> Option<Refusal> {
+        let quota = *self.settings.quotas.get(owner)?;
+        Some(Refusal::Quota { quota, leased: self.charged(owner) })
     }
 
     /// Lets idle instances of an owner go until so many bytes of its quota are free, those first that cost others the least

@@ -123,7 +123,12 @@ impl Manager {
 
     /// Bytes of a device that a holder has leased, where it has any.
     pub fn leased(&self, holder: HolderId, device: DeviceIndex) -> Option<u64> {
-        self.devices.get(device)?.holders.get(&holder).map(|holding| holding.leased)
+        self.devices
+            .get(device)?
+            .holders
+            .get(&holder)
+            .map(|holding| holding.leased)
+            .filter(|leased| *leased > 0)
     }
 
     /// The number of the newest lease: whoever continues has to begin above it.

@@ -50,7 +50,7 @@ impl Manager {
             return false;
         }
         let Some(place) = self.place_of_load(model, waiting.priority, pass) else {
-            if self.models[model].instances.is_empty() && pass.reserved.is_none() {
+            if self.present(model) == 0 && pass.reserved.is_none() {
                 // Without its patience at an end it keeps nobody from anything.
                 pass.reserved = self.reserve(waiting, pass).filter(|reserved| reserved.strict);
             }
@@ -72,7 +72,7 @@ impl Manager {
         self.charge(&owner, &[share]);
         self.models[model].claims += 1;
         waiting.claim =
-            Some(Claim { shares: vec![share], awaits: place.victims, readings: 0, ends_before: None });
+            Some(Claim { shares: vec![share], awaits: place.victims, readings: None, ends_before: None });
         false
     }
 
@@ -109,7 +109,7 @@ impl Manager {
     /// endless.
     fn worth_a_load(&self, model: usize, ahead: usize, waiting: usize) -> Option<f64> {
         let of = &self.models[model];
-        let there = of.instances.len() + of.claims;
+        let there = self.present(model) + of.claims;
         if there == 0 {
             return Some(f64::INFINITY);
         }
@@ -120,9 +120,8 @@ impl Manager {
         let soon = now + SOON_MS as f64;
         let mut free_at: Vec<f64> = vec![now + of.load_ms; of.claims];
         for id in &of.instances {
-            let Some(instance) = self.leases.get(id).and_then(|lease| lease.instance.as_ref()) else {
-                continue;
-            };
+            let lease = self.leases.get(id).filter(|lease| !lease.lost);
+            let Some(instance) = lease.and_then(|lease| lease.instance.as_ref()) else { continue };
             match instance.state {
                 InstanceState::Loading { until } => free_at.push((until as f64).max(soon)),
                 InstanceState::Ready => {

@@ -18,8 +18,8 @@ pub(super) struct Claim {
     pub(super) shares: Vec<Share>,
     /// Those that give it back.
     pub(super) awaits: Vec<LeaseId>,
-    /// What the driver has said since the last of them was gone, times.
-    pub(super) readings: u32,
+    /// When the driver has spoken since the last of them was gone: first, and last.
+    pub(super) readings: Option<(u64, u64)>,
     /// As in [`super::lease::Lease::ends_before`].
     pub(super) ends_before: Option<(RequestId, u64)>,
 }

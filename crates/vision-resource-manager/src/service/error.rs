@@ -118,15 +118,23 @@ impl ManagerError {
 fn insufficient(refusal: &Refusal) -> String {
     let mib = |bytes: &u64| bytes >> 20;
     match refusal {
-        Refusal::Insufficient { asked, largest_free, device, leased, external, can_ever_fit } => {
+        Refusal::Insufficient { asked, largest_free, device, leased, external, lost, can_ever_fit } => {
             let at = device.map_or(String::new(), |device| format!(" (on GPU {device})"));
-            let then = match (can_ever_fit, leased) {
+            let gone = match lost {
+                0 => String::new(),
+                1 => "; a GPU has vanished".to_owned(),
+                several => format!("; {several} GPUs have vanished"),
+            };
+            let then = match (can_ever_fit, leased + external) {
                 (false, _) => "it would not fit if nothing else were there: ask for less, or for fewer GPUs",
-                (true, 0) => "other programs have the rest: wait until they end, or ask for less",
+                (true, 0) => "wait until it is there again, or ask for less",
+                (true, _) if *leased == 0 => {
+                    "other programs have the rest: wait until they end, or ask for less"
+                }
                 (true, _) => "wait longer, ask for less, or release leases",
             };
             format!(
-                "{} MiB were asked for, the largest free block has {} MiB{at}; leases hold {} MiB, other programs {} MiB; {then}",
+                "{} MiB were asked for, the largest free block has {} MiB{at}; leases hold {} MiB, other programs {} MiB{gone}; {then}",
                 mib(asked),
                 mib(largest_free),
                 mib(leased),
@@ -134,12 +142,12 @@ fn insufficient(refusal: &Refusal) -> String {
             )
         }
         Refusal::Overuse { device, leased, used } => format!(
-            "this process uses {} MiB of GPU {device} and has leased {} MiB there: give some back, or lease what it takes",
+            "this process uses {} MiB of GPU {device} and has leased {} MiB there: nothing more is leased to it until the driver says that it uses less",
             mib(used),
             mib(leased)
         ),
         Refusal::Quota { quota, leased } => format!(
-            "the owner may lease {} MiB at once and has {} MiB: release some, or raise its quota",
+            "the owner may lease {} MiB at once and has, or was promised, {} MiB: release some, or raise its quota",
             mib(quota),
             mib(leased)
         ),

@@ -239,6 +239,18 @@ impl ResourceManager {
         said
     }
 
+    /// A process has a model no longer; it hears of [`Decision::Unload`] for instances that are idle.
+    ///
+    /// # Errors
+    /// [`ManagerError::Closed`]; [`ManagerError::Invalid`] where it is in use, being loaded, or not registered.
+    pub fn unregister(&self, holder: HolderId, model: &str) -> Result<(), ManagerError> {
+        let mut state = self.shared.open()?;
+        state.check_holder(holder)?;
+        let said = state.ask_of_model(self.shared.now(), Event::Unregister { holder, model: model.into() });
+        self.shared.done(state);
+        said
+    }
+
     /// Asks to use a model. `answer` is called once; then [`Self::done`] says that the use has ended.
     ///
     /// # Errors

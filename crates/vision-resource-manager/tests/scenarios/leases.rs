@@ -26,6 +26,7 @@ pub(crate) const RECORDED: &[fn()] = &[
     numbers_that_make_no_sense_are_refused_at_once,
     nobody_gets_more_at_once_than_the_quota_and_waits_within_it_for_its_own_leases,
     who_waits_for_its_quota_keeps_nobody_else_waiting,
+    who_waited_in_vain_for_its_quota_is_told_so,
     what_was_promised_counts_towards_the_quota,
     models_count_towards_the_quota_of_their_owner,
     an_owner_s_idle_models_make_room_in_its_quota,
@@ -176,6 +177,7 @@ fn who_does_not_wait_is_answered_now_with_what_is_in_the_way() {
         device: Some(1),
         leased: 20 * GIB,
         external: 6 * GIB,
+        lost: 0,
         can_ever_fit: true,
     };
     assert_eq!(refusal, expected);
@@ -249,6 +251,17 @@ fn who_waits_for_its_quota_keeps_nobody_else_waiting() {
     scene.ask(gib(16).of_owner("team")).granted();
     scene.ask(gib(8).of_owner("team").waits(60_000)).waits();
     scene.ask(gib(8).by(2)).granted();
+}
+
+#[test]
+fn who_waited_in_vain_for_its_quota_is_told_so() {
+    let quotas = [("team".into(), 16 * GIB)].into();
+    let mut scene = Scene::set_to(Settings { quotas, ..plain() }, &[24]);
+    scene.ask(gib(10).of_owner("team")).granted();
+    let quota = Refusal::Quota { quota: 16 * GIB, leased: 10 * GIB };
+    assert_eq!(scene.ask(gib(10).of_owner("team")).refused(), quota);
+    let waits = scene.ask(gib(10).of_owner("team").waits(3_000)).waits();
+    assert_eq!(scene.later(3_000).refused(waits), Some(quota));
 }
 
 #[test]

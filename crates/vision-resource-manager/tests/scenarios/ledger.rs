@@ -12,6 +12,8 @@ pub(crate) const RECORDED: &[fn()] = &[
     what_a_driver_cannot_tell_counts_as_nothing_used,
     a_holder_that_uses_more_than_its_lease_is_reported_once_and_counts_with_what_it_uses,
     whoever_uses_more_than_its_lease_gets_no_other_until_it_gives_back,
+    whoever_uses_more_is_known_for_it_when_its_lease_has_ended_too,
+    what_was_given_back_is_not_held_against_its_holder_before_the_driver_was_asked,
     up_to_the_headroom_it_is_what_libraries_take_beside,
     overuse_of_one_does_not_hide_what_another_has_not_taken_yet,
     several_leases_of_a_holder_are_met_together,
@@ -21,7 +23,8 @@ pub(crate) const RECORDED: &[fn()] = &[
     a_gpu_that_is_there_again_is_found_and_its_leases_still_count,
     a_lease_on_a_gpu_that_vanished_can_be_renewed_released_and_runs_out,
     a_driver_that_says_less_than_before_has_lost_the_others,
-    a_model_on_a_gpu_that_vanished_is_not_used_and_is_loaded_elsewhere_when_it_was_given_up,
+    a_model_on_a_gpu_that_vanished_is_not_used_and_is_loaded_elsewhere,
+    what_a_gpu_had_that_vanished_is_not_what_others_use,
     nobody_gives_way_for_a_gpu_that_is_not_there,
     the_dead_keeper_s_models_are_gone_with_their_memory,
     what_the_dead_used_comes_back_with_the_driver_s_word_only,
@@ -94,6 +97,42 @@ fn whoever_uses_more_than_its_lease_gets_no_other_until_it_gives_back() {
     scene.ask(gib(1).by(2)).granted();
     scene.reads(0, 20, &[(1, Some(4))]);
     scene.ask(gib(1).on(&[1])).granted();
+}
+
+#[test]
+fn whoever_uses_more_is_known_for_it_when_its_lease_has_ended_too() {
+    let mut scene = Scene::with_gpus(&[24]);
+    scene.ask(gib(4).lives(1_000)).granted();
+    scene.reads(0, 12, &[(1, Some(12))]);
+    scene.later(1_000);
+    let refusal = scene.ask(gib(1)).refused();
+    assert_eq!(refusal, Refusal::Overuse { device: 0, leased: 0, used: 12 * GIB });
+    // While the GPU is not there nothing else is known.
+    scene.vanishes(0);
+    scene.returns(0).nothing();
+    assert_eq!(scene.ask(gib(1)).refused(), refusal);
+    assert_eq!(scene.free(0), 12);
+    scene.ask(gib(1).by(2)).granted();
+    scene.reads(0, 24, &[]).nothing();
+    scene.ask(gib(1)).granted();
+}
+
+#[test]
+fn what_was_given_back_is_not_held_against_its_holder_before_the_driver_was_asked() {
+    let mut scene = Scene::with_gpus(&[24]);
+    let lease = scene.ask(gib(8)).granted();
+    scene.reads(0, 16, &[(1, Some(8))]);
+    scene.release(lease, 1);
+    scene.silently(10);
+    scene.read_of(10).nothing();
+    let lease = scene.ask(gib(4)).granted();
+    scene.release(lease, 1);
+    // It says that it gave it back, and did not.
+    let overuse = Decision::Overuse { holder: 1, device: 0, leased: 0, used: 8 * GIB };
+    assert_eq!(scene.read().0, [overuse]);
+    assert!(matches!(scene.ask(gib(4)).refused(), Refusal::Overuse { .. }));
+    scene.reads(0, 24, &[]);
+    scene.ask(gib(4)).granted();
 }
 
 #[test]
@@ -202,15 +241,28 @@ fn a_driver_that_says_less_than_before_has_lost_the_others() {
 }
 
 #[test]
-fn a_model_on_a_gpu_that_vanished_is_not_used_and_is_loaded_elsewhere_when_it_was_given_up() {
+fn a_model_on_a_gpu_that_vanished_is_not_used_and_is_loaded_elsewhere() {
     let mut scene = Scene::with_gpus(&[24, 24]);
     let instance = scene.is_warm("m", 10);
     assert_eq!(scene.vanishes(0).0, [Decision::Lost { lease: instance, holder: KEEPER }]);
-    let used = scene.wants("m", 60_000).waits();
-    let said = scene.unloaded(instance);
-    assert_eq!(said.loads().iter().map(|(_, gpu)| *gpu).collect::<Vec<_>>(), [1]);
-    let lease = said.load();
-    assert_eq!(scene.loads(lease, 1_000).started(used), Some(lease));
+    // Of the one replica that it may have.
+    let used = scene.wants("m", 60_000);
+    assert_eq!(used.said.loads().iter().map(|(_, gpu)| *gpu).collect::<Vec<_>>(), [1]);
+    let lease = used.said.load();
+    assert_eq!(scene.loads(lease, 1_000).started(used.waits()), Some(lease));
+    scene.unloaded(instance).nothing();
+}
+
+#[test]
+fn what_a_gpu_had_that_vanished_is_not_what_others_use() {
+    let mut scene = Scene::with_gpus(&[24, 8]);
+    scene.reads(0, 0, &[]);
+    scene.vanishes(0);
+    let refusal = scene.ask(gib(20)).refused();
+    let Refusal::Insufficient { largest_free, external, lost, can_ever_fit, .. } = refusal else {
+        panic!("{refusal:?}")
+    };
+    assert_eq!((largest_free / GIB, external, lost, can_ever_fit), (8, 0, 1, true));
 }
 
 #[test]

@@ -11,6 +11,9 @@ pub(crate) const RECORDED: &[fn()] = &[
     a_model_that_no_gpu_could_hold_is_refused_at_once,
     a_model_whose_numbers_make_no_sense_is_not_registered,
     a_model_that_is_in_memory_is_registered_again_with_other_loads_and_uses_only,
+    a_model_that_is_registered_no_longer_is_unloaded_and_used_by_nobody,
+    a_model_in_use_stays_registered,
+    the_place_of_a_model_that_is_gone_is_given_to_another,
     a_model_that_is_cold_is_not_loaded_for_somebody_that_does_not_wait,
     uses_at_once_are_as_many_as_the_model_bears,
     a_model_without_a_limit_is_used_by_all,
@@ -20,12 +23,14 @@ pub(crate) const RECORDED: &[fn()] = &[
     a_model_that_shall_be_unloaded_is_used_by_nobody_any_longer,
     memory_of_an_unloaded_model_is_given_out_when_the_driver_says_that_it_is_free,
     where_others_took_the_memory_meanwhile_another_place_is_sought,
+    what_was_promised_is_kept_while_the_driver_is_slow_to_say_that_it_is_free,
     one_model_is_loaded_at_a_time_on_a_gpu_and_another_beside_it_on_the_next,
     a_model_that_many_wait_for_is_loaded_again_on_another_gpu_only,
     a_model_of_one_replica_is_loaded_once_however_many_wait,
     the_instance_that_fewest_use_is_used,
     of_two_idle_models_the_one_that_is_loaded_faster_goes,
     of_two_idle_models_the_one_that_is_asked_for_less_goes,
+    a_forgotten_model_does_not_go_where_there_is_room_beside_it,
     no_more_models_are_unloaded_than_have_to_be,
     as_many_models_are_unloaded_as_have_to_be,
     a_load_that_failed_tells_one_of_those_that_wait_and_is_tried_again_for_the_next,
@@ -100,6 +105,64 @@ fn a_model_that_is_in_memory_is_registered_again_with_other_loads_and_uses_only(
     scene.has_model("m", 12);
     scene.wants("m", 60_000).said.load();
     assert_eq!(scene.free(0), 12);
+}
+
+fn unregister(model: &str) -> Event {
+    Event::Unregister { holder: KEEPER, model: model.into() }
+}
+
+#[test]
+fn a_model_that_is_registered_no_longer_is_unloaded_and_used_by_nobody() {
+    let mut scene = Scene::with_gpus(&[24]);
+    let instance = scene.is_warm("m", 10);
+    scene.vanishes(0);
+    let waits = scene.wants("m", 60_000).waits();
+    let said = scene.tell(unregister("m"));
+    assert!(matches!(said.refused(waits), Some(Refusal::Invalid { .. })));
+    assert_eq!(said.unloads(), [instance]);
+    scene.returns(0);
+    assert!(matches!(scene.wants("m", 60_000).refused(), Refusal::Invalid { .. }));
+    assert_eq!(scene.free(0), 14);
+    scene.unloaded(instance).nothing();
+    assert_eq!(scene.free(0), 24);
+    assert!(matches!(scene.tell(unregister("m")).0[..], [Decision::ModelDenied { .. }]));
+}
+
+#[test]
+fn a_model_in_use_stays_registered() {
+    let mut scene = Scene::with_gpus(&[24]);
+    scene.has_model("m", 10);
+    let used = scene.wants("m", 60_000);
+    let lease = used.said.load();
+    let denied = |scene: &mut Scene| {
+        assert!(matches!(scene.tell(unregister("m")).0[..], [Decision::ModelDenied { .. }]));
+    };
+    denied(&mut scene);
+    scene.loads(lease, 1_000);
+    denied(&mut scene);
+    let other = Event::Unregister { holder: 1, model: "m".into() };
+    assert!(matches!(scene.tell(other).0[..], [Decision::ModelDenied { holder: 1, .. }]));
+    scene.done(used.request);
+    assert_eq!(scene.tell(unregister("m")).unloads(), [lease]);
+}
+
+#[test]
+fn the_place_of_a_model_that_is_gone_is_given_to_another() {
+    let mut scene = Scene::with_gpus(&[24]);
+    let instance = scene.is_warm("m", 10);
+    scene.tell(unregister("m"));
+    // What is there still is of the old one.
+    let (second, used) = {
+        scene.has_model("n", 12);
+        scene.in_use("n")
+    };
+    scene.unloaded(instance);
+    let third = scene.is_warm("o", 10);
+    assert_eq!(scene.free(0), 2);
+    scene.done(used);
+    scene.silently(10_000);
+    assert_eq!(scene.tell(unregister("n")).unloads(), [second]);
+    assert_eq!(scene.tell(unregister("o")).unloads(), [third]);
 }
 
 #[test]
@@ -207,10 +270,27 @@ fn where_others_took_the_memory_meanwhile_another_place_is_sought() {
     scene.reads(0, 4, &[]);
     scene.unloaded(instance);
     scene.read();
+    scene.silently(100);
     scene.read();
     // The claim on the first GPU is given up, and the second one becomes free.
-    let said = scene.later_and_read(60_000);
+    let said = scene.later_and_read(59_900);
     assert_eq!(said.loads().iter().map(|(_, gpu)| *gpu).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn what_was_promised_is_kept_while_the_driver_is_slow_to_say_that_it_is_free() {
+    let mut scene = Scene::with_gpus(&[24]);
+    let instance = scene.is_warm("old", 16);
+    scene.reads(0, 8, &[(KEEPER, Some(16))]);
+    scene.has_model("new", 16);
+    scene.wants("new", 60_000).waits();
+    scene.unloaded(instance);
+    for _ in 0..9 {
+        scene.silently(10);
+        scene.read();
+    }
+    scene.ask(gib(8).by(2)).refused();
+    assert_eq!(scene.reads(0, 24, &[]).loads().len(), 1);
 }
 
 #[test]
@@ -293,6 +373,18 @@ fn of_two_idle_models_the_one_that_is_asked_for_less_goes() {
     let rare = scene.is_warm("rare", 10);
     assert_eq!(scene.ask(gib(10).waits(60_000)).said.unloads(), [rare]);
     assert_ne!(popular, rare);
+}
+
+#[test]
+fn a_forgotten_model_does_not_go_where_there_is_room_beside_it() {
+    let mut scene = Scene::with_gpus(&[24, 24]);
+    scene.is_warm("forgotten", 20);
+    // So long ago that nobody is expected to ask for it again.
+    scene.silently(5_000_000_000);
+    scene.has_model("m", 20);
+    let answer = scene.wants("m", 60_000);
+    assert!(answer.said.unloads().is_empty());
+    assert_eq!(answer.said.loads().iter().map(|(_, gpu)| *gpu).collect::<Vec<_>>(), [1]);
 }
 
 #[test]

@@ -19,7 +19,9 @@ export function read(manager: Manager, states: readonly DeviceState[], began: nu
   }
   sayWhatVanished(manager, out);
   sayWhoTakesMore(manager, out);
-  for (const { claim } of manager.waiting) if (claim !== undefined && claim.awaits.length === 0) claim.readings += 1;
+  for (const { claim } of manager.waiting) {
+    if (claim !== undefined && claim.awaits.length === 0) claim.readings = { first: claim.readings?.first ?? manager.now, last: manager.now };
+  }
   return true;
 }
 
@@ -34,15 +36,18 @@ function sayWhatVanished({ leases, devices }: Manager, out: Decision[]): void {
 
 function sayWhoTakesMore({ devices, settings }: Manager, out: Decision[]): void {
   for (const [index, device] of devices.entries()) {
+    // Nothing is said of it.
+    if (device.isLost) continue;
     device.hasReports = false;
     const more: Extract<Decision, { decision: 'overuse' }>[] = [];
     for (const [holder, holding] of device.holders) {
       const used = holding.used ?? 0;
       // Up to the headroom it is what drivers and libraries take beside.
-      const takesMore = used > holding.leased + settings.headroom;
+      const takesMore = holding.usesMore(settings.headroom);
       if (takesMore && !holding.isReported) more.push({ decision: 'overuse', holder, device: index, leased: holding.leased, used });
       holding.isReported = takesMore;
       if (takesMore) device.hasReports = true;
+      if (holding.isEmpty()) device.holders.delete(holder);
     }
     // The core goes through them by their numbers.
     out.push(...more.sort((a, b) => a.holder - b.holder));
@@ -111,7 +116,7 @@ export function tellThatItWaits(manager: Manager, request: number, out: Decision
   if (waiting.deadline <= manager.now) {
     manager.waiting.splice(place, 1);
     manager.dropClaim(waiting);
-    out.push({ decision: 'refused', request, ...manager.whyNot(waiting.want) });
+    out.push({ decision: 'refused', request, ...manager.whyInVain(waiting.want) });
     return;
   }
   const expected = expectedWait(manager, waiting);

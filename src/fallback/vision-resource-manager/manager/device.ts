@@ -8,22 +8,34 @@ interface Past {
   readonly bytes: number;
 }
 
+function sumOf(pasts: readonly Past[]): number {
+  let sum = 0;
+  for (const { bytes } of pasts) sum += bytes;
+  return sum;
+}
+
+/** What is left of the past when the driver was asked at `began`. */
+function since(pasts: Past[], began: number | undefined): Past[] {
+  if (pasts.length === 0) return pasts;
+  return began === undefined ? [] : pasts.filter(({ when }) => began <= when);
+}
+
 /** What one holder has of a device. */
 export class Holding {
   /** Bytes that its leases say. */
   leased = 0;
   /** Bytes that it uses, where the driver tells. */
   used: number | null = null;
-  /** Whether it was reported for using more. */
+  /** Whether it used more at the last reading, which it is then known for until another one says otherwise, whether it has a lease or not. */
   isReported = false;
   /** What it had leased until it was taken from it: it may have taken that since the driver was read, so that it counts as leased until a reading that began later. */
   ended: Past[] = [];
+  /** What it gave back that the driver was not asked about since. Nobody says that it still uses it. */
+  returned: Past[] = [];
 
   /** What it has leased and not taken yet, and what it had leased until just now. */
   unmet(): number {
-    let all = this.leased;
-    for (const { bytes } of this.ended) all += bytes;
-    return Math.max(0, all - (this.used ?? 0));
+    return Math.max(0, this.leased + sumOf(this.ended) - (this.used ?? 0));
   }
 
   /** The same as far as it is of leases that have ended. */
@@ -33,7 +45,18 @@ export class Holding {
 
   /** Whether nothing is known of it that counts. */
   isEmpty(): boolean {
-    return this.leased === 0 && this.ended.length === 0;
+    return this.leased === 0 && this.ended.length === 0 && this.returned.length === 0 && !this.isReported;
+  }
+
+  /** Whether it uses more than it has, or had when the driver was asked. */
+  usesMore(headroom: number): boolean {
+    return (this.used ?? 0) > this.leased + sumOf(this.ended) + sumOf(this.returned) + headroom;
+  }
+
+  /** Gives so much back, of which it uses no more than it did. */
+  returns(when: number, given: number): void {
+    const bytes = Math.min(given, Math.max(0, (this.used ?? 0) - sumOf(this.returned)));
+    if (bytes > 0) this.returned.push({ when, bytes });
   }
 }
 
@@ -69,9 +92,11 @@ export class Device {
     this.total = total;
     this.driverFree = Math.min(free, total);
     this.isLost = lost;
+    if (lost) return;
     for (const holding of this.holders.values()) {
       holding.used = null;
-      if (!lost && holding.ended.length > 0) holding.ended = began === undefined ? [] : holding.ended.filter(({ when }) => began <= when);
+      holding.ended = since(holding.ended, began);
+      holding.returned = since(holding.returned, began);
     }
     for (const { holder, bytes } of used) {
       // Whoever has no lease here is one of the others: what it uses is not free, and that is all.
@@ -79,10 +104,7 @@ export class Device {
       if (holding !== undefined) holding.used = bytes;
     }
     [this.#unmet, this.#unmetOfEnded] = [0, 0];
-    for (const [holder, holding] of this.holders) {
-      if (holding.isEmpty()) this.holders.delete(holder);
-      else this.#count(holding, 1);
-    }
+    for (const holding of this.holders.values()) this.#count(holding, 1);
   }
 
   #count(holding: Holding, times: 1 | -1): void {
@@ -103,13 +125,14 @@ export class Device {
     this.leased += bytes;
   }
 
-  /** A holder has so much less: it said so itself, and is believed, or it was taken from it at `ended`. */
-  giveBack(holder: number, bytes: number, ended: number | undefined): void {
+  /** A holder has so much less: it said so itself, and is believed, or it was taken from it. */
+  giveBack(holder: number, bytes: number, now: number, isReturned: boolean): void {
     const holding = this.holders.get(holder);
     if (holding === undefined) return;
     this.#count(holding, -1);
     holding.leased = Math.max(0, holding.leased - bytes);
-    if (ended !== undefined) holding.ended.push({ when: ended, bytes });
+    if (isReturned) holding.returns(now, bytes);
+    else holding.ended.push({ when: now, bytes });
     this.#count(holding, 1);
     this.leased = Math.max(0, this.leased - bytes);
     if (holding.isEmpty()) this.holders.delete(holder);
@@ -132,8 +155,10 @@ export class Device {
 
   /** That leases do not explain. */
   external(): number {
+    // Nobody knows.
+    if (this.isLost) return 0;
     let ours = 0;
-    for (const { used } of this.holders.values()) ours += used ?? 0;
+    for (const { leased, used } of this.holders.values()) if (leased > 0) ours += used ?? 0;
     return Math.max(0, this.total - this.driverFree - ours);
   }
 }

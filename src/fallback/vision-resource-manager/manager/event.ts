@@ -89,6 +89,8 @@ export type Event =
   | { readonly event: 'holder_gone'; readonly holder: number }
   /** A process has a model that can be used. While it is in memory, or on its way there, a model that is registered again differs in `load_ms`, `replicas` and `concurrency` only. */
   | ({ readonly event: 'register' } & WarmModel)
+  /** A process has a model no longer: not while it is in use or being loaded. Whoever waits for it is refused, and idle instances are unloaded. */
+  | { readonly event: 'unregister'; readonly holder: number; readonly model: string }
   /** Somebody wants to use one, and waits so many ms. */
   | { readonly event: 'use'; readonly request: number; readonly holder: number; readonly model: string; readonly priority?: Priority; readonly wait_ms: number }
   /** A use has ended. */

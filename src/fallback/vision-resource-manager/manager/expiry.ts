@@ -19,14 +19,14 @@ export function expire(manager: Manager, out: Decision[]): boolean {
   const isOver = ({ deadline, since }: Waiting): boolean => deadline <= now && since < now;
   for (const waiting of takeOut(manager, isOver)) {
     manager.dropClaim(waiting);
-    out.push({ decision: 'refused', request: waiting.request, ...manager.whyNot(waiting.want) });
+    out.push({ decision: 'refused', request: waiting.request, ...manager.whyInVain(waiting.want) });
     hasEnded = true;
   }
   return hasEnded;
 }
 
 /** Takes those out of the line that something holds of. */
-function takeOut(manager: Manager, holds: (waiting: Waiting) => boolean): readonly Waiting[] {
+export function takeOut(manager: Manager, holds: (waiting: Waiting) => boolean): readonly Waiting[] {
   if (!manager.waiting.some(holds)) return [];
   const out = manager.waiting.filter(holds);
   manager.waiting = manager.waiting.filter(waiting => !holds(waiting));

@@ -9,9 +9,9 @@ import type { Device } from './device.js';
 import { type Event, type Priority, RANK } from './event.js';
 import { cancel, expire, holderGone, release, renew } from './expiry.js';
 import { Ends, isReturning, type Lease } from './lease.js';
-import { done, loaded, loadFailed, type Model, optimize, register, unloaded } from './models.js';
+import { done, loaded, loadFailed, type Model, optimize, register, unloaded, unregister } from './models.js';
 import { serveLease } from './place.js';
-import { ownerOf, sum } from './quota.js';
+import { beyondQuota, ownerOf, sum } from './quota.js';
 import { DEFAULTS, type Settings } from './settings.js';
 import { serveUse } from './uses.js';
 import { Pass, type Waiting, type Want } from './waiting.js';
@@ -84,6 +84,7 @@ export class Manager {
       case 'release': return release(this, event.lease, event.holder, out);
       case 'holder_gone': return holderGone(this, event.holder, out);
       case 'register': return register(this, event, out);
+      case 'unregister': return unregister(this, event.holder, event.model, out);
       case 'use': return wantUse(this, event.request, event.holder, event.model, event.priority ?? 'normal', event.wait_ms, out);
       case 'done': return done(this, event.request, event.holder);
       case 'loaded': return loaded(this, event.lease, event.holder, event.took_ms, out);
@@ -170,7 +171,7 @@ export class Manager {
     const returns = isReturning(lease);
     for (const share of lease.shares) {
       const device = this.devices[share.device]!;
-      device.giveBack(lease.holder, share.bytes, isReturned ? undefined : this.now);
+      device.giveBack(lease.holder, share.bytes, this.now, isReturned);
       if (returns) device.returning -= share.bytes;
     }
     this.#discharge(lease.owner, lease.shares);
@@ -232,18 +233,28 @@ export class Manager {
     return lease === undefined ? { bytes: this.models[model]!.of.bytes, gpus: 1, devices: undefined } : { bytes: lease.bytes, gpus: lease.gpus, devices: lease.devices };
   }
 
+  /** Why somebody waited for nothing, whose promises are dropped. */
+  whyInVain(want: Want): Refusal {
+    const { bytes, gpus } = this.wanted(want);
+    const owner = this.ownerOf(want);
+    const quota = this.quotas.get(owner);
+    if (quota === undefined || beyondQuota(this, owner, bytes * gpus) === 0) return this.whyNot(want);
+    return { why: 'quota', quota, leased: this.chargedTo(owner) };
+  }
+
   /** What is in the way. */
   whyNot(want: Want): Refusal {
     const { bytes, gpus, devices } = this.wanted(want);
     let most: number | undefined;
-    let [largest, leased, external] = [0, 0, 0];
+    let [largest, leased, external, lost] = [0, 0, 0, 0];
     for (const index of this.allowed(devices)) {
       const device = this.devices[index]!;
       const free = device.free(this.settings.headroom);
       if (most === undefined || free > largest) [most, largest] = [index, free];
       leased += device.leased;
       external += device.external();
+      if (device.isLost) lost += 1;
     }
-    return { why: 'insufficient', asked: bytes, largest_free: largest, ...(most === undefined ? {} : { device: most }), leased, external, can_ever_fit: this.canEverFit(bytes, gpus, devices) };
+    return { why: 'insufficient', asked: bytes, largest_free: largest, ...(most === undefined ? {} : { device: most }), leased, external, ...(lost === 0 ? {} : { lost }), can_ever_fit: this.canEverFit(bytes, gpus, devices) };
   }
 }

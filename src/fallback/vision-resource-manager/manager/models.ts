@@ -2,7 +2,7 @@
 
 import { type Decision, MOST_MS } from './decision.js';
 import type { WarmModel } from './event.js';
-import { letGo } from './expiry.js';
+import { letGo, takeOut } from './expiry.js';
 import { type Instance, whyNotBack } from './lease.js';
 import type { Manager } from './manager.js';
 import { ownerOf } from './quota.js';
@@ -20,7 +20,7 @@ export interface Model {
   instances: number[];
   /** Instances that will be loaded when their memory is there. */
   claims: number;
-  /** Its process is gone. */
+  /** Its process is gone, or has it no longer. Another takes its place when its last instance is unloaded. */
   isGone: boolean;
 }
 
@@ -42,7 +42,7 @@ export function register(manager: Manager, { load_ms: loadMs, ...rest }: WarmMod
     return false;
   }
   if (known !== undefined && known.of.load_ms !== model.load_ms) known.loadMs = model.load_ms;
-  if (known === undefined) models.push({ of: model, demand: new Demand(), loadMs: model.load_ms, useMs: undefined, instances: [], claims: 0, isGone: false });
+  if (known === undefined) put(manager, { of: model, demand: new Demand(), loadMs: model.load_ms, useMs: undefined, instances: [], claims: 0, isGone: false });
   else known.of = model;
   return true;
 }
@@ -52,6 +52,39 @@ function whyNotRegistered(known: Model | undefined, model: WarmModel): string | 
   if (known === undefined || (known.instances.length === 0 && known.claims === 0)) return undefined;
   const differs = known.of.bytes !== model.bytes || ownerOf(known.of) !== ownerOf(model);
   return differs ? 'the model is in memory, or on its way there: its bytes and its owner are what they are until it is unloaded' : undefined;
+}
+
+/** Puts a model where one was that is gone, or behind all others. */
+function put({ models, waiting }: Manager, model: Model): void {
+  const isFree = ({ isGone, instances }: Model, place: number): boolean => isGone && instances.length === 0 && !waiting.some(({ want }) => want.model === place);
+  const place = models.findIndex(isFree);
+  if (place < 0) models.push(model);
+  else models[place] = model;
+}
+
+export function unregister(manager: Manager, holder: number, name: string, out: Decision[]): boolean {
+  const { models, leases } = manager;
+  const place = findModel(manager, holder, name);
+  const model = models[place];
+  if (model === undefined) {
+    out.push({ decision: 'model_denied', holder, model: name, why: 'invalid', problem: 'a model that is not registered' });
+    return false;
+  }
+  const isBusy = (id: number): boolean => {
+    const instance = leases.get(id)?.instance;
+    return instance !== undefined && whyNotBack(instance) !== undefined;
+  };
+  if (model.instances.some(isBusy)) {
+    out.push({ decision: 'model_denied', holder, model: name, why: 'invalid', problem: 'the model is in use, or being loaded' });
+    return false;
+  }
+  model.isGone = true;
+  for (const waiting of takeOut(manager, ({ want }) => want.model === place)) {
+    manager.dropClaim(waiting);
+    out.push({ decision: 'refused', request: waiting.request, why: 'invalid', problem: 'the model is registered no longer' });
+  }
+  for (const instance of [...model.instances]) letGo(manager, instance, 'low', out);
+  return true;
 }
 
 /** A model's place in the list; -1 where there is none. */
@@ -117,9 +150,16 @@ export function done(manager: Manager, request: number, holder: number): boolean
 }
 
 /** The waiting, in ms, that unloading an instance of a model costs others, as far as can be seen. */
-export function regretOf({ now, models }: Manager, model: number): number {
-  const { demand, instances, loadMs } = models[model]!;
-  return regret(demand.rate(now), instances.length, loadMs);
+export function regretOf(manager: Manager, model: number): number {
+  const { demand, loadMs } = manager.models[model]!;
+  return regret(demand.rate(manager.now), presentOf(manager, model), loadMs);
+}
+
+/** The instances of a model that are there: not on a device that has vanished. */
+export function presentOf({ models, leases }: Manager, model: number): number {
+  let there = 0;
+  for (const id of models[model]!.instances) if (leases.get(id)?.lost === false) there += 1;
+  return there;
 }
 
 /** Unloads idle instances, those of least worth for their size first. */

@@ -10,8 +10,8 @@ import { reserve } from './reserve.js';
 import { candidates, cheapest } from './victims.js';
 import { type Pass, spareOn, type Waiting } from './waiting.js';
 
-/** A claim is looked over again when the driver has said twice that its memory is not there: others took it. */
-const READINGS = 2;
+/** A claim is looked over again when the driver has said for so many ms that its memory is not there: others took it. */
+const READINGS_MS = 100;
 
 /** A device that would do. */
 export interface Place {
@@ -26,9 +26,10 @@ export interface Place {
 
 const NOBODY: readonly number[] = [];
 
-/** Least cost first, then the tightest fit: what is left over is then of most use to others. */
+/** Least cost first, of those where nobody has to go, and then the tightest fit: what is left over is then of most use to others. */
 export function isBefore(a: Place, b: Place): boolean {
   if (a.cost !== b.cost) return a.cost < b.cost;
+  if ((a.victims.length === 0) !== (b.victims.length === 0)) return a.victims.length === 0;
   return a.left !== b.left ? a.left < b.left : a.device < b.device;
 }
 
@@ -71,7 +72,7 @@ export function serveLease(manager: Manager, waiting: Waiting, request: LeaseReq
   for (const victim of awaits) letGo(manager, victim, waiting.priority, out);
   for (const { device, bytes } of shares) manager.devices[device]!.claimed += bytes;
   manager.charge(request.owner, shares);
-  waiting.claim = { shares, awaits, readings: 0, endsBefore: soonest(places) };
+  waiting.claim = { shares, awaits, readings: undefined, endsBefore: soonest(places) };
   return false;
 }
 
@@ -89,7 +90,8 @@ export function claimIsReady({ devices, settings: { headroom } }: Manager, { cla
 }
 
 export function dropClaimOnWhatOthersTook(manager: Manager, waiting: Waiting): void {
-  if (waiting.claim !== undefined && waiting.claim.readings >= READINGS) manager.dropClaim(waiting);
+  const readings = waiting.claim?.readings;
+  if (readings !== undefined && readings.last - readings.first >= READINGS_MS) manager.dropClaim(waiting);
 }
 
 export function fitsNow({ devices, settings: { headroom } }: Manager, device: number, bytes: number): boolean {

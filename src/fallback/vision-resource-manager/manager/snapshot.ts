@@ -99,5 +99,6 @@ export function waitingOf(manager: Manager): WaitingView[] {
 
 /** Bytes of a device that a holder has leased, where it has any. */
 export function leasedOn({ devices }: Manager, holder: number, device: number): number | undefined {
-  return devices[device]?.holders.get(holder)?.leased;
+  const leased = devices[device]?.holders.get(holder)?.leased;
+  return leased === 0 ? undefined : leased;
 }

@@ -5,7 +5,7 @@ import type { Priority } from './event.js';
 import { letGo } from './expiry.js';
 import { bytesOn, type Lease } from './lease.js';
 import type { Manager } from './manager.js';
-import { expectedUse } from './models.js';
+import { expectedUse, presentOf } from './models.js';
 import { besideReserved, claimIsReady, dropClaimOnWhatOthersTook, fitsNow, isBefore, type Place } from './place.js';
 import { beyondQuota, makeQuota, ownerOf } from './quota.js';
 import { reserve, SOON_MS } from './reserve.js';
@@ -44,7 +44,7 @@ export function serveUse(manager: Manager, waiting: Waiting, model: number, pass
   }
   const place = placeOfLoad(manager, model, waiting.priority, pass);
   if (place === undefined) {
-    if (of.instances.length === 0 && pass.reserved === undefined) {
+    if (presentOf(manager, model) === 0 && pass.reserved === undefined) {
       // Without its patience at an end it keeps nobody from anything.
       const reserved = reserve(manager, waiting, pass);
       if (reserved?.isStrict === true) pass.reserved = reserved;
@@ -62,7 +62,7 @@ export function serveUse(manager: Manager, waiting: Waiting, model: number, pass
   manager.devices[share.device]!.claimed += share.bytes;
   manager.charge(owner, [share]);
   of.claims += 1;
-  waiting.claim = { shares: [share], awaits: [...place.victims], readings: 0, endsBefore: undefined };
+  waiting.claim = { shares: [share], awaits: [...place.victims], readings: undefined, endsBefore: undefined };
   return false;
 }
 
@@ -99,16 +99,17 @@ function start(manager: Manager, { id, instance }: Lease, { request, since }: Wa
  * What another instance of a model would spare those that wait for it, all together, in ms of waiting; `undefined` where it would not
  * help the one that is `ahead`-th of them, or where there are as many as may be. Without any instance it is endless.
  */
-function worthALoad({ now, models, leases }: Manager, model: number, ahead: number, waiting: number): number | undefined {
+function worthALoad(manager: Manager, model: number, ahead: number, waiting: number): number | undefined {
+  const { now, models, leases } = manager;
   const of = models[model]!;
-  const there = of.instances.length + of.claims;
+  const there = presentOf(manager, model) + of.claims;
   if (there === 0) return Infinity;
   if (there >= of.of.replicas) return undefined;
   const useMs = expectedUse(of);
   const freeAt: number[] = Array.from({ length: of.claims }, () => now + of.loadMs);
   for (const id of of.instances) {
-    const instance = leases.get(id)?.instance;
-    if (instance === undefined) continue;
+    const { instance, lost } = leases.get(id)!;
+    if (instance === undefined || lost) continue;
     if (instance.state === 'loading') freeAt.push(Math.max(instance.until, now + SOON_MS));
     else if (instance.state === 'ready') for (const { since } of instance.uses) freeAt.push(Math.max(since + useMs, now + SOON_MS));
   }

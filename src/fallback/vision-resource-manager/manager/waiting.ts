@@ -12,8 +12,8 @@ export interface Claim {
   readonly shares: readonly Share[];
   /** Those that give it back. */
   awaits: number[];
-  /** What the driver has said since the last of them was gone, times. */
-  readings: number;
+  /** When the driver has spoken since the last of them was gone. */
+  readings: { readonly first: number; readonly last: number } | undefined;
   /** As in `Lease`. */
   readonly endsBefore: EndsBefore | undefined;
 }
