@@ -146,6 +146,36 @@ export declare interface Decision {
   probability: number
 }
 
+/** A device, as it was read last. */
+export declare interface DeviceUse {
+  /** Its place. */
+  index: number
+  /** The driver's name for it; empty where it has not told it. */
+  uuid: string
+  /** The product's name; empty where the driver has not told it. */
+  name: string
+  /** In all. */
+  total: number
+  /** What the driver calls used. */
+  used: number
+  /** What leases say. */
+  leased: number
+  /** What leases do not explain. */
+  external: number
+  /** What may be given out. */
+  free: number
+  /** Whether it has vanished, or cannot be given out. */
+  isLost: boolean
+  /** Percent. */
+  utilization?: number
+  /** Degrees Celsius. */
+  temperatureC?: number
+  /** Watts. */
+  powerW?: number
+  /** Those that the driver lists. */
+  processes: Array<ProcessUse>
+}
+
 /** Outcomes as they cross: three numbers and a value each. */
 export declare interface Drained {
   /** Who waits, what came, and how long it lives in ms. */
@@ -180,6 +210,22 @@ export declare interface EndpointHealth {
   history: Array<StateChange>
 }
 
+/** How a model would be run; the wrapper has filled in the defaults. */
+export declare interface EstimateOptions {
+  /** Absent: as many as the model was trained on. */
+  contextTokens?: number
+  /** `f16`, `q8_0` or `q4_0`. */
+  kvType: string
+  /** Tokens that are computed at a time. */
+  batchTokens: number
+  /** Whether attention is computed in one step. */
+  flashAttention: boolean
+  /** Absent: all. */
+  gpuLayers?: number
+  /** Conversations at a time. */
+  parallel: number
+}
+
 /** The coordinator of the core. */
 export declare class FastLlmCoordinator {
   /** Only validates: starts no process and opens no connection. */
@@ -204,6 +250,60 @@ export declare class FastLlmCoordinator {
   reload(configPath?: string | undefined | null, configJson?: string | undefined | null): Promise<undefined>
   /** Ends the calls that are under way and lets the engine go. */
   close(): Promise<undefined>
+}
+
+/** One thing that happened; which fields there are depends on `kind`. */
+export declare interface GpuNews {
+  /** `granted`, `started` or `failed` for a request that waited; `preempt`, `ended`, `load`, `unload` or `overuse`. */
+  kind: string
+  /** Which request. */
+  request?: number
+  /** Which lease. */
+  lease?: number
+  /** Of a lease that is granted, or of an instance that is to be loaded. */
+  shares?: Array<GpuShare>
+  /** When a lease ends, in ms of the manager's clock. */
+  endsAt?: number
+  /** How long was waited, in ms. */
+  waitedMs?: number
+  /** What a request failed with, as errors cross. */
+  error?: string
+  /** For whom a lease is taken back. */
+  by?: string
+  /** Which model is to be loaded. */
+  model?: string
+  /** Where more is used than leased. */
+  device?: number
+  /** Bytes. */
+  leased?: number
+  /** Bytes. */
+  used?: number
+}
+
+/** Bytes of a device. */
+export declare interface GpuShare {
+  /** Its place. */
+  device: number
+  /** How many. */
+  bytes: number
+}
+
+/** A lease, or a request that waits. */
+export declare interface Held {
+  /** Of the lease, or of the request. */
+  number: number
+  /** On whose account. */
+  owner: string
+  /** What for. */
+  model?: string
+  /** How much it matters. */
+  priority: string
+  /** Where. */
+  shares: Array<GpuShare>
+  /** When it ends, or is refused; absent: it has no end. */
+  endsAt?: number
+  /** `active`, `grace` or `queued`. */
+  state: string
 }
 
 /**
@@ -234,6 +334,18 @@ export declare class LlmRouter {
   close(): Promise<undefined>
 }
 
+/** What a model takes of a GPU. Bytes. */
+export declare interface MemoryEstimate {
+  /** Weights. */
+  weights: number
+  /** Keys and values. */
+  cache: number
+  /** What computing takes beside. */
+  compute: number
+  /** `exact`, `formula` or `calibrated`. */
+  confidence: string
+}
+
 /** A bandit; the wrapper has checked it and filled in the defaults. */
 export declare interface NewBandit {
   /** Under which what it learns is kept. */
@@ -250,6 +362,52 @@ export declare interface NewBandit {
   halfLife?: number
   /** Absent: one that nobody knows. */
   seed?: number
+}
+
+/** A GPU that is made up. */
+export declare interface NewFakeGpu {
+  /** Its product's name. */
+  name?: string
+  /** Bytes. */
+  total: number
+}
+
+/** What few leases say of themselves. */
+export declare interface NewLease {
+  /** On whose account. */
+  owner: string
+  /** What for. */
+  model?: string
+  /** Only on these; absent: any. */
+  devices?: Array<number>
+}
+
+/** What JavaScript passes; the wrapper has filled in the defaults. */
+export declare interface NewManager {
+  /** `auto`, `nvml`, `fake` or `none`. */
+  driver: string
+  /** NVML's library, where it is not at a usual place. */
+  nvmlPath?: string
+  /** With `fake`. */
+  fakeGpus: Array<NewFakeGpu>
+  /** Bytes of each GPU that are never given out. */
+  headroom: number
+  /** How often the driver is read, in ms. */
+  pollMs: number
+}
+
+/** A model that can be loaded; the wrapper has filled in the defaults. */
+export declare interface NewModel {
+  /** Its name. */
+  name: string
+  /** Bytes of an instance. */
+  bytes: number
+  /** How long a load takes, in ms, until one was measured. */
+  loadMs: number
+  /** Instances at most. */
+  replicas: number
+  /** Uses of an instance at once; absent: any number. */
+  concurrency?: number
 }
 
 /** The service of the core. */
@@ -270,6 +428,14 @@ export declare class ParameterAnalytics {
   bandit(bandit: NewBandit): Bandit
   /** Keeps what bandits have learnt, and lets go of the storage. */
   close(): Promise<undefined>
+}
+
+/** A process that uses a device. */
+export declare interface ProcessUse {
+  /** Its number. */
+  pid: number
+  /** Absent: the driver does not tell. */
+  used?: number
 }
 
 /** A message, or a gap. */
@@ -571,6 +737,50 @@ export declare class Study {
   paretoFront(): string
   /** All trials as JSON. */
   trials(): string
+}
+
+/** The manager of the core, with this process as the only one that holds anything. */
+export declare class VisionResourceManager {
+  /** Reads the driver. `hear` is called from the event loop, which that does not keep alive. */
+  constructor(options: NewManager, hear: (arg: GpuNews) => void)
+  /**
+   * Asks for memory. `numbers` says how much: the bytes, the GPUs, the place of the priority, how many ms it shall live, how many
+   * ms it waits, and the ms of grace, below 0 where it is not preemptible.
+   *
+   * 0: it is granted, and in place of that stand the lease, how many ms are left of it, and for each GPU its place and the bytes.
+   * Otherwise the number of the request, which waits.
+   */
+  allocate(numbers: Float64Array, more?: NewLease | undefined | null): number
+  /** Of `allocate` and `use_model`: the caller does not want it any longer. */
+  cancel(request: number): void
+  /** How many ms are left of the lease then. */
+  renew(lease: number, durationMs: number): number
+  /** Gives a lease back. */
+  release(lease: number): void
+  /** What time it is for leases, in ms; those of news are of the same clock. */
+  now(): number
+  /** The devices, as they were read last. */
+  usage(): Array<DeviceUse>
+  /** Leases, oldest first, and then those that wait, first in line first. */
+  held(): Array<Held>
+  /** What a model takes of a GPU, from the header of its file. */
+  estimate(path: string, options: EstimateOptions): Promise<MemoryEstimate>
+  /** A model that can be loaded. */
+  register(model: NewModel): void
+  /** Asks to use a model: as `allocate`, but `out` says the request and the lease of the instance. */
+  useModel(out: Float64Array, model: string, priority: number, waitMs: number): number
+  /** A use has ended. */
+  done(request: number): void
+  /** An instance is loaded, which took so many ms. */
+  loaded(lease: number, tookMs: number): void
+  /** It could not be loaded. */
+  loadFailed(lease: number): void
+  /** It is unloaded. */
+  unloaded(lease: number): void
+  /** Which instances are to be unloaded, so that so many bytes are free, or those that block more than they cost to load again. */
+  optimize(targetFree?: number | undefined | null, device?: number | undefined | null): Array<number>
+  /** Ends everything that waits, and the thread. */
+  close(): void
 }
 
 /** The version of the addon, which the loader compares with that of the package. */

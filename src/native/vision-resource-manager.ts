@@ -1,6 +1,7 @@
 import { UniversalAiError } from '../errors.js';
 import type { Answer, DeviceUse, Grant, Held, News, PreparedAllocation, PreparedEstimate, PreparedManager, PreparedModel, Share, Start, VisionResourceManagerBackend } from '../services/vision-resource-manager-backend.js';
 import type { MemoryEstimate, Priority } from '../services/vision-resource-manager-types.js';
+import { DEFAULT_OWNER } from '../services/vision-resource-manager-request.js';
 import type { GpuNews, VisionResourceManager } from './binding.js';
 import { attempt } from './call.js';
 import { asking, fromNative } from './errors.js';
@@ -11,7 +12,7 @@ const MIB = 2 ** 20;
 const PRIORITIES: readonly Priority[] = ['low', 'normal', 'high', 'critical'];
 /** The addon writes a lease as its number, the ms that are left of it, and a device and its bytes for each GPU. */
 const BEFORE_SHARES = 2;
-/** A gang of so many needs no array of its own. */
+/** A gang of so many needs no array of its own; a question has fewer numbers, too. */
 const FEW_GPUS = 8;
 
 /** Opens the manager of the Rust core, which reads the driver. */
@@ -29,8 +30,8 @@ class NativeVisionResourceManager implements VisionResourceManagerBackend {
   readonly #native: VisionResourceManager;
   readonly #tell: (news: News) => void;
   readonly #pending = new Map<number, Pending>();
-  /** Where the addon writes what it grants. */
-  readonly #out = new Float64Array(BEFORE_SHARES + 2 * FEW_GPUS);
+  /** Where the addon reads what is asked, and writes what it grants. */
+  readonly #numbers = new Float64Array(BEFORE_SHARES + 2 * FEW_GPUS);
   /** What the driver calls the devices, whose places never change. */
   #uuids: string[] = [];
 
@@ -41,22 +42,29 @@ class NativeVisionResourceManager implements VisionResourceManagerBackend {
 
   allocate(request: PreparedAllocation): Answer<Grant> {
     const { bytes, gpus, devices, priority, durationMs, waitMs, preemptible, graceMs, owner, model } = request;
-    const out = gpus <= FEW_GPUS ? this.#out : new Float64Array(BEFORE_SHARES + 2 * gpus);
+    const numbers = gpus <= FEW_GPUS ? this.#numbers : new Float64Array(BEFORE_SHARES + 2 * gpus);
+    numbers[0] = bytes;
+    numbers[1] = gpus;
+    numbers[2] = PRIORITIES.indexOf(priority);
+    numbers[3] = durationMs;
+    numbers[4] = waitMs;
+    numbers[5] = preemptible ? graceMs : -1;
+    const isPlain = owner === DEFAULT_OWNER && model === undefined && devices === undefined;
     let waiting: number;
     try {
-      waiting = this.#native.allocate(out, bytes, gpus, PRIORITIES.indexOf(priority), durationMs, waitMs, preemptible ? graceMs : -1, owner === 'default' ? undefined : owner, model, devices);
+      waiting = this.#native.allocate(numbers, isPlain ? undefined : { owner, ...(model === undefined ? {} : { model }), ...(devices === undefined ? {} : { devices }) });
     } catch (error) {
       throw fromNative(error);
     }
     if (waiting !== 0) return this.#wait<Grant>(waiting);
     const shares: Share[] = [];
-    for (let place = BEFORE_SHARES; shares.length < gpus; place += 2) shares.push({ device: out[place]!, bytes: out[place + 1]! });
-    return { lease: out[0]!, shares, leftMs: out[1]!, waitedMs: 0 };
+    for (let place = BEFORE_SHARES; shares.length < gpus; place += 2) shares.push({ device: numbers[place]!, bytes: numbers[place + 1]! });
+    return { lease: numbers[0]!, shares, leftMs: numbers[1]!, waitedMs: 0 };
   }
 
   use(model: string, priority: Priority, waitMs: number): Answer<Start> {
-    const waiting = attempt(() => this.#native.useModel(this.#out, model, PRIORITIES.indexOf(priority), waitMs));
-    return waiting === 0 ? { request: this.#out[0]!, lease: this.#out[1]!, waitedMs: 0 } : this.#wait<Start>(waiting);
+    const waiting = attempt(() => this.#native.useModel(this.#numbers, model, PRIORITIES.indexOf(priority), waitMs));
+    return waiting === 0 ? { request: this.#numbers[0]!, lease: this.#numbers[1]!, waitedMs: 0 } : this.#wait<Start>(waiting);
   }
 
   #wait<T extends Grant | Start>(request: number): Answer<T> {

@@ -14,6 +14,8 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** More than any machine has. */
 const MOST_GPUS = 1_024;
 
+/** On whose account leases are that name nobody. */
+export const DEFAULT_OWNER = 'default';
 const DEFAULT_DURATION_MS = 60_000;
 const DEFAULT_WAIT_MS = 30_000;
 const DEFAULT_GRACE_MS = 5_000;
@@ -95,7 +97,7 @@ export function prepareAllocation(given: unknown): PreparedAllocation {
     waitMs: checkWait('request.waitMs', waitMs),
     preemptible: preemptible === true,
     graceMs: graceMs === undefined ? DEFAULT_GRACE_MS : Math.ceil(atLeast0('request.graceMs', graceMs, MOST_MS)),
-    owner: owner === undefined ? 'default' : text('request.owner', owner),
+    owner: owner === undefined ? DEFAULT_OWNER : text('request.owner', owner),
     model: model === undefined ? undefined : text('request.model', model),
   };
 }

@@ -141,12 +141,13 @@ impl From<Crossing> for napi::Error {
 fn refused(refusal: &Refusal) -> Value {
     let mib = |bytes: &u64| *bytes as f64 / f64::from(1 << 20);
     match refusal {
-        Refusal::Insufficient { asked, largest_free, device, leased, external, can_ever_fit } => {
+        Refusal::Insufficient { asked, largest_free, device, leased, external, lost, can_ever_fit } => {
             let mut details = json!({
                 "askedMb": mib(asked),
                 "largestFreeMb": mib(largest_free),
                 "leasedMb": mib(leased),
                 "externalMb": mib(external),
+                "lost": lost,
                 "canEverFit": can_ever_fit,
             });
             if let Some(device) = device {

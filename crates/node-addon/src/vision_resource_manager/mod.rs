@@ -25,7 +25,7 @@ use self::news::{GpuNews, Tell};
 use self::views::{DeviceUse, Held};
 use crate::error::Crossing;
 
-/// Where a lease is written to without an object being made: a view of JavaScript's memory that lives as long as the call.
+/// Where questions and answers stand without an object being made for each: a view of JavaScript's memory that lives as long as the call.
 type Slot<'call> = &'call mut [f64];
 
 /// In the order in which the wrapper counts them.
@@ -53,6 +53,17 @@ pub struct NewManager {
     pub headroom: f64,
     /// How often the driver is read, in ms.
     pub poll_ms: u32,
+}
+
+/// What few leases say of themselves.
+#[napi(object, object_to_js = false)]
+pub struct NewLease {
+    /// On whose account.
+    pub owner: String,
+    /// What for.
+    pub model: Option<String>,
+    /// Only on these; absent: any.
+    pub devices: Option<Vec<u32>>,
 }
 
 /// A model that can be loaded; the wrapper has filled in the defaults.
@@ -112,39 +123,34 @@ impl VisionResourceManager {
         Ok(Self { manager, holder, tell })
     }
 
-    /// Asks for memory. 0: it is granted, and `out` says the lease, how many ms are left of it, and for each GPU its place and the bytes.
+    /// Asks for memory. `numbers` says how much: the bytes, the GPUs, the place of the priority, how many ms it shall live, how many
+    /// ms it waits, and the ms of grace, below 0 where it is not preemptible.
+    ///
+    /// 0: it is granted, and in place of that stand the lease, how many ms are left of it, and for each GPU its place and the bytes.
     /// Otherwise the number of the request, which waits.
     #[napi(catch_unwind)]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "an object of them would cost more than all else that happens here"
-    )]
     pub fn allocate(
         &self,
-        #[napi(ts_arg_type = "Float64Array")] out: Slot<'_>,
-        bytes: f64,
-        gpus: u32,
-        priority: u32,
-        duration_ms: f64,
-        wait_ms: f64,
-        // Below 0: it is not preemptible.
-        grace_ms: f64,
-        owner: Option<String>,
-        model: Option<String>,
-        devices: Option<Vec<u32>>,
+        #[napi(ts_arg_type = "Float64Array")] numbers: Slot<'_>,
+        more: Option<NewLease>,
     ) -> napi::Result<f64> {
-        let request = Allocate {
-            gpus,
-            devices: devices.into_iter().flatten().map(|device| device as usize).collect(),
-            priority: priority_of(priority)?,
+        let &mut [bytes, gpus, priority, duration_ms, wait_ms, grace_ms, ..] = numbers else {
+            return Err(Crossing::internal("the wrapper gave too few numbers").into());
+        };
+        let mut request = Allocate {
+            gpus: gpus as u32,
+            priority: priority_of(priority as u32)?,
             duration_ms: duration_ms as u64,
             wait_ms: wait_ms as u64,
             preemptible: grace_ms >= 0.0,
             grace_ms: grace_ms as u64,
-            owner: owner.map_or_else(|| "default".into(), String::into_boxed_str),
-            model: model.map(String::into_boxed_str),
             ..Allocate::new(bytes as u64)
         };
+        if let Some(NewLease { owner, model, devices }) = more {
+            request.owner = owner.into_boxed_str();
+            request.model = model.map(String::into_boxed_str);
+            request.devices = devices.into_iter().flatten().map(|device| device as usize).collect();
+        }
         let answer =
             asked(&self.tell, GpuNews::granted, |answer| self.manager.allocate(self.holder, request, answer));
         match answer.map_err(Crossing::from)? {
@@ -154,7 +160,7 @@ impl VisionResourceManager {
                 let shares =
                     granted.shares.iter().flat_map(|share| [share.device as f64, share.bytes as f64]);
                 let said = [granted.lease as f64, left as f64].into_iter().chain(shares);
-                for (place, number) in out.iter_mut().zip(said) {
+                for (place, number) in numbers.iter_mut().zip(said) {
                     *place = number;
                 }
                 Ok(0.0)
