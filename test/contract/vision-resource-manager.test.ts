@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 
 import { type Allocation, type AllocationRequest, type Preemption, type ResourceManagerOptions, VisionResourceManager } from '../../src/index.js';
 import { eachBackend } from '../support/backends.js';
@@ -372,13 +372,16 @@ eachBackend(backend => {
   it('a listener that throws keeps no other from being told', async () => {
     const manager = gpus([8]);
     const cheap = await manager.allocateResources({ vramRequired: 8 * GIB, priority: 'low', preemptible: true });
-    const thrown = vi.spyOn(process, 'nextTick').mockImplementation(() => undefined);
+    // In place of the test runner, which would take it for a failure of the test.
+    const others = process.listeners('uncaughtException');
+    process.removeAllListeners('uncaughtException');
+    const heard = new Promise<Error>(resolve => process.once('uncaughtException', resolve));
     cheap.onPreempt(() => { throw new Error('a bug of the listener'); });
     const told = new Promise<Preemption>(resolve => cheap.onPreempt(resolve));
     const dear = manager.allocateResources({ vramRequired: 8 * GIB, priority: 'high' });
     expect((await told).byPriority).toBe('high');
-    expect(thrown).toHaveBeenCalled();
-    thrown.mockRestore();
+    expect((await heard).message).toBe('a bug of the listener');
+    for (const other of others) process.on('uncaughtException', other);
     await cheap.release();
     await dear;
   });

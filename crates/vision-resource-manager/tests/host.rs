@@ -5,6 +5,7 @@
     clippy::panic,
     reason = "a panic is how a test fails, in its helpers too"
 )]
+#![allow(clippy::disallowed_methods, reason = "each task is awaited or aborted by its test")]
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
