@@ -69,8 +69,8 @@ mod tests {
                 "routing.feedback_file",
                 "parameters.storage",
                 "gpu.headroom_mb",
-                "gpu.max_waiting",
                 "gpu.poll_ms",
+                "gpu.max_waiting",
                 "telemetry.access_log"
             ]
         );
