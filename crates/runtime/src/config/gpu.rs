@@ -30,10 +30,13 @@ pub struct GpuConfig {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fake_gpus_mb: Vec<u64>,
     /// MiB of each GPU that are never given out.
+    #[schemars(range(max = 1_073_741_824_u64))]
     pub headroom_mb: u64,
     /// How often the driver is read, in ms.
+    #[schemars(range(min = 1, max = 60_000))]
     pub poll_ms: u64,
     /// Requests that may wait at once.
+    #[schemars(range(max = 1_000_000))]
     pub max_waiting: u64,
     /// MiB that an owner may lease at once on all GPUs together.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
