@@ -83,7 +83,7 @@ export function unregister(manager: Manager, holder: number, name: string, out: 
     manager.dropClaim(waiting);
     out.push({ decision: 'refused', request: waiting.request, why: 'invalid', problem: 'the model is registered no longer' });
   }
-  for (const instance of [...model.instances]) letGo(manager, instance, 'low', out);
+  for (const instance of model.instances) letGo(manager, instance, 'low', out);
   return true;
 }
 
