@@ -1,6 +1,6 @@
-import { UniversalAiError } from '../errors.js';
 import type { Answer, DeviceUse, Grant, Held, News, PreparedAllocation, PreparedEstimate, PreparedManager, PreparedModel, Share, Start, VisionResourceManagerBackend } from '../services/vision-resource-manager-backend.js';
 import type { MemoryEstimate, Priority } from '../services/vision-resource-manager-types.js';
+import { PendingRequests } from '../services/vision-resource-manager-pending.js';
 import { DEFAULT_OWNER } from '../services/vision-resource-manager-request.js';
 import type { GpuNews, VisionResourceManager } from './binding.js';
 import { attempt } from './call.js';
@@ -20,16 +20,11 @@ export function openNativeVisionResourceManager(binding: NativeBinding, prepared
   return new NativeVisionResourceManager(binding, prepared, tell);
 }
 
-interface Pending {
-  readonly resolve: (value: Grant | Start) => void;
-  readonly reject: (error: UniversalAiError) => void;
-}
-
 /** Converts, calls, converts back. */
 class NativeVisionResourceManager implements VisionResourceManagerBackend {
   readonly #native: VisionResourceManager;
   readonly #tell: (news: News) => void;
-  readonly #pending = new Map<number, Pending>();
+  readonly #pending = new PendingRequests();
   /** Where the addon reads what is asked, and writes what it grants. */
   readonly #numbers = new Float64Array(BEFORE_SHARES + 2 * FEW_GPUS);
   /** What the driver calls the devices, whose places never change. */
@@ -56,7 +51,7 @@ class NativeVisionResourceManager implements VisionResourceManagerBackend {
     } catch (error) {
       throw fromNative(error);
     }
-    if (waiting !== 0) return this.#wait<Grant>(waiting);
+    if (waiting !== 0) return this.#pending.wait<Grant>(waiting);
     const shares: Share[] = [];
     for (let place = BEFORE_SHARES; shares.length < gpus; place += 2) shares.push({ device: numbers[place]!, bytes: numbers[place + 1]! });
     return { lease: numbers[0]!, shares, leftMs: numbers[1]!, waitedMs: 0 };
@@ -64,12 +59,7 @@ class NativeVisionResourceManager implements VisionResourceManagerBackend {
 
   use(model: string, priority: Priority, waitMs: number): Answer<Start> {
     const waiting = attempt(() => this.#native.useModel(this.#numbers, model, PRIORITIES.indexOf(priority), waitMs));
-    return waiting === 0 ? { request: this.#numbers[0]!, lease: this.#numbers[1]!, waitedMs: 0 } : this.#wait<Start>(waiting);
-  }
-
-  #wait<T extends Grant | Start>(request: number): Answer<T> {
-    const answer = new Promise<Grant | Start>((resolve, reject) => this.#pending.set(request, { resolve, reject }));
-    return { request, answer: answer as Promise<T> };
+    return waiting === 0 ? { request: this.#numbers[0]!, lease: this.#numbers[1]!, waitedMs: 0 } : this.#pending.wait<Start>(waiting);
   }
 
   cancel(request: number): void {
@@ -149,8 +139,7 @@ class NativeVisionResourceManager implements VisionResourceManagerBackend {
   close(): void {
     attempt(() => this.#native.close());
     // Whatever else is on its way comes too late.
-    for (const { reject } of this.#pending.values()) reject(new UniversalAiError('UAT_CLOSED', 'the resource manager is closed'));
-    this.#pending.clear();
+    this.#pending.close();
   }
 
   #now(): number {
@@ -160,9 +149,9 @@ class NativeVisionResourceManager implements VisionResourceManagerBackend {
   #hear(news: GpuNews): void {
     const { kind, request = 0, lease = 0, shares = [], endsAt = 0, waitedMs = 0 } = news;
     switch (kind) {
-      case 'granted': return this.#settle(request)?.resolve({ lease, shares, leftMs: endsAt - this.#now(), waitedMs });
-      case 'started': return this.#settle(request)?.resolve({ request, lease, waitedMs });
-      case 'failed': return this.#settle(request)?.reject(fromNative(new Error(news.error)));
+      case 'granted': return this.#pending.settle(request)?.resolve({ lease, shares, leftMs: endsAt - this.#now(), waitedMs });
+      case 'started': return this.#pending.settle(request)?.resolve({ request, lease, waitedMs });
+      case 'failed': return this.#pending.settle(request)?.reject(fromNative(new Error(news.error)));
       case 'preempt': return this.#tell({ kind, lease, leftMs: endsAt - this.#now(), by: news.by as Priority });
       case 'ended': case 'unload': return this.#tell({ kind, lease });
       case 'load': return this.#tell({ kind, lease, model: news.model!, share: shares[0]! });
@@ -170,9 +159,4 @@ class NativeVisionResourceManager implements VisionResourceManagerBackend {
     }
   }
 
-  #settle(request: number): Pending | undefined {
-    const pending = this.#pending.get(request);
-    this.#pending.delete(request);
-    return pending;
-  }
 }

@@ -1,4 +1,6 @@
+import { isObject, optionalSignal } from '../check.js';
 import { invalidInput, UniversalAiError } from '../errors.js';
+import { LONGEST_TIMER_MS } from '../timers.js';
 import type { CallOptions, PreparedEmbeddings, PreparedRequest } from './fast-llm-coordinator-backend.js';
 
 /** `function` is what `tool` was called before; old conversations hold it. */
@@ -9,8 +11,6 @@ const MOST_STOPS = 16;
 const MOST_ANSWERS = 128;
 /** As many texts as OpenAI embeds at once. */
 const MOST_INPUTS = 2048;
-/** Timers of Node and of the native core agree up to here; a longer wait (24.8 days) means "no limit of mine". */
-const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
 /** camelCase names that are accepted beside OpenAI's own. */
 const ALIASES = [['maxTokens', 'max_tokens'], ['topP', 'top_p']] as const;
 
@@ -54,13 +54,13 @@ export function prepareEmbeddings(model: unknown, input: unknown): PreparedEmbed
 export function prepareOptions(options: unknown): CallOptions {
   if (options === undefined) return {};
   if (!isObject(options)) throw invalidInput('options', 'an object', options);
-  const { signal, timeoutMs, cache } = options;
-  if (signal !== undefined && !isAbortSignal(signal)) throw invalidInput('options.signal', 'an AbortSignal', signal);
+  const { timeoutMs, cache } = options;
+  const signal = optionalSignal('options.signal', options['signal']);
   if (timeoutMs !== undefined && !(typeof timeoutMs === 'number' && timeoutMs > 0)) {
     throw invalidInput('options.timeoutMs', 'a number of milliseconds above 0', timeoutMs);
   }
   if (cache !== undefined && typeof cache !== 'boolean') throw invalidInput('options.cache', 'a boolean', cache);
-  return { signal, timeoutMs: timeoutMs === undefined ? undefined : Math.min(timeoutMs, LONGEST_TIMEOUT_MS), cache };
+  return { signal, timeoutMs: timeoutMs === undefined ? undefined : Math.min(timeoutMs, LONGEST_TIMER_MS), cache };
 }
 
 function checkModel(model: unknown): asserts model is string {
@@ -125,13 +125,4 @@ function toJson(body: Record<string, unknown>): string {
       details: { field: 'request', expected: 'values that JSON can hold' }, cause,
     });
   }
-}
-
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/** By shape, because a signal may come from another realm or a polyfill. */
-function isAbortSignal(value: unknown): value is AbortSignal {
-  return isObject(value) && typeof value['aborted'] === 'boolean' && typeof value['addEventListener'] === 'function';
 }

@@ -1,5 +1,6 @@
+import { isObject } from '../check.js';
 import { invalidInput } from '../errors.js';
-import { isObject, prepareOptions, prepareRequest } from './fast-llm-coordinator-request.js';
+import { prepareOptions, prepareRequest } from './fast-llm-coordinator-request.js';
 import type { Predicate, PreparedQuestion, RouteAsk } from './llm-router-backend.js';
 
 /** The word that leaves the choice among all models to the router. */

@@ -1,6 +1,7 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
+import { anObject, fields, oneOf, text, whole } from '../check.js';
 import { invalidInput, UniversalAiError } from '../errors.js';
 import type { PreparedAnalytics, PreparedBandit, PreparedOptimize, PreparedStudy } from './parameter-analytics-backend.js';
 import type { BanditOptions, Outcome, ParameterSpec, PerformanceFilter, SearchSpace, StudyOptions } from './parameter-analytics-types.js';
@@ -22,11 +23,20 @@ const PRUNERS = ['none', 'median', 'successive-halving'] as const;
 const DIRECTIONS = ['minimize', 'maximize'] as const;
 const POLICIES = ['thompson', 'ucb', 'epsilon-greedy', 'exp3', 'lin-thompson', 'top-two-thompson'] as const;
 const REWARDS = ['bernoulli', 'gaussian'] as const;
-const SPEC = { float: ['low', 'high', 'log', 'step'], int: ['low', 'high', 'log', 'step'], categorical: ['choices'] } as const;
+const NUMERIC: ReadonlySet<string> = new Set(['type', 'low', 'high', 'log', 'step', 'when']);
+const SPEC = { float: NUMERIC, int: NUMERIC, categorical: new Set(['type', 'choices', 'when']) } as const;
 const LIMITS = ['maxLatency', 'maxCost', 'minQuality'] as const;
+const LIMIT_NAMES: ReadonlySet<string> = new Set(LIMITS);
+
+const ANALYTICS = new Set(['storage', 'seed']);
+const OPTIMIZE = new Set(['model', 'taskType', 'constraints', 'space', 'context', 'mode']);
+const OUTCOME = new Set(['trialId', 'reward', 'latencyMs', 'costUsd', 'tokens', 'error']);
+const STUDY = new Set(['name', 'space', 'directions', 'constraints', 'sampler', 'seed', 'pruner', 'heartbeatMs']);
+const BANDIT = new Set(['name', 'arms', 'policy', 'reward', 'contextDims', 'discount', 'seed']);
+const FILTER = new Set(['model', 'taskType', 'sinceMs']);
 
 export function prepareAnalytics(given: unknown): PreparedAnalytics {
-  const options = fields('options', given ?? {}, ['storage', 'seed']);
+  const options = fields('options', given ?? {}, ANALYTICS);
   const storage = options['storage'] ?? defaultStorage();
   if (typeof storage !== 'string' || storage === '' || storage.includes('\0')) throw invalidInput('options.storage', 'the path of a folder, :memory:, or redis://', storage);
   return { storage, ...(options['seed'] === undefined ? {} : { seed: seed('options.seed', options['seed'], 0) }) };
@@ -39,7 +49,7 @@ function defaultStorage(): string {
 }
 
 export function prepareOptimize(given: unknown): PreparedOptimize {
-  const request = fields('request', given, ['model', 'taskType', 'constraints', 'space', 'context', 'mode']);
+  const request = fields('request', given, OPTIMIZE);
   const prepared: PreparedOptimize = {
     model: text('request.model', request['model']),
     taskType: text('request.taskType', request['taskType']),
@@ -55,7 +65,7 @@ export function prepareOptimize(given: unknown): PreparedOptimize {
 }
 
 function limits(given: unknown): NonNullable<PreparedOptimize['constraints']> {
-  const constraints = fields('request.constraints', given, LIMITS);
+  const constraints = fields('request.constraints', given, LIMIT_NAMES);
   const kept: NonNullable<PreparedOptimize['constraints']> = {};
   for (const name of LIMITS) {
     const limit = constraints[name];
@@ -66,7 +76,7 @@ function limits(given: unknown): NonNullable<PreparedOptimize['constraints']> {
 }
 
 export function checkOutcome(given: unknown): Outcome {
-  const outcome = fields('outcome', given, ['trialId', 'reward', 'latencyMs', 'costUsd', 'tokens', 'error']);
+  const outcome = fields('outcome', given, OUTCOME);
   const checked: Outcome = { trialId: text('outcome.trialId', outcome['trialId']) };
   const { reward, error } = outcome;
   if (reward !== undefined) checked.reward = finite('outcome.reward', reward);
@@ -81,7 +91,7 @@ export function checkOutcome(given: unknown): Outcome {
 }
 
 export function prepareStudy(given: unknown, defaultSeed: number): PreparedStudy {
-  const options = fields('options', given, ['name', 'space', 'directions', 'constraints', 'sampler', 'seed', 'pruner', 'heartbeatMs']);
+  const options = fields('options', given, STUDY);
   const prepared: PreparedStudy = {
     name: checkName('options.name', options['name']),
     space: prepareSpace('options.space', options['space']),
@@ -104,7 +114,7 @@ function prepareSpace(field: string, given: unknown): SearchSpace {
 function prepareSpec(field: string, given: unknown): SearchSpace[string] {
   const { type } = anObject(field, given);
   const kind = oneOf(`${field}.type`, type, ['float', 'int', 'categorical'] as const);
-  const spec = fields(field, given, ['type', ...SPEC[kind], 'when']);
+  const spec = fields(field, given, SPEC[kind]);
   const when = spec['when'] === undefined ? undefined : Object.fromEntries(Object.entries(anObject(`${field}.when`, spec['when'])).map(([name, value]) => [name, checkChoice(`${field}.when.${name}`, value)]));
   return { ...(kind === 'categorical' ? { type: kind, choices: list(`${field}.choices`, spec['choices'], checkChoice) } : range(field, kind, spec)), ...(when === undefined ? {} : { when }) };
 }
@@ -116,7 +126,7 @@ function range(field: string, type: 'float' | 'int', spec: Record<string, unknow
 }
 
 export function prepareBandit(given: unknown, defaultSeed: number): PreparedBandit {
-  const options = fields('options', given, ['name', 'arms', 'policy', 'reward', 'contextDims', 'discount', 'seed']);
+  const options = fields('options', given, BANDIT);
   const arms = list('options.arms', options['arms'], text);
   if (arms.length === 0) throw invalidInput('options.arms', 'at least one name', arms);
   const twice = arms.findIndex((arm, place) => arms.indexOf(arm) !== place);
@@ -144,7 +154,7 @@ export function checkReward(decisionId: unknown, reward: unknown): void {
 }
 
 export function checkFilter(given: unknown): PerformanceFilter {
-  const filter = fields('filter', given ?? {}, ['model', 'taskType', 'sinceMs']);
+  const filter = fields('filter', given ?? {}, FILTER);
   const checked: PerformanceFilter = {};
   for (const name of ['model', 'taskType'] as const) {
     if (filter[name] !== undefined) checked[name] = text(`filter.${name}`, filter[name]);
@@ -189,34 +199,9 @@ export function checkChoice(field: string, choice: unknown): string | number | b
   return finite(field, choice);
 }
 
-export function text(field: string, value: unknown): string {
-  if (typeof value !== 'string' || value === '') throw invalidInput(field, 'a string that is not empty', value);
-  return value;
-}
-
-function anObject(field: string, value: unknown): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalidInput(field, 'an object', value);
-  return value as Record<string, unknown>;
-}
-
-/** An object with these fields alone: one that is not heeded would be worse than an error. */
-function fields(field: string, given: unknown, known: readonly string[]): Record<string, unknown> {
-  const object = anObject(field, given);
-  for (const [name, value] of Object.entries(object)) {
-    if (!known.includes(name) && value !== undefined) throw invalidInput(`${field}.${name}`, `only ${known.join(', ')}`, value);
-  }
-  return object;
-}
-
 function list<T>(field: string, given: unknown, check: (field: string, one: unknown) => T): T[] {
   if (!Array.isArray(given)) throw invalidInput(field, 'an array', given);
   return given.map((one, place) => check(`${field}[${place}]`, one));
-}
-
-function oneOf<const T extends string>(field: string, given: unknown, known: readonly T[]): T {
-  const found = known.find(one => one === given);
-  if (found === undefined) throw invalidInput(field, `one of ${known.join(', ')}`, given);
-  return found;
 }
 
 function number(field: string, value: unknown): number {
@@ -231,13 +216,6 @@ function finite(field: string, value: unknown): number {
 
 function atLeast0(field: string, value: unknown): number {
   if (finite(field, value) < 0) throw invalidInput(field, 'a number of at least 0', value);
-  return value as number;
-}
-
-function whole(field: string, value: unknown, least: number, most: number = Number.MAX_SAFE_INTEGER): number {
-  if (!(Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most)) {
-    throw invalidInput(field, most === Number.MAX_SAFE_INTEGER ? `a whole number of at least ${least}` : `a whole number from ${least} to ${most}`, value);
-  }
   return value as number;
 }
 

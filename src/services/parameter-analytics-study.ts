@@ -1,6 +1,8 @@
+import { text } from '../check.js';
 import { UniversalAiError } from '../errors.js';
+import { LONGEST_TIMER_MS } from '../timers.js';
 import type { StudyBackend } from './parameter-analytics-backend.js';
-import { checkChoice, checkConstraintValues, checkCount, checkReport, checkTrial, checkValues, text } from './parameter-analytics-request.js';
+import { checkChoice, checkConstraintValues, checkCount, checkReport, checkTrial, checkValues } from './parameter-analytics-request.js';
 import type { Trial } from './parameter-analytics-types.js';
 
 /**
@@ -146,6 +148,3 @@ export class Study {
     }, Math.min(every, LONGEST_TIMER_MS)).unref();
   }
 }
-
-/** Timers of Node end here (24.8 days), and longer ones fire at once. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;

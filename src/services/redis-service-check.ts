@@ -1,4 +1,6 @@
+import { optionalSignal } from '../check.js';
 import { describeValue, invalidInput } from '../errors.js';
+import { LONGEST_TIMER_MS } from '../timers.js';
 import type { CheckedOptions, CheckedSessionOptions, WriteOptions } from './redis-service-backend.js';
 import type { CacheValue, CompressionOptions, GetOrComputeOptions, SessionOptions, SetOptions, SubscribeOptions } from './redis-service-types.js';
 import { badUrl, parseRedisUrl } from './redis-service-url.js';
@@ -13,8 +15,6 @@ const RESERVED = '~uat:';
 const LONGEST_TTL_SECONDS = Number.MAX_SAFE_INTEGER / 1000;
 /** Each tag costs two commands a write. */
 const MOST_TAGS = 64;
-/** Timers of Node and of the native core agree up to here (24.8 days). */
-const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
 /** More connections to one server gain nothing. */
 const MOST_CONNECTIONS = 64;
 const MIB = 1024 * 1024;
@@ -39,9 +39,9 @@ export function checkOptions(given: unknown): CheckedOptions {
       replayWrites: boolean('options.fallback.replayWrites', fallback['replayWrites'], false),
       maxReplay: integer('options.fallback.maxReplay', fallback['maxReplay'], 1),
     },
-    connectTimeoutMs: integer('options.connectTimeoutMs', options['connectTimeoutMs'], 1, LONGEST_TIMEOUT_MS) ?? 1000,
-    commandTimeoutMs: integer('options.commandTimeoutMs', options['commandTimeoutMs'], 1, LONGEST_TIMEOUT_MS) ?? 1000,
-    readBudgetMs: integer('options.readBudgetMs', options['readBudgetMs'], 1, LONGEST_TIMEOUT_MS) ?? 50,
+    connectTimeoutMs: integer('options.connectTimeoutMs', options['connectTimeoutMs'], 1, LONGEST_TIMER_MS) ?? 1000,
+    commandTimeoutMs: integer('options.commandTimeoutMs', options['commandTimeoutMs'], 1, LONGEST_TIMER_MS) ?? 1000,
+    readBudgetMs: integer('options.readBudgetMs', options['readBudgetMs'], 1, LONGEST_TIMER_MS) ?? 50,
   };
 }
 
@@ -136,12 +136,12 @@ export function checkGetOrCompute(given: unknown): { staleMs: number; beta: numb
 
 export function checkSubscribe(channels: unknown, given: unknown): { channels: string[]; pattern: boolean; signal: AbortSignal | undefined } {
   const { pattern, signal } = fields('options', given, ['pattern', 'signal']) as { [Name in keyof SubscribeOptions]: unknown };
-  if (signal !== undefined && !(typeof signal === 'object' && signal !== null && 'aborted' in signal && 'addEventListener' in signal)) throw invalidInput('options.signal', 'an AbortSignal', signal);
+  const until = optionalSignal('options.signal', signal);
   const list: unknown[] = typeof channels === 'string' ? [channels] : Array.isArray(channels) ? Array.from(channels) : [];
   if (list.length === 0) throw invalidInput('channels', 'a channel, or an array of at least one', channels);
   return {
     channels: [...new Set(list.map((channel, index) => checkName(channel, typeof channels === 'string' ? 'channels' : `channels[${index}]`)))],
-    pattern: boolean('options.pattern', pattern, false), signal: signal as AbortSignal | undefined,
+    pattern: boolean('options.pattern', pattern, false), signal: until,
   };
 }
 

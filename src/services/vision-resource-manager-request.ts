@@ -1,4 +1,6 @@
+import { fields, oneOf, optionalSignal, text, whole } from '../check.js';
 import { invalidInput, UniversalAiError } from '../errors.js';
+import { LONGEST_TIMER_MS } from '../timers.js';
 import type { PreparedAllocation, PreparedEstimate, PreparedManager, PreparedModel } from './vision-resource-manager-backend.js';
 import type { Priority, UseOptions, WarmModel } from './vision-resource-manager-types.js';
 
@@ -9,8 +11,6 @@ const MIB = 2 ** 20;
 const MOST_MIB = 2 ** 33;
 /** 142,000 years; sums of two times stay whole numbers below 2^53. */
 const MOST_MS = 2 ** 52;
-/** What timers take. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** More than any machine has. */
 const MOST_GPUS = 1_024;
 
@@ -86,7 +86,7 @@ export function prepareAllocation(given: unknown): PreparedAllocation {
   const request = fields('request', given, REQUEST);
   const { gpus, duration, waitMs, preemptible, graceMs, owner, model, devices } = request;
   const bytes = mebibytes('request.vramRequired', request['vramRequired']);
-  checkSignal('request.signal', request['signal']);
+  optionalSignal('request.signal', request['signal']);
   if (preemptible !== undefined) bool('request.preemptible', preemptible);
   return {
     bytes,
@@ -159,7 +159,7 @@ export function prepareUse(name: unknown, use: unknown, given: unknown): { name:
     name: text('name', name),
     priority: checkPriority('options.priority', options['priority']),
     waitMs: checkWait('options.waitMs', options['waitMs']),
-    signal: checkSignal('options.signal', options['signal']),
+    signal: optionalSignal('options.signal', options['signal']),
   };
 }
 
@@ -173,22 +173,12 @@ export function prepareOptimizeMemory(given: unknown): { targetFree: number | un
 
 export function prepareWatch(given: unknown): { intervalMs: number; signal: AbortSignal | undefined } {
   const options = fields('options', given ?? {}, WATCH);
-  return { intervalMs: whole('options.intervalMs', options['intervalMs'] ?? 1_000, 1, LONGEST_TIMER_MS), signal: checkSignal('options.signal', options['signal']) };
+  return { intervalMs: whole('options.intervalMs', options['intervalMs'] ?? 1_000, 1, LONGEST_TIMER_MS), signal: optionalSignal('options.signal', options['signal']) };
 }
 
 export function aFunction(field: string, value: unknown): unknown {
   if (typeof value !== 'function') throw invalidInput(field, 'a function', value);
   return value;
-}
-
-/** An object with these fields alone: one that is not heeded would be worse than an error. */
-function fields(field: string, given: unknown, known: ReadonlySet<string>): Record<string, unknown> {
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) throw invalidInput(field, 'an object', given);
-  const object = given as Record<string, unknown>;
-  for (const name in object) {
-    if (!known.has(name) && object[name] !== undefined) throw invalidInput(`${field}.${name}`, `only ${[...known].join(', ')}`, object[name]);
-  }
-  return object;
 }
 
 /** Bytes; more than 0 of them. */
@@ -206,34 +196,12 @@ function indices(field: string, given: unknown): number[] {
   return checked;
 }
 
-function checkSignal(field: string, value: unknown): AbortSignal | undefined {
-  if (value === undefined) return undefined;
-  if (typeof value !== 'object' || value === null || typeof (value as AbortSignal).aborted !== 'boolean' || typeof (value as AbortSignal).addEventListener !== 'function') throw invalidInput(field, 'an AbortSignal', value);
-  return value as AbortSignal;
-}
-
-function text(field: string, value: unknown): string {
-  if (typeof value !== 'string' || value === '') throw invalidInput(field, 'a string that is not empty', value);
-  return value;
-}
-
 function bool(field: string, value: unknown): boolean {
   if (typeof value !== 'boolean') throw invalidInput(field, 'true or false', value);
   return value;
 }
 
-function oneOf<const T extends string>(field: string, given: unknown, known: readonly T[]): T {
-  const found = known.find(one => one === given);
-  if (found === undefined) throw invalidInput(field, `one of ${known.join(', ')}`, given);
-  return found;
-}
-
 function atLeast0(field: string, value: unknown, most: number): number {
   if (!(typeof value === 'number' && value >= 0 && value <= most)) throw invalidInput(field, `a number of at least 0 and at most ${most}`, value);
   return value;
-}
-
-function whole(field: string, value: unknown, least: number, most: number): number {
-  if (!(Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most)) throw invalidInput(field, `a whole number from ${least} to ${most}`, value);
-  return value as number;
 }

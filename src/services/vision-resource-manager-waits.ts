@@ -1,9 +1,7 @@
 import { onAbort } from '../abort.js';
 import { UniversalAiError } from '../errors.js';
+import { LONGEST_TIMER_MS } from '../timers.js';
 import type { Waiting } from './vision-resource-manager-backend.js';
-
-/** The longest that a timer takes, in ms. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** Those that wait, who keep the process alive; an idle manager does not. */
 export class Waits {

@@ -1,9 +1,10 @@
 import { performance } from 'node:perf_hooks';
 
+import { isObject } from '../../check.js';
 import { onAbort } from '../../abort.js';
 import type { ChatChunk } from '../../services/fast-llm-coordinator-types.js';
 import type { Protocol } from './config-endpoint.js';
-import { type AnswerIds, type ChunkDecoder, ErrorInAnswer, hasContent, isObject, NotOfTheDialect, type Operation, parseObject } from './dialect.js';
+import { type AnswerIds, type ChunkDecoder, ErrorInAnswer, hasContent, NotOfTheDialect, type Operation, parseObject } from './dialect.js';
 import type { Endpoint, Ticket } from './endpoint.js';
 import { EngineError } from './engine-place.js';
 import { Failure, failedInside, refused, tooSlow, unhealthy, unsayable } from './failure.js';

@@ -1,5 +1,5 @@
+import { isObject } from '../../check.js';
 import type { ChatChunk } from '../../services/fast-llm-coordinator-types.js';
-import { isObject } from './dialect.js';
 
 /** What of a delta a stored answer can say; another field would be lost. */
 const KEPT = ['role', 'content', 'reasoning_content', 'refusal'];

@@ -1,5 +1,5 @@
+import { isObject } from '../../check.js';
 import { describeValue, UniversalAiError } from '../../errors.js';
-import { isObject } from './dialect.js';
 import { nearestFew } from './nearest.js';
 
 /** What a key of a configuration may hold. */

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { extname } from 'node:path';
 
+import { isObject } from '../../check.js';
 import { describeValue } from '../../errors.js';
 import type { GatewayConfig } from '../../services/fast-llm-coordinator-types.js';
 import type { Model as Facts, Policy } from '../llm-router/question.js';
@@ -9,7 +10,6 @@ import { checkConfig } from './config-check.js';
 import type { Protocol } from './config-endpoint.js';
 import { hasPassword, REDIS_SECRET, type RedisSettings } from './config-redis.js';
 import { refuse } from './config-shape.js';
-import { isObject } from './dialect.js';
 
 /** One place that answers, with what its requests need. Times in milliseconds. */
 export interface EndpointConfig {

@@ -1,5 +1,5 @@
+import { isObject } from '../../check.js';
 import type { ChatChunk } from '../../services/fast-llm-coordinator-types.js';
-import { isObject } from './dialect.js';
 
 /**
  * Going on with an answer that was cut: what the client has been given, the request for the rest, and the seam. The same

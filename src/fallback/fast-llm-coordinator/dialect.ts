@@ -1,3 +1,4 @@
+import { isObject } from '../../check.js';
 import type { ChatChunk, EmbedResponse } from '../../services/fast-llm-coordinator-types.js';
 
 /** What distinguishes one answer from another where the endpoint's dialect has no such fields. */
@@ -94,10 +95,6 @@ export class NotOfTheDialect extends Error {}
 
 /** Longest event or line: an image in a tool result is some megabytes. */
 export const MAX_EVENT_BYTES = 16 * 1024 * 1024;
-
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
 
 export function parseObject(text: string): Record<string, unknown> {
   let json: unknown;

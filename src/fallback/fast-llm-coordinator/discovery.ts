@@ -1,6 +1,6 @@
+import { isObject } from '../../check.js';
 import type { Config, EndpointConfig, EngineSettings, ModelConfig } from './config.js';
 import { plainEndpoint } from './config-endpoint.js';
-import { isObject } from './dialect.js';
 import { HttpClient } from './http-client.js';
 
 /** The local servers that people already run, at their usual ports. */

@@ -1,9 +1,9 @@
 import { performance } from 'node:perf_hooks';
 
+import { isObject } from '../../check.js';
 import { UniversalAiError } from '../../errors.js';
 import type { Question } from './attempt.js';
 import type { RetryBudget } from './breaker.js';
-import { isObject } from './dialect.js';
 import type { Ticket } from './endpoint.js';
 import { Failure } from './failure.js';
 import type { Journal } from './journal.js';

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
+import { isObject } from '../../check.js';
 import { UniversalAiError } from '../../errors.js';
 import { checkOptions } from '../../services/redis-service-check.js';
 import type { RedisServiceBackend } from '../../services/redis-service-backend.js';
@@ -8,7 +9,6 @@ import { openTypeScriptRedisService } from '../redis-service/open.js';
 import type { CacheSettings } from './config.js';
 import type { RedisSettings } from './config-redis.js';
 import { isStorable } from './completion.js';
-import { isObject } from './dialect.js';
 import { Flights } from './flight.js';
 import type { Model } from './wiring.js';
 

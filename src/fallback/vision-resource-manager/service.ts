@@ -2,7 +2,9 @@
 
 import { UniversalAiError } from '../../errors.js';
 import type { Answer, DeviceUse, Grant, Held, News, PreparedAllocation, PreparedEstimate, PreparedManager, PreparedModel, Start, VisionResourceManagerBackend } from '../../services/vision-resource-manager-backend.js';
+import { PendingRequests } from '../../services/vision-resource-manager-pending.js';
 import type { MemoryEstimate, Priority } from '../../services/vision-resource-manager-types.js';
+import { LONGEST_TIMER_MS } from '../../timers.js';
 import { FakeMachine } from './fake-machine.js';
 import { type Decision, ENDLESS, type Ended } from './manager/decision.js';
 import type { Event } from './manager/event.js';
@@ -15,8 +17,6 @@ import { noGpu, ofLease, ofRequest } from './refusal.js';
 const HOLDER = 1;
 /** How many ended leases are remembered, to tell their holders why. */
 const REMEMBERED = 1_024;
-/** What timers take; a later end is looked at again then. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 const NEEDS_NATIVE = 'the TypeScript backend reads no GPU, since NVML is a native library: install the native package, whose addon reads it, or take driver fake';
 
 /** @throws {UniversalAiError} `UAT_NO_GPU`: a driver that only the native backend has. */
@@ -26,18 +26,13 @@ export function openTypeScriptVisionResourceManager(prepared: PreparedManager, t
   return new TypeScriptVisionResourceManager(machine, prepared, tell);
 }
 
-interface Pending {
-  readonly resolve: (value: Grant | Start) => void;
-  readonly reject: (error: UniversalAiError) => void;
-}
-
 export class TypeScriptVisionResourceManager implements VisionResourceManagerBackend {
   readonly #manager: Manager;
   readonly #machine: FakeMachine;
   readonly #tell: (news: News) => void;
   readonly #readings = new Readings(HOLDER);
   readonly #began = performance.now();
-  readonly #pending = new Map<number, Pending>();
+  readonly #pending = new PendingRequests();
   readonly #ended = new Map<number, Ended>();
   readonly #poll: NodeJS.Timeout;
   #noGpu: string | undefined;
@@ -76,8 +71,7 @@ export class TypeScriptVisionResourceManager implements VisionResourceManagerBac
 
   #answer<T extends Grant | Start>(request: number, own: Decision | undefined): Answer<T> {
     if (own?.decision === 'refused') throw ofRequest(own);
-    const answer = new Promise<Grant | Start>((resolve, reject) => this.#pending.set(request, { resolve, reject }));
-    return { request, answer: answer as Promise<T> };
+    return this.#pending.wait<T>(request);
   }
 
   cancel(request: number): void {
@@ -159,8 +153,7 @@ export class TypeScriptVisionResourceManager implements VisionResourceManagerBac
     this.#isClosed = true;
     clearInterval(this.#poll);
     clearTimeout(this.#tick?.timer);
-    for (const { reject } of this.#pending.values()) reject(new UniversalAiError('UAT_CLOSED', 'the resource manager is closed'));
-    this.#pending.clear();
+    this.#pending.close();
   }
 
   /** Reads the driver now, not at the next turn. */
@@ -201,9 +194,9 @@ export class TypeScriptVisionResourceManager implements VisionResourceManagerBac
 
   #carryOut(decision: Decision): void {
     switch (decision.decision) {
-      case 'granted': return this.#settle(decision.request)?.resolve(this.#grant(decision));
-      case 'started': return this.#settle(decision.request)?.resolve({ request: decision.request, lease: decision.lease, waitedMs: decision.waited_ms });
-      case 'refused': return this.#settle(decision.request)?.reject(ofRequest(decision));
+      case 'granted': return this.#pending.settle(decision.request)?.resolve(this.#grant(decision));
+      case 'started': return this.#pending.settle(decision.request)?.resolve({ request: decision.request, lease: decision.lease, waitedMs: decision.waited_ms });
+      case 'refused': return this.#pending.settle(decision.request)?.reject(ofRequest(decision));
       case 'preempt': return this.#say({ kind: 'preempt', lease: decision.lease, leftMs: decision.until - this.#manager.now, by: decision.by });
       case 'ended':
         this.#ended.set(decision.lease, decision.reason);
@@ -220,11 +213,6 @@ export class TypeScriptVisionResourceManager implements VisionResourceManagerBac
     return { lease, shares, leftMs: expiresAt - this.#manager.now, waitedMs };
   }
 
-  #settle(request: number): Pending | undefined {
-    const pending = this.#pending.get(request);
-    this.#pending.delete(request);
-    return pending;
-  }
 
   /** Never from within a call. */
   #say(news: News): void {
@@ -245,6 +233,7 @@ export class TypeScriptVisionResourceManager implements VisionResourceManagerBac
       if (this.#tick.at <= next) return;
       clearTimeout(this.#tick.timer);
     }
+    // A later end is looked at again then.
     const wait = Math.min(Math.max(0, next - this.#now()), LONGEST_TIMER_MS);
     const timer = setTimeout(() => {
       this.#tick = undefined;

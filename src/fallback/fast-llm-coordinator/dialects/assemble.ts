@@ -1,5 +1,5 @@
+import { isObject } from '../../../check.js';
 import type { ChatChunk } from '../../../services/fast-llm-coordinator-types.js';
-import { isObject } from '../dialect.js';
 
 type Fields = Record<string, unknown>;
 

@@ -1,5 +1,6 @@
+import { isObject } from '../../../check.js';
 import type { EmbedResponse } from '../../../services/fast-llm-coordinator-types.js';
-import { ErrorInAnswer, isObject, NotOfTheDialect, type Operation } from '../dialect.js';
+import { ErrorInAnswer, NotOfTheDialect, type Operation } from '../dialect.js';
 
 /** OpenAI's `POST /v1/embeddings`, which the local engine speaks too. */
 export const openaiEmbeddings: Operation<EmbedResponse> = {

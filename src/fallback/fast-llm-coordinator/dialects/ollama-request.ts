@@ -1,4 +1,5 @@
-import { isObject, type Said } from '../dialect.js';
+import { isObject } from '../../../check.js';
+import { type Said } from '../dialect.js';
 import { Dropped } from './dropped.js';
 import { refuse, refuseText } from './refusal.js';
 import { readCalls } from './tool-calls.js';

@@ -1,5 +1,6 @@
+import { isObject } from '../../../check.js';
 import type { ChatChunk } from '../../../services/fast-llm-coordinator-types.js';
-import { type AnswerIds, ChunkDecoder, type Dialect, ErrorInAnswer, isObject, MAX_EVENT_BYTES, NotOfTheDialect, parseObject } from '../dialect.js';
+import { type AnswerIds, ChunkDecoder, type Dialect, ErrorInAnswer, MAX_EVENT_BYTES, NotOfTheDialect, parseObject } from '../dialect.js';
 import { LineDecoder } from '../lines.js';
 import { assemble } from './assemble.js';
 import { ollamaEmbeddings } from './embeddings.js';

@@ -1,5 +1,6 @@
+import { isObject } from '../../../check.js';
 import type { ChatChunk } from '../../../services/fast-llm-coordinator-types.js';
-import { ChunkDecoder, type Dialect, ErrorInAnswer, isObject, MAX_EVENT_BYTES, NotOfTheDialect, parseObject } from '../dialect.js';
+import { ChunkDecoder, type Dialect, ErrorInAnswer, MAX_EVENT_BYTES, NotOfTheDialect, parseObject } from '../dialect.js';
 import { openaiEmbeddings } from './embeddings.js';
 import { SseDecoder } from '../lines.js';
 

@@ -1,4 +1,4 @@
-import { isObject } from '../dialect.js';
+import { isObject } from '../../../check.js';
 import { refuse, refuseText } from './refusal.js';
 
 /** A call of a tool, as an assistant's message has it. */

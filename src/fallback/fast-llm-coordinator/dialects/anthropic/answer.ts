@@ -1,5 +1,6 @@
+import { isObject } from '../../../../check.js';
 import type { ChatChunk } from '../../../../services/fast-llm-coordinator-types.js';
-import { type AnswerIds, ChunkDecoder, ErrorInAnswer, isObject, MAX_EVENT_BYTES, NotOfTheDialect, parseObject } from '../../dialect.js';
+import { type AnswerIds, ChunkDecoder, ErrorInAnswer, MAX_EVENT_BYTES, NotOfTheDialect, parseObject } from '../../dialect.js';
 import { SseDecoder } from '../../lines.js';
 import { REASONING_FORMAT } from './messages.js';
 

@@ -1,4 +1,5 @@
-import { isObject, type Said } from '../../dialect.js';
+import { isObject } from '../../../../check.js';
+import { type Said } from '../../dialect.js';
 import { Dropped, saysNothing } from '../dropped.js';
 import { refuse } from '../refusal.js';
 import { translateConversation } from './messages.js';

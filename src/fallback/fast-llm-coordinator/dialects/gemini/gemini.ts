@@ -1,5 +1,6 @@
+import { isObject } from '../../../../check.js';
 import type { EmbedResponse } from '../../../../services/fast-llm-coordinator-types.js';
-import { type Dialect, ErrorInAnswer, isObject, NotOfTheDialect, type Operation } from '../../dialect.js';
+import { type Dialect, ErrorInAnswer, NotOfTheDialect, type Operation } from '../../dialect.js';
 import { assemble } from '../assemble.js';
 import { GeminiAnswer, GeminiChunks, promptTokens } from './answer.js';
 import { generateRequest } from './request.js';

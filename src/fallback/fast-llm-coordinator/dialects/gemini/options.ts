@@ -1,4 +1,4 @@
-import { isObject } from '../../dialect.js';
+import { isObject } from '../../../../check.js';
 import type { Dropped } from '../dropped.js';
 import { refuse } from '../refusal.js';
 
