@@ -105,7 +105,7 @@ pub use routing::{CascadeAsk, DecisionSlot, Predicate, RouteAsk, Routed, RoutedM
 /// How what happened is told to others: traces, and the access log.
 pub use telemetry;
 pub use tuning::{Tuned, TuningSlot};
-/// Replays of recorded days.
+/// Memory of GPUs: leases, the daemon and its client, replays of recorded days.
 pub use vision_resource_manager;
 pub use wiring::{ModelFile, ModelInfo};
 

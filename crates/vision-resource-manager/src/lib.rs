@@ -33,6 +33,7 @@
 
 pub mod host;
 mod manager;
+mod processes;
 mod service;
 pub mod simulate;
 

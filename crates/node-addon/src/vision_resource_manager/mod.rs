@@ -28,9 +28,6 @@ use crate::error::Crossing;
 /// Where questions and answers stand without an object being made for each: a view of JavaScript's memory that lives as long as the call.
 type Slot<'call> = &'call mut [f64];
 
-/// In the order in which the wrapper counts them.
-const PRIORITIES: [Priority; 4] = [Priority::Low, Priority::Normal, Priority::High, Priority::Critical];
-
 /// A GPU that is made up.
 #[napi(object, object_to_js = false)]
 pub struct NewFakeGpu {
@@ -296,7 +293,8 @@ impl VisionResourceManager {
     }
 }
 
+/// In the order in which the wrapper counts them.
 fn priority_of(place: u32) -> Result<Priority, Crossing> {
-    let found = PRIORITIES.get(place as usize).copied();
+    let found = Priority::ALL.get(place as usize).copied();
     found.ok_or_else(|| Crossing::internal(&format!("the wrapper let a priority {place} through")))
 }

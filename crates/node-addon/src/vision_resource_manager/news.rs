@@ -3,9 +3,7 @@
 use napi::Status;
 use napi::threadsafe_function::ThreadsafeFunction;
 use napi_derive::napi;
-use runtime::vision_resource_manager::{
-    Decision, Granted, ManagerError, Priority, RequestId, Share, Started,
-};
+use runtime::vision_resource_manager::{Decision, Granted, ManagerError, RequestId, Share, Started};
 
 use crate::error::Crossing;
 
@@ -96,7 +94,7 @@ impl GpuNews {
         Some(match decision {
             Decision::Preempt { lease, until, by, .. } => Self {
                 ends_at: Some(until as f64),
-                by: Some(name(by).to_owned()),
+                by: Some(by.as_str().to_owned()),
                 ..Self::of_lease("preempt", lease)
             },
             Decision::Ended { lease, .. } => Self::of_lease("ended", lease),
@@ -119,13 +117,4 @@ impl GpuNews {
 
 pub(super) fn share(share: &Share) -> GpuShare {
     GpuShare { device: share.device as f64, bytes: share.bytes as f64 }
-}
-
-pub(super) fn name(priority: Priority) -> &'static str {
-    match priority {
-        Priority::Low => "low",
-        Priority::Normal => "normal",
-        Priority::High => "high",
-        Priority::Critical => "critical",
-    }
 }

@@ -3,7 +3,7 @@
 use napi_derive::napi;
 use runtime::vision_resource_manager::{LeaseView, Usage, WaitingView};
 
-use super::news::{GpuShare, name, share};
+use super::news::{GpuShare, share};
 
 /// A process that uses a device.
 #[napi(object, object_from_js = false)]
@@ -96,7 +96,7 @@ impl From<LeaseView> for Held {
             number: view.lease as f64,
             owner: view.owner.into_string(),
             model: view.model.map(String::from),
-            priority: name(view.priority).to_owned(),
+            priority: view.priority.as_str().to_owned(),
             shares: view.shares.iter().map(share).collect(),
             ends_at: view.expires_at.map(|end| end as f64),
             state: state.to_owned(),
@@ -110,7 +110,7 @@ impl From<WaitingView> for Held {
             number: view.request as f64,
             owner: view.owner.into_string(),
             model: view.model.map(String::from),
-            priority: name(view.priority).to_owned(),
+            priority: view.priority.as_str().to_owned(),
             shares: Vec::new(),
             ends_at: Some(view.deadline as f64),
             state: "queued".to_owned(),

@@ -45,14 +45,15 @@ pub struct GpuConfig {
 
 impl Default for GpuConfig {
     fn default() -> Self {
+        let ManagerOptions { settings, poll_ms, .. } = ManagerOptions::default();
         Self {
             socket: None,
             state_dir: None,
             nvml_path: None,
             fake_gpus_mb: Vec::new(),
-            headroom_mb: 256,
-            poll_ms: 500,
-            max_waiting: 1_000,
+            headroom_mb: settings.headroom >> 20,
+            poll_ms,
+            max_waiting: settings.max_waiting as u64,
             quotas_mb: BTreeMap::new(),
         }
     }

@@ -48,18 +48,19 @@ impl Book {
         self.by_key.keys().any(|key| key.process == process)
     }
 
-    /// A process has ended: its holders.
-    pub(super) fn leave(&mut self, process: Process) -> Vec<HolderId> {
+    /// A process has ended: its holders, and whether with them the last one went that was not heard of.
+    pub(super) fn leave(&mut self, process: Process) -> (Vec<HolderId>, bool) {
         let gone: Vec<HolderId> =
             self.by_key.iter().filter(|(key, _)| key.process == process).map(|(_, holder)| *holder).collect();
+        let mut last = false;
         for holder in &gone {
             if let Some(key) = self.by_id.remove(holder) {
                 self.by_key.remove(&key);
             }
             self.listeners.remove(holder);
-            self.silent.remove(holder);
+            last |= self.settled(*holder);
         }
-        gone
+        (gone, last)
     }
 
     pub(super) fn listen(&mut self, holder: HolderId) -> Receiver<Notice> {

@@ -5,6 +5,11 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
+use crate::processes::{Stat, lineage};
+
+/// Nobody builds longer chains than this.
+const GENERATIONS: usize = 64;
+
 /// A process for good: its number may come again, its number with its beginning does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) struct Process {
@@ -16,7 +21,7 @@ pub(super) struct Process {
 impl Process {
     /// The process that has this number now; `None` where none has, or only what is left of one that has ended.
     pub(super) fn now(pid: u32) -> Option<Self> {
-        let stat = Stat::read(pid).filter(|stat| !matches!(stat.state, b'Z' | b'X'))?;
+        let stat = Stat::read(pid).filter(|stat| !stat.has_ended())?;
         Some(Self { pid, started: stat.started })
     }
 
@@ -32,36 +37,7 @@ impl Process {
 
     /// Whether it is `other`, or a process that descends from it.
     pub(super) fn descends_from(self, other: u32) -> bool {
-        let mut pid = self.pid;
-        // Nobody builds longer chains than this.
-        for _ in 0..64 {
-            if pid == other {
-                return true;
-            }
-            match Stat::read(pid) {
-                Some(stat) if stat.parent > 0 => pid = stat.parent,
-                _ => return false,
-            }
-        }
-        false
-    }
-}
-
-/// What /proc/PID/stat says.
-struct Stat {
-    state: u8,
-    parent: u32,
-    started: u64,
-}
-
-impl Stat {
-    fn read(pid: u32) -> Option<Self> {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name, which comes before, may hold spaces and brackets.
-        let (_, after) = stat.rsplit_once(')')?;
-        let fields: Vec<&str> = after.split_whitespace().collect();
-        let state = *fields.first()?.as_bytes().first()?;
-        Some(Self { state, parent: fields.get(1)?.parse().ok()?, started: fields.get(19)?.parse().ok()? })
+        lineage(self.pid).take(GENERATIONS).any(|(pid, _)| pid == other)
     }
 }
 

@@ -186,7 +186,8 @@ async fn renew(
     body: Bytes,
 ) -> Result<Json<Renewed>, Refused> {
     let body: RenewBody = parsed(if body.is_empty() { b"{}" } else { &body })?;
-    let (holder, lease) = (owner(&host, &peer, &headers, &lease)?, number(&lease)?);
+    let lease = number(&lease)?;
+    let holder = speaker(&host, &peer, &headers, lease)?;
     Ok(Json(Renewed { expires_in_ms: host.renew(holder, lease, body.duration_ms)? }))
 }
 
@@ -196,21 +197,25 @@ async fn release(
     Path(lease): Path<String>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Refused> {
-    let (holder, lease) = (owner(&host, &peer, &headers, &lease)?, number(&lease)?);
+    let lease = number(&lease)?;
+    let holder = speaker(&host, &peer, &headers, lease)?;
     host.release(holder, lease)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Who acts on a lease: the caller, or, where a process that it descends from holds the lease, that one.
-fn owner(host: &Arc<Shared>, peer: &Peer, headers: &HeaderMap, lease: &str) -> Result<HolderId, Refused> {
+fn speaker(
+    host: &Arc<Shared>,
+    peer: &Peer,
+    headers: &HeaderMap,
+    lease: LeaseId,
+) -> Result<HolderId, Refused> {
     let (caller, client) = (peer.process()?, client(headers)?);
     let holder = host.caller(caller, client)?;
-    let lease = number(lease)?;
-    let held = host.manager.leases().into_iter().find(|held| held.lease == lease).map(|held| held.holder);
-    let Some(other) = held.filter(|held| *held != holder) else { return Ok(holder) };
+    let Some(other) = host.manager.holder(lease).filter(|other| *other != holder) else { return Ok(holder) };
     let theirs = host.book().key(other).cloned();
-    let for_it = theirs.filter(|key| *key.client == *client && caller.descends_from(key.process.pid));
-    Ok(if for_it.is_some() { other } else { holder })
+    let for_it = theirs.is_some_and(|key| *key.client == *client && caller.descends_from(key.process.pid));
+    Ok(if for_it { other } else { holder })
 }
 
 async fn attach(

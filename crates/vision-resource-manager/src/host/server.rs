@@ -207,15 +207,12 @@ impl Shared {
             None => {
                 // Opened before it is looked at again: the number cannot have gone to another process meanwhile.
                 let watch = if book.knows(process) { None } else { Some(watched(process)?) };
-                let (me, slot) = (Arc::downgrade(self), Arc::new(Mutex::new(None)));
-                let own = Arc::clone(&slot);
+                let me = Arc::downgrade(self);
                 let holder = self.manager.join(process.of_manager(), move |decision| {
-                    let holder = *own.lock().unwrap_or_else(PoisonError::into_inner);
-                    if let (Some(host), Some(holder)) = (Weak::upgrade(&me), holder) {
-                        host.decided(holder, decision);
+                    if let Some(host) = Weak::upgrade(&me) {
+                        host.decided(decision);
                     }
                 })?;
-                *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(holder);
                 book.enter(key, holder);
                 if let Some(watch) = watch {
                     self.watch(process, watch);
@@ -245,50 +242,48 @@ impl Shared {
     }
 
     fn ended(&self, process: Process) {
-        let mut book = self.book();
-        let waited = !book.silent().is_empty();
-        let gone = book.leave(process);
-        let nobody_is_silent = book.silent().is_empty();
-        drop(book);
+        let (gone, last) = self.book().leave(process);
+        // What they had is written off by the decisions about them.
         for holder in gone {
             self.manager.leave(holder);
         }
-        // What they had is written off by the decisions about them, or, where nobody listens any longer, here.
-        let theirs: Vec<LeaseId> = {
-            let disk = self.disk();
-            let held = disk.journal.held().iter().filter(|(_, of)| of.process == process);
-            held.map(|(lease, _)| *lease).collect()
-        };
-        theirs.into_iter().for_each(|lease| self.forget(lease));
-        if waited && nobody_is_silent {
+        if last {
             self.manager.restored();
         }
     }
 
     /// Something was decided about a holder that it did not ask for.
-    fn decided(&self, holder: HolderId, decision: Decision) {
-        let now = self.manager.now();
-        let notice = match decision {
-            Decision::Preempt { lease, until, by, .. } => {
-                let grace_ms = until.saturating_sub(now);
+    fn decided(&self, decision: Decision) {
+        let (holder, notice) = match decision {
+            Decision::Preempt { lease, holder, until, by } => {
+                let grace_ms = until.saturating_sub(self.manager.now());
                 self.write(|disk| disk.journal.ends(lease, epoch_ms().saturating_add(grace_ms)));
-                Notice::Preempt { lease, grace_ms, by_priority: by }
+                (holder, Notice::Preempt { lease, grace_ms, by_priority: by })
             }
-            Decision::Ended { lease, reason, .. } => {
+            Decision::Ended { lease, holder, reason } => {
                 self.forget(lease);
-                let more = self.manager.leases().iter().any(|other| other.holder == holder);
-                let last = !more && self.book().settled(holder);
-                if last {
-                    self.manager.restored();
-                }
-                Notice::Ended { lease, reason }
+                self.may_be_settled(holder);
+                (holder, Notice::Ended { lease, reason })
             }
-            Decision::Lost { lease, .. } => Notice::Lost { lease },
-            Decision::Found { lease, .. } => Notice::Found { lease },
-            Decision::Overuse { device, leased, used, .. } => Notice::Overuse { device, leased, used },
+            Decision::Lost { lease, holder } => (holder, Notice::Lost { lease }),
+            Decision::Found { lease, holder } => (holder, Notice::Found { lease }),
+            Decision::Overuse { holder, device, leased, used } => {
+                (holder, Notice::Overuse { device, leased, used })
+            }
             _ => return,
         };
         self.book().tell(holder, &notice);
+    }
+
+    /// A holder that was not heard of yet is waited for as long as it has something.
+    fn may_be_settled(&self, holder: HolderId) {
+        let silent = self.book().silent().contains(&holder);
+        if silent && self.manager.leases().iter().all(|lease| lease.holder != holder) {
+            let last = self.book().settled(holder);
+            if last {
+                self.manager.restored();
+            }
+        }
     }
 
     /// Asks for memory; dropping the future takes the request back.

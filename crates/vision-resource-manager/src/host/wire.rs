@@ -20,16 +20,16 @@ pub struct AllocateBody {
     #[serde(default)]
     pub priority: Priority,
     /// How long the lease lives unless it is renewed; a minute.
-    #[serde(default = "minute")]
+    #[serde(default = "duration")]
     pub duration_ms: u64,
     /// How long to wait; half a minute.
-    #[serde(default = "half_a_minute")]
+    #[serde(default = "wait")]
     pub wait_ms: u64,
     /// Whether requests of a higher priority may take it back.
     #[serde(default)]
     pub preemptible: bool,
     /// How long its holder has then; five seconds.
-    #[serde(default = "five_seconds")]
+    #[serde(default = "grace")]
     pub grace_ms: u64,
     /// On whose account.
     #[serde(default = "default_owner")]
@@ -51,20 +51,20 @@ fn is_one(gpus: &u32) -> bool {
     *gpus == 1
 }
 
-fn minute() -> u64 {
-    60_000
+fn duration() -> u64 {
+    Allocate::DURATION_MS
 }
 
-fn half_a_minute() -> u64 {
-    30_000
+fn wait() -> u64 {
+    Allocate::WAIT_MS
 }
 
-fn five_seconds() -> u64 {
-    5_000
+fn grace() -> u64 {
+    Allocate::GRACE_MS
 }
 
 fn default_owner() -> Box<str> {
-    "default".into()
+    Allocate::OWNER.into()
 }
 
 impl AllocateBody {
@@ -75,10 +75,10 @@ impl AllocateBody {
             gpus: one(),
             devices: Vec::new(),
             priority: Priority::default(),
-            duration_ms: minute(),
-            wait_ms: half_a_minute(),
+            duration_ms: duration(),
+            wait_ms: wait(),
             preemptible: false,
-            grace_ms: five_seconds(),
+            grace_ms: grace(),
             owner: default_owner(),
             model: None,
             pid: None,
@@ -134,7 +134,7 @@ pub struct LeasedGpu {
 #[serde(deny_unknown_fields)]
 pub struct RenewBody {
     /// From now.
-    #[serde(default = "minute")]
+    #[serde(default = "duration")]
     pub duration_ms: u64,
 }
 

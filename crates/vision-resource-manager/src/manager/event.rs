@@ -19,6 +19,21 @@ pub enum Priority {
     Critical,
 }
 
+impl Priority {
+    /// The least first.
+    pub const ALL: [Self; 4] = [Self::Low, Self::Normal, Self::High, Self::Critical];
+
+    /// Its name, as it is written everywhere.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Normal => "normal",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
 /// A process that holds memory, by a number that its host gave it: never given twice, so that a process id that comes
 /// again is another holder.
 pub type HolderId = u64;

@@ -19,19 +19,31 @@ impl Manager {
             out.push(Decision::Ended { lease, holder: gone.holder, reason });
             ended = true;
         }
-        if self.waiting.iter().any(|waiting| waiting.deadline <= self.now) {
-            let (over, waiting) = std::mem::take(&mut self.waiting)
-                .into_iter()
-                .partition(|waiting| waiting.deadline <= self.now && waiting.since < self.now);
-            self.waiting = waiting;
-            for mut waiting in over {
-                self.drop_claim(&mut waiting);
-                let refusal = self.why_in_vain(&waiting.want);
-                out.push(Decision::Refused { request: waiting.request, refusal });
-                ended = true;
-            }
+        let over = |this: &Self, waiting: &Waiting| waiting.deadline <= this.now && waiting.since < this.now;
+        self.turn_away(over, |this, waiting| this.why_in_vain(&waiting.want), out) || ended
+    }
+
+    /// Takes those out of the line of whom something holds, with what they were promised, and tells them why; says whether there
+    /// was one.
+    pub(super) fn turn_away(
+        &mut self,
+        holds: impl Fn(&Self, &Waiting) -> bool,
+        why: impl Fn(&Self, &Waiting) -> Refusal,
+        out: &mut Vec<Decision>,
+    ) -> bool {
+        if !self.waiting.iter().any(|waiting| holds(self, waiting)) {
+            return false;
         }
-        ended
+        let (gone, waiting) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|waiting| holds(self, waiting));
+        self.waiting = waiting;
+        let gone: Vec<Waiting> = gone;
+        for mut waiting in gone {
+            self.drop_claim(&mut waiting);
+            let refusal = why(self, &waiting);
+            out.push(Decision::Refused { request: waiting.request, refusal });
+        }
+        true
     }
 
     pub(super) fn cancel(&mut self, request: RequestId, holder: HolderId, out: &mut Vec<Decision>) -> bool {
@@ -108,14 +120,7 @@ impl Manager {
             out.push(Decision::Ended { lease, holder, reason: Ended::HolderGone });
         }
         self.uses.retain(|_, lease| self.leases.contains_key(lease));
-        let (gone, waiting) = std::mem::take(&mut self.waiting)
-            .into_iter()
-            .partition(|waiting| self.asker(&waiting.want) == holder);
-        self.waiting = waiting;
-        for mut waiting in gone {
-            self.drop_claim(&mut waiting);
-            out.push(Decision::Refused { request: waiting.request, refusal: Refusal::Cancelled });
-        }
+        self.turn_away(|this, waiting| this.asker(&waiting.want) == holder, |_, _| Refusal::Cancelled, out);
         for model in self.models.iter_mut().filter(|model| model.of.holder == holder) {
             model.gone = true;
         }

@@ -107,14 +107,11 @@ impl Manager {
             return false;
         }
         self.models[place].gone = true;
-        let wants = |waiting: &Waiting| matches!(waiting.want, Want::Use { model } if model == place);
-        let (gone, waiting) = std::mem::take(&mut self.waiting).into_iter().partition(wants);
-        self.waiting = waiting;
-        for mut waiting in gone {
-            self.drop_claim(&mut waiting);
-            let refusal = Refusal::Invalid { problem: "the model is registered no longer".into() };
-            out.push(Decision::Refused { request: waiting.request, refusal });
-        }
+        let wants =
+            |_: &Self, waiting: &Waiting| matches!(waiting.want, Want::Use { model } if model == place);
+        let why =
+            |_: &Self, _: &Waiting| Refusal::Invalid { problem: "the model is registered no longer".into() };
+        self.turn_away(wants, why, out);
         for instance in instances {
             self.let_go(instance, Priority::Low, out);
         }

@@ -121,6 +121,11 @@ impl Manager {
         })
     }
 
+    /// Who has a lease.
+    pub fn holder(&self, lease: LeaseId) -> Option<HolderId> {
+        self.leases.get(&lease).map(|lease| lease.holder)
+    }
+
     /// Bytes of a device that a holder has leased, where it has any.
     pub fn leased(&self, holder: HolderId, device: DeviceIndex) -> Option<u64> {
         self.devices

@@ -322,6 +322,11 @@ impl ResourceManager {
         self.shared.lock().manager.leases().collect()
     }
 
+    /// Who has a lease.
+    pub fn holder(&self, lease: LeaseId) -> Option<HolderId> {
+        self.shared.lock().manager.holder(lease)
+    }
+
     /// Those that wait, first in line first.
     pub fn waiting(&self) -> Vec<WaitingView> {
         self.shared.lock().manager.waiting().collect()

@@ -1,7 +1,6 @@
 //! The thread that reads the driver and lets time pass.
 
 use std::collections::HashMap;
-use std::fs;
 use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -10,6 +9,7 @@ use gpu_driver::{DeviceReading, Driver, DriverError};
 
 use super::readings::Whose;
 use super::{ManagerError, Shared};
+use crate::processes::{Stat, lineage};
 use crate::{DeviceIndex, Event, HolderId, Manager};
 
 /// A child of a child of a holder uses memory for it; nobody builds longer chains than this.
@@ -139,22 +139,12 @@ struct Ancestor {
     started: Option<u64>,
 }
 
-/// The process and those that started it, nearest first.
+/// The process and those that started it, nearest first, but for the first one of all.
 fn line(pid: u32) -> Vec<Ancestor> {
-    let (mut line, mut next) = (Vec::new(), Some(pid));
-    while let Some(pid) = next.filter(|_| line.len() < GENERATIONS) {
-        let (parent, started) = stat(pid).unzip();
-        line.push(Ancestor { pid, started });
-        next = parent.filter(|parent| *parent > 1);
-    }
-    line
-}
-
-/// A process's parent and its beginning: the second and the twentieth field after the name in /proc/PID/stat; a name may hold
-/// spaces and brackets.
-fn stat(pid: u32) -> Option<(u32, u64)> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, after) = stat.rsplit_once(')')?;
-    let mut fields = after.split_whitespace().skip(1);
-    Some((fields.next()?.parse().ok()?, fields.nth(17)?.parse().ok()?))
+    let line = lineage(pid).enumerate().take_while(|(place, (pid, _))| *place == 0 || *pid > 1);
+    let of = |(_, (pid, stat)): (usize, (u32, Option<Stat>))| Ancestor {
+        pid,
+        started: stat.map(|stat| stat.started),
+    };
+    line.take(GENERATIONS).map(of).collect()
 }

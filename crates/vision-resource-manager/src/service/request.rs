@@ -48,6 +48,15 @@ pub struct Allocate {
 }
 
 impl Allocate {
+    /// How long a lease lives where nothing is said of it, in ms.
+    pub const DURATION_MS: u64 = 60_000;
+    /// How long a request waits, in ms.
+    pub const WAIT_MS: u64 = 30_000;
+    /// How long a holder has that is asked to give back, in ms.
+    pub const GRACE_MS: u64 = 5_000;
+    /// On whose account.
+    pub const OWNER: &str = "default";
+
     /// So many bytes of one device for a minute, waited for up to half a minute.
     pub fn new(bytes: u64) -> Self {
         Self {
@@ -55,11 +64,11 @@ impl Allocate {
             gpus: 1,
             devices: Vec::new(),
             priority: Priority::Normal,
-            duration_ms: 60_000,
-            wait_ms: 30_000,
+            duration_ms: Self::DURATION_MS,
+            wait_ms: Self::WAIT_MS,
             preemptible: false,
-            grace_ms: 5_000,
-            owner: "default".into(),
+            grace_ms: Self::GRACE_MS,
+            owner: Self::OWNER.into(),
             model: None,
         }
     }

@@ -66,7 +66,7 @@ fn row(held: &Held) -> [String; 9] {
         held.pid.to_string(),
         held.owner.to_string(),
         held.model.as_deref().map_or_else(none, ToOwned::to_owned),
-        format!("{:?}", held.priority).to_lowercase(),
+        held.priority.as_str().to_owned(),
         format!("{} MiB", held.bytes >> 20),
         if gpus.is_empty() { none() } else { gpus.join(",") },
         format!("{:.1} s", held.expires_in_ms as f64 / 1e3),

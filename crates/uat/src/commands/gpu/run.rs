@@ -53,13 +53,11 @@ pub(crate) struct Args {
 }
 
 fn priority(text: &str) -> Result<Priority, String> {
-    match text {
-        "low" => Ok(Priority::Low),
-        "normal" => Ok(Priority::Normal),
-        "high" => Ok(Priority::High),
-        "critical" => Ok(Priority::Critical),
-        _ => Err(format!("expected low, normal, high or critical, got `{text}`")),
-    }
+    let found = Priority::ALL.into_iter().find(|priority| priority.as_str() == text);
+    found.ok_or_else(|| {
+        let [low, normal, high, critical] = Priority::ALL.map(Priority::as_str);
+        format!("expected {low}, {normal}, {high} or {critical}, got `{text}`")
+    })
 }
 
 /// A lease lives so long when nobody renews it: it is renewed at a third of that.
@@ -93,8 +91,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     })
 }
 
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn request(args: &Args) -> AllocateBody {
-    let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let name = args.model.clone().or_else(|| args.command.first().cloned());
     AllocateBody {
         gpus: args.gpus,
@@ -159,7 +160,6 @@ impl Holding<'_> {
         let mut renew_at = Instant::now() + DURATION / 3;
         let mut kill_at: Option<Instant> = None;
         loop {
-            let never = Instant::now() + Duration::from_secs(86_400);
             tokio::select! {
                 status = child.wait() => return Ok(status?),
                 // The terminal has sent Ctrl-C to the command already.
@@ -168,7 +168,7 @@ impl Holding<'_> {
                         send(&child, Signal::TERM);
                     }
                 }
-                () = sleep_until(kill_at.unwrap_or(never)), if kill_at.is_some() => {
+                () = sleep_until(kill_at.unwrap_or(renew_at)), if kill_at.is_some() => {
                     say("the command did not end in its time, and is killed");
                     send(&child, Signal::KILL);
                     kill_at = None;
@@ -202,7 +202,7 @@ impl Holding<'_> {
                 () = sleep_until(renew_at) => {
                     renew_at = Instant::now() + DURATION / 3;
                     // Where it has ended the daemon says so, too.
-                    drop(self.client.renew(self.lease, u64::try_from(DURATION.as_millis()).unwrap_or(60_000)).await);
+                    drop(self.client.renew(self.lease, ms(DURATION)).await);
                 }
             }
         }
