@@ -9,7 +9,7 @@ use bytes::Bytes;
 use divan::Bencher;
 use fast_llm_coordinator::{
     Answer, CacheConfig, CallOptions, Coordinator, CoordinatorConfig, EndpointConfig, ModelConfig, Protocol,
-    ResponseCache, ResponseStore, Unavailable,
+    ResponseCache, ResponseStore, Surroundings, Unavailable,
 };
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -82,7 +82,11 @@ fn one_hit(bencher: Bencher<'_, '_>, stream: bool) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let provider = runtime.block_on(FakeProvider::start()).unwrap();
     let cache = ResponseCache { config: CacheConfig::default(), store: Arc::new(Memory::default()) };
-    let coordinator = Coordinator::with_cache(config(&provider, 1), None, Some(cache)).unwrap();
+    let coordinator = Coordinator::among(
+        config(&provider, 1),
+        Surroundings { cache: Some(cache), ..Surroundings::default() },
+    )
+    .unwrap();
     let text = "word ".repeat(400);
     let body = Bytes::from(format!(
         r#"{{"model":"m","stream":{stream},"temperature":0,"messages":[{{"role":"user","content":"{text}"}}]}}"#

@@ -77,6 +77,36 @@ pub struct EndpointConfig {
     /// How the backend goes on with an answer that was cut elsewhere; absent: it is not asked to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume: Option<Resume>,
+    /// Memory of this machine's GPUs that it needs while it is asked: it is asked when that is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<GpuNeed>,
+}
+
+/// Memory of GPUs that an endpoint needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GpuNeed {
+    /// MiB of one GPU.
+    #[schemars(range(min = 1, max = 1_073_741_824_u64))]
+    pub vram_mb: u64,
+    /// How much its requests matter beside others that wait for memory.
+    #[serde(default)]
+    pub priority: GpuPriority,
+}
+
+/// How much somebody matters who waits for memory of a GPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum GpuPriority {
+    /// After all others.
+    Low,
+    /// As most do.
+    #[default]
+    Normal,
+    /// Before most.
+    High,
+    /// Before all others.
+    Critical,
 }
 
 /// How a backend goes on with an answer that another one began.
@@ -132,6 +162,7 @@ impl EndpointConfig {
             max_queued: default_max_queued(),
             queue_timeout_ms: default_queue_timeout_ms(),
             resume: None,
+            gpu: None,
         }
     }
 }

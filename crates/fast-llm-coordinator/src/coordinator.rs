@@ -8,6 +8,7 @@ use resilience::RetryBudget;
 use route_plan::{EndpointHealth, ModelHealth, RoutePlan};
 use tokio_util::task::TaskTracker;
 
+use crate::admission::Admission;
 use crate::answer::{Answer, answer};
 use crate::attempt::{Established, Got};
 use crate::cache::{Cache, Call, ResponseCache};
@@ -40,6 +41,17 @@ pub struct Coordinator {
     catalogue: Vec<ModelConfig>,
 }
 
+/// Whom a coordinator meets beside the endpoints.
+#[derive(Default)]
+pub struct Surroundings {
+    /// Who leads to the local engine; without, there may be no `uat-engine` endpoint.
+    pub engine: Option<Arc<dyn EngineDialer>>,
+    /// Where answers are kept to be given again.
+    pub cache: Option<ResponseCache>,
+    /// Who has a say before endpoints are asked that need memory of GPUs.
+    pub admission: Option<Arc<dyn Admission>>,
+}
+
 impl Coordinator {
     /// Validates the configuration and prepares the clients; opens no connection.
     ///
@@ -50,23 +62,19 @@ impl Coordinator {
         config: CoordinatorConfig,
         engine: Option<Arc<dyn EngineDialer>>,
     ) -> Result<Self, CoordinatorError> {
-        Self::build(config, engine, None, None)
+        Self::build(config, Surroundings { engine, ..Surroundings::default() }, None)
     }
 
-    /// The same with a response cache.
+    /// The same with whatever else it is to meet.
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub fn with_cache(
-        config: CoordinatorConfig,
-        engine: Option<Arc<dyn EngineDialer>>,
-        cache: Option<ResponseCache>,
-    ) -> Result<Self, CoordinatorError> {
-        Self::build(config, engine, cache, None)
+    pub fn among(config: CoordinatorConfig, around: Surroundings) -> Result<Self, CoordinatorError> {
+        Self::build(config, around, None)
     }
 
     /// A coordinator for another configuration that takes the place of this one: endpoints that stay as they are keep
-    /// what was learnt of them, their connections and their limits, and the counts go on. `same_engine`: `engine` leads
+    /// what was learnt of them, their connections and their limits, and the counts go on. `same_engine`: `around` leads
     /// to the engine of this one.
     ///
     /// # Errors
@@ -74,19 +82,18 @@ impl Coordinator {
     pub fn successor(
         &self,
         config: CoordinatorConfig,
-        engine: Option<Arc<dyn EngineDialer>>,
-        cache: Option<ResponseCache>,
+        around: Surroundings,
         same_engine: bool,
     ) -> Result<Self, CoordinatorError> {
-        Self::build(config, engine, cache, Some((&self.core, same_engine)))
+        Self::build(config, around, Some((&self.core, same_engine)))
     }
 
     fn build(
         config: CoordinatorConfig,
-        engine: Option<Arc<dyn EngineDialer>>,
-        cache: Option<ResponseCache>,
+        around: Surroundings,
         former: Option<(&Core, bool)>,
     ) -> Result<Self, CoordinatorError> {
+        let Surroundings { engine, cache, admission } = around;
         let cache = cache.and_then(|cache| Cache::new(cache, &config));
         let now = Instant::now();
         let mut by_name: HashMap<Arc<str>, Arc<Endpoint>> = HashMap::new();
@@ -126,6 +133,7 @@ impl Coordinator {
                 Some((core, _)) => Arc::clone(&core.counters),
                 None => Arc::new(Counters::new()),
             },
+            admission,
             drains: TaskTracker::new(),
         };
         Ok(Self { core: Arc::new(core), cache, catalogue: config.models })

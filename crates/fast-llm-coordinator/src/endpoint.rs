@@ -7,6 +7,7 @@ use balance::PeakEwma;
 use parking_lot::Mutex;
 use route_plan::EndpointHealth;
 
+use crate::admission::Admitted;
 use crate::board::{Availability, Board};
 use crate::classify::Verdict;
 use crate::config::EndpointConfig;
@@ -134,6 +135,7 @@ impl Endpoint {
             started: now,
             written: 0,
             judged: false,
+            _admitted: None,
             _place: place,
         }
     }
@@ -150,6 +152,8 @@ pub(crate) struct InFlight {
     /// Tokens of the answer so far, or as the endpoint counted them.
     written: u64,
     judged: bool,
+    /// What it holds of a GPU.
+    _admitted: Option<Admitted>,
     /// Given back after the request is counted out.
     _place: Permit,
 }
@@ -167,6 +171,13 @@ impl InFlight {
     #[must_use]
     pub(crate) fn timed(mut self, pace: &Arc<Mutex<Pace>>) -> Self {
         self.pace = Some(Arc::clone(pace));
+        self
+    }
+
+    /// So much is held of a GPU until the request is counted out.
+    #[must_use]
+    pub(crate) fn holding(mut self, admitted: Option<Admitted>) -> Self {
+        self._admitted = admitted;
         self
     }
 

@@ -2,15 +2,17 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use resilience::RetryBudget;
 use route_plan::RoutePlan;
 use tokio_util::task::TaskTracker;
 
+use crate::admission::{Admission, Admitted, Occasion};
 use crate::attempt::{Established, attempt};
 use crate::call::CallOptions;
+use crate::classify::{FailedAttempt, failure, neutral};
 use crate::endpoint::Endpoint;
 use crate::error::{CoordinatorError, Failure};
 use crate::journal::Journal;
@@ -26,6 +28,8 @@ pub(crate) struct Core {
     pub(crate) models: HashMap<Arc<str>, Model>,
     pub(crate) budget: Mutex<RetryBudget>,
     pub(crate) counters: Arc<Counters>,
+    /// Who has a say before endpoints are asked that need memory of GPUs.
+    pub(crate) admission: Option<Arc<dyn Admission>>,
     /// Finished streams whose connections are being handed back.
     pub(crate) drains: TaskTracker,
 }
@@ -92,8 +96,24 @@ impl Core {
             if !journal.attempts.is_empty() {
                 self.counters.failover();
             }
-            let in_flight = place.endpoint.begin(permit, tokens, Instant::now()).timed(&place.pace);
-            let begun = in_flight.started();
+            journal.bill.begin(question.stream());
+            let waiting = Instant::now();
+            let admitted = match self.admitted(place, options).await {
+                Ok(admitted) => admitted,
+                Err(refused) => {
+                    let result = Err(refused);
+                    journal.note(place.endpoint.name(), &place.model, waiting, &result);
+                    match result.err().and_then(|refused| search.failed(index, refused)) {
+                        Some(failure) => return Err(failure),
+                        None => continue,
+                    }
+                }
+            };
+            let begun = Instant::now();
+            if admitted.is_some() {
+                journal.waited(begun.saturating_duration_since(waiting));
+            }
+            let in_flight = place.endpoint.begin(permit, tokens, begun).timed(&place.pace).holding(admitted);
             let patience = patience(place, question.stream(), others);
             let trace = options.trace.as_ref().map(|trace| trace.of_attempt(journal.attempts.len()));
             let asked = Asked {
@@ -106,7 +126,6 @@ impl Core {
                 time_left: time_left(place, question.stream(), patience, options.deadline(), begun),
                 bill: &journal.bill,
             };
-            journal.bill.begin(question.stream());
             let result = attempt(in_flight, asked, &self.drains).await;
             journal.note(place.endpoint.name(), &place.model, begun, &result);
             match result {
@@ -118,6 +137,34 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// What a request holds of a GPU while this place is asked; `None`: the place needs nothing.
+    async fn admitted(
+        &self,
+        place: &Place,
+        options: &CallOptions,
+    ) -> Result<Option<Admitted>, FailedAttempt> {
+        let config = &place.endpoint.config;
+        let Some(admission) = self.admission.as_ref().filter(|admission| admission.concerns(config)) else {
+            return Ok(None);
+        };
+        let patience = Duration::from_millis(config.queue_timeout_ms);
+        let left = options.deadline().map(|(at, _)| at.saturating_duration_since(Instant::now()));
+        let occasion = Occasion {
+            endpoint: Arc::clone(&config.name),
+            protocol: config.protocol,
+            base_url: config.base_url.clone(),
+            model: Arc::clone(&place.model),
+            gpu: config.gpu,
+            patience: left.map_or(patience, |left| left.min(patience)),
+        };
+        admission.admit(occasion).await.map(Some).map_err(|refused| {
+            neutral(Failure {
+                retryable: refused.retryable,
+                ..failure(&config.name, refused.code, refused.message)
+            })
+        })
     }
 
     /// The model of this public name.

@@ -26,7 +26,7 @@
 //! # How it is laid out
 //! Decisions are pure or plain state with the clock passed in: `select` (whom to ask), `endpoint` (what is known of one),
 //! `board` (its health), `line` (who waits for a place there), `classify` (what a failure means), `question` (what is
-//! asked), `call` (what a caller may add), `meter` (who is told what it took), `dialect` (how it is said). `attempt`, `upstream` and `transport` are the parts that touch a socket; `search`
+//! asked), `call` (what a caller may add), `meter` (who is told what it took), `admission` (who has a say before GPUs are used), `dialect` (how it is said). `attempt`, `upstream` and `transport` are the parts that touch a socket; `search`
 //! finds whom to ask next, `execution` is the loop around it, `coordinator` the face of it, `answer` what comes back. `resume` goes on with streams
 //! that broke off, `cache` gives answers again, and shares those under way.
 //!
@@ -34,6 +34,7 @@
 //! Which model is better (the router's), who asks and what they may spend (the gateway's), where the engine binary
 //! lies (behind [`EngineDialer`]).
 
+mod admission;
 mod answer;
 mod attempt;
 mod board;
@@ -63,15 +64,16 @@ mod stats;
 mod transport;
 mod upstream;
 
+pub use admission::{Admission, Admitted, NotAdmitted, Occasion};
 pub use answer::Answer;
 pub use cache::{ResponseCache, ResponseStore, Unavailable};
 pub use call::{CachePreference, CallOptions, Trace};
 pub use chat_stream::ChatStream;
 pub use config::{
-    Balance, CacheConfig, CoordinatorConfig, EndpointConfig, ModelConfig, ModelEndpoint, Protocol, Resume,
-    Tuning,
+    Balance, CacheConfig, CoordinatorConfig, EndpointConfig, GpuNeed, GpuPriority, ModelConfig,
+    ModelEndpoint, Protocol, Resume, Tuning,
 };
-pub use coordinator::Coordinator;
+pub use coordinator::{Coordinator, Surroundings};
 pub use error::{CoordinatorError, Failure};
 pub use heard::Listener;
 pub use meter::{Meter, Most, Spent};

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use fast_llm_coordinator::{
     Answer, CacheConfig, CacheOutcome, CachePreference, CallOptions, ChatStream, Coordinator,
     CoordinatorConfig, CoordinatorError, EndpointConfig, ModelConfig, ModelEndpoint, Outcome, Protocol,
-    ResponseCache, ResponseStore, RoutingReport, Unavailable,
+    ResponseCache, ResponseStore, RoutingReport, Surroundings, Unavailable,
 };
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -132,10 +132,9 @@ fn coordinator_of(
     let served = ModelEndpoint { endpoint: endpoint.name.clone(), model: Some(model.into()), weight: 1.0 };
     let model = ModelConfig { endpoints: vec![served], ..ModelConfig::at("m", ["only"]) };
     let cache = ResponseCache { config, store: Arc::clone(store) as Arc<dyn ResponseStore> };
-    Coordinator::with_cache(
+    Coordinator::among(
         CoordinatorConfig { endpoints: vec![endpoint], models: vec![model] },
-        None,
-        Some(cache),
+        Surroundings { cache: Some(cache), ..Surroundings::default() },
     )
     .unwrap()
 }
@@ -606,7 +605,8 @@ async fn a_deadline_tells_what_was_tried_until_then() {
         models: vec![ModelConfig::at("m", ["faulty"]), ModelConfig::at("n", ["slow"])],
     };
     let cache = ResponseCache { config: CacheConfig::default(), store: Arc::new(Store::default()) };
-    let coordinator = Coordinator::with_cache(config, None, Some(cache)).unwrap();
+    let coordinator =
+        Coordinator::among(config, Surroundings { cache: Some(cache), ..Surroundings::default() }).unwrap();
     let mut plan = RoutePlan::single("r", "m");
     plan.stages.extend(RoutePlan::single("r", "n").stages);
     let request = ChatRequest::parse(question(json!({})).to_string().into()).unwrap();

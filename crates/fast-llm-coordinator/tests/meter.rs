@@ -13,7 +13,7 @@ use bytes::Bytes;
 use fast_llm_coordinator::{
     Answer, CacheConfig, CallOptions, ChatStream, Coordinator, CoordinatorConfig, CoordinatorError,
     EndpointConfig, Meter, ModelConfig, Most, Protocol, ResponseCache, ResponseStore, Resume, Spent,
-    Unavailable,
+    Surroundings, Unavailable,
 };
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -80,7 +80,11 @@ fn coordinator(endpoints: Vec<EndpointConfig>) -> Coordinator {
     let model =
         ModelConfig { balance: fast_llm_coordinator::Balance::Priority, ..ModelConfig::at("m", names) };
     let cache = ResponseCache { config: CacheConfig::default(), store: Arc::new(Store::default()) };
-    Coordinator::with_cache(CoordinatorConfig { endpoints, models: vec![model] }, None, Some(cache)).unwrap()
+    Coordinator::among(
+        CoordinatorConfig { endpoints, models: vec![model] },
+        Surroundings { cache: Some(cache), ..Surroundings::default() },
+    )
+    .unwrap()
 }
 
 struct Place {
