@@ -10,6 +10,7 @@ mod book;
 mod client;
 mod error;
 mod journal;
+mod keeper;
 mod process;
 mod routes;
 mod server;
@@ -17,6 +18,7 @@ mod wire;
 
 pub use client::{ClientError, Events, HostClient};
 pub use error::HostError;
+pub use keeper::{InUse, Keeper, KeptModel};
 pub use server::{Host, HostOptions, HostView};
 pub use wire::{
     AllocateBody, AttachBody, Attached, Gpu, GpuProcess, Gpus, Held, HeldState, Lease, LeasedGpu, Leases,

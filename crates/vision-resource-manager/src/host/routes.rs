@@ -112,7 +112,7 @@ async fn leases(State(host): Host, ConnectInfo(peer): Caller) -> Result<Json<Lea
     let now = host.manager.now();
     let (held, queued) = (host.manager.leases(), host.manager.waiting());
     let book = host.book();
-    let pid = |holder: HolderId| book.key(holder).map_or(0, |key| key.process.pid);
+    let pid = |holder: HolderId| host.manager.process(holder).map_or(0, |process| process.pid);
     let gpu = |share: &Share| LeasedGpu {
         index: share.device,
         uuid: host.manager.uuid(share.device).map(Into::into),
@@ -131,7 +131,7 @@ async fn leases(State(host): Host, ConnectInfo(peer): Caller) -> Result<Json<Lea
         priority: lease.priority,
         bytes: lease.shares.first().map_or(0, |share| share.bytes),
         gpus: lease.shares.iter().map(gpu).collect(),
-        expires_in_ms: lease.expires_at.unwrap_or(u64::MAX).saturating_sub(now),
+        expires_in_ms: lease.expires_at.map(|at| at.saturating_sub(now)),
         restored: book.silent().contains(&lease.holder),
     });
     let queued = queued.into_iter().map(|waiting| Held {
@@ -143,7 +143,7 @@ async fn leases(State(host): Host, ConnectInfo(peer): Caller) -> Result<Json<Lea
         priority: waiting.priority,
         bytes: waiting.bytes,
         gpus: Vec::new(),
-        expires_in_ms: waiting.deadline.saturating_sub(now),
+        expires_in_ms: Some(waiting.deadline.saturating_sub(now)),
         restored: false,
     });
     let leases = held.chain(queued).collect();

@@ -131,6 +131,10 @@ impl HostView {
         self.0.manager.usage()
     }
 
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.0
+    }
+
     /// How many leases are held, and how many requests wait.
     pub fn counts(&self) -> (usize, usize) {
         (self.0.manager.leases().len(), self.0.manager.waiting().len())
@@ -346,6 +350,11 @@ impl Shared {
         let mut disk = self.disk();
         disk.tokens.cover(lease).and_then(|()| disk.journal.granted(recorded)).map_err(Refused::Storage)?;
         Ok(Lease { lease, fencing_token: lease, gpus, expires_in_ms, waited_ms })
+    }
+
+    /// No later daemon gives out a lease of this number.
+    pub(super) fn cover(&self, lease: LeaseId) -> io::Result<()> {
+        self.disk().tokens.cover(lease)
     }
 
     fn give_back(&self, holder: HolderId, lease: LeaseId) {

@@ -276,8 +276,8 @@ pub struct Held {
     pub gpus: Vec<LeasedGpu>,
     /// Bytes on each GPU.
     pub bytes: u64,
-    /// Until it ends, or until it waits no longer.
-    pub expires_in_ms: u64,
+    /// Until it ends, or until it waits no longer; `null` for a warm model, which goes when somebody needs its memory.
+    pub expires_in_ms: Option<u64>,
     /// Whether its holder has not been heard of since this daemon began.
     pub restored: bool,
 }

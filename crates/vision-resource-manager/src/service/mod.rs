@@ -327,6 +327,11 @@ impl ResourceManager {
         self.shared.lock().manager.holder(lease)
     }
 
+    /// Whose memory a holder's is.
+    pub fn process(&self, holder: HolderId) -> Option<Process> {
+        self.shared.lock().holders.get(&holder).map(|of| of.process)
+    }
+
     /// Those that wait, first in line first.
     pub fn waiting(&self) -> Vec<WaitingView> {
         self.shared.lock().manager.waiting().collect()

@@ -69,6 +69,6 @@ fn row(held: &Held) -> [String; 9] {
         held.priority.as_str().to_owned(),
         format!("{} MiB", held.bytes >> 20),
         if gpus.is_empty() { none() } else { gpus.join(",") },
-        format!("{:.1} s", held.expires_in_ms as f64 / 1e3),
+        held.expires_in_ms.map_or_else(none, |ms| format!("{:.1} s", ms as f64 / 1e3)),
     ]
 }
