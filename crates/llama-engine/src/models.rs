@@ -239,6 +239,26 @@ impl Models {
         }
     }
 
+    /// Unloads a model whose memory somebody needs, unless it is being asked; says whether it is not in memory.
+    ///
+    /// # Errors
+    /// As for any model that cannot be found.
+    pub async fn unload(&self, name: &str) -> Result<bool, EngineError> {
+        let path = resolve(name)?;
+        let entry = {
+            let mut entries = self.entries.lock();
+            match entries.get(&path) {
+                None => return Ok(true),
+                Some(entry) if !entry.is_idle() => return Ok(false),
+                Some(_) => entries.remove(&path),
+            }
+        };
+        if let Some(entry) = entry {
+            unload(entry, "its memory is asked back").await;
+        }
+        Ok(true)
+    }
+
     /// Takes no more requests; returns when every running answer has ended or lost its reader. Blocks.
     pub fn finish(&self) {
         let entries: Vec<_> = self.entries.lock().drain().map(|(_, entry)| entry).collect();

@@ -171,6 +171,7 @@ impl Server {
             (&Method::POST, "/v1/chat/completions/input_tokens") => self.count(request).await,
             (&Method::POST, "/v1/embeddings") => self.embed(request).await,
             (&Method::POST, "/v1/memory") => self.memory(request).await,
+            (&Method::POST, "/v1/models/unload") => self.unload(request).await,
             (&Method::GET, "/v1/models") => Ok(json(openai::model_list(&self.models.available()))),
             (&Method::GET, "/v1/stats") => {
                 let models = self.models.loaded(std::time::Instant::now());
@@ -230,6 +231,15 @@ impl Server {
         document(&MemoryAnswer { weights, cache, compute, total: weights + cache + compute, devices })
     }
 
+    async fn unload(&self, request: Request<Incoming>) -> Result<Response<Body>, EngineError> {
+        let body = read(request.into_body()).await?;
+        let asked: UnloadQuestion = serde_json::from_slice(&body).map_err(|error| EngineError::Invalid {
+            message: format!("expected {{\"model\": NAME}}: {error}"),
+            param: None,
+        })?;
+        document(&serde_json::json!({ "unloaded": self.models.unload(&asked.model).await? }))
+    }
+
     async fn chat(&self, request: Request<Incoming>) -> Result<Response<Body>, EngineError> {
         self.shared.stats.requests.fetch_add(1, Ordering::Relaxed);
         let deadline = deadline(request.headers())?;
@@ -253,6 +263,13 @@ impl Server {
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         Ok(response)
     }
+}
+
+/// A model that is to go.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UnloadQuestion {
+    model: String,
 }
 
 /// A question for the memory that a model would take.

@@ -6,15 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use fast_llm_coordinator::{CoordinatorConfig, EndpointConfig, ModelConfig, Protocol};
 use futures_util::future;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_util::rt::TokioIo;
 use serde::Deserialize;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use model_store::AddedModel;
 
 use crate::config::EngineConfig;
+use crate::exchange::{self, AnyError};
 
 /// The name of the embedded engine among the endpoints.
 pub(crate) const ENGINE: &str = "engine";
@@ -121,39 +119,7 @@ async fn find(
 }
 
 async fn get(address: SocketAddr, path: &str) -> Result<Bytes, AnyError> {
-    get_over(TcpStream::connect(address).await?, &address.to_string(), path).await
-}
-
-pub(crate) type AnyError = Box<dyn std::error::Error + Send + Sync>;
-
-/// One small document over a connection that is closed after it.
-pub(crate) async fn get_over(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    host: &str,
-    path: &str,
-) -> Result<Bytes, AnyError> {
-    /// A list of thousands of models fits; what is longer is no list of models.
-    const LONGEST_LIST: usize = 4 << 20;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let request = http::Request::get(path).header(http::header::HOST, host).body(Empty::<Bytes>::new())?;
-    let exchange = async {
-        let response = sender.send_request(request).await?;
-        if !response.status().is_success() {
-            return Err(format!("status {}", response.status()).into());
-        }
-        Ok(Limited::new(response.into_body(), LONGEST_LIST).collect().await?.to_bytes())
-    };
-    // The connection is driven here and not in a task of its own: giving up on the future closes it.
-    let connection = async {
-        match connection.await {
-            Ok(()) => future::pending().await,
-            Err(error) => Err(error.into()),
-        }
-    };
-    tokio::select! {
-        result = exchange => result,
-        result = connection => result,
-    }
+    exchange::get(TcpStream::connect(address).await?, &address.to_string(), path).await
 }
 
 fn ollama_models(body: &[u8]) -> Option<Vec<String>> {

@@ -68,6 +68,8 @@ pub const TABLE: &[ErrorRow] = &[
     row("UAT_UPSTREAM", 502, SERVER, "upstream_error", true),
     row("UAT_ALL_ENDPOINTS_FAILED", 502, SERVER, "all_endpoints_failed", true),
     row("UAT_OVERLOADED", 503, SERVER, "overloaded", true),
+    row("UAT_INSUFFICIENT_VRAM", 503, SERVER, "insufficient_vram", true),
+    row("UAT_NO_GPU", 503, SERVER, "no_gpu", false),
     row("UAT_ENGINE_UNAVAILABLE", 503, SERVER, "engine_unavailable", false),
     row("UAT_CLOSED", 503, SERVER, "shutting_down", false),
     row("UAT_TIMEOUT", 504, SERVER, "timeout", true),

@@ -9,8 +9,8 @@ use gguf::Header;
 use model_store::{ModelStore, StoreError};
 use serde::Deserialize;
 
-use crate::discovery::{AnyError, get_over};
 use crate::errors::RuntimeError;
+use crate::exchange::{self, AnyError};
 use crate::wiring::ModelInfo;
 
 /// A model as it is configured, with what its file says.
@@ -89,7 +89,7 @@ pub(crate) async fn engine_models(engine: &Engine) -> Result<Vec<Entry>, Runtime
         Err(error) => return Err(error.into()),
     };
     let answer = async {
-        let body = get_over(stream, "uat-engine", "/v1/stats").await?;
+        let body = exchange::get(stream, "uat-engine", "/v1/stats").await?;
         Ok::<Stats, AnyError>(serde_json::from_slice(&body)?)
     };
     let refused = |reason: String| RuntimeError::EngineStats { reason };

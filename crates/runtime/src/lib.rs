@@ -29,6 +29,7 @@ mod discovery;
 mod embedding;
 mod engine;
 mod errors;
+mod exchange;
 mod gpu;
 mod inspect;
 mod late_redis;
@@ -44,8 +45,8 @@ mod tuning;
 mod wiring;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -110,6 +111,7 @@ pub use vision_resource_manager;
 pub use wiring::{ModelFile, ModelInfo};
 
 use callers::{Callers, Size};
+use gpu::Gate;
 use request_id::RequestIds;
 use routing::Feedback;
 use tuning::Outcomes;
@@ -134,8 +136,8 @@ pub struct Runtime {
     /// What came of calls that were given parameters.
     outcomes: Outcomes,
     request_ids: RequestIds,
-    /// Whose memory this process gives out, if it does.
-    gpus: OnceLock<HostView>,
+    /// Who of the endpoints that need memory of GPUs may be asked.
+    gate: Arc<Gate>,
     /// Seconds since 1970: what the lists of models give as their creation.
     started: u64,
     closed: AtomicBool,
@@ -215,8 +217,10 @@ impl Runtime {
         engine_search: Vec<PathBuf>,
         neighbours: Neighbours,
     ) -> Result<Arc<Self>, RuntimeError> {
-        let wiring = Wiring::new(config, &engine_search, &[], None)?;
+        let gate = Gate::new();
+        let wiring = Wiring::new(config, &engine_search, &[], &gate, None)?;
         let callers = Callers::new(&wiring.config)?;
+        wiring.counts(&gate);
         Ok(Arc::new(Self {
             neighbours,
             engine_search,
@@ -227,7 +231,7 @@ impl Runtime {
             callers,
             feedback: Feedback::default(),
             parameters: OnceCell::new(),
-            gpus: OnceLock::new(),
+            gate,
             outcomes: Outcomes::default(),
             request_ids: RequestIds::new(fastrand::u64(..)),
             started: since_1970().as_secs(),
@@ -259,7 +263,9 @@ impl Runtime {
         }
         let found = self.found_beside(&wiring.config).await;
         if !found.is_empty() {
-            let next = Wiring::new(wiring.config.clone(), &self.engine_search, &found, Some(&wiring))?;
+            let next =
+                Wiring::new(wiring.config.clone(), &self.engine_search, &found, &self.gate, Some(&wiring))?;
+            next.counts(&self.gate);
             self.wiring.store(Arc::new(next));
         }
         Ok(())
@@ -524,14 +530,13 @@ impl Runtime {
         let driver = gpu_driver::open(gpu.driver(false))
             .map_err(|error| RuntimeError::Internal { message: error.to_string() })?;
         let host = Host::open(driver, gpu.host_options()?)?;
-        // Opened once: whoever opens it again is refused by the daemon's own lock.
-        drop(self.gpus.set(host.view()));
+        self.gate.opens(host.view());
         Ok(Some(host))
     }
 
     /// Whose memory this process gives out, if it does.
     pub fn gpus(&self) -> Option<&HostView> {
-        self.gpus.get()
+        self.gate.gpus()
     }
 
     /// What so many tokens of a model cost, in nano-USD; `None` where its price is unknown.
@@ -569,6 +574,7 @@ impl Runtime {
     pub async fn close(&self) {
         self.closed.store(true, Ordering::Release);
         self.wiring.load_full().close().await;
+        self.gate.close().await;
         self.callers.close().await;
         self.outcomes.close().await;
         if let Some(parameters) = self.parameters.get()

@@ -109,11 +109,12 @@ impl Runtime {
         let former = self.wiring.load_full();
         let found = self.found_beside(&config).await;
         // Reads the files that the configuration names.
-        let (search, kept) = (self.engine_search.clone(), Arc::clone(&former));
-        let next = blocking(move || Wiring::new(config, &search, &found, Some(&kept))).await??;
+        let (search, gate, kept) = (self.engine_search.clone(), Arc::clone(&self.gate), Arc::clone(&former));
+        let next = blocking(move || Wiring::new(config, &search, &found, &gate, Some(&kept))).await??;
         let next = Arc::new(next);
         let keyring = self.callers.successor(&next.config)?;
         let accounts = self.callers.prepare(&next.config).await?;
+        next.counts(&self.gate);
         self.wiring.store(Arc::clone(&next));
         self.callers.exchange(keyring);
         self.callers.move_to(accounts, &next.config).await;

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use access::Key;
 use child_engine::Engine;
 use fast_llm_coordinator::{
-    Coordinator, CoordinatorConfig, CoordinatorError, EngineDialer, ModelConfig, Protocol, ResponseCache,
-    ResponseStore,
+    Admission, Coordinator, CoordinatorConfig, CoordinatorError, EngineDialer, ModelConfig, Protocol,
+    ResponseCache, ResponseStore, Surroundings,
 };
 use llm_wire::openai::Usage;
 use model_store::{AddedModel, ModelState, ModelStore, StoreError};
@@ -20,6 +20,7 @@ use crate::context::{Memory, Providers};
 use crate::discovery::{self, Neighbour};
 use crate::engine::{Dialer, engine};
 use crate::errors::RuntimeError;
+use crate::gpu::Gate;
 use crate::nearest::nearest_few;
 use crate::responses::Responses;
 use crate::routing::Routing;
@@ -62,6 +63,7 @@ struct EngineModel {
 pub(crate) struct Wiring {
     pub(crate) config: Arc<UatConfig>,
     pub(crate) engine: Option<Arc<Engine>>,
+    endpoints: Vec<Arc<str>>,
     pub(crate) coordinator: Coordinator,
     responses: Arc<Responses>,
     models: Vec<ModelConfig>,
@@ -107,6 +109,7 @@ impl Wiring {
         config: impl Into<Arc<UatConfig>>,
         engine_search: &[PathBuf],
         found: &[Neighbour],
+        gate: &Arc<Gate>,
         former: Option<&Self>,
     ) -> Result<Self, RuntimeError> {
         let whole = config.into();
@@ -163,13 +166,17 @@ impl Wiring {
             config: whole.cache.clone(),
             store: Arc::clone(&responses) as Arc<dyn ResponseStore>,
         };
+        let endpoints = config.endpoints.iter().map(|endpoint| Arc::clone(&endpoint.name)).collect();
+        let admission = Some(Arc::clone(gate) as Arc<dyn Admission>);
+        let around = Surroundings { engine: dialer, cache: Some(cache), admission };
         let coordinator = match former {
-            None => Coordinator::with_cache(config, dialer, Some(cache))?,
-            Some(former) => former.coordinator.successor(config, dialer, Some(cache), same_engine)?,
+            None => Coordinator::among(config, around)?,
+            Some(former) => former.coordinator.successor(config, around, same_engine)?,
         };
         Ok(Self {
             config: whole,
             engine,
+            endpoints,
             coordinator,
             responses,
             models,
@@ -179,6 +186,11 @@ impl Wiring {
             providers,
             memory,
         })
+    }
+
+    /// This is what counts from now on.
+    pub(crate) fn counts(&self, gate: &Gate) {
+        gate.serves(self.engine.as_ref(), &self.endpoints);
     }
 
     /// Lets go what `next` does not go on with, once what is under way has been answered.

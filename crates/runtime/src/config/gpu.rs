@@ -60,7 +60,7 @@ impl Default for GpuConfig {
 }
 
 /// No GPU has so much; what is beyond is a slip of the keyboard.
-const MOST_MB: u64 = 1 << 30;
+pub(super) const MOST_MB: u64 = 1 << 30;
 
 impl GpuConfig {
     /// Whose GPUs are given out. Without a driver a server lives on and says so to whoever asks, where `must_exist` is not set.

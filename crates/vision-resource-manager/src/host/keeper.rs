@@ -26,6 +26,8 @@ pub struct Keeper {
     shared: Arc<Shared>,
     holder: HolderId,
     name: Box<str>,
+    /// `None`: nobody's that is known.
+    process: Option<Process>,
 }
 
 /// A use of a model, until it is dropped.
@@ -48,9 +50,10 @@ impl HostView {
     ) -> Result<Keeper, ManagerError> {
         let shared = self.shared();
         let KeptModel { name, pid, bytes, load_ms } = model;
-        let process = Process::now(pid).map_or(crate::Process { pid, started: None }, Process::of_manager);
+        let process = Process::now(pid);
+        let of = process.map_or(crate::Process { pid, started: None }, Process::of_manager);
         let me = Arc::downgrade(shared);
-        let holder = shared.manager.join(process, move |decision| {
+        let holder = shared.manager.join(of, move |decision| {
             let Some(host) = Weak::upgrade(&me) else { return };
             match decision {
                 // The server loads it when it is asked; nobody else is told when that begins.
@@ -62,7 +65,7 @@ impl HostView {
                 _ => {}
             }
         })?;
-        let keeper = Keeper { shared: Arc::clone(shared), holder, name: name.clone() };
+        let keeper = Keeper { shared: Arc::clone(shared), holder, name: name.clone(), process };
         shared.manager.register(WarmModel {
             holder,
             model: name,
@@ -77,6 +80,11 @@ impl HostView {
 }
 
 impl Keeper {
+    /// Whether the server's process is still there.
+    pub fn lives(&self) -> bool {
+        self.process.is_some_and(Process::lives)
+    }
+
     /// Waits at most `wait_ms` until the model may be used; dropping the future leaves the line.
     ///
     /// # Errors

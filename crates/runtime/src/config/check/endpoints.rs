@@ -5,6 +5,8 @@ use http::Uri;
 
 use super::super::UatConfig;
 use super::super::finding::Finding;
+use super::super::gpu::MOST_MB;
+use super::out_of_range;
 
 /// A day, in ms: what the coordinator takes.
 const LONGEST_TIMEOUT_MS: u64 = 86_400_000;
@@ -19,6 +21,7 @@ pub(super) fn findings(config: &UatConfig) -> Vec<Finding> {
         found.extend(key(endpoint, &path));
         found.extend(version(endpoint, &path));
         found.extend(limits(endpoint, &path));
+        found.extend(gpu(endpoint, &path, config.gpu.is_some()));
         if endpoint.protocol == Protocol::UatEngine && !config.engine.enabled {
             let message =
                 format!("endpoint `{}` is the local engine, but `engine.enabled` is false", endpoint.name);
@@ -103,6 +106,17 @@ fn version(endpoint: &EndpointConfig, path: &str) -> Option<Finding> {
     };
     let rests_on = [format!("{path}.protocol")];
     refused.map(|message| Finding::new(format!("{path}.api_version"), message).resting_on(rests_on))
+}
+
+/// Its memory is given out by this server.
+fn gpu(endpoint: &EndpointConfig, path: &str, given_out: bool) -> Option<Finding> {
+    let need = endpoint.gpu.as_ref()?;
+    let wrong = out_of_range(format!("{path}.gpu.vram_mb"), need.vram_mb, 1..=MOST_MB);
+    wrong.or_else(|| {
+        let message = format!("endpoint `{}` needs memory of a GPU, which nobody gives out", endpoint.name);
+        let finding = || Finding::new(format!("{path}.gpu"), message).hint("add a section [gpu]");
+        (!given_out).then(finding)
+    })
 }
 
 fn limits(endpoint: &EndpointConfig, path: &str) -> Vec<Finding> {

@@ -1,6 +1,12 @@
-//! Where the daemon of this user's GPUs is met.
+//! Memory of GPUs: where the daemon of this user is met, and who of the gateway's endpoints may be asked.
+
+mod gate;
+mod kept;
+mod server;
 
 use std::path::PathBuf;
+
+pub(crate) use gate::Gate;
 
 use crate::RuntimeError;
 
