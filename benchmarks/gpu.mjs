@@ -33,7 +33,7 @@ const say = options.json ? console.error : console.log;
 if (positionals.length === 0 && options.trace === undefined) say("Without --trace FILE no day is replayed.");
 if (!options["no-build"]) {
   build(options.json ? 2 : 1);
-  const { status } = spawnSync("cargo", ["build", "--release", "--locked", "-p", "vision-resource-manager", "--examples"], { cwd: repository, stdio: ["ignore", options.json ? 2 : 1, "inherit"] });
+  const { status } = spawnSync("cargo", ["build", "--release", "--locked", "-p", "vision-resource-manager", "-p", "fake-nvml", "--lib", "--examples"], { cwd: repository, stdio: ["ignore", options.json ? 2 : 1, "inherit"] });
   if (status !== 0) process.exit(1);
 }
 const program = (name) => binary(path.join("examples", name));

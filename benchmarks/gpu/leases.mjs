@@ -1,7 +1,7 @@
-// What a lease costs in the core, among threads and through the daemon; and 64 processes that contend for one.
+// What a lease costs in the core, among threads and through the daemon; 64 processes that contend for one; and how soon the dead leave theirs.
 
 import { spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 
@@ -12,6 +12,19 @@ export const title = "What a lease costs";
 
 const ROUNDS = 5;
 const PROCESSES = 64;
+const GPUS = 8;
+const MIB = 24576;
+const DEATHS = 50;
+
+/** A daemon that listens. */
+async function listening(args, env = {}) {
+  const daemon = started(spawn(binary("uat"), ["gpu", "daemon", ...args], { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, ...env } }));
+  await new Promise((resolve, reject) => {
+    daemon.stdout.once("data", resolve);
+    daemon.once("exit", (code) => reject(new Error(`the daemon ended with ${code}`)));
+  });
+  return daemon;
+}
 
 export async function run({ program, quick, say }) {
   const leases = program("leases");
@@ -23,12 +36,9 @@ export async function run({ program, quick, say }) {
   const raw = [];
   const folder = mkdtempSync(path.join(os.tmpdir(), "uat-gpu-"));
   const socket = path.join(folder, "gpu.sock");
-  const daemon = started(spawn(binary("uat"), ["gpu", "daemon", "--fake-gpus", "8x24576", "--socket", socket, "--state", folder], { stdio: ["ignore", "pipe", "inherit"] }));
+  const place = ["--socket", socket, "--state", folder];
+  let daemon = await listening(["--fake-gpus", `${GPUS}x${MIB}`, ...place]);
   try {
-    await new Promise((resolve, reject) => {
-      daemon.stdout.once("data", resolve);
-      daemon.once("exit", (code) => reject(new Error(`the daemon ended with ${code}`)));
-    });
     for (let round = 0; round < (quick ? 1 : ROUNDS); round += 1) {
       say(`  round ${round + 1}`);
       const [core, threads, host] = [said("core"), said("threads"), said("daemon", socket)];
@@ -37,6 +47,18 @@ export async function run({ program, quick, say }) {
     say(`  ${PROCESSES} processes`);
     const contended = said("contend", socket, String(PROCESSES), quick ? "100" : "1000");
     raw.push({ round: "contended", ...contended, wait: JSON.stringify(contended.wait) });
+    say(`  ${DEATHS} holders that are killed`);
+    await stop(daemon);
+    daemon = await listening(["--fake-gpus", `1x${MIB}`, ...place]);
+    const deaths = said("deaths", socket, String(quick ? 5 : DEATHS));
+    raw.push({ round: "deaths", freed_p50_us: deaths.freed.p50_us, freed_longest_us: deaths.longest_us });
+    say(`  ${PROCESSES} processes and a fake NVML library`);
+    await stop(daemon);
+    const script = path.join(folder, "nvml.json");
+    writeFileSync(script, JSON.stringify({ devices: Array.from({ length: GPUS }, () => ({ total: MIB * 2 ** 20 })) }));
+    daemon = await listening(["--nvml", binary("libfake_nvml.so"), ...place], { FAKE_NVML_SCRIPT: script });
+    const seen = said("contend", socket, String(PROCESSES), quick ? "20" : "1000", script);
+    raw.push({ round: "contended with NVML", ...seen, wait: JSON.stringify(seen.wait) });
     const of = (name) => raw.filter((row) => row[name] !== undefined).map((row) => row[name]);
     return {
       rounds: quick ? 1 : ROUNDS,
@@ -51,10 +73,16 @@ export async function run({ program, quick, say }) {
         exactly("requests of theirs that were refused", 0, contended.refused),
         shown("their longest wait, ms", [contended.longest_wait_ms]),
         shown("all of theirs, s", [contended.took_s]),
+        exactly("over-commits as a fake NVML library sees them, which is told what each one uses", 0, seen.over_commits_seen),
+        exactly("requests refused there", 0, seen.refused),
+        shown("longest wait there, ms", [seen.longest_wait_ms]),
+        shown("all of theirs there, s", [seen.took_s]),
+        shown("from kill -9 of a holder to the grant of its memory to somebody who waits, p50, ms", [deaths.freed.p50_us / 1e3]),
+        atMost("the longest of them, ms", 100, [deaths.longest_us / 1e3]),
       ],
       tables: [],
       notes: [
-        "Scripted GPUs: a driver is read twice a second beside all this, and costs nothing here.",
+        "Scripted GPUs, but where a fake NVML library is named: a driver is read twice a second beside all this, and costs nothing here.",
         "Each process holds what it gets for a moment only, from 1 to 12 GiB of eight times 24 GiB, and waits up to ten minutes.",
         "Through the daemon a lease is written to its file before it is answered.",
       ],

@@ -1,7 +1,11 @@
-//! What a lease costs: `leases core | threads | daemon SOCKET | contend SOCKET PROCESSES ALLOCATIONS`. Prints a line of JSON.
+//! What a lease costs: `leases core | threads | daemon SOCKET | deaths SOCKET TIMES | contend SOCKET PROCESSES ALLOCATIONS [SCRIPT]`. Prints a line
+//! of JSON. With the script of a fake NVML library, those that contend use there what they have leased, and over-commits are what the library sees.
 #![allow(clippy::print_stdout, reason = "a program that says what it measured")]
 
 use std::error::Error;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Instant;
@@ -24,11 +28,18 @@ fn main() -> Result<(), Box<dyn Error>> {
         ["core"] => core(),
         ["threads"] => threads()?,
         ["daemon", socket] => daemon(socket)?,
-        ["contend", socket, processes, allocations] => contend(socket, processes.parse()?, allocations)?,
-        ["contender", socket, seed, allocations] => contender(socket, seed.parse()?, allocations.parse()?)?,
+        ["deaths", socket, times] => deaths(socket, times.parse()?)?,
+        ["hold", socket] => hold(socket)?,
+        ["contend", socket, processes, allocations, ref script @ ..] => {
+            contend(socket, processes.parse()?, allocations, script.first().copied())?
+        }
+        ["contender", socket, seed, allocations, ref script @ ..] => {
+            let script = script.first().map(|script| Script(PathBuf::from(script)));
+            contender(socket, seed.parse()?, allocations.parse()?, script.as_ref())?
+        }
         _ => {
             return Err(
-                "expected core, threads, daemon SOCKET or contend SOCKET PROCESSES ALLOCATIONS".into()
+                "expected core, threads, daemon SOCKET, deaths SOCKET TIMES or contend SOCKET PROCESSES ALLOCATIONS [SCRIPT]".into()
             );
         }
     };
@@ -127,7 +138,12 @@ fn daemon(socket: &str) -> Result<Value, Box<dyn Error>> {
 
 /// Many processes at once. What they believe to have is added up afterwards: from the answer to just before the release, on the clock that they
 /// share.
-fn contend(socket: &str, processes: u64, allocations: &str) -> Result<Value, Box<dyn Error>> {
+fn contend(
+    socket: &str,
+    processes: u64,
+    allocations: &str,
+    script: Option<&str>,
+) -> Result<Value, Box<dyn Error>> {
     let client = HostClient::new(socket, None);
     let totals = runtime()?.block_on(async {
         let gpus = client.gpus().await?.gpus;
@@ -139,13 +155,14 @@ fn contend(socket: &str, processes: u64, allocations: &str) -> Result<Value, Box
             let seed = seed.to_string();
             Command::new(&program)
                 .args(["contender", socket, &seed, allocations])
+                .args(script)
                 .stdout(Stdio::piped())
                 .spawn()
         })
         .collect();
     let began = Instant::now();
-    let (mut events, mut waits, mut refused): (Vec<(u64, u64, i64)>, Vec<f64>, u64) =
-        (Vec::new(), Vec::new(), 0);
+    let (mut events, mut waits): (Vec<(u64, u64, i64)>, Vec<f64>) = (Vec::new(), Vec::new());
+    let (mut refused, mut seen) = (0, 0);
     for child in children? {
         let output = child.wait_with_output()?;
         let said: Value = serde_json::from_slice(&output.stdout)?;
@@ -157,6 +174,7 @@ fn contend(socket: &str, processes: u64, allocations: &str) -> Result<Value, Box
             waits.push(held[4].as_f64().unwrap_or(0.0));
         }
         refused += said["refused"].as_u64().unwrap_or(0);
+        seen += said["over"].as_u64().unwrap_or(0);
     }
     // What was given back comes before what was given out at the same nanosecond.
     events.sort_unstable();
@@ -169,17 +187,22 @@ fn contend(socket: &str, processes: u64, allocations: &str) -> Result<Value, Box
     }
     let longest = waits.iter().copied().fold(0.0, f64::max);
     Ok(json!({
-        "processes": processes, "granted": waits.len(), "refused": refused, "over_commits": over,
+        "processes": processes, "granted": waits.len(), "refused": refused, "over_commits": over, "over_commits_seen": seen,
         "longest_wait_ms": longest / 1e3, "took_s": began.elapsed().as_secs_f64(), "wait": percentiles(waits),
     }))
 }
 
 /// One of them: sizes by a generator of its own, each held for a moment.
-fn contender(socket: &str, seed: u64, allocations: u64) -> Result<Value, Box<dyn Error>> {
+fn contender(
+    socket: &str,
+    seed: u64,
+    allocations: u64,
+    script: Option<&Script>,
+) -> Result<Value, Box<dyn Error>> {
     let client = HostClient::new(socket, None);
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     runtime()?.block_on(async {
-        let (mut held, mut refused) = (Vec::new(), 0);
+        let (mut held, mut refused, mut over) = (Vec::new(), 0, 0_u64);
         for _ in 0..allocations {
             // Xorshift (Marsaglia 2003).
             state ^= state << 13;
@@ -193,12 +216,16 @@ fn contender(socket: &str, seed: u64, allocations: u64) -> Result<Value, Box<dyn
             };
             let from = monotonic()?;
             let waited = asked.elapsed().as_secs_f64() * 1e6;
+            let gpu = &lease.gpus[0];
+            if let Some(script) = script {
+                over += u64::from(script.uses(gpu.index, Some(gpu.bytes))?);
+                script.uses(gpu.index, None)?;
+            }
             let until = monotonic()?;
             client.release(lease.lease).await?;
-            let gpu = &lease.gpus[0];
             held.push(json!([from, until, gpu.index, gpu.bytes, waited]));
         }
-        Ok(json!({ "held": held, "refused": refused }))
+        Ok(json!({ "held": held, "refused": refused, "over": over }))
     })
 }
 
@@ -206,4 +233,78 @@ fn contender(socket: &str, seed: u64, allocations: u64) -> Result<Value, Box<dyn
 fn monotonic() -> Result<u64, Box<dyn Error>> {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
     Ok(u64::try_from(since.as_nanos())?)
+}
+
+/// What a fake NVML library tells.
+struct Script(PathBuf);
+
+impl Script {
+    /// From now on this process uses so much of a GPU; whether all together use more than there is.
+    fn uses(&self, gpu: usize, bytes: Option<u64>) -> Result<bool, Box<dyn Error>> {
+        let turn = File::create(self.0.with_extension("lock"))?;
+        turn.lock()?;
+        let mut told: Value = serde_json::from_slice(&fs::read(&self.0)?)?;
+        let device = &mut told["devices"][gpu];
+        let me = std::process::id();
+        let mut processes = device["processes"].as_array().cloned().unwrap_or_default();
+        processes.retain(|process| process["pid"] != me);
+        processes.extend(bytes.map(|bytes| json!({ "pid": me, "used": bytes })));
+        let used: u64 = processes.iter().filter_map(|process| process["used"].as_u64()).sum();
+        let over = device["total"].as_u64().is_some_and(|total| used > total);
+        device["processes"] = Value::Array(processes);
+        device["used"] = json!(used);
+        let beside = self.0.with_extension("new");
+        fs::write(&beside, told.to_string())?;
+        fs::rename(beside, &self.0)?;
+        Ok(over)
+    }
+}
+
+/// Holds a whole GPU until it is killed.
+fn hold(socket: &str) -> Result<Value, Box<dyn Error>> {
+    let client = HostClient::new(socket, None);
+    runtime()?.block_on(async {
+        let all = client.gpus().await?.gpus.first().map_or(0, |gpu| gpu.free_bytes);
+        client.allocate(&AllocateBody { duration_ms: 600_000, ..on_the_first(all) }).await?;
+        println!("held");
+        std::future::pending::<()>().await;
+        Ok(Value::Null)
+    })
+}
+
+fn on_the_first(bytes: u64) -> AllocateBody {
+    AllocateBody { devices: vec![0], wait_ms: 60_000, ..AllocateBody::new(bytes) }
+}
+
+/// From the kill -9 of a holder until somebody who waits for its memory has it.
+fn deaths(socket: &str, times: u64) -> Result<Value, Box<dyn Error>> {
+    let client = HostClient::new(socket, None);
+    let program = std::env::current_exe()?;
+    runtime()?.block_on(async {
+        let mut took = Vec::new();
+        for _ in 0..times {
+            let mut holder = Command::new(&program).args(["hold", socket]).stdout(Stdio::piped()).spawn()?;
+            let mut line = String::new();
+            BufReader::new(holder.stdout.take().ok_or("no output")?).read_line(&mut line)?;
+            let wants = on_the_first(GIB);
+            let wanted = client.allocate(&wants);
+            tokio::pin!(wanted);
+            // Sent, and in line.
+            while client.leases().await?.leases.len() < 2 {
+                tokio::select! {
+                    biased;
+                    _ = &mut wanted => return Err("granted while the holder has all".into()),
+                    () = tokio::task::yield_now() => {}
+                }
+            }
+            let killed = Instant::now();
+            holder.kill()?;
+            let lease = wanted.await?;
+            took.push(killed.elapsed().as_secs_f64() * 1e6);
+            holder.wait()?;
+            client.release(lease.lease).await?;
+        }
+        let longest = took.iter().copied().fold(0.0, f64::max);
+        Ok(json!({ "freed": percentiles(took), "longest_us": longest }))
+    })
 }

@@ -5,9 +5,7 @@ use std::path::Path;
 use napi::Env;
 use napi::bindgen_prelude::PromiseRaw;
 use napi_derive::napi;
-use runtime::memory_estimate::{
-    Confidence, EstimateError, KvType, Options, Parallel, Part, estimate as of, open,
-};
+use runtime::memory_estimate::{Confidence, EstimateError, KvType, Options, Parallel, Part};
 
 use crate::error::Crossing;
 
@@ -71,7 +69,7 @@ fn read(path: &Path, asked: &EstimateOptions) -> Result<MemoryEstimate, Estimate
         devices: vec![1.0],
         ..Options::default()
     };
-    let estimate = of(&open(path)?, &options)?;
+    let (_, estimate) = runtime::estimate_memory(path, &options)?;
     let Part { weights, cache, compute, .. } = estimate.devices.first().copied().unwrap_or_default();
     let confidence = match estimate.confidence {
         Confidence::Exact => "exact",

@@ -33,7 +33,7 @@ pub use effective::Setting;
 pub use error::{ConfigError, ConfigErrors, Location};
 pub use gpu::GpuConfig;
 pub use keys::LimitsConfig;
-pub(crate) use keys::price_of;
+pub(crate) use keys::{price_of, state_home};
 pub use load::{ConfigSource, Loaded, process_environment};
 pub use parameters::ParametersConfig;
 pub use schema::config_schema;

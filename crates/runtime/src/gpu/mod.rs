@@ -2,11 +2,13 @@
 
 mod gate;
 mod kept;
+mod loads;
 mod server;
 
 use std::path::PathBuf;
 
 pub(crate) use gate::Gate;
+pub use loads::{estimate_memory, learn_memory};
 
 use crate::RuntimeError;
 

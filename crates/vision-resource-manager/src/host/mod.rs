@@ -19,6 +19,7 @@ mod wire;
 pub use client::{ClientError, Events, HostClient};
 pub use error::HostError;
 pub use keeper::{InUse, Keeper, KeptModel};
+pub use process::descends_from;
 pub use server::{Host, HostOptions, HostView};
 pub use wire::{
     AllocateBody, AttachBody, Attached, Gpu, GpuProcess, Gpus, Held, HeldState, Lease, LeasedGpu, Leases,

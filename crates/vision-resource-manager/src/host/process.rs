@@ -37,8 +37,13 @@ impl Process {
 
     /// Whether it is `other`, or a process that descends from it.
     pub(super) fn descends_from(self, other: u32) -> bool {
-        lineage(self.pid).take(GENERATIONS).any(|(pid, _)| pid == other)
+        descends_from(self.pid, other)
     }
+}
+
+/// Whether a process descends from another, or is that one.
+pub fn descends_from(pid: u32, ancestor: u32) -> bool {
+    lineage(pid).take(GENERATIONS).any(|(pid, _)| pid == ancestor)
 }
 
 /// Which boot this is: processes and their beginnings mean nothing in another one.

@@ -3,6 +3,7 @@
 mod daemon;
 mod estimate;
 mod gpus;
+mod how;
 mod leases;
 mod list;
 mod place;

@@ -2,15 +2,21 @@
 
 use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use runtime::memory_estimate::{Measured, Options, Part};
 use runtime::vision_resource_manager::Priority;
-use runtime::vision_resource_manager::host::{AllocateBody, ClientError, Events, HostClient, Lease, Notice};
+use runtime::vision_resource_manager::host::{
+    AllocateBody, ClientError, Events, HostClient, Lease, Notice, descends_from,
+};
+use runtime::{estimate_memory, learn_memory};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::how::{How, failure, place};
 use super::place::Socket;
 use crate::commands::block_on;
 use crate::failure::Failure;
@@ -22,7 +28,12 @@ pub(crate) struct Args {
     socket: Socket,
     /// MiB on each GPU.
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
-    vram: u64,
+    vram: Option<u64>,
+    /// The model that the command loads, in place of --vram: as much as it takes, by its file and by what earlier runs with it took.
+    #[arg(long, value_name = "FILE|MODEL", conflicts_with = "vram", required_unless_present = "vram")]
+    model_file: Option<PathBuf>,
+    #[command(flatten)]
+    how: How,
     /// On how many GPUs: all of them or none.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     gpus: u32,
@@ -64,6 +75,37 @@ fn priority(text: &str) -> Result<Priority, String> {
 const DURATION: Duration = Duration::from_secs(60);
 /// How often a daemon that went away is looked for.
 const AGAIN: Duration = Duration::from_millis(200);
+/// How often it is looked what the command uses: loads take seconds, and what was loaded stays.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// A model that the command loads.
+struct Load {
+    file: PathBuf,
+    options: Options,
+    /// Of each GPU.
+    bytes: u64,
+}
+
+impl Load {
+    fn of(model: &Path, args: &Args) -> Result<Self, Failure> {
+        let file = place(model)?;
+        let options = args.how.on(usize::try_from(args.gpus).unwrap_or(usize::MAX));
+        let (_, told) = estimate_memory(&file, &options).map_err(|error| failure(&error))?;
+        let bytes = told.devices.iter().map(Part::total).max().unwrap_or(0);
+        Ok(Self { file, options, bytes })
+    }
+
+    /// Nothing is learnt where the driver did not tell what the command used.
+    fn learn(self, peak: Vec<u64>) {
+        if peak.contains(&0) {
+            return;
+        }
+        let measured = Measured { host: None, devices: peak };
+        if let Err(error) = learn_memory(&self.file, &self.options, measured) {
+            say(&format!("what the model took is not remembered: {error}"));
+        }
+    }
+}
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let client = args.socket.client()?;
@@ -71,22 +113,27 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         let mut signals = Signals::listen()?;
         // Listening first: what happens to the lease from its first moment on is heard.
         let events = client.events().await?;
-        let asked = request(args);
+        let load = args.model_file.as_deref().map(|model| Load::of(model, args)).transpose()?;
+        let asked = request(args, load.as_ref())?;
         let lease = tokio::select! {
             lease = allocate(&client, &asked) => lease?,
             interrupt = signals.next() => return Err(ended_by(interrupt)),
         };
-        let child = match begin(args, &lease) {
+        let child = match begin(args, asked.bytes >> 20, &lease) {
             Ok(child) => child,
             Err(failure) => {
                 drop(client.release(lease.lease).await);
                 return Err(failure);
             }
         };
-        let holding = Holding { client: &client, lease: lease.lease, events: Some(events) };
-        let status = holding.until_it_ends(child, &mut signals).await?;
+        let peak = vec![0; lease.gpus.len()];
+        let holding = Holding { client: &client, lease: &lease, events: Some(events), peak };
+        let (status, peak) = holding.until_it_ends(child, &mut signals).await?;
         // The daemon may have gone meanwhile; the lease ends with this process in any case.
         drop(client.release(lease.lease).await);
+        if let Some(load) = load {
+            load.learn(peak);
+        }
         exit(status)
     })
 }
@@ -95,9 +142,15 @@ fn ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn request(args: &Args) -> AllocateBody {
-    let name = args.model.clone().or_else(|| args.command.first().cloned());
-    AllocateBody {
+fn request(args: &Args, load: Option<&Load>) -> Result<AllocateBody, Failure> {
+    let file = args.model_file.as_ref().map(|file| file.display().to_string());
+    let name = args.model.clone().or(file).or_else(|| args.command.first().cloned());
+    let bytes = match (args.vram, load) {
+        (Some(mb), _) => mb << 20,
+        (None, Some(load)) => load.bytes,
+        (None, None) => return Err(Failure::usage("expected --vram or --model-file")),
+    };
+    Ok(AllocateBody {
         gpus: args.gpus,
         devices: args.device.clone(),
         priority: args.priority,
@@ -107,8 +160,8 @@ fn request(args: &Args) -> AllocateBody {
         grace_ms: ms(args.grace),
         owner: args.owner.as_str().into(),
         model: name.map(Into::into),
-        ..AllocateBody::new(args.vram << 20)
-    }
+        ..AllocateBody::new(bytes)
+    })
 }
 
 /// Says that it waits where it does not get an answer at once.
@@ -128,7 +181,7 @@ async fn allocate(client: &HostClient, request: &AllocateBody) -> Result<Lease, 
     answer.await
 }
 
-fn begin(args: &Args, lease: &Lease) -> Result<Child, Failure> {
+fn begin(args: &Args, vram_mb: u64, lease: &Lease) -> Result<Child, Failure> {
     let [program, arguments @ ..] = &args.command[..] else {
         return Err(Failure::usage("expected a command"));
     };
@@ -137,7 +190,7 @@ fn begin(args: &Args, lease: &Lease) -> Result<Child, Failure> {
     command
         .args(arguments)
         .env("UAT_GPU_LEASE", lease.lease.to_string())
-        .env("UAT_GPU_VRAM_MB", args.vram.to_string());
+        .env("UAT_GPU_VRAM_MB", vram_mb.to_string());
     if uuids.len() == lease.gpus.len() {
         command.env("CUDA_VISIBLE_DEVICES", uuids.join(","));
     }
@@ -149,19 +202,27 @@ fn begin(args: &Args, lease: &Lease) -> Result<Child, Failure> {
 /// A lease that a command runs with.
 struct Holding<'a> {
     client: &'a HostClient,
-    lease: u64,
+    lease: &'a Lease,
     /// `None` while the daemon is away.
     events: Option<Events>,
+    /// The most that the command was seen to use, bytes of each GPU of the lease.
+    peak: Vec<u64>,
 }
 
 impl Holding<'_> {
     /// Waits for the command; renews the lease, hands signals on, and ends the command where its lease ends.
-    async fn until_it_ends(mut self, mut child: Child, signals: &mut Signals) -> Result<ExitStatus, Failure> {
+    async fn until_it_ends(
+        mut self,
+        mut child: Child,
+        signals: &mut Signals,
+    ) -> Result<(ExitStatus, Vec<u64>), Failure> {
+        let lease = self.lease.lease;
+        let mut look_at = Instant::now() + LOOK;
         let mut renew_at = Instant::now() + DURATION / 3;
         let mut kill_at: Option<Instant> = None;
         loop {
             tokio::select! {
-                status = child.wait() => return Ok(status?),
+                status = child.wait() => return Ok((status?, self.peak)),
                 // The terminal has sent Ctrl-C to the command already.
                 interrupt = signals.next() => {
                     if !interrupt {
@@ -174,17 +235,17 @@ impl Holding<'_> {
                     kill_at = None;
                 }
                 notice = next(&mut self.events) => match notice {
-                    Some(Notice::Preempt { lease, grace_ms, .. }) if lease == self.lease => {
+                    Some(Notice::Preempt { lease: of, grace_ms, .. }) if of == lease => {
                         say("its memory is wanted by somebody more important: the command is asked to end");
                         send(&child, Signal::TERM);
                         kill_at = Some(Instant::now() + Duration::from_millis(grace_ms));
                     }
-                    Some(Notice::Ended { lease, .. }) if lease == self.lease => {
+                    Some(Notice::Ended { lease: of, .. }) if of == lease => {
                         say("its lease has ended: the command is asked to end");
                         send(&child, Signal::TERM);
                         kill_at.get_or_insert(Instant::now() + Duration::from_secs(5));
                     }
-                    Some(Notice::Lost { lease }) if lease == self.lease => say("its GPU has vanished"),
+                    Some(Notice::Lost { lease: of }) if of == lease => say("its GPU has vanished"),
                     Some(Notice::Overuse { leased, used, .. }) => say(&format!(
                         "this uses {} MiB and has leased {} MiB: it gets no more",
                         used >> 20,
@@ -199,19 +260,35 @@ impl Holding<'_> {
                         self.come_back(&child, &mut kill_at).await;
                     }
                 },
+                () = sleep_until(look_at) => {
+                    look_at = Instant::now() + LOOK;
+                    self.look(&child).await;
+                }
                 () = sleep_until(renew_at) => {
                     renew_at = Instant::now() + DURATION / 3;
                     // Where it has ended the daemon says so, too.
-                    drop(self.client.renew(self.lease, ms(DURATION)).await);
+                    drop(self.client.renew(lease, ms(DURATION)).await);
                 }
             }
         }
     }
 
+    /// What the command uses now, it and what it has started.
+    async fn look(&mut self, child: &Child) {
+        let (Some(pid), Ok(gpus)) = (child.id(), self.client.gpus().await) else { return };
+        for (peak, leased) in self.peak.iter_mut().zip(&self.lease.gpus) {
+            let gpu = gpus.gpus.iter().find(|gpu| gpu.index == leased.index);
+            let theirs = gpu.into_iter().flat_map(|gpu| &gpu.processes);
+            let theirs = theirs.filter(|process| descends_from(process.pid, pid));
+            let sum: u64 = theirs.filter_map(|process| process.used_bytes).sum();
+            *peak = sum.max(*peak);
+        }
+    }
+
     /// Tries to reach the daemon again, and says which lease is held.
     async fn come_back(&mut self, child: &Child, kill_at: &mut Option<Instant>) {
-        let Ok(attached) = self.client.attach(vec![self.lease]).await else { return };
-        if attached.leases.contains(&self.lease) {
+        let Ok(attached) = self.client.attach(vec![self.lease.lease]).await else { return };
+        if attached.leases.contains(&self.lease.lease) {
             say("the GPU daemon is back");
         } else {
             say("the GPU daemon is back and does not know the lease any longer: the command is asked to end");
