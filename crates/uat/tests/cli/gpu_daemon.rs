@@ -4,8 +4,10 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use fake_nvml::Installed;
 use serde_json::Value;
 use testkit::FakeProvider;
+use testkit::model_file::model;
 
 use crate::support::{Place, configuration};
 
@@ -234,4 +236,40 @@ async fn a_server_with_a_section_for_gpus_gives_them_out_and_shows_them_in_its_m
     ran.wait().unwrap();
     server.signal("TERM");
     assert_eq!(server.ended().code, 0);
+}
+
+/// The command says of itself, by a fake NVML library, that it uses 1 GiB.
+const USES_A_GIB: &str = r#"printf '{"devices":[{"total":8589934592,"used":1073741824,"processes":[{"pid":%s,"used":1073741824}]}]}' $$ > "$1.new" && mv "$1.new" "$1" && sleep 2"#;
+
+#[test]
+fn a_run_takes_what_its_model_takes_and_the_next_one_what_the_first_took() {
+    let place = Place::empty();
+    let nvml = Installed::new(r#"{"devices":[{"total":8589934592}]}"#).unwrap();
+    model("qwen3-0.6b").unwrap().write(&place.path().join("m.gguf")).unwrap();
+    let library = nvml.library();
+    let args = ["gpu", "daemon", "--nvml", library.to_str().unwrap(), "--headroom", "0", "--poll-ms", "20"];
+    let _daemon = Daemon { place: &place, child: listening(&mut place.command(&args)) };
+    let estimate = || {
+        let told = place.run(&["gpu", "estimate", "m.gguf", "--context", "4096", "--json"]).json();
+        (told["confidence"].as_str().unwrap().to_owned(), told["devices"][0].clone())
+    };
+    assert_eq!(estimate().0, "formula");
+    let script = nvml.folder().join("fake_nvml.json");
+    let load = ["--model-file", "m.gguf", "--context", "4096"];
+    let command = ["sh", "-c", USES_A_GIB, "sh", script.to_str().unwrap()];
+    let output = run(&place, &load, &command).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let (confidence, device) = estimate();
+    let total: u64 = ["weights", "cache", "compute"].iter().map(|part| device[part].as_u64().unwrap()).sum();
+    assert_eq!((&*confidence, total), ("calibrated", 1 << 30), "{device}");
+}
+
+#[test]
+fn a_run_needs_to_know_how_much_it_needs() {
+    let place = Place::empty();
+    let ran = place.run(&["gpu", "run", "--", "true"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("--vram") && ran.stderr.contains("--model-file"), "{}", ran.stderr);
+    let ran = place.run(&["gpu", "run", "--model-file", "nowhere.gguf", "--", "true"]);
+    assert!(ran.code == 1 && ran.stderr.contains("there is no file nowhere.gguf"), "{}", ran.stderr);
 }

@@ -26,12 +26,8 @@ use crate::signals::Signals;
 pub(crate) struct Args {
     #[command(flatten)]
     socket: Socket,
-    /// MiB on each GPU.
-    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
-    vram: Option<u64>,
-    /// The model that the command loads, in place of --vram: as much as it takes, by its file and by what earlier runs with it took.
-    #[arg(long, value_name = "FILE|MODEL", conflicts_with = "vram", required_unless_present = "vram")]
-    model_file: Option<PathBuf>,
+    #[command(flatten)]
+    amount: Amount,
     #[command(flatten)]
     how: How,
     /// On how many GPUs: all of them or none.
@@ -61,6 +57,18 @@ pub(crate) struct Args {
     /// The command and its arguments. It finds CUDA_VISIBLE_DEVICES, UAT_GPU_LEASE and UAT_GPU_VRAM_MB in its environment.
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<String>,
+}
+
+/// How much memory.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Amount {
+    /// MiB on each GPU.
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
+    vram: Option<u64>,
+    /// The model that the command loads: as much as it takes, by its file and by what earlier runs with it took. --context and the like say how it is run.
+    #[arg(long, value_name = "FILE|MODEL")]
+    model_file: Option<PathBuf>,
 }
 
 fn priority(text: &str) -> Result<Priority, String> {
@@ -108,13 +116,13 @@ impl Load {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let load = args.amount.model_file.as_deref().map(|model| Load::of(model, args)).transpose()?;
+    let asked = request(args, load.as_ref())?;
     let client = args.socket.client()?;
     block_on(async {
         let mut signals = Signals::listen()?;
         // Listening first: what happens to the lease from its first moment on is heard.
         let events = client.events().await?;
-        let load = args.model_file.as_deref().map(|model| Load::of(model, args)).transpose()?;
-        let asked = request(args, load.as_ref())?;
         let lease = tokio::select! {
             lease = allocate(&client, &asked) => lease?,
             interrupt = signals.next() => return Err(ended_by(interrupt)),
@@ -143,9 +151,9 @@ fn ms(duration: Duration) -> u64 {
 }
 
 fn request(args: &Args, load: Option<&Load>) -> Result<AllocateBody, Failure> {
-    let file = args.model_file.as_ref().map(|file| file.display().to_string());
+    let file = args.amount.model_file.as_ref().map(|file| file.display().to_string());
     let name = args.model.clone().or(file).or_else(|| args.command.first().cloned());
-    let bytes = match (args.vram, load) {
+    let bytes = match (args.amount.vram, load) {
         (Some(mb), _) => mb << 20,
         (None, Some(load)) => load.bytes,
         (None, None) => return Err(Failure::usage("expected --vram or --model-file")),
