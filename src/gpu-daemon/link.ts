@@ -87,13 +87,15 @@ export class Link {
       const timer = setTimeout(() => stream.destroy(new UniversalAiError('UAT_UPSTREAM', `the GPU daemon at ${this.#connection.socket} accepts connections and did not answer within ${ANSWER_MS} ms; end it and start it again`, { retryable: true, details: { socket: this.#connection.socket } })), ANSWER_MS).unref();
       // After the first line, whoever reads the response hears of what goes wrong.
       stream.on('error', error => reject(this.#connection.problem(error)));
+      let isRefused = false;
       stream.once('close', () => {
         clearTimeout(timer);
-        reject(this.#connection.problem(new Error('it ended without an answer')));
+        if (!isRefused) reject(this.#connection.problem(new Error('it ended without an answer')));
         this.#lost(stream);
       });
       stream.once('response', response => {
         if (response.statusCode !== 200) {
+          isRefused = true;
           void this.#refusal(response).then(reject);
           return;
         }

@@ -33,6 +33,8 @@ const MODES = ['process', 'host', 'redis'] as const;
 const KV_TYPES = ['f16', 'q8_0', 'q4_0'] as const;
 
 const OPTIONS = new Set(['driver', 'nvmlPath', 'fakeGpus', 'mode', 'socketPath', 'redisUrl', 'headroomMb', 'pollMs']);
+/** What a manager in this process is told of the GPUs, and a daemon by whoever starts it. */
+const OF_GPUS = ['driver', 'nvmlPath', 'fakeGpus', 'headroomMb', 'pollMs'] as const;
 const FAKE_GPU = new Set(['name', 'totalMb']);
 const REQUEST = new Set(['vramRequired', 'priority', 'duration', 'gpus', 'waitMs', 'preemptible', 'graceMs', 'owner', 'model', 'devices', 'signal']);
 const ESTIMATE = new Set(['contextTokens', 'kvType', 'batchTokens', 'flashAttention', 'gpuLayers', 'parallel']);
@@ -65,7 +67,7 @@ export function prepareManager(given: unknown): PreparedManager {
 
 /** The GPUs are the daemon's: what is said of them here would not be heeded. */
 function prepareHost(options: Record<string, unknown>): PreparedManager {
-  for (const name of ['driver', 'nvmlPath', 'fakeGpus', 'headroomMb', 'pollMs']) {
+  for (const name of OF_GPUS) {
     if (options[name] !== undefined) throw invalidInput(`options.${name}`, 'nothing with mode host, since the daemon is told that', options[name]);
   }
   const { socketPath } = options;
@@ -89,6 +91,10 @@ function prepareFakeGpus(given: unknown): PreparedManager['fakeGpus'] {
 export function differingOption(given: unknown, made: PreparedManager): string | undefined {
   const wanted = prepareManager(given);
   const named = given as Record<string, unknown>;
+  if (made.mode === 'host') {
+    const ofGpus = OF_GPUS.find(option => named[option] !== undefined);
+    if (ofGpus !== undefined) return ofGpus;
+  }
   const means: [option: string, part: keyof PreparedManager][] = [['mode', 'mode'], ['socketPath', 'socket'], ['driver', 'driver'], ['nvmlPath', 'nvmlPath'], ['fakeGpus', 'fakeGpus'], ['headroomMb', 'headroom'], ['pollMs', 'pollMs']];
   return means.find(([option, part]) => named[option] !== undefined && JSON.stringify(wanted[part]) !== JSON.stringify(made[part]))?.[0];
 }

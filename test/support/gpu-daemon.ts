@@ -7,26 +7,20 @@ import { createInterface } from 'node:readline';
 
 import { built } from './built.js';
 
-/** What of the machine's GPUs a daemon shows. */
-export interface DaemonGpus {
-  /** MiB of each. */
-  totalMb: number[];
-  headroomMb?: number;
-}
-
 /** `uat gpu daemon` with scripted GPUs, in a folder of its own. */
 export class GpuDaemon {
   readonly folder = mkdtempSync(join(tmpdir(), 'uat-gpu-'));
   readonly socket = join(this.folder, 'gpu.sock');
-  readonly #gpus: DaemonGpus;
+  readonly #totalMb: number[];
   #child: ChildProcess | undefined;
 
-  private constructor(gpus: DaemonGpus) {
-    this.#gpus = gpus;
+  private constructor(totalMb: number[]) {
+    this.#totalMb = totalMb;
   }
 
-  static async start(gpus: DaemonGpus): Promise<GpuDaemon> {
-    const daemon = new GpuDaemon(gpus);
+  /** @param totalMb MiB of each GPU, of which nothing is kept. */
+  static async start(totalMb: number[]): Promise<GpuDaemon> {
+    const daemon = new GpuDaemon(totalMb);
     await daemon.start();
     return daemon;
   }
@@ -37,8 +31,8 @@ export class GpuDaemon {
     if (!existsSync(program)) throw new Error(`${program} is missing; run \`cargo build --release -p uat\``);
     // From the environment, since a machine may have GPUs of different sizes.
     const { UAT_CONFIG: _, UAT_GPU_SOCKET: __, ...inherited } = process.env;
-    const env = { ...inherited, UAT__GPU__FAKE_GPUS_MB: JSON.stringify(this.#gpus.totalMb) };
-    const args = ['gpu', 'daemon', '--socket', this.socket, '--state', join(this.folder, 'state'), '--headroom', String(this.#gpus.headroomMb ?? 0), '--poll-ms', '5'];
+    const env = { ...inherited, UAT__GPU__FAKE_GPUS_MB: JSON.stringify(this.#totalMb) };
+    const args = ['gpu', 'daemon', '--socket', this.socket, '--state', join(this.folder, 'state'), '--headroom', '0', '--poll-ms', '5'];
     const child = spawn(program, args, { env, cwd: this.folder, stdio: ['ignore', 'pipe', 'inherit'] });
     this.#child = child;
     const [line] = (await Promise.race([once(createInterface({ input: child.stdout }), 'line'), once(child, 'exit').then(([code]) => { throw new Error(`uat gpu daemon ended with ${code}`); })])) as [string];

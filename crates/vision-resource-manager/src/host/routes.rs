@@ -307,8 +307,9 @@ fn client(headers: &HeaderMap) -> Result<&str, Refused> {
 }
 
 fn number(text: &str) -> Result<u64, Refused> {
-    text.parse()
-        .map_err(|_| Refused::Invalid(format!("expected a number at the end of the path, got {text:?}")))
+    text.parse().map_err(|_| {
+        Refused::Invalid(format!("expected a lease's or a request's number in the path, got {text:?}"))
+    })
 }
 
 fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
