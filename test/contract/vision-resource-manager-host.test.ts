@@ -56,7 +56,7 @@ eachBackend(backend => {
       const mark = JSON.stringify(join(daemon.folder, 'held'));
       const code = `
         import { openSync, closeSync, unlinkSync } from 'node:fs';
-        for (let turn = 0; turn < 100; turn += 1) {
+        for (let turn = 0; turn < 25; turn += 1) {
           const lease = await manager.allocateResources({ vramRequired: ${5 * GIB} });
           closeSync(openSync(${mark}, 'wx'));
           await new Promise(resolve => setImmediate(resolve));
