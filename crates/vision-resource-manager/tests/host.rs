@@ -280,7 +280,7 @@ async fn wrong_calls_are_told_what_is_expected() {
         "would not fit if nothing else were there",
     )
     .await;
-    check("DELETE", "/v1/leases/abc", "", 400, "expected a lease's number").await;
+    check("DELETE", "/v1/leases/abc", "", 400, "expected a lease's or a request's number").await;
     check("DELETE", "/v1/leases/77", "", 410, "UAT_LEASE_EXPIRED").await;
     check("POST", "/v1/leases/77/renew", "", 410, "UAT_LEASE_EXPIRED").await;
 }
