@@ -3,6 +3,7 @@ import type { MemoryEstimate, Priority } from '../services/vision-resource-manag
 import { PendingRequests } from '../services/vision-resource-manager-pending.js';
 import { DEFAULT_OWNER } from '../services/vision-resource-manager-request.js';
 import type { GpuNews, VisionResourceManager } from './binding.js';
+import { LONGEST_TIMER_MS } from '../timers.js';
 import { attempt } from './call.js';
 import { asking, fromNative } from './errors.js';
 import type { NativeBinding } from './loader.js';
@@ -18,6 +19,16 @@ const FEW_GPUS = 8;
 /** Opens the manager of the Rust core, which reads the driver. */
 export function openNativeVisionResourceManager(binding: NativeBinding, prepared: PreparedManager, tell: (news: News) => void): VisionResourceManagerBackend {
   return new NativeVisionResourceManager(binding, prepared, tell);
+}
+
+/** What a model takes, where leases are another process's: the core reads its file with no GPU in sight. */
+export async function estimateNatively(binding: NativeBinding, path: string, options: PreparedEstimate): Promise<MemoryEstimate> {
+  const manager = new NativeVisionResourceManager(binding, { mode: 'process', socket: undefined, driver: 'none', fakeGpus: [], headroom: 0, pollMs: LONGEST_TIMER_MS }, () => undefined);
+  try {
+    return await manager.estimate(path, options);
+  } finally {
+    manager.close();
+  }
 }
 
 /** Converts, calls, converts back. */

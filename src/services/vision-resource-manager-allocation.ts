@@ -1,5 +1,5 @@
 import { UniversalAiError } from '../errors.js';
-import type { Grant, News, Share } from './vision-resource-manager-backend.js';
+import type { Grant, News, Share, Soon } from './vision-resource-manager-backend.js';
 import { aFunction, checkDuration } from './vision-resource-manager-request.js';
 import type { Allocation, Preemption } from './vision-resource-manager-types.js';
 
@@ -8,9 +8,9 @@ const MIB = 2 ** 20;
 /** What a lease needs of its manager. */
 export interface Lessor {
   /** What is left then, in ms. @throws `UAT_LEASE_EXPIRED`, `UAT_PREEMPTED`, `UAT_CLOSED`. */
-  renew(lease: number, durationMs: number): number;
+  renew(lease: number, durationMs: number): Soon<number>;
   /** @throws As `renew`. */
-  release(lease: number): void;
+  release(lease: number): Soon<void>;
   uuid(device: number): string;
 }
 
@@ -45,13 +45,13 @@ export class LeaseAllocation implements Allocation {
 
   async renew(duration?: number): Promise<number> {
     const durationMs = duration === undefined ? this.#durationMs : checkDuration('duration', duration);
-    const leftMs = this.#lessor.renew(this.fencingToken, durationMs);
+    const leftMs = await this.#lessor.renew(this.fencingToken, durationMs);
     this.#expiresAt = Date.now() + leftMs;
     return this.#expiresAt;
   }
 
   async release(): Promise<void> {
-    this.#lessor.release(this.fencingToken);
+    return this.#lessor.release(this.fencingToken);
   }
 
   onPreempt(listener: (info: Preemption) => void): void {
@@ -62,7 +62,7 @@ export class LeaseAllocation implements Allocation {
 
   async [Symbol.asyncDispose](): Promise<void> {
     try {
-      this.#lessor.release(this.fencingToken);
+      await this.#lessor.release(this.fencingToken);
     } catch (error) {
       if (!(error instanceof UniversalAiError && ENDED.has(error.code))) throw error;
     }

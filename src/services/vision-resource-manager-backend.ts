@@ -2,6 +2,10 @@ import type { EstimateOptions, MemoryEstimate, Priority } from './vision-resourc
 
 /** Checked, with the defaults filled in. Sizes here and below are bytes. */
 export interface PreparedManager {
+  /** `host`: the daemon on `socket` decides, and what follows is its own. */
+  mode: 'process' | 'host';
+  /** Exactly with `host`. */
+  socket: string | undefined;
   driver: 'auto' | 'nvml' | 'fake' | 'none';
   nvmlPath?: string;
   /** Exactly with `fake`. */
@@ -65,6 +69,9 @@ export interface Waiting<T> {
   readonly answer: Promise<T>;
 }
 
+/** What a backend in this process says at once, and one that has to ask another process later. */
+export type Soon<T> = T | Promise<T>;
+
 /** What is known at once, or waited for. */
 export type Answer<T> = T | Waiting<T>;
 
@@ -77,6 +84,8 @@ export type News =
   /** A lease is to be given back, and ends after `leftMs` in any case. */
   | { readonly kind: 'preempt'; readonly lease: number; readonly leftMs: number; readonly by: Priority }
   | { readonly kind: 'ended'; readonly lease: number }
+  /** The daemon that gave it out has gone, and the next one does not know it: it has ended before its time. */
+  | { readonly kind: 'gone'; readonly lease: number }
   /** An instance of a model is to be loaded: then call `loaded` or `loadFailed`. */
   | { readonly kind: 'load'; readonly lease: number; readonly model: string; readonly share: Share }
   /** It is to be unloaded: then call `unloaded`. */
@@ -106,6 +115,8 @@ export interface DeviceUse {
 export interface Held {
   /** Of the lease, or of the request. */
   readonly number: number;
+  /** Absent: this process. */
+  readonly pid?: number;
   readonly owner: string;
   readonly model: string | undefined;
   readonly priority: Priority;
@@ -115,7 +126,7 @@ export interface Held {
 }
 
 /**
- * What the native adapter and the TypeScript fallback each implement, so that the compiler tells when they drift.
+ * What the native adapter, the TypeScript fallback and the client of a daemon each implement, so that the compiler tells when they drift.
  *
  * Everything throws or rejects with a `UniversalAiError`. Arguments have been checked as said, and nothing but `close` is called
  * after `close`. Nothing here keeps the process alive.
@@ -126,14 +137,14 @@ export interface VisionResourceManagerBackend {
   /** Of `allocate` and `use`: the caller does not want it any longer. */
   cancel(request: number): void;
   /** What is left of the lease then, in ms. @throws `UAT_LEASE_EXPIRED`, `UAT_PREEMPTED`. */
-  renew(lease: number, durationMs: number): number;
+  renew(lease: number, durationMs: number): Soon<number>;
   /** @throws As `renew`. */
-  release(lease: number): void;
+  release(lease: number): Soon<void>;
   /** The driver's name of a device; empty where it has not told it. */
   uuid(device: number): string;
-  usage(): DeviceUse[];
+  usage(): Soon<DeviceUse[]>;
   /** Leases, oldest first, and then those that wait, first in line first. */
-  held(): Held[];
+  held(): Soon<Held[]>;
   estimate(path: string, options: PreparedEstimate): Promise<MemoryEstimate>;
   /** A model of a name that was not registered. @throws `UAT_INVALID_INPUT`. */
   register(model: PreparedModel): void;
@@ -148,5 +159,5 @@ export interface VisionResourceManagerBackend {
   /** Which instances are to be unloaded; `undefined`: see `OptimizeMemoryOptions`. */
   optimize(targetFree: number | undefined, device: number | undefined): number[];
   /** Rejects whatever waits with `UAT_CLOSED`. */
-  close(): void;
+  close(): Soon<void>;
 }

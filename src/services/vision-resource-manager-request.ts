@@ -1,5 +1,6 @@
 import { fields, oneOf, optionalSignal, text, whole } from '../check.js';
 import { invalidInput, UniversalAiError } from '../errors.js';
+import { daemonSocket } from '../gpu-daemon/place.js';
 import { LONGEST_TIMER_MS } from '../timers.js';
 import type { PreparedAllocation, PreparedEstimate, PreparedManager, PreparedModel } from './vision-resource-manager-backend.js';
 import type { Priority, UseOptions, WarmModel } from './vision-resource-manager-types.js';
@@ -32,6 +33,8 @@ const MODES = ['process', 'host', 'redis'] as const;
 const KV_TYPES = ['f16', 'q8_0', 'q4_0'] as const;
 
 const OPTIONS = new Set(['driver', 'nvmlPath', 'fakeGpus', 'mode', 'socketPath', 'redisUrl', 'headroomMb', 'pollMs']);
+/** What a manager in this process is told of the GPUs, and a daemon by whoever starts it. */
+const OF_GPUS = ['driver', 'nvmlPath', 'fakeGpus', 'headroomMb', 'pollMs'] as const;
 const FAKE_GPU = new Set(['name', 'totalMb']);
 const REQUEST = new Set(['vramRequired', 'priority', 'duration', 'gpus', 'waitMs', 'preemptible', 'graceMs', 'owner', 'model', 'devices', 'signal']);
 const ESTIMATE = new Set(['contextTokens', 'kvType', 'batchTokens', 'flashAttention', 'gpuLayers', 'parallel']);
@@ -44,20 +47,31 @@ export function prepareManager(given: unknown): PreparedManager {
   const options = fields('options', given ?? {}, OPTIONS);
   const { nvmlPath, fakeGpus, socketPath, redisUrl } = options;
   const mode = oneOf('options.mode', options['mode'] ?? 'process', MODES);
-  if (mode !== 'process') throw new UniversalAiError('UAT_UNSUPPORTED', `options.mode: ${mode} is not supported yet; take process, whose leases this process alone sees`);
-  for (const [name, value] of Object.entries({ socketPath, redisUrl })) {
-    if (value !== undefined) throw invalidInput(`options.${name}`, 'nothing with mode process', value);
-  }
+  if (mode === 'redis') throw new UniversalAiError('UAT_UNSUPPORTED', 'options.mode: redis is not supported yet; take host, whose leases all processes of this user on this machine share');
+  if (redisUrl !== undefined) throw invalidInput('options.redisUrl', `nothing with mode ${mode}`, redisUrl);
+  if (mode === 'host') return prepareHost(options);
+  if (socketPath !== undefined) throw invalidInput('options.socketPath', 'nothing with mode process', socketPath);
   const driver = oneOf('options.driver', options['driver'] ?? (fakeGpus === undefined ? 'auto' : 'fake'), DRIVERS);
   if (fakeGpus !== undefined && driver !== 'fake') throw invalidInput('options.fakeGpus', `nothing with driver ${driver}`, fakeGpus);
   if (nvmlPath !== undefined && driver !== 'auto' && driver !== 'nvml') throw invalidInput('options.nvmlPath', `nothing with driver ${driver}`, nvmlPath);
   return {
+    mode,
+    socket: undefined,
     driver,
     ...(nvmlPath === undefined ? {} : { nvmlPath: text('options.nvmlPath', nvmlPath) }),
     fakeGpus: driver === 'fake' ? prepareFakeGpus(fakeGpus ?? [{ totalMb: DEFAULT_FAKE_MB }]) : [],
     headroom: Math.ceil(atLeast0('options.headroomMb', options['headroomMb'] ?? DEFAULT_HEADROOM_MB, MOST_MIB) * MIB),
     pollMs: whole('options.pollMs', options['pollMs'] ?? DEFAULT_POLL_MS, 1, LONGEST_TIMER_MS),
   };
+}
+
+/** The GPUs are the daemon's: what is said of them here would not be heeded. */
+function prepareHost(options: Record<string, unknown>): PreparedManager {
+  for (const name of OF_GPUS) {
+    if (options[name] !== undefined) throw invalidInput(`options.${name}`, 'nothing with mode host, since the daemon is told that', options[name]);
+  }
+  const { socketPath } = options;
+  return { mode: 'host', socket: daemonSocket(socketPath === undefined ? undefined : text('options.socketPath', socketPath)), driver: 'none', fakeGpus: [], headroom: 0, pollMs: DEFAULT_POLL_MS };
 }
 
 function prepareFakeGpus(given: unknown): PreparedManager['fakeGpus'] {
@@ -77,7 +91,11 @@ function prepareFakeGpus(given: unknown): PreparedManager['fakeGpus'] {
 export function differingOption(given: unknown, made: PreparedManager): string | undefined {
   const wanted = prepareManager(given);
   const named = given as Record<string, unknown>;
-  const means: [option: string, part: keyof PreparedManager][] = [['driver', 'driver'], ['nvmlPath', 'nvmlPath'], ['fakeGpus', 'fakeGpus'], ['headroomMb', 'headroom'], ['pollMs', 'pollMs']];
+  if (made.mode === 'host') {
+    const ofGpus = OF_GPUS.find(option => named[option] !== undefined);
+    if (ofGpus !== undefined) return ofGpus;
+  }
+  const means: [option: string, part: keyof PreparedManager][] = [['mode', 'mode'], ['socketPath', 'socket'], ['driver', 'driver'], ['nvmlPath', 'nvmlPath'], ['fakeGpus', 'fakeGpus'], ['headroomMb', 'headroom'], ['pollMs', 'pollMs']];
   return means.find(([option, part]) => named[option] !== undefined && JSON.stringify(wanted[part]) !== JSON.stringify(made[part]))?.[0];
 }
 

@@ -1,10 +1,11 @@
 import type { BackendInfo } from '../backend.js';
 import { invalidInput, UniversalAiError } from '../errors.js';
-import { openTypeScriptVisionResourceManager } from '../fallback/vision-resource-manager/service.js';
-import { selectBackend } from '../native/loader.js';
-import { openNativeVisionResourceManager } from '../native/vision-resource-manager.js';
+import { noEstimates, openTypeScriptVisionResourceManager } from '../fallback/vision-resource-manager/service.js';
+import { openHostVisionResourceManager } from '../gpu-daemon/backend.js';
+import { type NativeBinding, selectBackend } from '../native/loader.js';
+import { estimateNatively, openNativeVisionResourceManager } from '../native/vision-resource-manager.js';
 import { LeaseAllocation, type Lessor } from './vision-resource-manager-allocation.js';
-import { type Grant, isWaiting, type News, type PreparedAllocation, type PreparedManager, type Start, type VisionResourceManagerBackend } from './vision-resource-manager-backend.js';
+import { type Grant, isWaiting, type News, type PreparedAllocation, type PreparedManager, type Soon, type Start, type VisionResourceManagerBackend } from './vision-resource-manager-backend.js';
 import { WarmModels } from './vision-resource-manager-models.js';
 import { differingOption, prepareAllocation, prepareEstimate, prepareManager, prepareModel, prepareOptimizeMemory, prepareUse, prepareWatch } from './vision-resource-manager-request.js';
 import type { Allocation, AllocationRequest, EstimateOptions, GpuUsage, LeaseInfo, MemoryEstimate, OptimizedMemory, OptimizeMemoryOptions, ResourceManagerOptions, UseOptions, WarmModel } from './vision-resource-manager-types.js';
@@ -40,7 +41,8 @@ export class VisionResourceManager {
   readonly #lessor: Lessor;
   readonly #models: WarmModels;
   readonly #waits = new Waits();
-  /** The leases that may be taken back, and what was said of one before its holder has it. */
+  readonly #isHosted: boolean;
+  /** The leases that may be taken back, with a daemon all of them, and what was said of one before its holder has it. */
   readonly #preemptible = new Map<number, LeaseAllocation>();
   readonly #preemptedEarly = new Map<number, Extract<News, { kind: 'preempt' }>>();
   readonly #ended = new AbortController();
@@ -50,7 +52,8 @@ export class VisionResourceManager {
     const { info, native } = selectBackend('VisionResourceManager');
     this.backend = info;
     const tell = (news: News): void => this.#hear(news);
-    this.#backend = native === undefined ? openTypeScriptVisionResourceManager(prepared, tell) : openNativeVisionResourceManager(native, prepared, tell);
+    this.#isHosted = prepared.mode === 'host';
+    this.#backend = opened(native, prepared, tell);
     this.#lessor = {
       renew: (lease, durationMs) => this.#open().renew(lease, durationMs),
       release: lease => this.#release(lease),
@@ -86,10 +89,10 @@ export class VisionResourceManager {
    */
   async allocateResources(request: AllocationRequest): Promise<Allocation> {
     const prepared = prepareAllocation(request);
-    const backend = this.#open();
     const { signal } = request;
+    if (prepared.devices !== undefined) for (const [place, device] of prepared.devices.entries()) await this.#checkDevice(`request.devices[${place}]`, device);
+    const backend = this.#open();
     if (signal?.aborted === true) throw cancelled(signal);
-    if (prepared.devices !== undefined) for (const [place, device] of prepared.devices.entries()) this.#checkDevice(`request.devices[${place}]`, device);
     const answer = backend.allocate(prepared);
     if (!isWaiting(answer)) return this.#allocation(answer, prepared);
     const grant = await this.#waits.answer(answer, signal, waiting => this.#cancel(waiting), late => this.#giveBack(late));
@@ -100,7 +103,7 @@ export class VisionResourceManager {
 
   /** The GPUs, as the driver was read last; none where there is no driver. */
   async usage(): Promise<GpuUsage[]> {
-    return this.#open().usage().map(toUsage);
+    return (await this.#open().usage()).map(toUsage);
   }
 
   /**
@@ -110,12 +113,12 @@ export class VisionResourceManager {
   watch(options?: { intervalMs?: number; signal?: AbortSignal }): AsyncIterable<GpuUsage[]> {
     const { intervalMs, signal } = prepareWatch(options);
     const backend = this.#open();
-    return watching(() => backend.usage().map(toUsage), intervalMs, [signal, this.#ended.signal]);
+    return watching(async () => (await backend.usage()).map(toUsage), intervalMs, [signal, this.#ended.signal]);
   }
 
   /** Leases, oldest first, and then those that wait, first in line first. */
   async leases(): Promise<LeaseInfo[]> {
-    return this.#open().held().map(toLease);
+    return (await this.#open().held()).map(toLease);
   }
 
   /**
@@ -173,9 +176,8 @@ export class VisionResourceManager {
    */
   async optimizeMemory(options?: OptimizeMemoryOptions): Promise<OptimizedMemory> {
     const { targetFree, device } = prepareOptimizeMemory(options);
-    const backend = this.#open();
-    if (device !== undefined) this.#checkDevice('options.device', device);
-    return await this.#waits.during(this.#models.out(backend.optimize(targetFree, device)));
+    if (device !== undefined) await this.#checkDevice('options.device', device);
+    return await this.#waits.during(this.#models.out(this.#open().optimize(targetFree, device)));
   }
 
   /**
@@ -192,8 +194,8 @@ export class VisionResourceManager {
     this.#ended.abort();
     const unloaded = this.#models.close();
     this.#preemptible.clear();
-    this.#backend.close();
-    await this.#waits.during(unloaded);
+    const closed = this.#backend.close();
+    await this.#waits.during(Promise.all([unloaded, closed]));
   }
 
   #open(): VisionResourceManagerBackend {
@@ -203,7 +205,7 @@ export class VisionResourceManager {
 
   #allocation(grant: Grant, { durationMs, preemptible }: PreparedAllocation): LeaseAllocation {
     const allocation = new LeaseAllocation(this.#lessor, grant, durationMs);
-    if (!preemptible) return allocation;
+    if (!preemptible && !this.#isHosted) return allocation;
     this.#preemptible.set(grant.lease, allocation);
     const early = this.#preemptedEarly.get(grant.lease);
     if (early !== undefined) allocation.preempt(early);
@@ -211,9 +213,10 @@ export class VisionResourceManager {
     return allocation;
   }
 
-  #release(lease: number): void {
-    this.#open().release(lease);
+  #release(lease: number): Soon<void> {
+    const released = this.#open().release(lease);
     this.#preemptible.delete(lease);
+    return released;
   }
 
   #cancel(request: number): void {
@@ -225,16 +228,16 @@ export class VisionResourceManager {
   }
 
   /** Nobody wants it any longer; where it has ended it is gone already. */
-  #giveBack({ lease }: Grant): void {
+  async #giveBack({ lease }: Grant): Promise<void> {
     try {
-      this.#release(lease);
+      await this.#release(lease);
     } catch (error) {
       if (!(error instanceof UniversalAiError)) throw error;
     }
   }
 
-  #checkDevice(field: string, device: number): void {
-    const gpus = this.#backend.usage().length;
+  async #checkDevice(field: string, device: number): Promise<void> {
+    const gpus = (await this.#open().usage()).length;
     // Where there is none at all, requests say what was tried.
     if (gpus > 0 && device >= gpus) throw invalidInput(field, gpus === 1 ? 'the index of the only GPU, 0' : `the index of a GPU, 0 to ${gpus - 1}`, device);
   }
@@ -252,9 +255,19 @@ export class VisionResourceManager {
         this.#preemptible.delete(news.lease);
         this.#preemptedEarly.delete(news.lease);
         return;
+      case 'gone':
+        this.#preemptible.get(news.lease)?.preempt({ kind: 'preempt', lease: news.lease, leftMs: 0, by: 'critical' });
+        this.#preemptible.delete(news.lease);
+        this.#preemptedEarly.delete(news.lease);
+        return;
       case 'load': return this.#models.load(news);
       case 'unload': return this.#models.unload(news.lease);
       case 'overuse': return void process.emitWarning(`this process uses ${Math.round(news.used / MIB)} MiB of GPU ${news.device} and has leased ${Math.round(news.leased / MIB)} MiB there; it gets no further lease until it gives some back`, { type: 'UniversalAiToolsWarning', code: 'UAT_OVERUSE' });
     }
   }
+}
+
+function opened(native: NativeBinding | undefined, prepared: PreparedManager, tell: (news: News) => void): VisionResourceManagerBackend {
+  if (prepared.socket !== undefined) return openHostVisionResourceManager(prepared.socket, tell, native === undefined ? async () => { throw noEstimates(); } : (path, options) => estimateNatively(native, path, options));
+  return native === undefined ? openTypeScriptVisionResourceManager(prepared, tell) : openNativeVisionResourceManager(native, prepared, tell);
 }

@@ -54,7 +54,10 @@ export interface Allocation {
   renew(duration?: number): Promise<number>;
   /** Gives it back. @throws {UniversalAiError} As `renew`; `UAT_LEASE_EXPIRED` also where it was released before. */
   release(): Promise<void>;
-  /** Calls `listener` when the lease is to be given back, which ends then in any case; at once if it has been told already. */
+  /**
+   * Calls `listener` when the lease is to be given back, which ends then in any case; at once if it has been told already. With mode `host` also,
+   * with `graceMs` 0 and `byPriority` `critical`, where the daemon has ended and the one that came after it does not know the lease.
+   */
   onPreempt(listener: (info: Preemption) => void): void;
   /** Gives it back where it has not ended: for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
@@ -136,8 +139,9 @@ export interface ResourceManagerOptions {
   nvmlPath?: string;
   /** With `fake`, which it implies; default one of 24,576 MiB. */
   fakeGpus?: { name?: string; totalMb: number }[];
-  /** Who else sees the leases: this process alone (default). `host` and `redis` are not supported yet. */
+  /** Who shares the GPUs: the parts of this process (default), or with `host` all processes of this user, through `uat gpu daemon` or `uat serve`. `redis` is not supported yet. */
   mode?: 'process' | 'host' | 'redis';
+  /** With `host`: the daemon's socket; default `UAT_GPU_SOCKET`, else where `uat gpu daemon` listens without being told. */
   socketPath?: string;
   redisUrl?: string;
   /** MiB of each GPU that are never given out: what drivers and libraries take without being asked. Default 256. */

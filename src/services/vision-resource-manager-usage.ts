@@ -1,5 +1,5 @@
 import { onAbort } from '../abort.js';
-import type { DeviceUse, Held } from './vision-resource-manager-backend.js';
+import type { DeviceUse, Held, Soon } from './vision-resource-manager-backend.js';
 import type { GpuUsage, LeaseInfo } from './vision-resource-manager-types.js';
 
 const MIB = 2 ** 20;
@@ -26,8 +26,7 @@ export function toUsage({ index, uuid, name, total, used, leased, external, free
   };
 }
 
-/** Of this process, as all of them are. */
-export function toLease({ number, owner, model, priority, shares, leftMs, state }: Held): LeaseInfo {
+export function toLease({ number, pid, owner, model, priority, shares, leftMs, state }: Held): LeaseInfo {
   return {
     id: state === 'queued' ? `queued-${number}` : String(number),
     owner,
@@ -35,16 +34,16 @@ export function toLease({ number, owner, model, priority, shares, leftMs, state 
     priority,
     gpus: shares.map(({ device, bytes }) => ({ index: device, vramMb: bytes / MIB })),
     expiresAt: Date.now() + leftMs,
-    pid: process.pid,
+    pid: pid ?? process.pid,
     state,
   };
 }
 
 /** What `look` sees, at once and then every `intervalMs`, until one of the signals aborts. */
-export async function* watching<T>(look: () => T, intervalMs: number, signals: (AbortSignal | undefined)[]): AsyncGenerator<T, void, undefined> {
+export async function* watching<T>(look: () => Soon<T>, intervalMs: number, signals: (AbortSignal | undefined)[]): AsyncGenerator<T, void, undefined> {
   const isOver = (): boolean => signals.some(signal => signal?.aborted === true);
   while (!isOver()) {
-    yield look();
+    yield await look();
     if (!isOver()) await pause(intervalMs, signals);
   }
 }

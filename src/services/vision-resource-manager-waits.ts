@@ -1,7 +1,7 @@
 import { onAbort } from '../abort.js';
 import { UniversalAiError } from '../errors.js';
 import { LONGEST_TIMER_MS } from '../timers.js';
-import type { Waiting } from './vision-resource-manager-backend.js';
+import type { Soon, Waiting } from './vision-resource-manager-backend.js';
 
 /** Those that wait, who keep the process alive; an idle manager does not. */
 export class Waits {
@@ -28,12 +28,12 @@ export class Waits {
    *
    * @throws {UniversalAiError} `UAT_CANCELLED` with the signal's reason as cause.
    */
-  async answer<T>({ request, answer }: Waiting<T>, signal: AbortSignal | undefined, cancel: (request: number) => void, giveBack: (late: T) => void): Promise<T> {
+  async answer<T>({ request, answer }: Waiting<T>, signal: AbortSignal | undefined, cancel: (request: number) => void, giveBack: (late: T) => Soon<void>): Promise<T> {
     const letGo = onAbort(signal, () => cancel(request));
     try {
       const value = await this.during(answer);
       if (signal?.aborted !== true) return value;
-      giveBack(value);
+      await giveBack(value);
     } catch (error) {
       if (!(signal?.aborted === true && error instanceof UniversalAiError && error.code === 'UAT_CANCELLED')) throw error;
     } finally {

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use vision_resource_manager::host::{
     AllocateBody, ClientError, HeldState, Host, HostClient, HostError, HostOptions, Notice,
 };
-use vision_resource_manager::{Ended, ManagerOptions, Priority, Settings};
+use vision_resource_manager::{Ended, ManagerOptions, Priority, Refusal, Settings};
 
 const GIB: u64 = 1 << 30;
 /// Nothing here takes so long; whoever waits for it has failed.
@@ -280,7 +280,7 @@ async fn wrong_calls_are_told_what_is_expected() {
         "would not fit if nothing else were there",
     )
     .await;
-    check("DELETE", "/v1/leases/abc", "", 400, "expected a lease's number").await;
+    check("DELETE", "/v1/leases/abc", "", 400, "expected a lease's or a request's number").await;
     check("DELETE", "/v1/leases/77", "", 410, "UAT_LEASE_EXPIRED").await;
     check("POST", "/v1/leases/77/renew", "", 410, "UAT_LEASE_EXPIRED").await;
 }
@@ -291,4 +291,37 @@ async fn without_a_daemon_it_is_said_how_to_start_one() {
     let client = HostClient::new(folder.path().join("gpu.sock"), None);
     let error = client.gpus().await.unwrap_err();
     assert!(error.is_away() && error.to_string().contains("uat gpu daemon"), "{error}");
+}
+
+#[tokio::test]
+async fn a_request_that_waits_is_taken_back_by_its_number_and_answered_so() {
+    let daemon = Daemon::with_gpus(&[8]);
+    let (client, other) = (daemon.client("a"), daemon.client("b"));
+    let held = client.allocate(&gib(8)).await.unwrap();
+    let wants = AllocateBody { request: Some(7), wait_ms: 600_000, ..gib(8) };
+    let (answer, ()) = tokio::join!(client.allocate(&wants), async {
+        while client.leases().await.unwrap().leases.len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        assert!(client.leases().await.unwrap().leases[1].request.is_some());
+        // Another client's request of this number is another one.
+        assert_eq!(refused(other.take_back(7).await).0, "UAT_NOT_FOUND");
+        client.take_back(7).await.unwrap();
+    });
+    assert_eq!(refused(answer).0, "UAT_CANCELLED");
+    assert_eq!(refused(client.take_back(7).await).0, "UAT_NOT_FOUND");
+    client.release(held.lease).await.unwrap();
+    assert_eq!(client.leases().await.unwrap().leases, []);
+}
+
+#[tokio::test]
+async fn what_is_in_the_way_is_told_in_bytes_too() {
+    let daemon = Daemon::with_gpus(&[8]);
+    let client = daemon.client("a");
+    let error = client.allocate(&AllocateBody { wait_ms: 0, ..gib(9) }).await.unwrap_err();
+    let ClientError::Refused(problem) = error else { panic!("{error}") };
+    let Some(Refusal::Insufficient { asked, largest_free, can_ever_fit, .. }) = problem.refusal else {
+        panic!("{problem:?}")
+    };
+    assert_eq!((asked, largest_free, can_ever_fit), (9 * GIB, 8 * GIB, false));
 }

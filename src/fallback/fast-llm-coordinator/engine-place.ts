@@ -1,14 +1,13 @@
 import { createHash } from 'node:crypto';
-import { accessSync, constants, lstatSync, mkdirSync, realpathSync, statSync } from 'node:fs';
-import { dirname, isAbsolute, join } from 'node:path';
+import { accessSync, constants, mkdirSync, realpathSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 
 import { UniversalAiError } from '../../errors.js';
+import { LONGEST_SOCKET_PATH, privateFolder, whyNotPrivate } from '../../private-folder.js';
 import { VERSION } from '../../version.js';
 
 /** File name of the engine's program. */
 const PROGRAM = 'uat-engine';
-/** Longest path of a Unix socket, in bytes: `sun_path` of Linux without its NUL. */
-const MAX_SOCKET_PATH = 107;
 
 /** The engine's program and the files by which its processes meet; the same names as in `crates/child-engine`. */
 export interface EnginePlace {
@@ -36,11 +35,11 @@ export class EngineError extends Error {
  */
 export function findEngine(search: readonly string[], env: NodeJS.ProcessEnv): EnginePlace {
   const program = locate(search, env);
-  const dir = privateDir(env);
+  const dir = privateFolder(env, userId());
   const base = join(dir, `engine-${VERSION}-${fingerprint(program)}`);
   const socket = `${base}.sock`;
   const bytes = Buffer.byteLength(socket);
-  if (bytes > MAX_SOCKET_PATH) throw new EngineError(`the engine's socket path ${socket} has ${bytes} bytes, more than a Unix socket may have: set XDG_RUNTIME_DIR to a shorter private folder`);
+  if (bytes > LONGEST_SOCKET_PATH) throw new EngineError(`the engine's socket path ${socket} has ${bytes} bytes, more than a Unix socket may have: set XDG_RUNTIME_DIR to a shorter private folder`);
   return { program, dir, socket, lock: `${base}.lock`, log: `${base}.log` };
 }
 
@@ -67,19 +66,9 @@ function isFolder(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
 
-/** `$XDG_RUNTIME_DIR/uat` where that is a folder of this user, else `uat-<uid>` in the temporary folder. */
-function privateDir(env: NodeJS.ProcessEnv): string {
-  const runtime = env['XDG_RUNTIME_DIR'];
-  if (runtime && isAbsolute(runtime)) {
-    const meta = statSync(runtime, { throwIfNoEntry: false });
-    if (meta?.isDirectory() === true && meta.uid === userId()) return join(runtime, 'uat');
-  }
-  return join(env['TMPDIR'] || '/tmp', `uat-${userId()}`);
-}
-
 /**
  * Creates the folder with mode 0700, or checks that the one that is there is a folder of this user that nobody else can
- * enter. Node cannot ask a socket for its peer's user: that nobody else can enter is what the trust rests on here.
+ * enter.
  *
  * @throws {EngineError}
  */
@@ -89,12 +78,8 @@ export function ensurePrivate({ dir }: EnginePlace): void {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw new EngineError(`cannot create the engine's private folder ${dir}: ${(error as Error).message}`);
   }
-  const meta = lstatSync(dir);
-  const refuse = (problem: string, remedy: string): EngineError => new EngineError(`${dir} cannot hold the engine's socket: ${problem}; ${remedy}`);
-  if (!meta.isDirectory()) throw refuse(`it is ${meta.isSymbolicLink() ? 'a symbolic link' : 'not a folder'}`, 'remove it, or point XDG_RUNTIME_DIR elsewhere');
-  if (meta.uid !== userId()) throw refuse(`it belongs to user ${meta.uid}, expected ${userId()}`, 'point XDG_RUNTIME_DIR to a folder of your own');
-  const mode = meta.mode & 0o7777;
-  if ((mode & 0o077) !== 0) throw refuse(`its mode is ${mode.toString(8).padStart(4, '0')}, expected 0700: others could reach the engine`, `run \`chmod 700 ${dir}\``);
+  const why = whyNotPrivate(dir, userId(), 'the engine');
+  if (why !== undefined) throw new EngineError(`${dir} cannot hold the engine's socket: ${why.problem}; ${why.remedy}`);
 }
 
 function userId(): number {

@@ -26,6 +26,10 @@ export function openTypeScriptVisionResourceManager(prepared: PreparedManager, t
   return new TypeScriptVisionResourceManager(machine, prepared, tell);
 }
 
+export function noEstimates(): UniversalAiError {
+  return new UniversalAiError('UAT_UNSUPPORTED', 'estimateModel: the TypeScript backend does not read model files; install the native package, or run `uat gpu estimate`');
+}
+
 export class TypeScriptVisionResourceManager implements VisionResourceManagerBackend {
   readonly #manager: Manager;
   readonly #machine: FakeMachine;
@@ -117,7 +121,7 @@ export class TypeScriptVisionResourceManager implements VisionResourceManagerBac
   }
 
   async estimate(_path: string, _options: PreparedEstimate): Promise<MemoryEstimate> {
-    throw new UniversalAiError('UAT_UNSUPPORTED', 'estimateModel: the TypeScript backend does not read model files; install the native package, or run `uat gpu estimate`');
+    throw noEstimates();
   }
 
   register({ name, bytes, loadMs, ...more }: PreparedModel): void {

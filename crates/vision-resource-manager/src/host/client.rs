@@ -105,6 +105,15 @@ impl HostClient {
         self.call(Method::POST, "/v1/leases", Some(body)).await
     }
 
+    /// Takes back a request that waits, by [`AllocateBody::request`]: its answer is `UAT_CANCELLED` then, unless it was served before.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `UAT_NOT_FOUND` where no such request waits.
+    pub async fn take_back(&self, request: u64) -> Result<(), ClientError> {
+        let answer = self.send(Method::DELETE, &format!("/v1/requests/{request}"), Bytes::new()).await?;
+        checked(answer).await.map(drop)
+    }
+
     /// Lets a lease live on; says how long.
     ///
     /// # Errors

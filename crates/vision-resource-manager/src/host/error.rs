@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 
 use super::wire::{Problem, ProblemDetails};
-use crate::ManagerError;
+use crate::{ManagerError, Refusal};
 
 /// Why a daemon does not begin.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +61,8 @@ pub(super) enum Refused {
     Invalid(String),
     /// No such path.
     NoSuchPath(String),
+    /// The client has no such request that waits.
+    NoSuchRequest(u64),
     /// It is somebody else's.
     Forbidden(String),
     /// The lease could not be written down, so that it was not given out.
@@ -78,7 +80,7 @@ impl Refused {
         match self {
             Self::Manager(error) => error.code(),
             Self::Invalid(_) => "UAT_INVALID_INPUT",
-            Self::NoSuchPath(_) => "UAT_NOT_FOUND",
+            Self::NoSuchPath(_) | Self::NoSuchRequest(_) => "UAT_NOT_FOUND",
             Self::Forbidden(_) => "UAT_FORBIDDEN",
             Self::Storage(_) => "UAT_STORAGE",
         }
@@ -86,6 +88,7 @@ impl Refused {
 
     fn status(&self) -> StatusCode {
         match self {
+            Self::NoSuchRequest(_) => StatusCode::NOT_FOUND,
             Self::Manager(error) => match error.code() {
                 "UAT_INVALID_INPUT" => StatusCode::BAD_REQUEST,
                 "UAT_CONFLICT" => StatusCode::CONFLICT,
@@ -105,14 +108,24 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let (code, status) = (self.code().to_owned(), self.status());
         let retryable = matches!(&self, Self::Manager(error) if error.retryable());
+        let refusal = match &self {
+            Self::Manager(ManagerError::Insufficient { refusal }) => Some(refusal.clone()),
+            Self::Manager(ManagerError::Overloaded { waiting }) => {
+                Some(Refusal::QueueFull { waiting: *waiting })
+            }
+            _ => None,
+        };
         let message = match self {
             Self::Manager(error) => error.to_string(),
             Self::Invalid(message) | Self::NoSuchPath(message) | Self::Forbidden(message) => message,
+            Self::NoSuchRequest(request) => {
+                format!("this client has no request {request} that waits: it was answered, or never was")
+            }
             Self::Storage(error) => {
                 format!("the lease could not be written down, so that it was not given out: {error}")
             }
         };
-        let problem = Problem { error: ProblemDetails { code, message, retryable } };
+        let problem = Problem { error: ProblemDetails { code, message, retryable, refusal } };
         (status, axum::Json(problem)).into_response()
     }
 }

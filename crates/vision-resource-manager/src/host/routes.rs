@@ -59,6 +59,7 @@ pub(super) fn router(host: Arc<Shared>) -> Router {
         .route("/v1/leases", get(leases).post(allocate))
         .route("/v1/leases/{lease}", axum::routing::delete(release))
         .route("/v1/leases/{lease}/renew", post(renew))
+        .route("/v1/requests/{request}", axum::routing::delete(take_back))
         .route("/v1/attach", post(attach))
         .route("/v1/events", get(events))
         .fallback(no_such_path)
@@ -71,7 +72,7 @@ type Caller = ConnectInfo<Peer>;
 
 async fn no_such_path(method: http::Method, uri: Uri) -> Refused {
     Refused::NoSuchPath(format!(
-        "{method} {} is nothing here; there are GET /health, /v1/gpus, /v1/leases and /v1/events, POST /v1/leases, /v1/leases/LEASE/renew and /v1/attach, and DELETE /v1/leases/LEASE",
+        "{method} {} is nothing here; there are GET /health, /v1/gpus, /v1/leases and /v1/events, POST /v1/leases, /v1/leases/LEASE/renew and /v1/attach, and DELETE /v1/leases/LEASE and /v1/requests/REQUEST",
         uri.path()
     ))
 }
@@ -120,6 +121,7 @@ async fn leases(State(host): Host, ConnectInfo(peer): Caller) -> Result<Json<Lea
     };
     let held = held.into_iter().map(|lease| Held {
         lease: Some(lease.lease),
+        request: None,
         state: match (lease.lost, lease.preempted_by.is_some()) {
             (true, _) => HeldState::Lost,
             (_, true) => HeldState::Grace,
@@ -136,10 +138,11 @@ async fn leases(State(host): Host, ConnectInfo(peer): Caller) -> Result<Json<Lea
     });
     let queued = queued.into_iter().map(|waiting| Held {
         lease: None,
+        request: Some(waiting.request),
         state: HeldState::Queued,
         pid: pid(waiting.holder),
         owner: waiting.owner,
-        model: None,
+        model: waiting.model,
         priority: waiting.priority,
         bytes: waiting.bytes,
         gpus: Vec::new(),
@@ -164,8 +167,22 @@ async fn allocate(
         _ => caller,
     };
     let holder = host.caller(process, client)?;
-    let lease = host.allocate(holder, process, client, body.into()).await?;
+    let name = body.request;
+    let lease = host.allocate(holder, process, client, body.into(), name).await?;
     Ok((StatusCode::CREATED, Json(lease)).into_response())
+}
+
+/// A request that waits is not wanted any longer; it is answered so, unless it was served before.
+async fn take_back(
+    State(host): Host,
+    ConnectInfo(peer): Caller,
+    Path(request): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Refused> {
+    let request = number(&request)?;
+    let holder = host.caller(peer.process()?, client(&headers)?)?;
+    host.take_back(holder, request)?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// A process that the caller may hold something for.
@@ -289,10 +306,10 @@ fn client(headers: &HeaderMap) -> Result<&str, Refused> {
     name.ok_or_else(|| Refused::Invalid(format!("{CLIENT}: expected 1 to 64 visible ASCII characters")))
 }
 
-fn number(lease: &str) -> Result<LeaseId, Refused> {
-    lease
-        .parse()
-        .map_err(|_| Refused::Invalid(format!("expected a lease's number in the path, got {lease:?}")))
+fn number(text: &str) -> Result<u64, Refused> {
+    text.parse().map_err(|_| {
+        Refused::Invalid(format!("expected a lease's or a request's number in the path, got {text:?}"))
+    })
 }
 
 fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {

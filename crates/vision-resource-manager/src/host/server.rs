@@ -1,5 +1,6 @@
 //! The daemon: what it knows, and what each call does.
 
+use std::collections::HashMap;
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -53,6 +54,8 @@ pub(super) struct Shared {
     disk: Mutex<Disk>,
     /// Processes whose end is waited for.
     watched: Mutex<JoinSet<()>>,
+    /// Requests that wait, by their callers' own numbers of them.
+    named: Mutex<HashMap<(HolderId, u64), RequestId>>,
 }
 
 struct Disk {
@@ -87,6 +90,7 @@ impl Host {
             book: Mutex::default(),
             disk: Mutex::new(Disk { journal, tokens }),
             watched: Mutex::default(),
+            named: Mutex::default(),
         });
         shared.restore()?;
         let listener = listen(&socket)?;
@@ -290,13 +294,14 @@ impl Shared {
         }
     }
 
-    /// Asks for memory; dropping the future takes the request back.
+    /// Asks for memory; dropping the future takes the request back, and so does [`Self::take_back`] by the caller's own number of it.
     pub(super) async fn allocate(
         self: &Arc<Self>,
         holder: HolderId,
         process: Process,
         client: &str,
         ask: Allocate,
+        name: Option<u64>,
     ) -> Result<Lease, Refused> {
         let (tell, told) = oneshot::channel();
         let (me, recorded) = (Arc::clone(self), ask.clone());
@@ -312,10 +317,22 @@ impl Shared {
                 me.give_back(holder, lease);
             }
         })?;
-        let mut pending = Pending { host: self, holder, request: Some(request) };
-        let answer = told.await.unwrap_or(Err(Refused::Manager(ManagerError::Closed)));
-        pending.request = None;
-        answer
+        let mut pending = Pending { host: self, holder, request, name, told };
+        if let Some(name) = name {
+            self.named().insert((holder, name), request);
+        }
+        (&mut pending.told).await.unwrap_or(Err(Refused::Manager(ManagerError::Closed)))
+    }
+
+    /// A request is not wanted any longer; its answer says so, unless it was served before.
+    pub(super) fn take_back(&self, holder: HolderId, name: u64) -> Result<(), Refused> {
+        let request = self.named().get(&(holder, name)).copied().ok_or(Refused::NoSuchRequest(name))?;
+        self.manager.cancel(holder, request);
+        Ok(())
+    }
+
+    fn named(&self) -> MutexGuard<'_, HashMap<(HolderId, u64), RequestId>> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes a lease down, and says what its holder is told.
@@ -395,14 +412,24 @@ impl Shared {
 struct Pending<'a> {
     host: &'a Shared,
     holder: HolderId,
-    /// `None` when it was answered.
-    request: Option<RequestId>,
+    request: RequestId,
+    /// The caller's own number of it.
+    name: Option<u64>,
+    told: oneshot::Receiver<Result<Lease, Refused>>,
 }
 
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
-        if let Some(request) = self.request {
-            self.host.manager.cancel(self.holder, request);
+        if let Some(name) = self.name {
+            self.host.named().remove(&(self.holder, name));
+        }
+        // Nothing is waited for, and nothing can be cancelled, where the answer was taken.
+        self.told.close();
+        match self.told.try_recv() {
+            // Told just when whoever asked hung up.
+            Ok(Ok(lease)) => self.host.give_back(self.holder, lease.lease),
+            Ok(Err(_)) => {}
+            Err(_) => self.host.manager.cancel(self.holder, self.request),
         }
     }
 }

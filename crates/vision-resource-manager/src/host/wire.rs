@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Allocate, DeviceIndex, Ended, LeaseId, Priority};
+use crate::{Allocate, DeviceIndex, Ended, LeaseId, Priority, Refusal, RequestId};
 
 /// `POST /v1/leases`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -40,6 +40,10 @@ pub struct AllocateBody {
     /// The process that will hold it: the one that asks, or one that it descends from, such as the shell of a script.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
+    /// The client's own number of this request, by which `DELETE /v1/requests/{request}` takes it back; unique among those of a client
+    /// that wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<u64>,
 }
 
 fn one() -> u32 {
@@ -82,6 +86,7 @@ impl AllocateBody {
             owner: default_owner(),
             model: None,
             pid: None,
+            request: None,
         }
     }
 }
@@ -262,6 +267,8 @@ pub struct Gpus {
 pub struct Held {
     /// The lease's number; `null` where it waits.
     pub lease: Option<LeaseId>,
+    /// Where it waits, the daemon's number of the request: another than the lease will have.
+    pub request: Option<RequestId>,
     /// `active`, `grace` (asked back), `lost` or `queued`.
     pub state: HeldState,
     /// The process.
@@ -322,4 +329,7 @@ pub struct ProblemDetails {
     pub message: String,
     /// Whether the same request may work later.
     pub retryable: bool,
+    /// What is in the way of a request for memory, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Refusal>,
 }
