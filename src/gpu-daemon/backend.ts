@@ -163,7 +163,7 @@ class HostVisionResourceManager implements VisionResourceManagerBackend {
       model: model ?? undefined,
       priority,
       shares: gpus.map(({ index, bytes }) => ({ device: index, bytes })),
-      leftMs,
+      leftMs: leftMs ?? Number.POSITIVE_INFINITY,
       // Of a GPU that has vanished it is held nevertheless.
       state: state === 'lost' ? 'active' : state,
     }));

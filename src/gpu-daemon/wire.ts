@@ -37,7 +37,7 @@ export interface WireHeld {
   readonly model: string | null;
   readonly priority: Priority;
   readonly gpus: WireLease['gpus'];
-  readonly expires_in_ms: number;
+  readonly expires_in_ms: number | null;
 }
 
 export interface WireLeases {
