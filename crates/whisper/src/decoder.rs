@@ -3,11 +3,11 @@
 use rayon::prelude::*;
 
 use crate::encoder::{feed_forward, norm};
-use crate::kernels::{Activations, Level, add, dot, softmax, weighted_add};
+use crate::kernels::{Activations, Level, add, dot, scores, softmax, weighted_add, weighted_sum};
 use crate::model::Weights;
 
 /// Scores and sums of fewer positions than these are not shared among threads.
-const WORTH_A_THREAD: usize = 2_000;
+const WORTH_A_THREAD: usize = 10_000;
 
 /// What the decoder remembers of one utterance: keys and values of what was heard, computed once, and of each token so far.
 ///
@@ -20,7 +20,7 @@ pub(crate) struct Memory {
     slots: u32,
 }
 
-/// Of one layer, head by head, position by position.
+/// Of one layer, head by head: keys number by number, values position by position.
 struct Heard {
     keys: Vec<f32>,
     values: Vec<f32>,
@@ -44,16 +44,17 @@ impl Memory {
         let activations = Activations::quantise(level, encoded, width);
         let heard = weights.decoder.iter().map(|layer| {
             let both = layer.cross.keys_values.multiply(level, &activations);
-            let by_head = |offset: usize| {
-                let mut out = Vec::with_capacity(encoded.len());
-                for head in 0..heads {
-                    for row in both.chunks_exact(2 * width) {
-                        out.extend_from_slice(&row[offset + head * size..][..size]);
-                    }
+            let (mut keys, mut values) =
+                (Vec::with_capacity(encoded.len()), Vec::with_capacity(encoded.len()));
+            for head in 0..heads {
+                for number in head * size..(head + 1) * size {
+                    keys.extend(both.chunks_exact(2 * width).map(|row| row[number]));
                 }
-                out
-            };
-            Heard { keys: by_head(0), values: by_head(width), positions }
+                for row in both.chunks_exact(2 * width) {
+                    values.extend_from_slice(&row[width + head * size..][..size]);
+                }
+            }
+            Heard { keys, values, positions }
         });
         let tokens = weights.decoder.iter().map(|_| (Vec::new(), Vec::new())).collect();
         Self { heard: heard.collect(), tokens, slots: 0 }
@@ -169,28 +170,33 @@ fn cross_attention(
     out: &mut [f32],
     keep: bool,
 ) -> Vec<f32> {
-    let (heads, positions) = (weights.heads, heard.positions);
-    let size = weights.width / heads;
+    let (width, heads, positions) = (weights.width, weights.heads, heard.positions);
+    let (size, rows) = (width / heads, queries.len() / width);
     let scale = 1.0 / (size as f32).sqrt();
-    let one = |(index, out): (usize, &mut [f32])| {
-        let head = index % heads;
-        let query = &queries[index * size..][..size];
-        let keys = &heard.keys[head * positions * size..][..positions * size];
-        let values = &heard.values[head * positions * size..][..positions * size];
-        let mut scores: Vec<f32> =
-            keys.chunks_exact(size).map(|key| scale * dot(level, query, key)).collect();
-        softmax(level, &mut scores);
-        out.fill(0.0);
-        for (share, value) in scores.iter().zip(values.chunks_exact(size)) {
-            weighted_add(level, out, *share, value);
-        }
-        if keep { scores } else { Vec::new() }
+    let one = |head: usize| {
+        let part = head * positions * size..(head + 1) * positions * size;
+        let mut shares = vec![0.0; rows * positions];
+        scores(level, &queries[head * size..], size, width, &heard.keys[part.clone()], scale, &mut shares);
+        shares.chunks_exact_mut(positions).for_each(|row| softmax(level, row));
+        let mut gathered = vec![0.0; rows * size];
+        weighted_sum(level, &shares, &heard.values[part], size, &mut gathered);
+        (shares, gathered)
     };
-    let shares: Vec<Vec<f32>> =
-        if rayon::current_num_threads() > 1 && out.len() / size * positions > WORTH_A_THREAD {
-            out.par_chunks_exact_mut(size).enumerate().map(one).collect()
+    let by_head: Vec<(Vec<f32>, Vec<f32>)> =
+        if rayon::current_num_threads() > 1 && heads * rows * positions > WORTH_A_THREAD {
+            (0..heads).into_par_iter().map(one).collect()
         } else {
-            out.chunks_exact_mut(size).enumerate().map(one).collect()
+            (0..heads).map(one).collect()
         };
-    shares.concat()
+    for (row, out) in out.chunks_exact_mut(width).enumerate() {
+        for (out, (_, gathered)) in out.chunks_exact_mut(size).zip(&by_head) {
+            out.copy_from_slice(&gathered[row * size..(row + 1) * size]);
+        }
+    }
+    if !keep {
+        return Vec::new();
+    }
+    let all = (0..rows)
+        .flat_map(|row| by_head.iter().map(move |(shares, _)| &shares[row * positions..][..positions]));
+    all.collect::<Vec<_>>().concat()
 }

@@ -205,3 +205,102 @@ per_level! {
         max_of(row, |value| value)
     }
 }
+
+/// Positions that are scored or summed at a time: with 64 numbers each they fill half of the first cache, where the other rows
+/// find them again.
+const POSITIONS: usize = 64;
+
+per_level! {
+    /// Scores rows of `size` numbers, `stride` apart, against keys that lie transposed, `size` by `positions`: `out` is rows by positions.
+    pub(crate) fn scores(queries: &[f32], size: usize, stride: usize, keys: &[f32], scale: f32, out: &mut [f32]) {
+        let positions = keys.len() / size;
+        for from in (0..positions).step_by(POSITIONS) {
+            let width = POSITIONS.min(positions - from);
+            for (query, out) in queries.chunks(stride).zip(out.chunks_exact_mut(positions)) {
+                let mut sums = [0.0; POSITIONS];
+                for (query, keys) in query[..size].iter().zip(keys.chunks_exact(positions)) {
+                    if let Some(keys) = keys[from..].first_chunk::<POSITIONS>() {
+                        for lane in 0..POSITIONS {
+                            sums[lane] += query * keys[lane];
+                        }
+                    } else {
+                        for (sum, key) in sums.iter_mut().zip(&keys[from..]) {
+                            *sum += query * key;
+                        }
+                    }
+                }
+                for (out, sum) in out[from..from + width].iter_mut().zip(sums) {
+                    *out = scale * sum;
+                }
+            }
+        }
+    }
+}
+
+per_level! {
+    /// The sum of the values, `size` numbers for each position, by the shares of each row; `out` is rows by `size`.
+    pub(crate) fn weighted_sum(shares: &[f32], values: &[f32], size: usize, out: &mut [f32]) {
+        let positions = values.len() / size;
+        out.fill(0.0);
+        for from in (0..positions).step_by(POSITIONS) {
+            let until = (from + POSITIONS).min(positions);
+            for (shares, out) in shares.chunks_exact(positions).zip(out.chunks_exact_mut(size)) {
+                for (first, out) in (0..size).step_by(POSITIONS).zip(out.chunks_mut(POSITIONS)) {
+                    let rows = shares[from..until].iter().zip(values[from * size..].chunks_exact(size));
+                    if let Some(out) = out.first_chunk_mut::<POSITIONS>() {
+                        let mut sums = *out;
+                        for (share, values) in rows {
+                            if let Some(values) = values[first..].first_chunk::<POSITIONS>() {
+                                for lane in 0..POSITIONS {
+                                    sums[lane] += share * values[lane];
+                                }
+                            }
+                        }
+                        *out = sums;
+                    } else {
+                        for (share, values) in rows {
+                            for (out, value) in out.iter_mut().zip(&values[first..]) {
+                                *out += share * value;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+per_level! {
+    /// Half-precision numbers. Infinities, and what is not a number, become what is not a number, so that they are found.
+    pub(crate) fn from_halves(halves: &[[u8; 2]], out: &mut [f32]) {
+        for (out, half) in out.iter_mut().zip(halves) {
+            let half = u32::from(u16::from_le_bytes(*half));
+            let magnitude = half & 0x7fff;
+            // Shifted into place, the exponent is 112 too small; the product also makes subnormal numbers right.
+            let value = f32::from_bits(magnitude << 13) * f32::from_bits(0x7780_0000);
+            let bits = if magnitude >= 0x7c00 { f32::NAN.to_bits() } else { value.to_bits() };
+            *out = f32::from_bits(bits | (half & 0x8000) << 16);
+        }
+    }
+}
+
+per_level! {
+    /// Whether none of them is infinite or not a number.
+    pub(crate) fn all_finite(values: &[f32]) -> bool {
+        sum_of(values, |value| value * 0.0) == 0.0
+    }
+}
+
+per_level! {
+    /// Writes a row of weights as 8-bit numbers; returns what a step is worth, and their sum.
+    pub(super) fn quantise_weights(row: &[f32], bytes: &mut [i8]) -> (f32, i32) {
+        let largest = max_of(row, f32::abs);
+        let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+        let mut sum = 0_i32;
+        for (byte, value) in bytes.iter_mut().zip(row) {
+            *byte = (value * inverse + ROUND).to_bits() as i8;
+            sum = sum.wrapping_add(i32::from(*byte));
+        }
+        (largest / 127.0, sum)
+    }
+}

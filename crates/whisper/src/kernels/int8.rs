@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::float::quantise_weights;
 use super::{Activations, Level, plain};
 
 /// Outputs that are computed side by side: as many 32-bit sums as a 512-bit register holds.
@@ -66,6 +67,7 @@ impl Tile<'_> {
 impl Int8Matrix {
     /// Of `outputs` rows that lie one after another; `bias` is one number each, or empty.
     pub fn quantise(weights: &[f32], outputs: usize, bias: &[f32]) -> Self {
+        let level = Level::best();
         let inputs = weights.len() / outputs.max(1);
         let (quads, padded) = (inputs.div_ceil(4), outputs.next_multiple_of(BLOCK));
         let mut packed = vec![0; padded * quads * 4];
@@ -80,16 +82,12 @@ impl Int8Matrix {
             .zip(weights.par_chunks(BLOCK * inputs))
             .for_each(|(((block, scales), starts), rows)| {
                 for (lane, row) in rows.chunks_exact(inputs).enumerate() {
-                    let largest = row.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
-                    let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
-                    scales[lane] = largest / 127.0;
-                    let mut sum = 0;
-                    for (quad, values) in row.chunks(4).enumerate() {
+                    let mut bytes = vec![0; quads * 4];
+                    let (scale, sum) = quantise_weights(level, row, &mut bytes[..inputs]);
+                    scales[lane] = scale;
+                    for (quad, bytes) in bytes.as_chunks::<4>().0.iter().enumerate() {
                         let at = (quad * BLOCK + lane) * 4;
-                        for (byte, value) in block[at..at + 4].iter_mut().zip(values) {
-                            *byte = (value * inverse).round_ties_even() as i8;
-                            sum += i32::from(*byte);
-                        }
+                        block[at..at + 4].copy_from_slice(bytes);
                     }
                     starts[lane] = -128 * sum;
                 }

@@ -12,7 +12,10 @@ mod plain;
 mod x86;
 
 pub use activations::Activations;
-pub(crate) use float::{add, dot, gelu, layer_norm, log_sum_exp, max, softmax, weighted_add};
+pub(crate) use float::{
+    add, all_finite, dot, from_halves, gelu, layer_norm, log_sum_exp, max, scores, softmax, weighted_add,
+    weighted_sum,
+};
 pub(crate) use gemm::{Strided, matmul_f32};
 pub use int8::Int8Matrix;
 

@@ -2,14 +2,18 @@
 
 use std::io::{Read, Seek};
 
+use rayon::prelude::*;
+
 use super::ModelFile;
 use crate::WhisperError;
-use crate::kernels::Int8Matrix;
+use crate::kernels::{Int8Matrix, Level, all_finite, from_halves};
 
 const F32: u8 = 0;
 const F16: u8 = 4;
 /// CTranslate2's number for the exact GELU.
 const GELU: u8 = 3;
+/// Numbers that a thread converts at a time.
+const HALVES: usize = 1 << 16;
 /// More of anything than the largest Whisper has (1,280 wide, 32 layers, 51,866 tokens, 128 mels, 1,500 positions, 448 tokens):
 /// beyond it, a shape is an error of the file.
 const MOST: usize = 1 << 17;
@@ -188,19 +192,21 @@ impl<R: Read + Seek> Reader<'_, R> {
             )));
         }
         let bytes = self.file.bytes(name)?;
+        let level = Level::best();
         let numbers: Vec<f32> = match variable.kind {
             F32 => bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
             F16 => {
-                bytes.as_chunks::<2>().0.iter().map(|bytes| from_f16(u16::from_le_bytes(*bytes))).collect()
+                let mut numbers = vec![0.0; bytes.len() / 2];
+                let pairs = bytes.as_chunks::<2>().0.par_chunks(HALVES).zip(numbers.par_chunks_mut(HALVES));
+                pairs.for_each(|(halves, numbers)| from_halves(level, halves, numbers));
+                numbers
             }
             kind => {
-                return Err(unsupported(format!(
-                    "{name} has numbers of the kind {kind} instead of f16 or f32"
-                )));
+                let reason = format!("{name} has numbers of the kind {kind} instead of f16 or f32");
+                return Err(unsupported(reason));
             }
         };
-        // One sum that is not finite betrays any number that is not, and costs nothing.
-        if numbers.iter().map(|number| number * 0.0).sum::<f32>() == 0.0 {
+        if all_finite(level, &numbers) {
             Ok(numbers)
         } else {
             let reason = format!("{name} holds what is not a number");
@@ -244,17 +250,6 @@ impl<R: Read + Seek> Reader<'_, R> {
     }
 }
 
-/// A half-precision number. Infinities become large finite numbers with no meaning, but 0x7c00 and above are turned into what is
-/// not a number, so that they are found.
-fn from_f16(half: u16) -> f32 {
-    let magnitude = u32::from(half & 0x7fff);
-    let sign = u32::from(half & 0x8000) << 16;
-    // Shifted into place, the exponent is 112 too small; the product also makes subnormal numbers right.
-    let value = f32::from_bits(magnitude << 13) * f32::from_bits(0x7780_0000);
-    let value = if magnitude >= 0x7c00 { f32::NAN } else { value };
-    f32::from_bits(value.to_bits() | sign)
-}
-
 /// The weights of a convolution, from outputs by channels by time to outputs by time by channels.
 fn by_time(weights: &[f32], channels: usize) -> Vec<f32> {
     let mut out = vec![0.0; weights.len()];
@@ -275,10 +270,17 @@ mod tests {
     #[test]
     fn halves_become_the_numbers_that_they_stand_for() {
         let cases =
-            [(0x3c00, 1.0), (0xc000, -2.0), (0x0001, 5.960_464_5e-8), (0x7bff, 65_504.0), (0x8000, -0.0)];
-        for (half, number) in cases {
-            assert_eq!(from_f16(half).to_bits(), f32::to_bits(number), "{half:x}");
+            [(0x3c00_u16, 1.0), (0xc000, -2.0), (0x0001, 5.960_464_5e-8), (0x7bff, 65_504.0), (0x8000, -0.0)];
+        for level in Level::available() {
+            let of = |half: u16| {
+                let mut out = [1.0];
+                from_halves(level, &[half.to_le_bytes()], &mut out);
+                out[0]
+            };
+            for (half, number) in cases {
+                assert_eq!(of(half).to_bits(), f32::to_bits(number), "{half:x}");
+            }
+            assert!(of(0x7c00).is_nan() && of(0xfe00).is_nan());
         }
-        assert!(from_f16(0x7c00).is_nan() && from_f16(0xfe00).is_nan());
     }
 }
