@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn the_path_enters_a_row_where_its_attention_begins() {
-        let matrix = [9.0, 9.0, 0.0, 0.0, 0.0, 0.0, 9.0, 0.0, 0.0, 0.0, 0.0, 9.0];
+        let matrix = [9.0, 9.0, -1.0, -1.0, -1.0, -1.0, 9.0, -1.0, -1.0, -1.0, -1.0, 9.0];
         assert_eq!(warp(&matrix, 4), [0, 2, 3]);
     }
 
