@@ -147,6 +147,12 @@ def time_errors(sphinx, spoken):
     return {"words": len(off), "begin_median_ms": float(np.median(off[:, 0])), "end_median_ms": float(np.median(off[:, 1])), "begin_p90_ms": float(np.percentile(off[:, 0], 90)), "median_ms": float(np.median(off))}
 
 
+def keep(options, result):
+    """After each part, so that a run that is cut off leaves what it has."""
+    with open(options.out, "w") as file:
+        json.dump(result, file, indent=1)
+
+
 def main():
     parser = argparse.ArgumentParser()
     for name in ["transcribe", "model", "sphinx", "moonshine", "out"]:
@@ -177,13 +183,14 @@ def main():
         result["wer_synthetic"] = interval(pairs[human:], np.random.default_rng(0))
         result["word_times"] = {"ours": time_errors(options.sphinx, spoken), "faster_whisper": time_errors(options.sphinx, theirs_spoken)}
         result["texts"] = texts
+        keep(options, result)
+        result["speed"] = list(speed(options, peer, folder))
+        result["load_average_after"] = os.getloadavg()
+        keep(options, result)
         quiet = list(noises(folder))
         heard = ours(options, [wav for _, wav in quiet])
         result["noise"] = {"clips": len(quiet), "with_words": sum(bool(words_of(clip["text"])) for clip in heard), "texts": {name: clip["text"] for (name, _), clip in zip(quiet, heard) if clip["text"]}}
-        result["speed"] = list(speed(options, peer, folder))
-    result["load_average_after"] = os.getloadavg()
-    with open(options.out, "w") as file:
-        json.dump(result, file, indent=1)
+    keep(options, result)
     print(json.dumps({name: value for name, value in result.items() if name != "texts"}, indent=1))
 
 
