@@ -9,7 +9,7 @@ use crate::decode::{
 };
 use crate::decoder::Memory;
 use crate::encoder::encode;
-use crate::features::Features;
+use crate::features::{Features, HOP};
 
 /// Columns of 10 ms that a window has at most: 30 s.
 const WINDOW: usize = 3_000;
@@ -19,6 +19,9 @@ const MS_A_COLUMN: usize = 10;
 const MS_A_POSITION: usize = 20;
 /// A text drawn at a higher temperature is no example for the next window.
 const TRUSTED_TEMPERATURE: f32 = 0.5;
+
+/// Three steps of 16 bits: where no sample is louder there is no speech, and the model, which never heard digital silence, makes words up.
+const SILENT: f32 = 1e-4;
 
 /// What was said.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,6 +95,11 @@ pub(crate) fn transcribe(context: &Context<'_>, samples: &[f32]) -> Result<Trans
     while seek < features.columns() {
         context.check_cancel()?;
         let columns = (features.columns() - seek).min(WINDOW);
+        let (from, until) = (seek * HOP, ((seek + columns) * HOP).min(samples.len()));
+        if samples[from..until].iter().all(|sample| sample.abs() < SILENT) {
+            seek += columns;
+            continue;
+        }
         let positions = fitted(columns, options.margin_ms, weights.audio_positions());
         let mut memory = timed(&mut spent.encoder, || {
             let encoded = encode(weights, context.level, &features, seek, seek + columns, positions);
