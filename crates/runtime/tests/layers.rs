@@ -29,6 +29,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("route-plan", 0),
     ("telemetry", 0),
     ("trace-context", 0),
+    ("whisper", 0),
     ("fast-llm-coordinator", 1),
     ("llm-router", 1),
     ("parameter-analytics-service", 1),
@@ -70,6 +71,7 @@ const ONLY_BELOW_RUNTIME: &[&str] = &[
     "gpu-driver",
     "resilience",
     "child-engine",
+    "whisper",
 ];
 
 fn layer(name: &str) -> Option<u8> {
