@@ -90,8 +90,9 @@ impl SpeechStream {
     pub fn probability(&mut self, window: &[f32; WINDOW]) -> Result<f32, VadError> {
         // 40 dB above full scale: filters overshoot by some dB, 16-bit integers that were not scaled by 90.
         const LOUDEST: f32 = 100.0;
-        // Written so that a NaN is refused too.
-        if let Some(index) = window.iter().position(|sample| !(sample.abs() <= LOUDEST)) {
+        // A NaN lies in no range.
+        let in_range = |sample: &f32| (-LOUDEST..=LOUDEST).contains(sample);
+        if let Some(index) = window.iter().position(|sample| !in_range(sample)) {
             return Err(VadError::Sample { index, value: window[index] });
         }
         let Self { weights, arch, memory, scratch } = self;

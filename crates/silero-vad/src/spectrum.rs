@@ -56,8 +56,7 @@ impl Spectrum {
                 let angle = TAU * ((bin * at) % FRAME) as f64 / FRAME as f64;
                 let wave = if row < BINS { angle.cos() } else { -angle.sin() };
                 let difference = (wave * f64::from(factor) - f64::from(found)).abs();
-                // Written so that a NaN is refused too.
-                if !(difference < CLOSE) {
+                if difference > CLOSE {
                     return Err(other(row));
                 }
             }
