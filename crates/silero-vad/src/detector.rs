@@ -183,7 +183,8 @@ pub fn segments(probabilities: &[f32], length: u64, settings: Settings) -> Resul
     Ok(pairs
         .filter_map(|pair| match *pair {
             [Event::SpeechStarted { at_sample: start }, Event::SpeechStopped { at_sample: end }] => {
-                Some(Segment { start, end })
+                // An end in the last window can lie in the silence that filled it.
+                Some(Segment { start, end: end.min(length) })
             }
             _ => None,
         })
