@@ -56,6 +56,26 @@ async fn where_two_models_do_not_fit_the_one_that_nobody_uses_leaves() {
 }
 
 #[tokio::test]
+async fn a_model_whose_memory_is_asked_back_leaves_unless_it_is_being_asked() {
+    let engine = Engine::start(&[]).await;
+    let mut client = engine.client().await;
+    let unload = json!({"model": MODEL});
+    let (status, body) = client.ask("/v1/models/unload", unload.clone()).await;
+    assert_eq!((status, &body["unloaded"]), (StatusCode::OK, &json!(true)), "it is not in memory");
+    client.answer(json!({"max_tokens": 1})).await;
+    let (_, body) = client.ask("/v1/models/unload", unload.clone()).await;
+    assert_eq!(body["unloaded"], true);
+    assert_eq!(engine.stats().await["models"], json!([]));
+    client.answer(json!({"max_tokens": 1})).await;
+    assert_eq!(engine.stats().await["models"][0]["name"], MODEL, "the next request loads it again");
+    let (status, body) = client.ask("/v1/models/unload", json!({"modle": MODEL})).await;
+    assert_eq!(
+        (status, body["error"]["uat_code"].as_str()),
+        (StatusCode::BAD_REQUEST, Some("UAT_INVALID_INPUT"))
+    );
+}
+
+#[tokio::test]
 async fn a_model_in_use_is_not_unloaded_for_another() {
     let engine = Engine::start(&["--memory-mb", "600"]).await;
     let (mut uses, mut wants) = (engine.client().await, engine.client().await);
