@@ -30,7 +30,9 @@ impl Part {
         self.weights.saturating_add(self.cache).saturating_add(self.compute)
     }
 
-    fn and(self, other: Self) -> Self {
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
         Self {
             weights: self.weights.saturating_add(other.weights),
             cache: self.cache.saturating_add(other.cache),

@@ -76,7 +76,8 @@ pub enum Parallel {
 }
 
 impl Parallel {
-    pub(crate) fn rows(self) -> u32 {
+    /// Conversations.
+    pub fn rows(self) -> u32 {
         match self {
             Self::Shared { rows } | Self::Own { rows } => rows,
         }

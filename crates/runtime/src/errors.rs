@@ -159,6 +159,12 @@ pub enum RuntimeError {
         /// What happened.
         reason: String,
     },
+    /// The local engine runs and does not say what a model would take.
+    #[error("the local engine does not tell what a model takes of memory: {reason}")]
+    EngineMemory {
+        /// What happened.
+        reason: String,
+    },
     /// A bug.
     #[error("{message}")]
     Internal {
@@ -189,7 +195,7 @@ impl RuntimeError {
             Self::Denied(_) | Self::KeyRevoked => "UAT_UNAUTHORIZED",
             Self::Ledger(error) => error.code(),
             Self::KeysFile { .. } => "UAT_CONFIG",
-            Self::EngineStats { .. } => "UAT_ENGINE_UNAVAILABLE",
+            Self::EngineStats { .. } | Self::EngineMemory { .. } => "UAT_ENGINE_UNAVAILABLE",
             Self::Internal { .. } => "UAT_INTERNAL",
             Self::Closed => "UAT_CLOSED",
         }
@@ -208,7 +214,7 @@ impl RuntimeError {
             Self::Redis(error) => error.retryable(),
             Self::Refused(error) => error.retryable(),
             Self::Ledger(error) => error.retryable(),
-            Self::EngineStats { .. } => true,
+            Self::EngineStats { .. } | Self::EngineMemory { .. } => true,
             Self::Parameters(error) => error.retryable(),
             Self::Denied(_)
             | Self::KeyRevoked

@@ -84,7 +84,7 @@ pub use fast_llm_coordinator::{
 };
 /// What a model's file says, as [`FileDescription`] has it.
 pub use gguf;
-pub use gpu::{estimate_memory, gpu_socket, learn_memory};
+pub use gpu::{estimate_memory, gpu_socket, learn_memory, project_memory};
 /// What the machine's GPUs say, for those who look.
 pub use gpu_driver;
 pub use inspect::{FileDescription, LoadedModel, ModelDescription};

@@ -56,7 +56,7 @@ async fn where_two_models_do_not_fit_the_one_that_nobody_uses_leaves() {
 }
 
 #[tokio::test]
-async fn a_model_whose_memory_is_asked_back_leaves_unless_it_is_being_asked() {
+async fn a_model_whose_memory_is_asked_back_leaves() {
     let engine = Engine::start(&[]).await;
     let mut client = engine.client().await;
     let unload = json!({"model": MODEL});
@@ -76,7 +76,7 @@ async fn a_model_whose_memory_is_asked_back_leaves_unless_it_is_being_asked() {
 }
 
 #[tokio::test]
-async fn a_model_in_use_is_not_unloaded_for_another() {
+async fn a_model_in_use_is_not_unloaded() {
     let engine = Engine::start(&["--memory-mb", "600"]).await;
     let (mut uses, mut wants) = (engine.client().await, engine.client().await);
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -87,6 +87,8 @@ async fn a_model_in_use_is_not_unloaded_for_another() {
     stream.next().await.expect("it runs");
     let (status, body) = wants.chat(json!({"model": other.to_str().expect("UTF-8")})).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
+    let (_, body) = wants.ask("/v1/models/unload", json!({"model": MODEL})).await;
+    assert_eq!(body["unloaded"], false);
     assert!(stream.next().await.is_some(), "the stream goes on");
 }
 

@@ -101,9 +101,9 @@ impl Gate {
             return Ok(bytes);
         }
         let bytes = server.projected(model).await.map_err(|error| NotAdmitted {
-            code: error.code,
-            message: error.message,
-            retryable: true,
+            code: error.code(),
+            message: error.to_string(),
+            retryable: error.retryable(),
         })?;
         self.projected.lock().insert(Arc::clone(model), bytes);
         Ok(bytes)

@@ -3,10 +3,15 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use child_engine::Engine;
 use memory_estimate::{
-    CalibrationFile, Estimate, EstimateError, Measured, ModelHeader, Options, estimate, open,
+    CalibrationFile, Confidence, Estimate, EstimateError, KvType, Measured, ModelHeader, Options, Part,
+    estimate, open,
 };
+use serde::Serialize;
 
+use super::server::project;
+use crate::RuntimeError;
 use crate::config::state_home;
 
 /// Where it is kept what loads took: `uat/gpu/calibration.json` among what this user's programs keep.
@@ -68,9 +73,56 @@ fn learn_in(folder: &Path, model: &Path, options: &Options, measured: Measured) 
     file.save(&learnt)
 }
 
+/// How much memory a model takes, as llama.cpp itself would allocate it on this machine's devices, with the engine's settings where the options
+/// leave it to it. Nothing is loaded.
+///
+/// # Errors
+/// [`RuntimeError::Engine`] where the engine cannot be started, [`RuntimeError::EngineMemory`] where it does not say.
+pub async fn project_memory(
+    engine: &Engine,
+    model: &Path,
+    options: &Options,
+) -> Result<Estimate, RuntimeError> {
+    let question = Question {
+        model,
+        context_tokens: options.context_tokens,
+        kv_type: options.kv_type_k,
+        gpu_layers: options.gpu_layers,
+        parallel: options.parallel.rows(),
+    };
+    let (mut host, mut devices, mut notes) = (Part::default(), Vec::new(), Vec::new());
+    for device in project(engine, &question).await? {
+        let part = Part { weights: device.weights, cache: device.cache, compute: device.compute };
+        if device.is_host {
+            host = host.and(part);
+        } else {
+            notes.push(format!("GPU {} is {}", devices.len(), device.device));
+            devices.push(part);
+        }
+    }
+    if devices.is_empty() {
+        notes.push(
+            "the engine has no GPU on this machine: all of it is in the machine's own memory".to_owned(),
+        );
+    }
+    let context_tokens = options.context_tokens.unwrap_or(0);
+    Ok(Estimate { host, devices, confidence: Confidence::Exact, context_tokens, notes })
+}
+
+/// What the engine's `/v1/memory` is asked.
+#[derive(Serialize)]
+struct Question<'a> {
+    model: &'a Path,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context_tokens: Option<u64>,
+    kv_type: KvType,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gpu_layers: Option<u32>,
+    parallel: u32,
+}
+
 #[cfg(test)]
 mod tests {
-    use memory_estimate::Confidence;
     use testkit::model_file::model;
 
     use super::*;

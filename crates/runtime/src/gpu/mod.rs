@@ -8,7 +8,7 @@ mod server;
 use std::path::PathBuf;
 
 pub(crate) use gate::Gate;
-pub use loads::{estimate_memory, learn_memory};
+pub use loads::{estimate_memory, learn_memory, project_memory};
 
 use crate::RuntimeError;
 

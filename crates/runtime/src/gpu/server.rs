@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::net::TcpStream;
 
+use crate::RuntimeError;
 use crate::exchange::{AnyError, post};
 
 /// Longer than a server needs that is busy with an answer; what it does after that is seen by the driver.
@@ -28,10 +29,16 @@ pub(super) enum Server {
     Other(Option<Uri>),
 }
 
-/// Why the engine does not say what a model takes.
-pub(super) struct Unknown {
-    pub(super) code: &'static str,
-    pub(super) message: String,
+/// What the engine would allocate, device by device.
+///
+/// # Errors
+/// [`RuntimeError::Engine`] where it cannot be started, [`RuntimeError::EngineMemory`] where it does not say.
+pub(super) async fn project(engine: &Engine, question: &impl Serialize) -> Result<Vec<Device>, RuntimeError> {
+    let stream = engine.connect().await?;
+    let place = ("uat-engine", "/v1/memory");
+    let answer: Result<Projection, AnyError> = post(stream, place, question, PATIENCE).await;
+    let refused = |error: AnyError| RuntimeError::EngineMemory { reason: error.to_string() };
+    Ok(answer.map_err(refused)?.devices)
 }
 
 impl Server {
@@ -66,19 +73,10 @@ impl Server {
     }
 
     /// Bytes of GPUs that the engine projects for a model; none for another server.
-    pub(super) async fn projected(&self, model: &str) -> Result<u64, Unknown> {
+    pub(super) async fn projected(&self, model: &str) -> Result<u64, RuntimeError> {
         let Self::Engine(engine) = self else { return Ok(0) };
-        let stream = engine
-            .connect()
-            .await
-            .map_err(|error| Unknown { code: error.code(), message: error.to_string() })?;
-        let place = ("uat-engine", "/v1/memory");
-        let answer: Result<Projection, AnyError> = post(stream, place, &Model { model }, PATIENCE).await;
-        let projection = answer.map_err(|error| Unknown {
-            code: "UAT_ENGINE_UNAVAILABLE",
-            message: format!("the local engine does not say what `{model}` takes of GPUs: {error}"),
-        })?;
-        let on_gpus = projection.devices.iter().filter(|device| !device.is_host);
+        let devices = project(engine, &Model { model }).await?;
+        let on_gpus = devices.iter().filter(|device| !device.is_host);
         Ok(on_gpus.map(|device| device.weights + device.cache + device.compute).sum())
     }
 
@@ -119,11 +117,12 @@ struct Projection {
 }
 
 #[derive(Deserialize)]
-struct Device {
-    is_host: bool,
-    weights: u64,
-    cache: u64,
-    compute: u64,
+pub(super) struct Device {
+    pub(super) device: String,
+    pub(super) is_host: bool,
+    pub(super) weights: u64,
+    pub(super) cache: u64,
+    pub(super) compute: u64,
 }
 
 /// Where it listens, if that is on this machine and without TLS.

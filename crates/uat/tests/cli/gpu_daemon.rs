@@ -265,6 +265,19 @@ fn a_run_takes_what_its_model_takes_and_the_next_one_what_the_first_took() {
 }
 
 #[test]
+fn an_exact_estimate_needs_the_engine_and_says_so() {
+    let place = Place::empty();
+    model("qwen3-0.6b").unwrap().write(&place.path().join("m.gguf")).unwrap();
+    let ran = place.run(&["gpu", "estimate", "m.gguf", "--exact"]);
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.stderr.contains("UAT_ENGINE_UNAVAILABLE") && ran.stderr.contains("no-engine"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
 fn a_run_needs_to_know_how_much_it_needs() {
     let place = Place::empty();
     let ran = place.run(&["gpu", "run", "--", "true"]);

@@ -1,13 +1,14 @@
 //! `uat gpu estimate`
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use runtime::estimate_memory;
-use runtime::memory_estimate::{Estimate, Part};
+use runtime::memory_estimate::{Estimate, Options, Part};
+use runtime::{Runtime, estimate_memory, project_memory};
 use serde_json::json;
 
 use super::how::{How, failure, place};
+use crate::commands::{ConfigArgs, block_on};
 use crate::failure::Failure;
 use crate::table;
 
@@ -21,6 +22,11 @@ pub(crate) struct Args {
     /// GPUs that share the layers evenly; 0: the processor computes.
     #[arg(long, value_name = "N", default_value_t = 1)]
     gpus: u16,
+    /// Ask the local engine, which has llama.cpp plan the load without allocating: for GGUF files, and for the GPUs that are there.
+    #[arg(long, conflicts_with_all = ["gpus", "batch", "no_flash_attention", "own_slots"])]
+    exact: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
     /// Print JSON for programs.
     #[arg(long)]
     json: bool,
@@ -29,7 +35,11 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let file = place(&args.model)?;
     let options = args.how.on(usize::from(args.gpus));
-    let (header, estimate) = estimate_memory(&file, &options).map_err(|error| failure(&error))?;
+    let (header, mut estimate) = estimate_memory(&file, &options).map_err(|error| failure(&error))?;
+    if args.exact {
+        let asked = Options { context_tokens: Some(estimate.context_tokens), ..options };
+        estimate = exact(args, &file, &asked)?;
+    }
     let mut out = io::stdout().lock();
     if args.json {
         let sum = estimate.sum();
@@ -50,6 +60,20 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         return Ok(());
     }
     show(&mut out, header.architecture(), &estimate)
+}
+
+fn exact(args: &Args, file: &Path, options: &Options) -> Result<Estimate, Failure> {
+    let runtime = Runtime::new(args.config.load()?.config, Vec::new())?;
+    let engine = runtime.engine().ok_or_else(|| {
+        Failure::new("UAT_CONFIG", "the local engine is switched off".to_owned())
+            .hint("set engine.enabled, or leave --exact away")
+    })?;
+    let file = std::path::absolute(file)?;
+    block_on(async {
+        let told = project_memory(&engine, &file, options).await;
+        runtime.close().await;
+        Ok(told?)
+    })
 }
 
 fn show(out: &mut impl Write, architecture: &str, estimate: &Estimate) -> Result<(), Failure> {
