@@ -63,13 +63,13 @@ pub(crate) fn feed_forward(level: Level, layer: &EncoderLayer, state: &mut [f32]
 }
 
 /// Does something to all numbers, each thread of the pool to some.
-fn share(values: &mut [f32], row: usize, act: impl Fn(&mut [f32]) + Sync) {
+fn share(values: &mut [f32], row: usize, act: impl Fn(&mut [f32]) + Send + Sync) {
     // As many rows as are worth a thread.
     const ROWS: usize = 128;
     if values.len() <= ROWS * row || rayon::current_num_threads() == 1 {
         act(values);
     } else {
-        values.par_chunks_mut(ROWS * row).for_each(|part| act(part));
+        values.par_chunks_mut(ROWS * row).for_each(act);
     }
 }
 
