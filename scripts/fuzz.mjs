@@ -30,10 +30,14 @@ const MEMORY_MB = 2048;
 /** The targets, by their crate; named in each fuzz crate's manifest. */
 function targets() {
   const crates = readdirSync(join(ROOT, 'crates')).filter(crate => existsSync(join(ROOT, 'crates', crate, 'fuzz', 'Cargo.toml')));
-  return crates.flatMap(crate => {
+  const all = crates.flatMap(crate => {
     const manifest = readFileSync(join(ROOT, 'crates', crate, 'fuzz', 'Cargo.toml'), 'utf8');
     return [...manifest.matchAll(/^path = "fuzz_targets\/(\w+)\.rs"/gm)].map(([, name]) => ({ crate, name }));
   });
+  // All are built into one folder, where the second of a name would be run in the first one's place.
+  const twice = all.find(({ name }, at) => all.findIndex(other => other.name === name) !== at);
+  if (twice !== undefined) throw new Stop(`two targets are called ${twice.name}; rename the one of ${twice.crate}`);
+  return all;
 }
 
 function arguments_(all) {
@@ -73,7 +77,7 @@ async function fuzz({ crate, name }, seconds) {
   const artifacts = join(folder, 'artifacts', name);
   for (const made of [corpus, artifacts]) mkdirSync(made, { recursive: true });
   // Documents that are whole reach what guesses would take hours for.
-  const seeds = [join(folder, 'seeds'), join(folder, '..', 'tests', 'golden')].filter(path => existsSync(path));
+  const seeds = [join(folder, 'seeds'), join(folder, '..', 'tests', 'golden'), join(folder, '..', 'tests', 'fixtures')].filter(path => existsSync(path));
   const args = [corpus, ...seeds, `-max_total_time=${seconds}`, `-max_len=${LONGEST}`, `-timeout=${HANG_S}`,
     `-rss_limit_mb=${MEMORY_MB}`, '-print_final_stats=1', `-artifact_prefix=${artifacts}/`];
   const child = spawn(join(TARGET, TRIPLE, 'release', name), args, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });

@@ -1,5 +1,5 @@
-//! `transcribe MODEL_FOLDER FILE.wav... [--threads 2] [--beam 5] [--repeat 1] [--margin 2000] [--words] [--language de] [--greedy]`:
-//! prints a line of JSON for each file of 16 kHz mono, with the times that it took. `--repeat` transcribes that often.
+//! `transcribe MODEL_FOLDER FILE.wav... [--threads 2] [--beam 5] [--repeat 1] [--margin 2000] [--least 10000] [--words]
+//! [--language de] [--prompt TEXT] [--no-fallback]`: prints a line of JSON for each file of 16 kHz mono, with the times that it took. `--repeat` transcribes that often.
 #![expect(clippy::print_stdout, reason = "a program for the terminal")]
 
 use std::error::Error;
@@ -22,6 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "--beam" => options.beam_size = value()?.parse()?,
             "--repeat" => repeat = value()?.parse()?,
             "--margin" => options.margin_ms = value()?.parse()?,
+            "--least" => options.least_ms = value()?.parse()?,
             "--language" => options.language = Some(value()?),
             "--prompt" => options.initial_prompt = Some(value()?),
             "--words" => options.words = true,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::WhisperError;
 use crate::decode::{
-    Context, Decoded, TimedToken, Window, Word, assemble, cut, detect_language, token_times,
+    Context, Decoded, Options, TimedToken, Window, Word, assemble, cut, detect_language, token_times,
 };
 use crate::decoder::Memory;
 use crate::encoder::encode;
@@ -100,7 +100,7 @@ pub(crate) fn transcribe(context: &Context<'_>, samples: &[f32]) -> Result<Trans
             seek += columns;
             continue;
         }
-        let positions = fitted(columns, options.margin_ms, weights.audio_positions());
+        let positions = fitted(columns, options, weights.audio_positions());
         let mut memory = timed(&mut spent.encoder, || {
             let encoded = encode(weights, context.level, &features, seek, seek + columns, positions);
             Memory::of(weights, context.level, &encoded)
@@ -111,7 +111,8 @@ pub(crate) fn transcribe(context: &Context<'_>, samples: &[f32]) -> Result<Trans
             (code.to_owned(), sure)
         });
         let start = start_of_text(context, code);
-        let window = Window { before: &before, start: &start, latest: columns.div_ceil(COLUMNS) as u32 };
+        let window =
+            Window { before: &before, start: &start, heard: positions, spoken: columns.div_ceil(COLUMNS) };
         let decoded = timed(&mut spent.decoder, || window.decode(context, &mut memory, &mut random))?;
         let silent = decoded.no_speech_prob > options.no_speech_threshold
             && decoded.avg_logprob <= options.logprob_threshold;
@@ -149,8 +150,9 @@ pub(crate) fn transcribe(context: &Context<'_>, samples: &[f32]) -> Result<Trans
 }
 
 /// How many positions the encoder hears for an utterance of `columns`.
-fn fitted(columns: usize, margin_ms: u32, most: usize) -> usize {
-    (columns.div_ceil(COLUMNS) + margin_ms as usize / MS_A_POSITION).clamp(1, most)
+fn fitted(columns: usize, options: &Options, most: usize) -> usize {
+    let [margin, least] = [options.margin_ms, options.least_ms].map(|ms| ms as usize / MS_A_POSITION);
+    (columns.div_ceil(COLUMNS) + margin).max(least).clamp(1, most)
 }
 
 fn start_of_text(context: &Context<'_>, code: &str) -> Vec<u32> {

@@ -54,6 +54,18 @@ fn a_sentence_is_written_down_with_the_times_of_its_words_at_every_level() {
 }
 
 #[test]
+fn a_short_utterance_is_written_down_once() {
+    let Some(whisper) = tiny(Level::best()) else { return };
+    // Without fallback to other temperatures, which would hide it.
+    for (beam_size, samples) in [(1, 16_000), (5, 16_000), (1, 24_000), (5, 24_000)] {
+        let options = Options { beam_size, temperatures: vec![0.0], ..Options::default() };
+        let found = whisper.transcribe(&speech()[..samples], &options, &AtomicBool::new(false)).unwrap();
+        let count = found.text().split_whitespace().count();
+        assert!((1..=8).contains(&count), "{beam_size} {samples}: {}", found.text());
+    }
+}
+
+#[test]
 fn nobody_speaks_in_silence_or_hum() {
     let Some(whisper) = tiny(Level::best()) else { return };
     for samples in [vec![0.0; 48_000], Vec::new()] {

@@ -28,6 +28,9 @@ pub struct Options {
     /// Silence that the encoder hears after an utterance, in ms. The original always hears 30 s in all, which
     /// [`Self::WHOLE_WINDOW`] asks for; too little silence changes words.
     pub margin_ms: u32,
+    /// What the encoder hears at least, in ms: a shorter utterance gets more silence than the margin. With less than this, the model
+    /// says short utterances again and again.
+    pub least_ms: u32,
     /// For drawing at temperatures above nought.
     pub seed: u64,
 }
@@ -52,6 +55,7 @@ impl Default for Options {
             initial_prompt: None,
             words: false,
             margin_ms: 2_000,
+            least_ms: 10_000,
             seed: 0,
         }
     }

@@ -38,8 +38,11 @@ pub(crate) struct Window<'a> {
     pub(crate) before: &'a [u32],
     /// The start of a text: start, language, task.
     pub(crate) start: &'a [u32],
-    /// The last time that there is, in steps of 20 ms.
-    pub(crate) latest: u32,
+    /// Positions of 20 ms that the encoder heard. A text may end anywhere in them: the model often puts the end into the silence
+    /// behind the last word, and goes on talking where it may not.
+    pub(crate) heard: usize,
+    /// Those of them that are the utterance's.
+    pub(crate) spoken: usize,
 }
 
 /// A text of a window, with times.
@@ -69,7 +72,7 @@ impl Window<'_> {
         }
         let start = prompt.len();
         prompt.extend(self.start);
-        let longest = (most / 2).min(most - prompt.len());
+        let longest = (most / 2).min(most - prompt.len()).min(at_most(self.spoken));
         let mut last = None;
         for temperature in &options.temperatures {
             let width = if *temperature > 0.0 { options.best_of } else { options.beam_size }.max(1);
@@ -78,7 +81,7 @@ impl Window<'_> {
                 start,
                 temperature: *temperature,
                 width,
-                latest: self.latest,
+                latest: self.heard as u32,
                 longest,
             };
             let found = search(context, memory, random, &wanted)?;
@@ -98,6 +101,12 @@ impl Window<'_> {
         };
         last.ok_or_else(none)
     }
+}
+
+/// Tokens that a text of so many positions of 20 ms may have. Speech has about 4 a second, of scripts that take several tokens a
+/// character up to 15; what goes on for longer repeats itself, and is found out sooner.
+fn at_most(spoken: usize) -> usize {
+    20 + spoken * 15 / 50
 }
 
 fn judge(context: &Context<'_>, found: Found, temperature: f32) -> Decoded {
