@@ -37,6 +37,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("parameter-analytics-service", 1),
     ("redis-service", 1),
     ("vision-resource-manager", 1),
+    ("voice-processing", 1),
     ("runtime", 2),
     ("http-api", 3),
     ("node-addon", 3),
