@@ -19,6 +19,11 @@ use crate::exchange::{AnyError, post};
 /// Longer than a server needs that is busy with an answer; what it does after that is seen by the driver.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// An answer has ended for whoever reads it a moment before its place in the engine is free.
+const AGAIN: Duration = Duration::from_millis(50);
+/// Five seconds in all: whoever asks it then is another program.
+const TRIES: u32 = 100;
+
 #[derive(Clone)]
 pub(super) enum Server {
     /// Ours.
@@ -84,10 +89,16 @@ impl Server {
     pub(super) async fn unload(&self, model: &str) -> Result<(), AnyError> {
         match self {
             Self::Engine(engine) => {
-                let Some(stream) = engine.connect_running().await? else { return Ok(()) };
-                let place = ("uat-engine", "/v1/models/unload");
-                let done: Unloaded = post(stream, place, &Model { model }, PATIENCE).await?;
-                done.unloaded.then_some(()).ok_or_else(|| "somebody else asks it".into())
+                for _ in 0..TRIES {
+                    let Some(stream) = engine.connect_running().await? else { return Ok(()) };
+                    let place = ("uat-engine", "/v1/models/unload");
+                    let done: Unloaded = post(stream, place, &Model { model }, PATIENCE).await?;
+                    if done.unloaded {
+                        return Ok(());
+                    }
+                    tokio::time::sleep(AGAIN).await;
+                }
+                Err("somebody else asks it".into())
             }
             Self::Ollama(uri) => {
                 let Some(address) = local(uri) else { return Ok(()) };
