@@ -12,6 +12,9 @@ use crate::VoiceError;
 /// Progress is told when it has grown by this much: enough for a bar as wide as a terminal.
 const STEP: f64 = 0.002;
 
+/// Who gets the samples of a window and how likely it is speech.
+type HeardBy<'a> = dyn FnMut(&[f32], f32) -> Result<(), VoiceError> + 'a;
+
 /// A signal that is heard.
 pub(crate) struct Hearing {
     decoder: Decoder,
@@ -36,7 +39,7 @@ impl Hearing {
         &mut self,
         progress: &mut dyn FnMut(f64),
         cancel: &AtomicBool,
-        heard: &mut dyn FnMut(&[f32], f32) -> Result<(), VoiceError>,
+        heard: &mut HeardBy<'_>,
     ) -> Result<(), VoiceError> {
         let (mut block, mut told) = (Vec::new(), 0.0);
         loop {
