@@ -5,24 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use crate::config::{EndpointConfig, GpuNeed, Protocol};
-
-/// Somebody is about to ask an endpoint.
-#[derive(Debug, Clone)]
-pub struct Occasion {
-    /// The endpoint's name.
-    pub endpoint: Arc<str>,
-    /// What it speaks.
-    pub protocol: Protocol,
-    /// Where, as configured.
-    pub base_url: Option<String>,
-    /// The model's name there.
-    pub model: Arc<str>,
-    /// What the endpoint needs; `None`: nothing is said of it.
-    pub gpu: Option<GpuNeed>,
-    /// How long to wait for it at most.
-    pub patience: Duration,
-}
+use crate::config::EndpointConfig;
 
 /// What is held while an endpoint is asked: dropped when its answer has ended.
 pub type Admitted = Box<dyn Send + Sync>;
@@ -32,11 +15,17 @@ pub trait Admission: Send + Sync + 'static {
     /// Whether this endpoint is any of its business: the others are asked without it.
     fn concerns(&self, endpoint: &EndpointConfig) -> bool;
 
-    /// Waits until the endpoint may be asked, at most as long as there is patience. Dropping the future leaves the line.
+    /// Waits until the endpoint may be asked for this model (by its name there), at most as long as there is patience. Dropping
+    /// the future leaves the line.
     ///
     /// # Errors
     /// Why it may not: another endpoint is asked then, where there is one.
-    fn admit(&self, occasion: Occasion) -> BoxFuture<'_, Result<Admitted, NotAdmitted>>;
+    fn admit<'a>(
+        &'a self,
+        endpoint: &'a EndpointConfig,
+        model: &'a Arc<str>,
+        patience: Duration,
+    ) -> BoxFuture<'a, Result<Admitted, NotAdmitted>>;
 }
 
 /// An endpoint is not asked, though nothing is wrong with it.

@@ -9,7 +9,7 @@ use resilience::RetryBudget;
 use route_plan::RoutePlan;
 use tokio_util::task::TaskTracker;
 
-use crate::admission::{Admission, Admitted, Occasion};
+use crate::admission::{Admission, Admitted};
 use crate::attempt::{Established, attempt};
 use crate::call::CallOptions;
 use crate::classify::{FailedAttempt, failure, neutral};
@@ -97,22 +97,20 @@ impl Core {
                 self.counters.failover();
             }
             journal.bill.begin(question.stream());
-            let waiting = Instant::now();
+            let found = Instant::now();
             let admitted = match self.admitted(place, options).await {
                 Ok(admitted) => admitted,
                 Err(refused) => {
                     let result = Err(refused);
-                    journal.note(place.endpoint.name(), &place.model, waiting, &result);
+                    journal.note(place.endpoint.name(), &place.model, found, &result);
                     match result.err().and_then(|refused| search.failed(index, refused)) {
                         Some(failure) => return Err(failure),
                         None => continue,
                     }
                 }
             };
-            let begun = Instant::now();
-            if admitted.is_some() {
-                journal.waited(begun.saturating_duration_since(waiting));
-            }
+            let begun = if admitted.is_some() { Instant::now() } else { found };
+            journal.waited(begun.saturating_duration_since(found));
             let in_flight = place.endpoint.begin(permit, tokens, begun).timed(&place.pace).holding(admitted);
             let patience = patience(place, question.stream(), others);
             let trace = options.trace.as_ref().map(|trace| trace.of_attempt(journal.attempts.len()));
@@ -151,15 +149,8 @@ impl Core {
         };
         let patience = Duration::from_millis(config.queue_timeout_ms);
         let left = options.deadline().map(|(at, _)| at.saturating_duration_since(Instant::now()));
-        let occasion = Occasion {
-            endpoint: Arc::clone(&config.name),
-            protocol: config.protocol,
-            base_url: config.base_url.clone(),
-            model: Arc::clone(&place.model),
-            gpu: config.gpu,
-            patience: left.map_or(patience, |left| left.min(patience)),
-        };
-        admission.admit(occasion).await.map(Some).map_err(|refused| {
+        let patience = left.map_or(patience, |left| left.min(patience));
+        admission.admit(config, &place.model, patience).await.map(Some).map_err(|refused| {
             neutral(Failure {
                 retryable: refused.retryable,
                 ..failure(&config.name, refused.code, refused.message)

@@ -64,7 +64,7 @@ mod stats;
 mod transport;
 mod upstream;
 
-pub use admission::{Admission, Admitted, NotAdmitted, Occasion};
+pub use admission::{Admission, Admitted, NotAdmitted};
 pub use answer::Answer;
 pub use cache::{ResponseCache, ResponseStore, Unavailable};
 pub use call::{CachePreference, CallOptions, Trace};

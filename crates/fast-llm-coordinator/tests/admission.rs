@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use fast_llm_coordinator::{
     Admission, Admitted, Answer, CallOptions, Coordinator, CoordinatorConfig, CoordinatorError,
-    EndpointConfig, GpuNeed, GpuPriority, ModelConfig, NotAdmitted, Occasion, Protocol, Surroundings,
+    EndpointConfig, GpuNeed, GpuPriority, ModelConfig, NotAdmitted, Protocol, Surroundings,
 };
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
@@ -19,10 +19,17 @@ use route_plan::RoutePlan;
 use testkit::FakeProvider;
 use tokio::sync::Semaphore;
 
+/// Whom it was asked about, and for how long somebody would wait.
+struct Asked {
+    endpoint: EndpointConfig,
+    model: Arc<str>,
+    patience: Duration,
+}
+
 /// Lets as many in as there are places, and remembers whom it was asked about.
 struct Gate {
     places: Arc<Semaphore>,
-    asked: Mutex<Vec<Occasion>>,
+    asked: Mutex<Vec<Asked>>,
 }
 
 impl Gate {
@@ -36,9 +43,13 @@ impl Admission for Gate {
         endpoint.gpu.is_some()
     }
 
-    fn admit(&self, occasion: Occasion) -> BoxFuture<'_, Result<Admitted, NotAdmitted>> {
-        let patience = occasion.patience;
-        self.asked.lock().push(occasion);
+    fn admit<'a>(
+        &'a self,
+        endpoint: &'a EndpointConfig,
+        model: &'a Arc<str>,
+        patience: Duration,
+    ) -> BoxFuture<'a, Result<Admitted, NotAdmitted>> {
+        self.asked.lock().push(Asked { endpoint: endpoint.clone(), model: Arc::clone(model), patience });
         let place = Arc::clone(&self.places).acquire_owned();
         async move {
             match tokio::time::timeout(patience, place).await {
@@ -91,7 +102,10 @@ async fn what_a_gpu_holds_is_held_until_the_answer_has_ended() {
     ask(&coordinator, false).await.unwrap();
     assert_eq!(gate.places.available_permits(), 1);
     let asked = &gate.asked.lock()[0];
-    assert_eq!((&*asked.endpoint, &*asked.model, asked.gpu.unwrap().vram_mb), ("gpu", "m", 4096));
+    assert_eq!(
+        (&*asked.endpoint.name, &*asked.model, asked.endpoint.gpu.unwrap().vram_mb),
+        ("gpu", "m", 4096)
+    );
     assert_eq!(asked.patience, Duration::from_millis(20));
 }
 

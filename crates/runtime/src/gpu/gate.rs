@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use child_engine::Engine;
 use fast_llm_coordinator::{
-    Admission, Admitted, EndpointConfig, GpuNeed, GpuPriority, NotAdmitted, Occasion, Protocol,
+    Admission, Admitted, EndpointConfig, GpuNeed, GpuPriority, NotAdmitted, Protocol,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -73,22 +73,25 @@ impl Gate {
         }
     }
 
-    async fn let_in(&self, occasion: Occasion) -> Result<Admitted, NotAdmitted> {
+    async fn let_in(
+        &self,
+        endpoint: &EndpointConfig,
+        model: &Arc<str>,
+        patience: Duration,
+    ) -> Result<Admitted, NotAdmitted> {
         let gpus = self.gpus.get().ok_or_else(not_here)?;
         let engine = self.engine.lock().clone();
-        let server = Server::of(occasion.protocol, occasion.base_url.as_deref(), engine);
-        let need = match occasion.gpu {
+        let server = Server::of(endpoint.protocol, endpoint.base_url.as_deref(), engine);
+        let need = match endpoint.gpu {
             Some(need) => Need { bytes: need.vram_mb.saturating_mul(1 << 20), priority: priority(need) },
-            None => {
-                Need { bytes: self.projected(&server, &occasion.model).await?, priority: Priority::Normal }
-            }
+            None => Need { bytes: self.projected(&server, model).await?, priority: Priority::Normal },
         };
         if need.bytes == 0 {
             return Ok(Box::new(()));
         }
-        let kept = self.kept_for(gpus, server, &occasion, need.bytes)?;
-        kept.asks_for(&occasion.model);
-        let patience = u64::try_from(occasion.patience.as_millis()).unwrap_or(u64::MAX);
+        let kept = self.kept_for(gpus, server, endpoint, model, need.bytes)?;
+        kept.asks_for(model);
+        let patience = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
         let using = kept.using(need.priority, patience).await.map_err(refused)?;
         // The use ends before what it is a use of.
         Ok(Box::new((using, kept)))
@@ -114,17 +117,18 @@ impl Gate {
         &self,
         gpus: &HostView,
         server: Server,
-        occasion: &Occasion,
+        endpoint: &EndpointConfig,
+        model: &str,
         bytes: u64,
     ) -> Result<Arc<Kept>, NotAdmitted> {
-        let key = key(occasion);
+        let key = key(endpoint, model);
         let mut kept = self.kept.lock();
         if let Some(known) =
             kept.get(&key).filter(|known| known.bytes() == bytes && known.is_of(&server, Instant::now()))
         {
             return Ok(Arc::clone(known));
         }
-        let new = Kept::new(gpus, server, Arc::clone(&occasion.endpoint), &key, bytes, &self.unloads);
+        let new = Kept::new(gpus, server, Arc::clone(&endpoint.name), &key, bytes, &self.unloads);
         let new = new.map_err(refused)?;
         kept.insert(key, Arc::clone(&new));
         Ok(new)
@@ -137,10 +141,10 @@ struct Need {
 }
 
 /// An endpoint is one instance of memory; the engine has one for each of its models.
-fn key(occasion: &Occasion) -> Arc<str> {
-    match occasion.protocol {
-        Protocol::UatEngine => format!("{}/{}", occasion.endpoint, occasion.model).into(),
-        _ => Arc::clone(&occasion.endpoint),
+fn key(endpoint: &EndpointConfig, model: &str) -> Arc<str> {
+    match endpoint.protocol {
+        Protocol::UatEngine => format!("{}/{model}", endpoint.name).into(),
+        _ => Arc::clone(&endpoint.name),
     }
 }
 
@@ -170,7 +174,12 @@ impl Admission for Gate {
         endpoint.gpu.is_some() || (endpoint.protocol == Protocol::UatEngine && self.gpus.get().is_some())
     }
 
-    fn admit(&self, occasion: Occasion) -> BoxFuture<'_, Result<Admitted, NotAdmitted>> {
-        self.let_in(occasion).boxed()
+    fn admit<'a>(
+        &'a self,
+        endpoint: &'a EndpointConfig,
+        model: &'a Arc<str>,
+        patience: Duration,
+    ) -> BoxFuture<'a, Result<Admitted, NotAdmitted>> {
+        self.let_in(endpoint, model, patience).boxed()
     }
 }

@@ -180,8 +180,7 @@ async fn take_back(
     headers: HeaderMap,
 ) -> Result<StatusCode, Refused> {
     let request = number(&request)?;
-    let holder = host.caller(peer.process()?, client(&headers)?)?;
-    host.take_back(holder, request)?;
+    host.take_back(caller(&host, &peer, &headers)?, request)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -220,6 +219,11 @@ async fn release(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Who calls.
+fn caller(host: &Arc<Shared>, peer: &Peer, headers: &HeaderMap) -> Result<HolderId, Refused> {
+    host.caller(peer.process()?, client(headers)?)
+}
+
 /// Who acts on a lease: the caller, or, where a process that it descends from holds the lease, that one.
 fn speaker(
     host: &Arc<Shared>,
@@ -242,8 +246,7 @@ async fn attach(
     body: Bytes,
 ) -> Result<Json<Attached>, Refused> {
     let body: AttachBody = parsed(&body)?;
-    let (process, client) = (peer.process()?, client(&headers)?);
-    let holder = host.caller(process, client)?;
+    let holder = caller(&host, &peer, &headers)?;
     let held: Vec<LeaseId> = host
         .manager
         .leases()
@@ -263,8 +266,7 @@ async fn events(
     ConnectInfo(peer): Caller,
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
-    let (process, client) = (peer.process()?, client(&headers)?);
-    let holder = host.caller(process, client)?;
+    let holder = caller(&host, &peer, &headers)?;
     let told = host.book().listen(holder);
     // What it may have missed is said again: after the listener was entered, so that nothing falls between.
     let now = host.manager.now();

@@ -6,6 +6,7 @@ mod gpus;
 mod how;
 mod leases;
 mod list;
+mod load;
 mod place;
 mod run;
 mod simulate;

@@ -2,21 +2,20 @@
 
 use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use runtime::memory_estimate::{Measured, Options, Part};
 use runtime::vision_resource_manager::Priority;
 use runtime::vision_resource_manager::host::{
     AllocateBody, ClientError, Events, HostClient, Lease, Notice, descends_from,
 };
-use runtime::{estimate_memory, learn_memory};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::how::{How, failure, place};
+use super::how::How;
+use super::load::Load;
 use super::place::Socket;
 use crate::commands::block_on;
 use crate::failure::Failure;
@@ -86,37 +85,9 @@ const AGAIN: Duration = Duration::from_millis(200);
 /// How often it is looked what the command uses: loads take seconds, and what was loaded stays.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// A model that the command loads.
-struct Load {
-    file: PathBuf,
-    options: Options,
-    /// Of each GPU.
-    bytes: u64,
-}
-
-impl Load {
-    fn of(model: &Path, args: &Args) -> Result<Self, Failure> {
-        let file = place(model)?;
-        let options = args.how.on(usize::try_from(args.gpus).unwrap_or(usize::MAX));
-        let (_, told) = estimate_memory(&file, &options).map_err(|error| failure(&error))?;
-        let bytes = told.devices.iter().map(Part::total).max().unwrap_or(0);
-        Ok(Self { file, options, bytes })
-    }
-
-    /// Nothing is learnt where the driver did not tell what the command used.
-    fn learn(self, peak: Vec<u64>) {
-        if peak.contains(&0) {
-            return;
-        }
-        let measured = Measured { host: None, devices: peak };
-        if let Err(error) = learn_memory(&self.file, &self.options, measured) {
-            say(&format!("what the model took is not remembered: {error}"));
-        }
-    }
-}
-
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let load = args.amount.model_file.as_deref().map(|model| Load::of(model, args)).transpose()?;
+    let load =
+        args.amount.model_file.as_deref().map(|model| Load::of(model, &args.how, args.gpus)).transpose()?;
     let asked = request(args, load.as_ref())?;
     let client = args.socket.client()?;
     block_on(async {
@@ -139,8 +110,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         let (status, peak) = holding.until_it_ends(child, &mut signals).await?;
         // The daemon may have gone meanwhile; the lease ends with this process in any case.
         drop(client.release(lease.lease).await);
-        if let Some(load) = load {
-            load.learn(peak);
+        if let Some(load) = load
+            && let Err(error) = load.learn(peak)
+        {
+            say(&format!("what the model took is not remembered: {error}"));
         }
         exit(status)
     })
