@@ -1,6 +1,6 @@
 // npm test: sets up what is missing and runs every test. `npm test -- rust|node|e2e` runs a part; `npm run test:soak` what takes long.
 
-import { built, cargoEnv, EMBEDDING_MODEL, ROOT, SET_UP, SPEECH_MODEL, VAD_MODEL } from './front-door/build.mjs';
+import { built, cargoEnv, ROOT, SET_UP, TEST_MODELS } from './front-door/build.mjs';
 import { door, inOrder, run, Stop } from './front-door/terminal.mjs';
 
 const cargo = (...args) => () => run('cargo', args, { cwd: ROOT, env: cargoEnv() });
@@ -8,9 +8,7 @@ const npm = (...args) => () => run('npm', ['run', '--silent', ...args], { cwd: R
 
 const PARTS = {
   rust: [
-    EMBEDDING_MODEL,
-    SPEECH_MODEL,
-    VAD_MODEL,
+    ...TEST_MODELS,
     { title: 'Rust: formatting', run: cargo('fmt', '--all', '--check') },
     { title: 'Rust: lints', run: cargo('clippy', '--release', '--workspace', '--all-targets', '--all-features', '--locked', '--', '--deny', 'warnings') },
     { title: 'Rust: tests', run: cargo('test', '--release', '--workspace', '--locked') },

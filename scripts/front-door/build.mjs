@@ -25,13 +25,15 @@ export function cargoEnv() {
   };
 }
 
+const model = (name, size) => ({ title: `The model ${name} (${size}, once)`, run: () => run(built('uat'), ['models', 'pull', name], { cwd: ROOT }) });
+
 /** The steps from a fresh clone to something that runs. */
 export const SET_UP = [
   { title: 'Debian packages', run: installSystemPackages },
   { title: 'npm packages', run: installNpmPackages },
   { title: 'Rust: uat, the engine and the Node addon (the first time llama.cpp too: half an hour on two cores)', run: buildRust },
   { title: 'TypeScript', run: () => run('npm', ['run', '--silent', 'build:ts'], { cwd: ROOT }) },
-  { title: `The model ${MODEL} (98 MB, once)`, run: pullModel },
+  model(MODEL, '98 MB'),
 ];
 
 async function installNpmPackages() {
@@ -46,14 +48,5 @@ async function buildRust() {
   await run('node', ['scripts/package.mjs', '--addon'], { cwd: ROOT });
 }
 
-async function pullModel() {
-  await run(built('uat'), ['models', 'pull', MODEL], { cwd: ROOT });
-}
-
-/** For tests that look for speech. */
-export const VAD_MODEL = { title: 'The model silero-vad-6 (1.3 MB, once)', run: () => run(built('uat'), ['models', 'pull', 'silero-vad-6'], { cwd: ROOT }) };
-
-/** For tests that embed sentences. */
-export const EMBEDDING_MODEL = { title: 'The model minilm-l6 (23 MB, once)', run: () => run(built('uat'), ['models', 'pull', 'minilm-l6'], { cwd: ROOT }) };
-/** For tests that write speech down. */
-export const SPEECH_MODEL = { title: 'The model whisper-tiny.en (78 MB, once)', run: () => run(built('uat'), ['models', 'pull', 'whisper-tiny.en'], { cwd: ROOT }) };
+/** What tests embed sentences, write speech down and look for it with. */
+export const TEST_MODELS = [model('minilm-l6', '23 MB'), model('whisper-tiny.en', '78 MB'), model('silero-vad-6', '1.3 MB')];

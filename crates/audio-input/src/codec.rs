@@ -68,19 +68,23 @@ impl Codec {
         }
     }
 
-    /// Decodes a packet into `mono`; `frame` is how many frames came before it.
+    /// Decodes a packet into `mono`, where one that is damaged leaves as many samples as the last one had; `frame` is how many frames
+    /// came before it.
     pub(crate) fn decode(
         &mut self,
         packet: &Packet,
+        container: &'static str,
         frame: u64,
         mono: &mut Vec<f32>,
     ) -> Result<Decoded, AudioError> {
-        mono.clear();
         match self {
             Self::Opus { decoder, gain } => {
+                let before = mono.len();
                 mono.resize(OPUS_PACKET, 0.0);
-                let decoded = decoder.decode_float_to_slice(&packet.data, mono, false);
-                let Ok(length) = decoded else { return Ok(Decoded::Damaged) };
+                let Ok(length) = decoder.decode_float_to_slice(&packet.data, mono, false) else {
+                    mono.truncate(before);
+                    return Ok(Decoded::Damaged);
+                };
                 let cut = usize::try_from(packet.trim_end.get()).unwrap_or(usize::MAX) / OPUS_CLOCK;
                 mono.truncate(length.saturating_sub(cut));
                 mono.iter_mut().for_each(|sample| *sample *= *gain);
@@ -94,7 +98,6 @@ impl Codec {
                 let buffer = match decoder.decode(packet) {
                     Ok(buffer) => buffer,
                     Err(Error::Unsupported(feature)) => {
-                        let container = "this";
                         return Err(AudioError::Unsupported { container, feature: feature.to_owned() });
                     }
                     Err(_) => return Ok(Decoded::Damaged),
@@ -108,6 +111,7 @@ impl Codec {
                     }
                     return Err(AudioError::Sample { index: frame + at as u64, channel, value: plane[at] });
                 }
+                mono.clear();
                 mix(planes, mono);
                 Ok(Decoded::Samples(rate))
             }

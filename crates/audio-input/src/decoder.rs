@@ -12,7 +12,7 @@ use symphonia::core::meta::MetadataOptions;
 use crate::codec::{Codec, Decoded};
 use crate::container::{Container, LOOKED_AT};
 use crate::edit_list::{Played, played};
-use crate::resample::Resampler;
+use crate::resample::{Resampler, check_rate};
 use crate::source::{Place, Source};
 use crate::{AudioError, PcmFormat, PcmIn, SAMPLE_RATE};
 
@@ -225,7 +225,7 @@ impl Packets {
             });
         };
         if let Some(rate) = params.sample_rate {
-            Resampler::new(rate)?;
+            check_rate(rate)?;
         }
         let (codec, mut skip) = Codec::new(name, params)?;
         let opus = matches!(codec, Codec::Opus { .. });
@@ -277,23 +277,15 @@ impl Packets {
             return Ok(Step::Decoded);
         }
         let (codec, frames, mono) = (&mut self.codec, self.frames, &mut self.mono);
-        let mut stumbled = None;
-        let decoded = guarded(|| {
-            Ok(codec.decode(&packet, frames, mono).unwrap_or_else(|error| {
-                stumbled = Some(error);
-                Decoded::Damaged
-            }))
-        });
-        if let Some(error) = stumbled {
-            return Err(error);
-        }
+        let decoded = guarded(|| Ok(codec.decode(&packet, container.name(), frames, mono)));
         let step = match decoded {
-            Ok(Decoded::Samples(rate)) => {
+            Ok(Ok(Decoded::Samples(rate))) => {
                 self.at_rate(rate, container)?;
                 Step::Decoded
             }
+            Ok(Err(error)) => return Err(error),
             // As much silence as the last packet had samples keeps the clock.
-            Ok(Decoded::Damaged) | Err(_) => {
+            Ok(Ok(Decoded::Damaged)) | Err(_) => {
                 self.mono.fill(0.0);
                 Step::Damaged
             }

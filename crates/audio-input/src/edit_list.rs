@@ -3,6 +3,7 @@
 //! By hand because symphonia 0.6 reads edit lists and drops them. The boxes: ISO/IEC 14496-12, 8.6.6.
 
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 
 /// The part of the audio's media that is played, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -15,6 +16,8 @@ pub(crate) struct Played {
 
 /// Boxes inside boxes, and beside each other: more than any file has, few enough to be read at once.
 const MOST_BOXES: usize = 10_000;
+/// `moov`, `trak`, `mdia` or `edts`: what lies deeper holds no times.
+const DEEPEST: u8 = 3;
 
 #[derive(Default)]
 struct Track {
@@ -28,7 +31,7 @@ pub(crate) fn played(file: &mut (impl Read + Seek)) -> io::Result<Played> {
     let mut movie_timescale = 0;
     let mut tracks = Vec::new();
     let end = file.seek(SeekFrom::End(0))?;
-    let walked = walk(file, 0, end, &mut 0, &mut movie_timescale, &mut tracks);
+    let walked = walk(file, 0..end, 0, &mut 0, &mut movie_timescale, &mut tracks);
     // A box that lies about its length ends the walk; what was found before it counts.
     if let Err(error) = walked
         && error.kind() != io::ErrorKind::UnexpectedEof
@@ -49,12 +52,13 @@ pub(crate) fn played(file: &mut (impl Read + Seek)) -> io::Result<Played> {
 
 fn walk(
     file: &mut (impl Read + Seek),
-    mut at: u64,
-    end: u64,
+    within: Range<u64>,
+    depth: u8,
     boxes: &mut usize,
     movie_timescale: &mut u32,
     tracks: &mut Vec<Track>,
 ) -> io::Result<()> {
+    let Range { start: mut at, end } = within;
     while at < end && *boxes < MOST_BOXES {
         *boxes += 1;
         file.seek(SeekFrom::Start(at))?;
@@ -79,8 +83,8 @@ fn walk(
             }
             _ => {}
         }
-        if matches!(&kind, b"moov" | b"trak" | b"mdia" | b"edts") {
-            walk(file, content, next, boxes, movie_timescale, tracks)?;
+        if depth < DEEPEST && matches!(&kind, b"moov" | b"trak" | b"mdia" | b"edts") {
+            walk(file, content..next, depth + 1, boxes, movie_timescale, tracks)?;
         }
         at = next;
     }

@@ -24,9 +24,9 @@ pub enum VadError {
         reason: String,
     },
     /// A sample that no audio has: it would stay in the network's memory and spoil every probability after it.
-    #[error("sample {index} of the window is {value}: expected finite samples of full scale -1 to 1")]
+    #[error("sample {index} is {value}: expected finite samples of full scale -1 to 1")]
     Sample {
-        /// Which of the window's samples, from 0.
+        /// Its place in what was given, from 0.
         index: usize,
         /// What it is.
         value: f32,

@@ -4,7 +4,7 @@ use std::io::{Read, Seek};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use silero_vad::{Detector, Event, Segment as Samples, Settings, WINDOW};
+use silero_vad::{Detector, Event, Segment as Samples, Settings};
 
 use crate::hearing::Hearing;
 use crate::utterances::Utterances;
@@ -124,8 +124,6 @@ fn settings(threshold: f32) -> Settings {
 /// Where somebody spoke so far.
 #[derive(Default)]
 struct SpeechSums {
-    /// Samples heard.
-    at: u64,
     /// Since when somebody speaks, with the probabilities since that became known and their number.
     since: Option<(u64, f32, u32)>,
     segments: Vec<Segment>,
@@ -133,7 +131,6 @@ struct SpeechSums {
 
 impl SpeechSums {
     fn hear(&mut self, probability: f32, event: Option<Event>) {
-        self.at += WINDOW as u64;
         match event {
             Some(Event::SpeechStarted { at_sample }) => self.since = Some((at_sample, 0.0, 0)),
             Some(Event::SpeechStopped { at_sample }) => return self.stop(at_sample),
@@ -199,7 +196,8 @@ impl<'a> Writing<'a> {
             // Who changes the language within a recording is rarer than an utterance too short to tell it.
             self.ask.language.get_or_insert(said.language);
         }
-        let (start, end) = (ms(utterance.start), ms(utterance.end));
+        // A beginning that was told so late that its samples are gone begins with those that are there.
+        let (start, end) = (ms(utterance.start.max(self.base)), ms(utterance.end));
         for segment in said.segments.into_iter().filter(|segment| !segment.text.trim().is_empty()) {
             let earliest = self.segments.last().map_or(start, |before| before.end_ms.max(start));
             self.segments.push(on_our_clock(segment, start, earliest, end.max(earliest)));

@@ -60,10 +60,8 @@ impl Transcriber for Whisper {
         Ok(Said { language: transcript.language, segments: segments.collect() })
     }
 
-    /// Options are checked before anything is computed, and of no samples nothing is.
     fn check(&self, ask: &Ask) -> Result<(), VoiceError> {
-        Whisper::transcribe(self, &[], &options(ask), &AtomicBool::new(false))?;
-        Ok(())
+        Ok(Whisper::check(self, &options(ask))?)
     }
 }
 

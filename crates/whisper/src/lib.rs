@@ -2,8 +2,8 @@
 //!
 //! A folder holds what CTranslate2 converts a model to: `model.bin`, whose half-precision weights become 8-bit numbers when they are
 //! read, and `tokenizer.json`. Matrices are multiplied as 8-bit integers, activations with a scale for each row, by instructions
-//! that are chosen when the program runs. The encoder hears an utterance and some silence rather than 30 s: that is why short
-//! utterances are fast here, and the margin is an option because too little silence changes words. Decoding follows OpenAI's
+//! that are chosen when the program runs. The encoder hears an utterance and some silence, 10 s at least, rather than 30 s: that is why
+//! short utterances are fast here; both are options, because too little silence changes words. Decoding follows OpenAI's
 //! `transcribe`. This crate knows nothing of files of audio, of voice activity, nor of who asks; calls block.
 //!
 //! ```no_run

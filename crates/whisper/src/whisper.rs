@@ -111,7 +111,11 @@ impl Whisper {
         self.pool.install(|| transcribe(&context, samples))
     }
 
-    fn check(&self, options: &Options) -> Result<(), WhisperError> {
+    /// Whether [`Self::transcribe`] would take these options.
+    ///
+    /// # Errors
+    /// [`WhisperError::Option`] with what was expected.
+    pub fn check(&self, options: &Options) -> Result<(), WhisperError> {
         let refuse = |option, got: String, expected: &str| {
             Err(WhisperError::Option { option, got, expected: expected.to_owned() })
         };

@@ -18,12 +18,18 @@ pub(crate) enum Resampler {
     Other(Box<Other>),
 }
 
+/// Whether a signal can have this rate, in Hz.
+pub(crate) fn check_rate(rate: u32) -> Result<(), AudioError> {
+    if RATES.contains(&rate) {
+        return Ok(());
+    }
+    let expected = "4000 to 384000 Hz";
+    Err(AudioError::Field { field: "sample rate", expected, found: rate.to_string() })
+}
+
 impl Resampler {
     pub(crate) fn new(rate: u32) -> Result<Self, AudioError> {
-        if !RATES.contains(&rate) {
-            let expected = "4000 to 384000 Hz";
-            return Err(AudioError::Field { field: "sample rate", expected, found: rate.to_string() });
-        }
+        check_rate(rate)?;
         Ok(match rate {
             SAMPLE_RATE => Self::Same,
             48_000 => Self::Third(Box::default()),

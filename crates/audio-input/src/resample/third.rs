@@ -109,11 +109,10 @@ impl Third {
     }
 
     pub(crate) fn flush(&mut self, out: &mut Vec<f32>) {
-        let (taken, whole) = (self.taken, self.taken.div_ceil(3));
+        let whole = self.taken.div_ceil(3);
         while self.given < whole {
             self.push(&[0.0; 3 * BLOCK], out);
         }
-        debug_assert!(self.taken >= taken);
         let beyond = usize::try_from(self.given - whole).unwrap_or(usize::MAX);
         out.truncate(out.len().saturating_sub(beyond));
         self.begin();

@@ -58,10 +58,12 @@ pub(crate) fn search(
         .map(|(at, token)| Next { token: *token, before: &slots[..at] })
         .collect();
     let rows = memory.step(weights, level, &next, None);
-    let row = |at: usize| &rows[at * weights.width..(at + 1) * weights.width];
-    let mut ahead = logits(weights, level, row(search.prompt.len() - 1));
-    let at_start = logits(weights, level, row(search.start));
-    let no_speech_prob = (at_start[special.no_speech as usize] - log_sum_exp(level, &at_start)).exp();
+    // One product for the row that begins and the last one, which often are the same.
+    let heads = logits(weights, level, &rows[search.start * weights.width..]);
+    let vocabulary = weights.vocabulary();
+    let at_start = &heads[..vocabulary];
+    let no_speech_prob = (at_start[special.no_speech as usize] - log_sum_exp(level, at_start)).exp();
+    let mut ahead = heads[heads.len() - vocabulary..].to_vec();
 
     let drawn = search.temperature > 0.0;
     let begun = Text { tokens: Vec::new(), slots, logprob: 0.0 };
@@ -72,7 +74,6 @@ pub(crate) fn search(
     let mut ended: Vec<Text> = Vec::new();
     for _ in 0..search.longest {
         context.check_cancel()?;
-        let vocabulary = weights.vocabulary();
         for (text, row) in open.iter().zip(ahead.chunks_exact_mut(vocabulary)) {
             context.rules.apply(level, row, &text.tokens, search.latest);
         }

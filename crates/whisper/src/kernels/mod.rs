@@ -24,11 +24,14 @@ pub use int8::Int8Matrix;
 pub enum Level {
     /// Rust alone, as the compiler makes it for any CPU of the kind.
     Plain,
-    /// 256 bits wide; x86-64 since about 2013.
+    /// 256 bits wide; x86-64 since about 2013. Only [`Level::available`] gives those that not every CPU has.
+    #[non_exhaustive]
     Avx2,
     /// Four products a lane and instruction, 256 bits wide.
+    #[non_exhaustive]
     AvxVnni,
     /// The same, 512 bits wide.
+    #[non_exhaustive]
     Avx512Vnni,
 }
 

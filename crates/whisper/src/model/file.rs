@@ -11,7 +11,7 @@ use crate::WhisperError;
 const VERSION: u32 = 6;
 /// A Whisper large has fewer than 1,500 variables.
 const MAX_VARIABLES: u32 = 10_000;
-/// Weights of convolutions have three dimensions, the most there are.
+/// Weights of convolutions have three dimensions; one to spare.
 const MAX_RANK: u8 = 4;
 /// Numbers as CTranslate2 counts kinds of them: f32, i8, i16, i32, f16, bf16.
 const ITEM_BYTES: [u64; 6] = [4, 1, 2, 4, 2, 2];
