@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-// Three projects, because each needs more built than the one before: sources only; `uat` and the engine; the tarballs.
+// Three projects, because each needs more built than the one before: the addon, `dist` and `uat`; the engine, too; the tarballs.
 export default defineConfig({
   test: {
     projects: [

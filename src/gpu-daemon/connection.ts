@@ -1,5 +1,6 @@
 import { Agent, type ClientRequest, type IncomingMessage, request } from 'node:http';
 
+import { onAbort } from '../abort.js';
 import { type ErrorCode, UniversalAiError } from '../errors.js';
 import { ofRequest } from '../fallback/vision-resource-manager/refusal.js';
 import { LONGEST_TIMER_MS } from '../timers.js';
@@ -9,7 +10,7 @@ import type { WireProblem } from './wire.js';
 const IDLE = 4;
 /** What the daemon does at once it does within microseconds: one that takes so long, on however busy a machine, does not answer. */
 export const ANSWER_MS = 5_000;
-/** No answer of the daemon's is as long, in bytes: whoever sends more is something else. */
+/** No answer of the daemon's is as long, in characters: whoever sends more is something else. */
 const LONGEST = 2 ** 24;
 
 /** How a call may end early. */
@@ -34,14 +35,18 @@ export class Connection {
   /** @throws {UniversalAiError} What the daemon refuses with; `UAT_UPSTREAM` where it is away, or is none; `UAT_FORBIDDEN`. */
   async call<T>(method: 'GET' | 'POST' | 'DELETE', path: string, body?: object, { timeoutMs = ANSWER_MS, signal }: CallOptions = {}): Promise<T> {
     return await new Promise<T>((resolve, reject) => {
-      const asked = this.open(method, path, signal);
+      const asked = this.open(method, path);
+      // Without an error, and not by Node's own `signal`: its error would reach a connection that is idle again, where nobody listens.
+      const letGo = onAbort(signal, () => asked.destroy());
       const timer = setTimeout(() => asked.destroy(this.#silent(timeoutMs)), Math.min(timeoutMs, LONGEST_TIMER_MS)).unref();
       const fail = (error: unknown): void => {
+        letGo();
         clearTimeout(timer);
         reject(this.problem(error));
       };
       asked.once('error', fail);
       asked.once('response', response => this.#read(response, text => {
+        letGo();
         clearTimeout(timer);
         try {
           resolve(this.#understood<T>(response.statusCode ?? 0, text));
@@ -54,9 +59,9 @@ export class Connection {
   }
 
   /** A call that is not sent yet; on a connection of its own where `alone`. */
-  open(method: string, path: string, signal?: AbortSignal, alone = false): ClientRequest {
+  open(method: string, path: string, alone = false): ClientRequest {
     const headers = { 'uat-client': this.#client, host: 'uat' };
-    return request({ socketPath: this.socket, method, path, headers, agent: alone ? false : this.#agent, ...(signal === undefined ? {} : { signal }) });
+    return request({ socketPath: this.socket, method, path, headers, agent: alone ? false : this.#agent });
   }
 
   close(): void {

@@ -56,7 +56,12 @@ export class Link {
    */
   ready(): Promise<void> | undefined {
     if (this.#isUp) return undefined;
-    return this.#connecting ??= this.#connect().finally(() => {
+    return this.#connecting ??= this.#connect().catch((error: unknown) => {
+      // It may live, and is no use to anybody.
+      this.#stream?.destroy();
+      this.#lookAgain();
+      throw error;
+    }).finally(() => {
       this.#connecting = undefined;
     });
   }
@@ -82,7 +87,7 @@ export class Link {
   /** Begins the stream; the daemon's process, when its first line is there. */
   async #listen(): Promise<number> {
     return await new Promise<number>((resolve, reject) => {
-      const stream = this.#connection.open('GET', '/v1/events', undefined, true);
+      const stream = this.#connection.open('GET', '/v1/events', true);
       this.#stream = stream;
       const timer = setTimeout(() => stream.destroy(new UniversalAiError('UAT_UPSTREAM', `the GPU daemon at ${this.#connection.socket} accepts connections and did not answer within ${ANSWER_MS} ms; end it and start it again`, { retryable: true, details: { socket: this.#connection.socket } })), ANSWER_MS).unref();
       // After the first line, whoever reads the response hears of what goes wrong.
@@ -151,20 +156,19 @@ export class Link {
   #lost(stream: ClientRequest): void {
     if (this.#stream !== stream) return;
     this.#stream = undefined;
-    const wasUp = this.#isUp;
+    // Whoever connects hears it otherwise.
+    if (!this.#isUp) return;
     this.#isUp = false;
-    if (this.#isClosed || !this.wasUp) return;
-    if (wasUp) this.#owner.away();
+    if (this.#isClosed) return;
+    this.#owner.away();
     this.#lookAgain();
   }
 
   #lookAgain(): void {
+    if (this.#isClosed || !this.wasUp) return;
     clearTimeout(this.#retry);
-    this.#retry = setTimeout(() => {
-      if (this.#isClosed || this.#isUp) return;
-      // Whoever asks hears what is wrong; here it is looked again.
-      this.ready()?.catch(() => this.#lookAgain());
-    }, this.#waitMs).unref();
+    // Whoever asks hears what is wrong; here it is looked again.
+    this.#retry = setTimeout(() => void this.ready()?.catch(() => undefined), this.#waitMs).unref();
     this.#waitMs = Math.min(2 * this.#waitMs, SELDOMEST_MS);
   }
 }

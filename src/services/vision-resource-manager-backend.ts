@@ -129,7 +129,7 @@ export interface Held {
  * What the native adapter, the TypeScript fallback and the client of a daemon each implement, so that the compiler tells when they drift.
  *
  * Everything throws or rejects with a `UniversalAiError`. Arguments have been checked as said, and nothing but `close` is called
- * after `close`. Nothing here keeps the process alive.
+ * after `close`. Nothing here keeps the process alive but a call to a daemon that is under way.
  */
 export interface VisionResourceManagerBackend {
   /** @throws `UAT_NO_GPU`, `UAT_INSUFFICIENT_VRAM`, `UAT_OVERLOADED`, `UAT_INVALID_INPUT`; the answer rejects with the same. */

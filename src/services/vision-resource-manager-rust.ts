@@ -90,7 +90,7 @@ export class VisionResourceManager {
   async allocateResources(request: AllocationRequest): Promise<Allocation> {
     const prepared = prepareAllocation(request);
     const { signal } = request;
-    if (prepared.devices !== undefined) for (const [place, device] of prepared.devices.entries()) await this.#checkDevice(`request.devices[${place}]`, device);
+    if (prepared.devices !== undefined) await this.#checkDevices(prepared.devices, place => `request.devices[${place}]`);
     const backend = this.#open();
     if (signal?.aborted === true) throw cancelled(signal);
     const answer = backend.allocate(prepared);
@@ -176,7 +176,7 @@ export class VisionResourceManager {
    */
   async optimizeMemory(options?: OptimizeMemoryOptions): Promise<OptimizedMemory> {
     const { targetFree, device } = prepareOptimizeMemory(options);
-    if (device !== undefined) await this.#checkDevice('options.device', device);
+    if (device !== undefined) await this.#checkDevices([device], () => 'options.device');
     return await this.#waits.during(this.#models.out(this.#open().optimize(targetFree, device)));
   }
 
@@ -236,10 +236,11 @@ export class VisionResourceManager {
     }
   }
 
-  async #checkDevice(field: string, device: number): Promise<void> {
+  async #checkDevices(devices: readonly number[], field: (place: number) => string): Promise<void> {
     const gpus = (await this.#open().usage()).length;
     // Where there is none at all, requests say what was tried.
-    if (gpus > 0 && device >= gpus) throw invalidInput(field, gpus === 1 ? 'the index of the only GPU, 0' : `the index of a GPU, 0 to ${gpus - 1}`, device);
+    const place = gpus > 0 ? devices.findIndex(device => device >= gpus) : -1;
+    if (place >= 0) throw invalidInput(field(place), gpus === 1 ? 'the index of the only GPU, 0' : `the index of a GPU, 0 to ${gpus - 1}`, devices[place]);
   }
 
   #hear(news: News): void {

@@ -6,7 +6,8 @@ import { KeyvRedisService } from '../../src/adapters/keyv.js';
 import { RedisService } from '../../src/index.js';
 import { eachBackend } from '../support/backends.js';
 import { RedisServer } from '../support/redis-server.js';
-import { PATIENT, services, until } from '../support/redis-services.js';
+import { PATIENT, services } from '../support/redis-services.js';
+import { until } from '../support/until.js';
 
 const { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } = vitest;
 

@@ -3,7 +3,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RedisService, RedisServiceOptions } from '../../src/index.js';
 import { eachBackend } from '../support/backends.js';
 import { RedisServer } from '../support/redis-server.js';
-import { PATIENT, services, until } from '../support/redis-services.js';
+import { PATIENT, services } from '../support/redis-services.js';
+import { until } from '../support/until.js';
 import { type App, Browser, expressApp, fastifyApp } from './session-apps.js';
 
 /** A Redis that is away is noticed within `commandTimeoutMs`, 1 s by default; twice that for a busy machine. */

@@ -5,7 +5,7 @@ import { eachBackend } from '../support/backends.js';
 import { chunk, collect, completion, coordinators, providers, REQUEST, sendEvents, sendJson, sendStream, served, textOf } from '../support/chat.js';
 import { errorOf } from '../support/errors.js';
 import { RedisServer } from '../support/redis-server.js';
-import { until } from '../support/redis-services.js';
+import { until } from '../support/until.js';
 
 const FIXED: ChatRequest = { ...REQUEST, temperature: 0 };
 

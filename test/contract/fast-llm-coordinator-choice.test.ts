@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { eachBackend } from '../support/backends.js';
 import { collect, completion, coordinators, providers, REQUEST, sendJson, sendStream, served } from '../support/chat.js';
 import { errorOf } from '../support/errors.js';
-import { until } from '../support/redis-services.js';
+import { until } from '../support/until.js';
 
 eachBackend(() => {
   const coordinator = coordinators();

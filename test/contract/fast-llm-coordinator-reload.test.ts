@@ -8,7 +8,7 @@ import type { GatewayConfig } from '../../src/index.js';
 import { eachBackend } from '../support/backends.js';
 import { collect, completion, coordinators, providers, REQUEST, sendJson, sendStream, served, textOf } from '../support/chat.js';
 import { errorOf } from '../support/errors.js';
-import { until } from '../support/redis-services.js';
+import { until } from '../support/until.js';
 
 eachBackend(() => {
   const coordinator = coordinators();

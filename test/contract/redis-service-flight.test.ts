@@ -6,7 +6,8 @@ import type { RedisService } from '../../src/index.js';
 import { eachBackend } from '../support/backends.js';
 import { errorOf } from '../support/errors.js';
 import { RedisServer } from '../support/redis-server.js';
-import { PATIENT, serviceAt, services, until } from '../support/redis-services.js';
+import { PATIENT, serviceAt, services } from '../support/redis-services.js';
+import { until } from '../support/until.js';
 
 let redis: RedisServer;
 beforeAll(async () => {

@@ -7,7 +7,8 @@ import { RedisService } from '../../src/index.js';
 import { eachBackend } from '../support/backends.js';
 import { errorOf } from '../support/errors.js';
 import { freePort, RedisServer } from '../support/redis-server.js';
-import { PATIENT, services, until } from '../support/redis-services.js';
+import { PATIENT, services } from '../support/redis-services.js';
+import { until } from '../support/until.js';
 
 /** The read budget of 50 ms, and what a loaded machine adds to it. */
 const FIRST_READ_MS = 50 + 60;

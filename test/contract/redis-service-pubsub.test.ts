@@ -5,7 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RedisService, SubscribeOptions, SubscriptionEvent } from '../../src/index.js';
 import { eachBackend } from '../support/backends.js';
 import { RedisServer } from '../support/redis-server.js';
-import { PATIENT, services, until } from '../support/redis-services.js';
+import { PATIENT, services } from '../support/redis-services.js';
+import { until } from '../support/until.js';
 
 let redis: RedisServer;
 beforeAll(async () => {

@@ -10,7 +10,8 @@ import type { RedisService } from '../../src/index.js';
 import { eachBackend } from '../support/backends.js';
 import { errorOf } from '../support/errors.js';
 import { freePort, RedisServer } from '../support/redis-server.js';
-import { PATIENT, services, until } from '../support/redis-services.js';
+import { PATIENT, services } from '../support/redis-services.js';
+import { until } from '../support/until.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'uat-redis-topology-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

@@ -4,7 +4,8 @@ import { type CacheValue, RedisService, type RedisServiceOptions } from '../../s
 import { eachBackend } from '../support/backends.js';
 import { errorOf, thrownBy } from '../support/errors.js';
 import { RedisServer } from '../support/redis-server.js';
-import { PATIENT, serviceAt, services, until } from '../support/redis-services.js';
+import { PATIENT, serviceAt, services } from '../support/redis-services.js';
+import { until } from '../support/until.js';
 import support from './support.json' with { type: 'json' };
 
 /** One of each kind, and those that are easily mistaken for another. */

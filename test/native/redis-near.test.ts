@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 
 import { RedisService, type RedisServiceOptions } from '../../src/services/redis-service-rust.js';
 import { RedisServer } from '../support/redis-server.js';
-import { until } from '../support/redis-services.js';
+import { until } from '../support/until.js';
 
 /** The near tier of the native backend on a real Redis; the tier by itself is tested in `test/near`. */
 describe('the near tier', () => {

@@ -3,7 +3,7 @@ import { afterEach } from 'vitest';
 import { RedisService, type RedisServiceOptions } from '../../src/index.js';
 import type { RedisServer } from './redis-server.js';
 
-/** What the tests of `RedisService` share: services that are closed after each test, waiting for a condition. */
+/** What the tests of `RedisService` share: services that are closed after each test. */
 
 /** For tests of anything but outages: a machine that is busy with something else is none. */
 export const PATIENT = { connectTimeoutMs: 10_000, readBudgetMs: 10_000, commandTimeoutMs: 10_000 };
@@ -27,13 +27,4 @@ export async function serviceAt(where: 'embedded' | 'redis', service: ReturnType
   if (where === 'embedded') return await service(options);
   await redis.cli('FLUSHALL');
   return await service({ ...PATIENT, url: redis.url, ...options });
-}
-
-/** Waits until it holds, looking every 10 ms. */
-export async function until(holds: () => boolean | Promise<boolean>, withinMs = 5_000): Promise<void> {
-  const end = Date.now() + withinMs;
-  while (!await holds()) {
-    if (Date.now() > end) throw new Error(`did not come true within ${withinMs} ms: ${holds.toString()}`);
-    await new Promise(resolve => setTimeout(resolve, 10));
-  }
 }

@@ -1,5 +1,8 @@
-/** Looks until it is so; the test's own time limit ends what never comes. */
-export async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
-  // The event loop turns between two looks, so that what is waited for can happen.
-  while (!await isSo()) await new Promise(resolve => setImmediate(resolve));
+/** Waits until it holds, looking every 10 ms. */
+export async function until(holds: () => boolean | Promise<boolean>, withinMs = 5_000): Promise<void> {
+  const end = Date.now() + withinMs;
+  while (!await holds()) {
+    if (Date.now() > end) throw new Error(`did not come true within ${withinMs} ms: ${holds.toString()}`);
+    await new Promise(resolve => setTimeout(resolve, 10));
+  }
 }

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::process::Process;
 use super::server::{HostView, Shared};
-use crate::{Decision, HolderId, LeaseId, ManagerError, Priority, RequestId, Started, WarmModel};
+use crate::{Decision, HolderId, LeaseId, ManagerError, Priority, RequestId, WarmModel};
 
 /// A model that a server has.
 #[derive(Debug, Clone)]
@@ -36,6 +36,8 @@ pub struct InUse {
     shared: Weak<Shared>,
     holder: HolderId,
     request: RequestId,
+    /// Or it is waited for.
+    runs: bool,
 }
 
 impl HostView {
@@ -48,7 +50,7 @@ impl HostView {
         model: KeptModel,
         unload: impl Fn(LeaseId) + Send + Sync + 'static,
     ) -> Result<Keeper, ManagerError> {
-        let shared = self.shared();
+        let shared = &self.0;
         let KeptModel { name, pid, bytes, load_ms } = model;
         let process = Process::now(pid);
         let of = process.map_or(crate::Process { pid, started: None }, Process::of_manager);
@@ -94,8 +96,10 @@ impl Keeper {
         // Whoever asked may have gone: then the use ends by what it left behind.
         let answer = move |answer| drop(tell.send(answer));
         let request = self.shared.manager.use_model(self.holder, &self.name, priority, wait_ms, answer)?;
-        let using = InUse { shared: Arc::downgrade(&self.shared), holder: self.holder, request };
-        let Started { .. } = told.await.unwrap_or(Err(ManagerError::Closed))?;
+        let mut using =
+            InUse { shared: Arc::downgrade(&self.shared), holder: self.holder, request, runs: false };
+        told.await.unwrap_or(Err(ManagerError::Closed))?;
+        using.runs = true;
         Ok(using)
     }
 
@@ -114,8 +118,10 @@ impl Drop for Keeper {
 impl Drop for InUse {
     fn drop(&mut self) {
         let Some(host) = Weak::upgrade(&self.shared) else { return };
-        // Whichever of the two it is: what waits is taken back, what runs has ended.
-        host.manager.cancel(self.holder, self.request);
+        if !self.runs {
+            host.manager.cancel(self.holder, self.request);
+        }
+        // It may have begun just when whoever waited went away.
         host.manager.done(self.holder, self.request);
     }
 }

@@ -127,16 +127,12 @@ impl Host {
 
 /// A daemon, for those who only look.
 #[derive(Clone)]
-pub struct HostView(Arc<Shared>);
+pub struct HostView(pub(super) Arc<Shared>);
 
 impl HostView {
     /// The devices, as they were read last.
     pub fn usage(&self) -> Vec<Usage> {
         self.0.manager.usage()
-    }
-
-    pub(super) fn shared(&self) -> &Arc<Shared> {
-        &self.0
     }
 
     /// How many leases are held, and how many requests wait.
@@ -317,11 +313,13 @@ impl Shared {
                 me.give_back(holder, lease);
             }
         })?;
-        let mut pending = Pending { host: self, holder, request, name, told };
+        let mut pending = Pending { host: self, holder, request: Some(request), name, told };
         if let Some(name) = name {
             self.named().insert((holder, name), request);
         }
-        (&mut pending.told).await.unwrap_or(Err(Refused::Manager(ManagerError::Closed)))
+        let answer = (&mut pending.told).await.unwrap_or(Err(Refused::Manager(ManagerError::Closed)));
+        pending.request = None;
+        answer
     }
 
     /// A request is not wanted any longer; its answer says so, unless it was served before.
@@ -412,7 +410,8 @@ impl Shared {
 struct Pending<'a> {
     host: &'a Shared,
     holder: HolderId,
-    request: RequestId,
+    /// `None` when it was answered.
+    request: Option<RequestId>,
     /// The caller's own number of it.
     name: Option<u64>,
     told: oneshot::Receiver<Result<Lease, Refused>>,
@@ -423,13 +422,13 @@ impl Drop for Pending<'_> {
         if let Some(name) = self.name {
             self.host.named().remove(&(self.holder, name));
         }
-        // Nothing is waited for, and nothing can be cancelled, where the answer was taken.
+        let Some(request) = self.request else { return };
         self.told.close();
         match self.told.try_recv() {
             // Told just when whoever asked hung up.
             Ok(Ok(lease)) => self.host.give_back(self.holder, lease.lease),
             Ok(Err(_)) => {}
-            Err(_) => self.host.manager.cancel(self.holder, self.request),
+            Err(_) => self.host.manager.cancel(self.holder, request),
         }
     }
 }
