@@ -516,6 +516,8 @@ impl State {
 
     fn close(&mut self) {
         self.closed = true;
+        // Nothing is decided any longer: whoever listens for more would wait without end.
+        self.holders.clear();
         let answers = std::mem::take(&mut self.answers);
         self.outbox.extend(answers.into_values().map(|answer| Delivery::Fail(answer, ManagerError::Closed)));
     }

@@ -204,6 +204,15 @@ fn who_has_not_joined_or_has_left_gets_nothing() {
 }
 
 #[test]
+fn who_listens_to_a_manager_that_is_closed_hears_that_nothing_comes_any_more() {
+    let (_machine, manager) = fake(&[8]);
+    let (holder, notices) = listened(&manager, 1);
+    manager.close();
+    assert!(matches!(notices.recv_timeout(PATIENCE), Err(mpsc::RecvTimeoutError::Disconnected)));
+    manager.leave(holder);
+}
+
+#[test]
 fn without_a_gpu_it_is_said_what_was_tried() {
     let path = Some("/nowhere/libnvidia-ml.so.1".into());
     let driver = gpu_driver::open(Choice::Auto { path }).unwrap();
