@@ -59,15 +59,15 @@ proptest! {
         prop_assert_eq!(estimate.total(), sum);
     }
 
-    /// The cache. Buffers may be a little smaller with a longer context: a larger hole fits better, in llama.cpp too.
+    /// Of buffers nothing like it holds, in llama.cpp neither: tensors are laid into the smallest hole that they fit, and
+    /// those of a longer context may fit better.
     #[test]
-    fn more_context_never_takes_less(index in 0usize..22, options in options(), more in 1u64..100_000) {
+    fn more_context_never_takes_less_cache(index in 0usize..22, options in options(), more in 1u64..100_000) {
         let model = &MODELS[index % MODELS.len()];
         let longer = Options { context_tokens: options.context_tokens.map(|tokens| tokens + more), ..options.clone() };
-        let (shorter, longer) = (estimate(model, &options).unwrap(), estimate(model, &longer).unwrap());
-        prop_assert!(longer.sum().cache >= shorter.sum().cache);
-        let slack = shorter.sum().compute / 8;
-        prop_assert!(longer.total() + slack >= shorter.total(), "{} {}", longer.total(), shorter.total());
+        let (shorter, longer) = (estimate(model, &options).unwrap().sum(), estimate(model, &longer).unwrap().sum());
+        prop_assert!(longer.cache >= shorter.cache);
+        prop_assert_eq!(longer.weights, shorter.weights);
     }
 
     #[test]
