@@ -1,10 +1,11 @@
 //! Collects a request's body: bounded in size, in time and in structure.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, stream};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use llm_wire::bounds;
@@ -75,11 +76,36 @@ pub(crate) async fn collect(body: Body, limit: usize) -> Result<Bytes, ApiError>
     Ok(whole)
 }
 
+/// The body piece by piece, for what is too large to be held; the same limits.
+pub(crate) fn pieces(body: Body, limit: usize) -> impl Stream<Item = Result<Bytes, ApiError>> + Send {
+    let started = Instant::now();
+    stream::try_unfold((body, 0_usize), move |(mut body, read)| async move {
+        loop {
+            let frame = match tokio::time::timeout(PATIENCE, body.frame()).await {
+                Err(_) => return Err(ApiError::BodyTooSlow { limit: PATIENCE }),
+                Ok(None) => return Ok(None),
+                Ok(Some(Err(_))) => return Err(ApiError::BodyCut),
+                Ok(Some(Ok(frame))) => frame,
+            };
+            let Ok(data) = frame.into_data() else { continue };
+            let read = read + data.len();
+            if read > limit {
+                discard(Pin::new(&mut body)).await;
+                return Err(ApiError::BodyTooLarge { limit });
+            }
+            if is_too_slow(started.elapsed(), read as u64) {
+                return Err(ApiError::BodyTooSlow { limit: PATIENCE });
+            }
+            return Ok(Some((data, (body, read))));
+        }
+    })
+}
+
 fn is_too_slow(elapsed: Duration, received: u64) -> bool {
     elapsed.saturating_sub(PATIENCE) > Duration::from_secs(received / SLOWEST)
 }
 
-async fn discard(mut body: std::pin::Pin<&mut Body>) {
+async fn discard(mut body: Pin<&mut Body>) {
     let reading = async {
         let mut read = 0;
         while read < DISCARDED {
@@ -96,8 +122,6 @@ async fn discard(mut body: std::pin::Pin<&mut Body>) {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::stream;
-
     use super::*;
 
     fn frames(frames: &[&'static str]) -> Body {

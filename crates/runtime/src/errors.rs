@@ -13,6 +13,7 @@ use model_store::StoreError;
 use parameter_analytics_service::AnalyticsError;
 use redis_service::RedisServiceError;
 use vision_resource_manager::host::HostError;
+use voice_processing::VoiceError;
 
 use crate::config::ConfigErrors;
 
@@ -48,6 +49,7 @@ const LIMIT: &str = "rate_limit_error";
 /// Every code that the parts of this version can give. Types and codes are those that OpenAI's clients know.
 pub const TABLE: &[ErrorRow] = &[
     row("UAT_INVALID_INPUT", 400, REQUEST, "invalid_value", false),
+    row("UAT_AUDIO_FORMAT", 400, REQUEST, "invalid_audio", false),
     row("UAT_UNSUPPORTED", 400, REQUEST, "unsupported_value", false),
     row("UAT_NO_CANDIDATE", 400, REQUEST, "no_candidate", false),
     row("UAT_CONTEXT_LENGTH_EXCEEDED", 400, REQUEST, "context_length_exceeded", false),
@@ -133,6 +135,9 @@ pub enum RuntimeError {
     /// A study or a bandit refuses, or cannot be kept.
     #[error(transparent)]
     Parameters(#[from] AnalyticsError),
+    /// A recording cannot be heard.
+    #[error(transparent)]
+    Voice(#[from] VoiceError),
     /// The caller's limits do not allow it.
     #[error(transparent)]
     Refused(#[from] access::Refused),
@@ -191,6 +196,7 @@ impl RuntimeError {
             Self::NoStateFolder => "UAT_CONFIG",
             Self::Redis(error) => error.code(),
             Self::Parameters(error) => error.code(),
+            Self::Voice(error) => error.code(),
             Self::Refused(error) => error.code(),
             Self::Denied(_) | Self::KeyRevoked => "UAT_UNAUTHORIZED",
             Self::Ledger(error) => error.code(),
@@ -216,6 +222,7 @@ impl RuntimeError {
             Self::Ledger(error) => error.retryable(),
             Self::EngineStats { .. } | Self::EngineMemory { .. } => true,
             Self::Parameters(error) => error.retryable(),
+            Self::Voice(error) => error.retryable(),
             Self::Denied(_)
             | Self::KeyRevoked
             | Self::Gpu(_)
@@ -238,6 +245,8 @@ impl RuntimeError {
             }
             Self::Refused(error) => error.param(),
             Self::Parameters(AnalyticsError::Input { field, .. }) => Some(field),
+            Self::Voice(VoiceError::NoTranscriber) => Some("model"),
+            Self::Voice(error) => error.option(),
             _ => None,
         }
     }

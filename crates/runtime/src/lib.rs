@@ -42,6 +42,7 @@ mod request_id;
 mod responses;
 mod routing;
 mod tuning;
+mod voice;
 mod wiring;
 
 use std::path::PathBuf;
@@ -70,7 +71,7 @@ pub use child_engine::Engine;
 pub use config::{
     ConfigError, ConfigErrors, ConfigSource, ContextConfig, ContextKind, ContextProviderConfig, EngineConfig,
     GpuConfig, KvType, LimitsConfig, Loaded, Location, ParametersConfig, ServerConfig, Setting,
-    TelemetryConfig, UatConfig, config_schema, parse_bind, process_environment,
+    TelemetryConfig, UatConfig, VoiceConfig, config_schema, parse_bind, process_environment,
 };
 pub use context::{ContextAsk, ContextReport, Document, Missing};
 /// What is chosen of what could be added to a request, and why the rest is not.
@@ -108,6 +109,9 @@ pub use telemetry;
 pub use tuning::{Tuned, TuningSlot};
 /// Memory of GPUs: leases, the daemon and its client, replays of recorded days.
 pub use vision_resource_manager;
+pub use voice::{Voices, open_voice};
+/// What was said, when: its options, its results, its errors.
+pub use voice_processing;
 pub use wiring::{ModelFile, ModelInfo};
 
 use callers::{Callers, Size};
@@ -133,6 +137,8 @@ pub struct Runtime {
     feedback: Feedback,
     /// Opened when it is first asked for.
     parameters: OnceCell<Arc<Parameters>>,
+    /// Made when they are first asked for.
+    voices: OnceCell<Arc<Voices>>,
     /// What came of calls that were given parameters.
     outcomes: Outcomes,
     request_ids: RequestIds,
@@ -231,6 +237,7 @@ impl Runtime {
             callers,
             feedback: Feedback::default(),
             parameters: OnceCell::new(),
+            voices: OnceCell::new(),
             gate,
             outcomes: Outcomes::default(),
             request_ids: RequestIds::new(fastrand::u64(..)),
@@ -518,6 +525,17 @@ impl Runtime {
             return Err(RuntimeError::Closed);
         }
         self.parameters.get_or_try_init(async || Parameters::open(self.config().parameters_place())).await
+    }
+
+    /// The models that hear recordings; each is loaded when it is first asked for.
+    ///
+    /// # Errors
+    /// `UAT_CLOSED`.
+    pub async fn voice(&self) -> Result<&Arc<Voices>, RuntimeError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(RuntimeError::Closed);
+        }
+        Ok(self.voices.get_or_init(async || Voices::new(self.config().voice.clone())).await)
     }
 
     /// Opens the daemon that gives out memory of GPUs, where the configuration has a section `[gpu]`. To be served by the caller.

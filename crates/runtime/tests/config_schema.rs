@@ -16,7 +16,7 @@ fn sample() -> Value {
         "keys": [{ "name": "k", "hash": format!("sha256:{}", "0".repeat(64)) }],
         "endpoints": [{ "name": "a", "protocol": "ollama", "base_url": "http://127.0.0.1:1" }],
         "models": [{ "name": "m", "endpoints": [{ "endpoint": "a" }] }],
-        "context": {}, "context_providers": [{ "name": "c", "kind": "memory" }],
+        "voice": {}, "context": {}, "context_providers": [{ "name": "c", "kind": "memory" }],
     })
 }
 

@@ -45,6 +45,8 @@ enum Command {
     Chat(commands::chat::Args),
     /// List, fetch and remove the models of the local engine.
     Models(commands::models::Args),
+    /// Write down what was said in recordings; no server needed.
+    Transcribe(commands::transcribe::Args),
     /// Check that everything needed is there, and say what to do where it is not.
     Doctor(commands::doctor::Args),
     /// Ask a running server how its endpoints are. Exit code 1 if one is taken out.
@@ -85,6 +87,7 @@ fn main() -> ExitCode {
             Command::Serve(args) => commands::serve::run(&args),
             Command::Chat(args) => commands::chat::run(&args),
             Command::Models(args) => commands::models::run(&args),
+            Command::Transcribe(args) => commands::transcribe::run(args),
             Command::Doctor(args) => commands::doctor::run(&args),
             Command::Health(args) => commands::health::run(&args),
             Command::Explain(args) => commands::explain::run(&args),

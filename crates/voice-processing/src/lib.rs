@@ -29,6 +29,7 @@ mod hearing;
 mod options;
 mod process;
 mod said;
+mod subtitles;
 mod transcriber;
 mod utterances;
 
@@ -45,6 +46,7 @@ pub use whisper;
 pub use error::VoiceError;
 pub use options::{DetectOptions, ProcessOptions};
 pub use said::{Segment, Speech, SpeechSegment, Timings, VoiceResult, Word};
+pub use subtitles::{srt, vtt};
 pub use transcriber::{Ask, Said, Transcriber};
 
 use silero_vad::SileroVad;

@@ -33,6 +33,21 @@ impl Voice {
         progress: &mut dyn FnMut(f64),
         cancel: &AtomicBool,
     ) -> Result<VoiceResult, VoiceError> {
+        self.process_each(source, options, progress, &mut |_| (), cancel)
+    }
+
+    /// The same, and each segment is told as soon as it is written down: some seconds after the utterance was read.
+    ///
+    /// # Errors
+    /// As [`Self::process`]; what was told before stays true.
+    pub fn process_each(
+        &self,
+        source: impl Read + Seek + Send + Sync + 'static,
+        options: &ProcessOptions,
+        progress: &mut dyn FnMut(f64),
+        said: &mut dyn FnMut(&Segment),
+        cancel: &AtomicBool,
+    ) -> Result<VoiceResult, VoiceError> {
         let began = Instant::now();
         let mut writing = match (options.transcribe, &self.parts.words) {
             (true, None) => return Err(VoiceError::NoTranscriber),
@@ -49,7 +64,7 @@ impl Voice {
             if let Some(writing) = &mut writing {
                 writing.samples.extend_from_slice(window);
                 if let Some(utterance) = utterances.push(probability, event) {
-                    writing.write(utterance)?;
+                    writing.write(utterance, said)?;
                 }
                 writing.forget(utterances.needed());
             }
@@ -70,7 +85,7 @@ impl Voice {
         match writing {
             Some(mut writing) => {
                 if let Some(utterance) = utterances.finish(length, event) {
-                    writing.write(utterance)?;
+                    writing.write(utterance, said)?;
                 }
                 transcribe = writing.spent;
                 result.language = writing.ask.language.unwrap_or_default();
@@ -184,7 +199,7 @@ impl<'a> Writing<'a> {
         Ok(Self { words, ask, cancel, samples, base: 0, segments, spent: Duration::ZERO })
     }
 
-    fn write(&mut self, utterance: Samples) -> Result<(), VoiceError> {
+    fn write(&mut self, utterance: Samples, tell: &mut dyn FnMut(&Segment)) -> Result<(), VoiceError> {
         let within = |sample: u64| {
             usize::try_from(sample.saturating_sub(self.base)).unwrap_or(usize::MAX).min(self.samples.len())
         };
@@ -200,7 +215,9 @@ impl<'a> Writing<'a> {
         let (start, end) = (ms(utterance.start.max(self.base)), ms(utterance.end));
         for segment in said.segments.into_iter().filter(|segment| !segment.text.trim().is_empty()) {
             let earliest = self.segments.last().map_or(start, |before| before.end_ms.max(start));
-            self.segments.push(on_our_clock(segment, start, earliest, end.max(earliest)));
+            let segment = on_our_clock(segment, start, earliest, end.max(earliest));
+            tell(&segment);
+            self.segments.push(segment);
         }
         Ok(())
     }

@@ -91,7 +91,12 @@ fn operation(described: &Described) -> Value {
         "responses": responses(described),
     });
     if let Some(request) = described.request {
-        let content = json!({ "application/json": { "schema": schema(request) } });
+        let media = if described.path == "/v1/audio/transcriptions" {
+            "multipart/form-data"
+        } else {
+            "application/json"
+        };
+        let content = json!({ media: { "schema": schema(request) } });
         operation["requestBody"] = json!({ "required": true, "content": content });
     }
     if described.says == Says::Health {

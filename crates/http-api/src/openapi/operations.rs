@@ -263,6 +263,14 @@ pub(super) const OPERATIONS: &[Described] = &[
         "EmbeddingsRequest",
         &[(JSON, Some("EmbeddingList"))],
     ),
+    kept(
+        ("post", "/v1/audio/transcriptions"),
+        "createTranscription",
+        "OpenAI's transcription of a recording, by the models of this machine",
+        Says::Reads,
+        Some("TranscriptionRequest"),
+        &[(JSON, Some("Transcription")), (TEXT, None), (EVENTS, None)],
+    ),
     get(
         "/v1/models",
         "listModels",

@@ -1,6 +1,7 @@
 //! One file per dialect, and one for those who operate the server.
 
 mod anthropic;
+mod audio;
 mod gemini;
 mod inspect;
 mod ollama;
@@ -38,6 +39,7 @@ pub(crate) fn router() -> Router<Arc<Gateway>> {
     Router::new()
         .route("/", get(operations::about))
         .route(openai::CHAT_COMPLETIONS, post(openai::chat_completions_route))
+        .route(audio::TRANSCRIPTIONS, post(audio::transcriptions))
         .route("/v1/embeddings", post(openai::embeddings))
         .route("/v1/endpoints", get(operations::endpoints))
         .route("/v1/messages", post(anthropic::messages))
@@ -174,10 +176,10 @@ async fn embed(gateway: &Gateway, call: &Call, request: EmbeddingsRequest) -> Re
 
 /// What is asked for ends when the key is revoked with which it was asked. `asking` is better a pinned reference: an
 /// `async fn` has room for its arguments twice.
-async fn unless_revoked(
+async fn unless_revoked<T>(
     caller: Option<&Arc<Key>>,
-    asking: impl Future<Output = Result<Answer, RuntimeError>>,
-) -> Result<Answer, RuntimeError> {
+    asking: impl Future<Output = Result<T, RuntimeError>>,
+) -> Result<T, RuntimeError> {
     let Some(key) = caller else { return asking.await };
     tokio::select! {
         biased;

@@ -26,6 +26,7 @@ const fn route(path: &'static str, methods: &'static [Method], operation: Option
 pub(crate) const ROUTES: &[Route] = &[
     route("/", GET, None),
     route("/v1/chat/completions", POST, Some(Operation::Chat)),
+    route("/v1/audio/transcriptions", POST, None),
     route("/v1/embeddings", POST, Some(Operation::Embeddings)),
     route("/v1/endpoints", GET, None),
     route("/v1/bandits", GET_POST, None),

@@ -7,6 +7,7 @@
 )]
 
 mod anthropic;
+mod audio;
 mod bad_input;
 mod cache;
 mod cascade;

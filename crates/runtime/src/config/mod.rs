@@ -18,6 +18,7 @@ mod schema;
 mod shape;
 mod syntax;
 mod telemetry;
+mod voice;
 mod words;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -38,6 +39,7 @@ pub use load::{ConfigSource, Loaded, process_environment};
 pub use parameters::ParametersConfig;
 pub use schema::config_schema;
 pub use telemetry::TelemetryConfig;
+pub use voice::VoiceConfig;
 
 /// The whole configuration. Every section has defaults: an empty one is the embedded engine, and whatever Ollama or
 /// LM Studio answers on its usual port.
@@ -74,6 +76,8 @@ pub struct UatConfig {
     pub gpu: Option<GpuConfig>,
     /// Where studies, bandits and what is known of models' parameters are kept.
     pub parameters: ParametersConfig,
+    /// Who writes down what was said.
+    pub voice: VoiceConfig,
     /// What is told of requests: traces, and an access log.
     pub telemetry: TelemetryConfig,
 }

@@ -15,6 +15,7 @@ impl UatConfig {
         let feedback = differing("routing", &self.routing, &next.routing);
         found.extend(feedback.into_iter().filter(|setting| setting == "routing.feedback_file"));
         found.extend(differing("parameters", &self.parameters, &next.parameters));
+        found.extend(differing("voice", &self.voice, &next.voice));
         found.extend(differing("gpu", &self.gpu, &next.gpu));
         found.extend(differing("telemetry", &self.telemetry, &next.telemetry));
         found
@@ -57,6 +58,7 @@ mod tests {
         next.server.max_connections = 1;
         next.server.bind.set_port(1);
         next.parameters.storage = Some(":memory:".into());
+        next.voice.threads = Some(1);
         next.gpu = Some(crate::config::GpuConfig { headroom_mb: 1, ..Default::default() });
         next.telemetry.access_log = "stdout".into();
         next.routing.feedback_file = Some("feedback".into());
@@ -68,6 +70,7 @@ mod tests {
                 "server.max_connections",
                 "routing.feedback_file",
                 "parameters.storage",
+                "voice.threads",
                 "gpu.headroom_mb",
                 "gpu.poll_ms",
                 "gpu.max_waiting",

@@ -14,6 +14,7 @@ pub(crate) mod models;
 pub(crate) mod router;
 pub(crate) mod serve;
 pub(crate) mod study;
+pub(crate) mod transcribe;
 pub(crate) mod usage;
 
 use std::fs::File;

@@ -23,3 +23,4 @@ mod router;
 mod serve;
 mod study;
 mod support;
+mod transcribe;

@@ -29,6 +29,7 @@ pub(super) fn findings(config: &UatConfig) -> Vec<Finding> {
     found.extend(super::gpu::findings(config));
     found.extend(super::parameters::findings(config));
     found.extend(super::telemetry::findings(config));
+    found.extend(super::voice::findings(config));
     found
 }
 

@@ -1,0 +1,108 @@
+//! The models that hear recordings.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use fast_llm_coordinator::CoordinatorError;
+use model_store::{CatalogueEntry, ModelStore, Purpose};
+use tokio::sync::{Mutex, Semaphore};
+use voice_processing::silero_vad::SileroVad;
+use voice_processing::whisper::Whisper;
+use voice_processing::{Parts, Transcriber, Voice, VoiceError};
+
+use crate::blocking;
+use crate::config::VoiceConfig;
+use crate::errors::RuntimeError;
+
+/// Finds speech.
+const VAD_MODEL: &str = "silero-vad-6";
+
+/// What OpenAI's clients ask for when they ask for whatever there is.
+const ANY: &str = "whisper-1";
+
+/// Recordings that are heard at the same time: they share the model's threads, and each holds an utterance, which is some MiB.
+const AT_ONCE: usize = 4;
+
+/// Loads a model that transcribes, and the one that finds speech. Blocks for some tenths of a second.
+///
+/// # Errors
+/// `UAT_MODEL_NOT_FOUND` for another name, with those that there are, and where one was not pulled, with the command that pulls it;
+/// `UAT_CORRUPT_VALUE`, `UAT_STORAGE`.
+pub fn open_voice(name: &str, threads: usize) -> Result<Voice, RuntimeError> {
+    let Some(&[tokenizer]) = transcribes().find(|entry| entry.name == name).map(|entry| entry.needs) else {
+        let nearest = transcribes().map(|entry| entry.name.into()).collect();
+        return Err(CoordinatorError::ModelNotFound { model: name.to_owned(), nearest }.into());
+    };
+    let store = ModelStore::open()?;
+    let (model, tokenizer) = (store.resolve(name)?, store.resolve(tokenizer)?);
+    let vad = SileroVad::load(&store.resolve(VAD_MODEL)?).map_err(VoiceError::from)?;
+    let words = Whisper::load_files(&model, &tokenizer, threads).map_err(VoiceError::from)?;
+    Ok(Voice::new(Parts { vad, words: Some(Arc::new(words) as Arc<dyn Transcriber>) }))
+}
+
+fn transcribes() -> impl Iterator<Item = &'static CatalogueEntry> {
+    ModelStore::catalogue().iter().filter(|entry| entry.purpose == Purpose::Transcription)
+}
+
+/// Models that are loaded when they are first asked for, and stay.
+pub struct Voices {
+    config: VoiceConfig,
+    loaded: Mutex<HashMap<String, Arc<Voice>>>,
+    places: Semaphore,
+}
+
+impl Voices {
+    pub(crate) fn new(config: VoiceConfig) -> Arc<Self> {
+        Arc::new(Self { config, loaded: Mutex::default(), places: Semaphore::new(AT_ONCE) })
+    }
+
+    /// What is meant by a model's name: `whisper-1` and none are the configuration's.
+    pub fn model<'a>(&'a self, asked: Option<&'a str>) -> &'a str {
+        asked.filter(|name| *name != ANY).unwrap_or(&self.config.model)
+    }
+
+    /// Does something with a model on a thread that may block.
+    ///
+    /// # Errors
+    /// Those of [`open_voice`] and of `act`; `UAT_CLOSED`.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        model: Option<&str>,
+        act: impl FnOnce(&Voice) -> Result<T, VoiceError> + Send + 'static,
+    ) -> Result<T, RuntimeError> {
+        let voice = self.voice(self.model(model)).await?;
+        let _place = self.places.acquire().await.map_err(|_| RuntimeError::Closed)?;
+        Ok(blocking(move || act(&voice)).await??)
+    }
+
+    /// Who asks while a model is loaded waits for it.
+    async fn voice(&self, model: &str) -> Result<Arc<Voice>, RuntimeError> {
+        let mut loaded = self.loaded.lock().await;
+        if let Some(voice) = loaded.get(model) {
+            return Ok(Arc::clone(voice));
+        }
+        let (name, threads) = (model.to_owned(), self.config.thread_count());
+        let voice = Arc::new(blocking(move || open_voice(&name, threads)).await??);
+        loaded.insert(model.to_owned(), Arc::clone(&voice));
+        Ok(voice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_that_does_not_transcribe_is_not_found_and_those_that_do_are_named() {
+        let error = open_voice("smollm2-135m", 1).unwrap_err();
+        assert_eq!((error.code(), error.param()), ("UAT_MODEL_NOT_FOUND", Some("model")));
+        assert!(error.to_string().contains("whisper-tiny.en"), "{error}");
+    }
+
+    #[test]
+    fn openais_name_means_the_model_of_the_configuration() {
+        let voices = Voices::new(VoiceConfig { model: "whisper-base".to_owned(), threads: None });
+        let names = [None, Some("whisper-1"), Some("whisper-tiny.en")].map(|name| voices.model(name));
+        assert_eq!(names, ["whisper-base", "whisper-base", "whisper-tiny.en"]);
+    }
+}
