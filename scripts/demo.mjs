@@ -1,5 +1,5 @@
 // npm run demo: from a fresh clone to a real model's answer, over HTTP and through the Node class, a choice of the router, parameters that are
-// learned, a cache that outlives its Redis, and memory of GPUs.
+// learned, a cache that outlives its Redis, memory of GPUs, and what was said in a recording.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
-import { built, MODEL, ROOT, SET_UP } from './front-door/build.mjs';
+import { built, MODEL, ROOT, SET_UP, VOICE_MODELS } from './front-door/build.mjs';
 import { door, inOrder, run, Stop } from './front-door/terminal.mjs';
 
 const QUESTION = 'What is the capital of France? Answer in one short sentence.';
@@ -16,6 +16,7 @@ const QUESTION = 'What is the capital of France? Answer in one short sentence.';
 await door('demo', async () => {
   await inOrder([
     ...SET_UP,
+    ...VOICE_MODELS,
     { title: 'A question over HTTP, asked with the official `openai` client', run: () => withServer(url => example('openai-client.mjs', { OPENAI_BASE_URL: `${url}/v1` })) },
     { title: 'The same through the Node class, on the Rust core', run: () => example('node-class.mjs', { UAT_BACKEND: 'native' }) },
     { title: 'The same through the Node class, in TypeScript alone', run: () => example('node-class.mjs', { UAT_BACKEND: 'typescript' }) },
@@ -31,6 +32,8 @@ await door('demo', async () => {
       for (const gpus of ['1x24576', '2x24576']) await run(built('uat'), ['gpu', 'simulate', '--trace', 'examples/day.csv', '--gpus', gpus, '--policy', 'ours,fifo-lru'], { cwd: ROOT });
     } },
     { title: 'GPU memory that programs share: a daemon with a GPU that does not exist, a command and a Python program that lease', run: withGpus },
+    { title: 'What was said in a recording, and when', run: () => run(built('uat'), ['transcribe', 'examples/speech.wav', '--format', 'srt'], { cwd: ROOT }) },
+    { title: 'The same over HTTP, as curl and the clients of OpenAI ask', run: () => withServer(url => run('curl', ['--silent', '--show-error', '--fail-with-body', `${url}/v1/audio/transcriptions`, '-F', 'file=@examples/speech.wav', '-F', 'model=whisper-1'], { cwd: ROOT })) },
     { title: 'And in the terminal: uat chat', run: () => run(built('uat'), ['chat', '--model', MODEL, '--temperature', '0', '--max-tokens', '32', QUESTION], { cwd: ROOT }) },
   ]);
   console.log(`

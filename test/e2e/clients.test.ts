@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { createReadStream, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -14,6 +14,8 @@ import { ROOT } from '../support/built.js';
 import { Machine, MODEL } from '../support/uat.js';
 
 const PROMPT = 'What is the capital of France? Answer in one short sentence.';
+/** "He was not an ill disposed young man." */
+const SPEECH = join(ROOT, 'examples', 'speech.wav');
 /** Enough for that answer, and few enough for two busy cores. */
 const MAX_TOKENS = 24;
 
@@ -21,7 +23,7 @@ let machine: Machine;
 let server: string;
 beforeAll(async () => {
   machine = new Machine();
-  await machine.pull();
+  for (const model of [MODEL, 'whisper-tiny.en', 'silero-vad-6']) await machine.pull(model);
   server = await machine.serve();
 });
 afterAll(async () => {
@@ -89,6 +91,40 @@ describe('openai for Node', () => {
   it('understands the error of a bad request', async () => {
     const failing = client().chat.completions.create({ ...request, temperature: 7 });
     await expect(failing).rejects.toMatchObject({ status: 400, param: 'temperature' });
+  });
+});
+
+describe('openai for Node on /v1/audio/transcriptions', () => {
+  const client = (): OpenAI => new OpenAI({ baseURL: `${server}/v1`, apiKey: 'none', maxRetries: 0 });
+  const ask = () => ({ file: createReadStream(SPEECH), model: 'whisper-1' });
+
+  it('hears what was said', async () => {
+    const { text } = await client().audio.transcriptions.create(ask());
+    expect(text).toContain('young man');
+  });
+
+  it('hears when each word was said', async () => {
+    const said = await client().audio.transcriptions.create({ ...ask(), response_format: 'verbose_json', timestamp_granularities: ['word'] });
+    const ends = said.words?.map(word => word.end) ?? [];
+    expect(ends.length).toBeGreaterThan(5);
+    expect(ends).toEqual(ends.toSorted((a, b) => a - b));
+    expect(said.duration).toBeCloseTo(2.99, 2);
+  });
+
+  it('streams sentences that add up to all of it', async () => {
+    let told = '';
+    let whole: string | undefined;
+    for await (const event of await client().audio.transcriptions.create({ ...ask(), stream: true })) {
+      if (event.type === 'transcript.text.delta') told += event.delta;
+      if (event.type === 'transcript.text.done') whole = event.text;
+    }
+    expect(told).toContain('young man');
+    expect(whole).toBe(told);
+  });
+
+  it('understands the error of what is no recording', async () => {
+    const failing = client().audio.transcriptions.create({ ...ask(), file: new File(['no audio at all'], 'a.mp3') });
+    await expect(failing).rejects.toMatchObject({ status: 400, code: 'invalid_audio', message: expect.stringContaining('no known container') });
   });
 });
 
@@ -268,5 +304,9 @@ describe('openai and ollama for Python', () => {
   it.each(['openai_chat', 'openai_stream', 'ollama_chat', 'ollama_stream'])('%s', async check => {
     const stdout = await machine.run(python, [join(folder, 'clients.py'), check, server, MODEL]);
     expectAnswer(stdout);
+  });
+
+  it('hears what was said', async () => {
+    expect(await machine.run(python, [join(folder, 'clients.py'), 'openai_transcription', server, SPEECH])).toContain('young man');
   });
 });

@@ -28,9 +28,9 @@ export class Machine {
     this.env = { ...inherited, XDG_RUNTIME_DIR: this.folder, UAT_ENGINE_PATH: built('uat-engine'), UAT__ENGINE__IDLE_EXIT_S: String(idleExitS) };
   }
 
-  /** The model's file, fetched unless it is there. */
-  async pull(): Promise<void> {
-    await promisify(execFile)(built('uat'), ['models', 'pull', MODEL], { env: this.env });
+  /** A model's file, fetched unless it is there. */
+  async pull(model = MODEL): Promise<void> {
+    await promisify(execFile)(built('uat'), ['models', 'pull', model], { env: this.env });
   }
 
   /** Runs a program to its end and gives what it printed. */

@@ -81,6 +81,7 @@ pub mod redis;
 mod refused;
 mod reply;
 mod request;
+pub mod speech;
 
 pub use behaviour::{Answer, Behaviour, Continuation, Preamble, Tokens, ToolCall, Vectors};
 pub use certificates::Certificate;

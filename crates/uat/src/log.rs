@@ -11,10 +11,13 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// Decoders of audio warn of each oddity of a file, such as the tags before an mp3's sound; what matters is in the result.
+const QUIET: &str = "symphonia=error";
+
 /// Logs to standard error, because standard output belongs to the answer.
 pub(crate) fn start(filter: &str, format: LogFormat) -> Result<(), Failure> {
     let filter = EnvFilter::builder()
-        .parse(filter)
+        .parse(format!("{QUIET},{filter}"))
         .map_err(|error| Failure::usage(format!("`{filter}` is no log filter: {error}")))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

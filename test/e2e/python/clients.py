@@ -1,4 +1,4 @@
-"""One chat with one of Python's clients; prints the answer. Usage: clients.py CHECK SERVER MODEL"""
+"""One question to the server with one of Python's clients; prints the answer. Usage: clients.py CHECK SERVER MODEL-OR-RECORDING"""
 
 import sys
 
@@ -49,6 +49,17 @@ def ollama_stream(server: str, model: str) -> str:
     return "".join(part.message.content for part in parts)
 
 
+def openai_transcription(server: str, recording: str) -> str:
+    client = openai.OpenAI(base_url=f"{server}/v1", api_key="none", max_retries=0)
+    with open(recording, "rb") as file:
+        said = client.audio.transcriptions.create(
+            file=file, model="whisper-1", response_format="verbose_json", timestamp_granularities=["word", "segment"]
+        )
+    assert said.words and said.segments and said.segments[-1].end <= said.duration, said
+    return said.text
+
+
 if __name__ == "__main__":
-    check, server, model = sys.argv[1:]
-    print({f.__name__: f for f in (openai_chat, openai_stream, ollama_chat, ollama_stream)}[check](server, model))
+    check, server, subject = sys.argv[1:]
+    checks = (openai_chat, openai_stream, ollama_chat, ollama_stream, openai_transcription)
+    print({f.__name__: f for f in checks}[check](server, subject))

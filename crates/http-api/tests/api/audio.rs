@@ -1,36 +1,17 @@
 //! Transcriptions. Needs `uat models pull whisper-tiny.en` and `silero-vad-6`, but for what is refused before.
 
-use std::io::{self, Write as _};
-
 use hyper::Request;
 use serde_json::{Value, json};
+use testkit::speech;
 
 use crate::openapi::Description;
 use crate::support::{Exchange, Gateway, Reply};
 
 const PATH: &str = "/v1/audio/transcriptions";
 
-/// "He was not an ill disposed young man", as a WAV file of 8 kHz.
-fn sentence() -> Vec<u8> {
-    let samples = include_bytes!("../../../whisper/tests/speech-8k.u8");
-    let mut wav = b"RIFF".to_vec();
-    wav.extend((36 + samples.len() as u32).to_le_bytes());
-    wav.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
-    wav.extend([8_000_u32, 8_000].iter().flat_map(|rate| rate.to_le_bytes()));
-    wav.extend(b"\x01\0\x08\0data");
-    wav.extend((samples.len() as u32).to_le_bytes());
-    wav.extend(samples);
-    wav
-}
-
-/// Whether the models are here. Who reads the tests' output learns that they are not, whatever the harness captures.
+/// Whether the models are here.
 fn has_models() -> bool {
-    let opened = runtime::open_voice("whisper-tiny.en", 1);
-    if let Err(error) = &opened {
-        #[allow(clippy::explicit_write, reason = "the harness captures what macros print")]
-        writeln!(io::stderr(), "SKIPPED, NOT PASSED: {error}").unwrap();
-    }
-    opened.is_ok()
+    speech::or_skipped(runtime::open_voice("whisper-tiny.en", 1)).is_some()
 }
 
 fn form(file: Option<&[u8]>, fields: &[(&str, &str)]) -> Vec<u8> {
@@ -54,7 +35,7 @@ async fn post(gateway: &Gateway, body: Vec<u8>) -> Reply {
 }
 
 async fn transcribe(gateway: &Gateway, fields: &[(&str, &str)]) -> Reply {
-    post(gateway, form(Some(&sentence()), fields)).await
+    post(gateway, form(Some(speech::SENTENCE), fields)).await
 }
 
 #[tokio::test]
@@ -67,7 +48,7 @@ async fn a_form_that_is_none_is_refused_and_the_field_is_named() {
         assert_eq!(reply.json()["error"]["param"], param, "{}", reply.body);
         description.check("post", PATH, &reply);
     };
-    let file = sentence();
+    let file = speech::SENTENCE;
     refused(form(None, &[("model", "whisper-1")]), 400, json!("file")).await;
     for (field, value) in [
         ("response_format", "html"),
@@ -77,10 +58,10 @@ async fn a_form_that_is_none_is_refused_and_the_field_is_named() {
         ("timestamp_granularities[]", "word"),
         ("timestamp_granularities[]", "letter"),
     ] {
-        refused(form(Some(&file), &[(field, value)]), 400, json!(field)).await;
+        refused(form(Some(file), &[(field, value)]), 400, json!(field)).await;
     }
-    refused(form(Some(&file), &[("stream", "true"), ("response_format", "srt")]), 400, json!("stream")).await;
-    refused(form(Some(&file), &[("model", "smollm2-135m")]), 404, json!("model")).await;
+    refused(form(Some(file), &[("stream", "true"), ("response_format", "srt")]), 400, json!("stream")).await;
+    refused(form(Some(file), &[("model", "smollm2-135m")]), 404, json!("model")).await;
     refused(b"--x\r\nno part".to_vec(), 400, Value::Null).await;
     refused(form(Some(&vec![0; 2 << 20]), &[]), 413, Value::Null).await;
     let reply = gateway.post(PATH, "{}").await;

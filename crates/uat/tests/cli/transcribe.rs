@@ -1,33 +1,17 @@
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use model_store::ModelStore;
+use testkit::speech;
 
 use crate::support::{Place, Ran};
 
-/// "He was not an ill disposed young man", as a WAV file of 8 kHz.
-fn sentence() -> Vec<u8> {
-    let samples = include_bytes!("../../../whisper/tests/speech-8k.u8");
-    let mut wav = b"RIFF".to_vec();
-    wav.extend((36 + samples.len() as u32).to_le_bytes());
-    wav.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
-    wav.extend([8_000_u32, 8_000].iter().flat_map(|rate| rate.to_le_bytes()));
-    wav.extend(b"\x01\0\x08\0data");
-    wav.extend((samples.len() as u32).to_le_bytes());
-    wav.extend(samples);
-    wav
-}
-
-/// The folder of models that are pulled. Who reads the tests' output learns that they were not, whatever the harness captures.
+/// The folder of models that are pulled.
 fn models() -> Option<PathBuf> {
     let store = ModelStore::open().unwrap();
     for model in ["whisper-tiny.en", "silero-vad-6"] {
-        if let Err(error) = store.resolve(model) {
-            #[allow(clippy::explicit_write, reason = "the harness captures what macros print")]
-            writeln!(io::stderr(), "SKIPPED, NOT PASSED: {error}").unwrap();
-            return None;
-        }
+        speech::or_skipped(store.resolve(model))?;
     }
     Some(store.dir().to_owned())
 }
@@ -45,7 +29,7 @@ fn run(place: &Place, args: &[&str]) -> Option<Ran> {
 #[test]
 fn a_model_that_is_not_here_is_named_with_the_command_that_pulls_it() {
     let place = Place::empty();
-    std::fs::write(place.path().join("a.wav"), sentence()).unwrap();
+    std::fs::write(place.path().join("a.wav"), speech::SENTENCE).unwrap();
     place
         .run(&["transcribe", "a.wav"])
         .assert_failed(1, &["error[UAT_MODEL_NOT_FOUND]", "try: uat models pull whisper-tiny.en"]);
@@ -69,7 +53,7 @@ fn a_command_line_that_cannot_be_carried_out_is_refused_before_anything_is_read(
 #[test]
 fn a_recording_is_written_down_in_each_format() {
     let place = Place::empty();
-    std::fs::write(place.path().join("a.wav"), sentence()).unwrap();
+    std::fs::write(place.path().join("a.wav"), speech::SENTENCE).unwrap();
     let Some(text) = run(&place, &["a.wav"]) else { return };
     assert!(text.code == 0 && text.stdout.contains("young man"), "{} {}", text.stdout, text.stderr);
     assert_eq!(text.stderr, "", "without a terminal there is no progress");
@@ -80,16 +64,19 @@ fn a_recording_is_written_down_in_each_format() {
     let json = run(&place, &["a.wav", "--format", "json", "--words"]).unwrap().json();
     assert_eq!((&json["language"], &json["truncated"]), (&"en".into(), &false.into()));
     assert!(json["segments"][0]["words"].as_array().unwrap().len() > 5, "{json}");
+    std::fs::write(place.path().join("a.pcm"), speech::pcm()).unwrap();
+    let raw = run(&place, &["a.pcm", "--pcm-rate", "8000"]).unwrap();
+    assert!(raw.stdout.contains("young man"), "{} {}", raw.stdout, raw.stderr);
     let mut child =
         command(&place, &["-"]).unwrap().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(&sentence()).unwrap();
+    child.stdin.take().unwrap().write_all(speech::SENTENCE).unwrap();
     assert_eq!(Ran::from(child.wait_with_output().unwrap()).stdout, text.stdout);
 }
 
 #[test]
 fn one_that_fails_is_named_and_the_others_are_written() {
     let place = Place::empty();
-    std::fs::write(place.path().join("a.wav"), sentence()).unwrap();
+    std::fs::write(place.path().join("a.wav"), speech::SENTENCE).unwrap();
     place.write("b.mp3", "no audio at all");
     let args = ["b.mp3", "nowhere.wav", "a.wav", "--out", "texts"];
     let Some(ran) = run(&place, &args) else { return };
@@ -101,4 +88,28 @@ fn one_that_fails_is_named_and_the_others_are_written() {
     let again = run(&place, &["a.wav", "--out", "texts"]).unwrap();
     assert_eq!((again.code, again.stdout.as_str()), (0, ""));
     assert!(again.stderr.contains("a.txt is there already"), "{}", again.stderr);
+}
+
+#[test]
+fn after_ctrl_c_what_is_written_stays_and_nothing_is_half_written() {
+    let place = Place::empty();
+    std::fs::write(place.path().join("a.wav"), speech::SENTENCE).unwrap();
+    let long = speech::pcm().repeat(400);
+    std::fs::write(place.path().join("b.pcm"), long).unwrap();
+    let args = ["a.wav", "b.pcm", "--pcm-rate", "8000", "--beam", "1", "--out", "texts"];
+    let Some(mut command) = command(&place, &args) else { return };
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let written = place.path().join("texts/a.txt");
+    while !written.exists() {
+        assert!(child.try_wait().unwrap().is_none(), "it ends before anything is written");
+        std::thread::yield_now();
+    }
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-s", "INT", &pid]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let names: Vec<_> = std::fs::read_dir(place.path().join("texts"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(names, ["a.txt"]);
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use runtime::voice_processing::{ProcessOptions, Voice, VoiceError, VoiceResult};
+use runtime::voice_processing::{PcmFormat, ProcessOptions, Voice, VoiceError, VoiceResult};
 use runtime::{RuntimeError, open_voice};
 
 use super::{ConfigArgs, cancellable};
@@ -41,6 +41,12 @@ pub(crate) struct Args {
     /// Texts that are followed side by side: 1 is fastest, more are seldom wrong.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=32))]
     beam: u8,
+    /// Samples a second of audio that is in no container: 16-bit little-endian PCM.
+    #[arg(long, value_name = "HZ")]
+    pcm_rate: Option<u32>,
+    /// Channels of such audio, interleaved.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "pcm_rate")]
+    pcm_channels: u16,
     /// Write a file for each recording into this folder; recordings whose file is there already are left out.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -79,6 +85,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
             language: args.language,
             word_timestamps: args.words,
             beam_size: args.beam.into(),
+            pcm: args.pcm_rate.map(|sample_rate| PcmFormat { sample_rate, channels: args.pcm_channels }),
             ..ProcessOptions::default()
         },
         format: args.format,
