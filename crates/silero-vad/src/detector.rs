@@ -163,6 +163,19 @@ impl Detector {
         stopped
     }
 
+    /// The first sample of the silence that may end the speech under way.
+    pub fn quiet_since(&self) -> Option<u64> {
+        match self.state {
+            State::Speech { quiet_since, .. } => quiet_since,
+            State::Silence => None,
+        }
+    }
+
+    /// Where the speech under way will have ended if nobody speaks again, tail included.
+    pub fn likely_end(&self) -> Option<u64> {
+        self.quiet_since().map(|since| since + self.tail)
+    }
+
     fn stop(&mut self, at_sample: u64) -> Event {
         self.last_end = at_sample;
         Event::SpeechStopped { at_sample }

@@ -27,6 +27,15 @@ pub enum VoiceError {
     /// Words are wanted, and there is nobody who writes them.
     #[error("there is no model that transcribes: give one, or ask for speech without words")]
     NoTranscriber,
+    /// A live signal came faster than it can be written down, and nobody waited.
+    #[error("the texts are {behind_ms} ms behind the signal: wait for room before more is written")]
+    Behind {
+        /// Of signal.
+        behind_ms: u64,
+    },
+    /// The system gives no thread.
+    #[error("cannot start a thread that writes down: {0}")]
+    Thread(#[source] std::io::Error),
     /// The caller wanted no more of it.
     #[error("the audio was not heard to its end: cancelled")]
     Cancelled,
@@ -40,6 +49,8 @@ impl VoiceError {
             Self::Vad(error) => error.code(),
             Self::Whisper(error) => error.code(),
             Self::Transcriber { code, .. } => code,
+            Self::Behind { .. } => "UAT_OVERLOADED",
+            Self::Thread(_) => "UAT_INTERNAL",
             Self::NoTranscriber => "UAT_MODEL_NOT_FOUND",
             Self::Cancelled => "UAT_CANCELLED",
         }
@@ -50,6 +61,7 @@ impl VoiceError {
         match self {
             Self::Audio(error) => error.retryable(),
             Self::Vad(error) => error.retryable(),
+            Self::Behind { .. } => true,
             _ => false,
         }
     }

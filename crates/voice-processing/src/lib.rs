@@ -26,6 +26,7 @@
 
 mod error;
 mod hearing;
+pub mod live;
 mod options;
 mod process;
 mod said;
@@ -62,7 +63,7 @@ pub struct Parts {
     pub words: Option<Arc<dyn Transcriber>>,
 }
 
-/// Hears recordings. Several threads may ask it at once.
+/// Hears recordings; live signals are [`live::LiveVoice`]'s. Several threads may ask it at once.
 pub struct Voice {
     parts: Parts,
 }

@@ -234,7 +234,7 @@ impl<'a> Writing<'a> {
 }
 
 /// A segment whose times are from `start`, on the signal's clock: between `earliest` and `latest`, whatever a transcriber says.
-fn on_our_clock(mut segment: Segment, start: u64, earliest: u64, latest: u64) -> Segment {
+pub(crate) fn on_our_clock(mut segment: Segment, start: u64, earliest: u64, latest: u64) -> Segment {
     let place = |time: u64, earliest: u64| time.saturating_add(start).clamp(earliest, latest);
     segment.start_ms = place(segment.start_ms, earliest);
     segment.end_ms = place(segment.end_ms, segment.start_ms);
