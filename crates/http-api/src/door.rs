@@ -1,6 +1,6 @@
 //! Who comes in: where a request carries its key, and what each path asks of it.
 
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderMap, HeaderName, Uri};
 
 /// Where clients put their keys beside `Authorization`: Anthropic's, Azure's, Google's.
@@ -9,6 +9,9 @@ const KEY_HEADERS: [HeaderName; 3] = [
     HeaderName::from_static("api-key"),
     HeaderName::from_static("x-goog-api-key"),
 ];
+
+/// What stands before the key among the protocols of a WebSocket.
+const SOCKET_KEY: &str = "openai-insecure-api-key.";
 
 /// Which listener a request came in by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +50,11 @@ pub(crate) fn presented<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> impl Iterat
     let query = if uri.path().starts_with("/v1beta/") { uri.query() } else { None };
     let asked = query.into_iter().flat_map(|query| query.split('&'));
     let keys = asked.filter_map(|pair| pair.strip_prefix("key=")).map(str::as_bytes);
-    bearers.chain(named).chain(keys).filter(|key| !key.is_empty())
+    // A page can give a WebSocket no header, and OpenAI's client says it so.
+    let protocols = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    let offered = protocols.flat_map(|value| value.split(',')).map(str::trim);
+    let sockets = offered.filter_map(|protocol| protocol.strip_prefix(SOCKET_KEY)).map(str::as_bytes);
+    bearers.chain(named).chain(sockets).chain(keys).filter(|key| !key.is_empty())
 }
 
 fn bearer(value: &[u8]) -> Option<&[u8]> {
@@ -80,6 +87,12 @@ mod tests {
         check(&[("api-key", "c")], "/v1/chat/completions", &["c"]);
         check(&[("x-goog-api-key", "d")], "/v1beta/models/m:generateContent", &["d"]);
         check(&[], "/v1beta/models/m:generateContent?alt=sse&key=e", &["e"]);
+    }
+
+    #[test]
+    fn a_page_says_its_key_among_the_protocols_of_a_websocket() {
+        let protocols = "realtime, openai-insecure-api-key.f, openai-beta.realtime-v1";
+        check(&[("sec-websocket-protocol", protocols)], "/v1/realtime", &["f"]);
     }
 
     #[test]

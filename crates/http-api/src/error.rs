@@ -21,6 +21,8 @@ pub(crate) enum ApiError {
     BodyTooSlow { limit: Duration },
     #[error("the request body ended before it was complete")]
     BodyCut,
+    #[error("expected a WebSocket (Upgrade: websocket, version 13), got a plain request")]
+    NoWebSocket,
     #[error("there is no {path} here{}", nearest.map(|near| format!("; did you mean {near}?")).unwrap_or_default())]
     NoSuchPath { path: String, nearest: Option<&'static str> },
     #[error(
@@ -83,7 +85,9 @@ impl ApiError {
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::Runtime(error) => error.code(),
-            Self::BodyTooLarge { .. } | Self::BodyCut | Self::MethodNotAllowed { .. } => "UAT_INVALID_INPUT",
+            Self::BodyTooLarge { .. } | Self::BodyCut | Self::NoWebSocket | Self::MethodNotAllowed { .. } => {
+                "UAT_INVALID_INPUT"
+            }
             Self::BodyTooSlow { .. } => "UAT_TIMEOUT",
             Self::NoSuchPath { .. } | Self::NotStored { .. } | Self::NoSuchReport { .. } => "UAT_NOT_FOUND",
             Self::NotAnswered { .. } | Self::JudgedAlready { .. } => "UAT_CONFLICT",
@@ -100,6 +104,7 @@ impl ApiError {
             Self::BodyTooLarge { .. } => (413, "request_too_large"),
             Self::BodyTooSlow { .. } => (408, "request_timeout"),
             Self::BodyCut => (400, "incomplete_body"),
+            Self::NoWebSocket => (426, "upgrade_required"),
             Self::NoSuchPath { .. } => (404, "unknown_url"),
             Self::NotStored { .. } => (404, "not_stored"),
             Self::NoSuchReport { .. } => (404, "not_found"),

@@ -7,6 +7,7 @@
 //! # What it deliberately does not know
 //! Endpoints, retries, models, prices: all of that is behind `Runtime::chat`. It never looks into a prompt.
 
+mod afterwards;
 mod answer_stream;
 mod connection;
 mod door;

@@ -18,6 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::afterwards::Afterwards;
 use crate::connection::{Activity, Counted, LOOK_EVERY, Watch, Watched};
 use crate::door::Door;
 use crate::gateway::{Gateway, router};
@@ -185,7 +186,11 @@ impl Connection {
         let Self { gateway, router, drain } = self;
         let _open = Open::new(&gateway);
         let activity = Arc::new(Activity::default());
-        let service = service_fn(|request| {
+        let afterwards = Afterwards::default();
+        let service = service_fn(|mut request: http::Request<hyper::body::Incoming>| {
+            if request.headers().contains_key(http::header::UPGRADE) {
+                request.extensions_mut().insert(afterwards.clone());
+            }
             let (gateway, activity, mut router) = (gateway.clone(), activity.clone(), router.clone());
             // Boxed: hyper keeps the room of this future for as long as the connection lives, and it is large. A box is
             // freed when a streamed answer has begun.
@@ -203,6 +208,7 @@ impl Connection {
                 // The watch below does better, see `connection`.
                 .header_read_timeout(None)
                 .serve_connection(io, service)
+                .with_upgrades()
         );
         let mut watch = Watch::new(Instant::now());
         let mut looks = tokio::time::interval(LOOK_EVERY);
@@ -217,7 +223,7 @@ impl Connection {
                         // A client that went away is everyday life.
                         tracing::debug!(%error, "a connection ended");
                     }
-                    return;
+                    break;
                 }
                 () = starts_draining.as_mut(), if !draining => {
                     draining = true;
@@ -229,6 +235,17 @@ impl Connection {
                         return;
                     }
                 }
+            }
+        }
+        let Some(mut work) = afterwards.take() else { return };
+        loop {
+            tokio::select! {
+                biased;
+                () = starts_draining.as_mut(), if !draining => {
+                    draining = true;
+                    afterwards.drain();
+                }
+                () = work.as_mut() => return,
             }
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use fast_llm_coordinator::CoordinatorError;
 use model_store::{CatalogueEntry, ModelStore, Purpose};
 use tokio::sync::{Mutex, Semaphore};
+use voice_processing::live::LiveVoice;
 use voice_processing::silero_vad::SileroVad;
 use voice_processing::whisper::Whisper;
 use voice_processing::{Parts, Transcriber, Voice, VoiceError};
@@ -44,10 +45,16 @@ fn transcribes() -> impl Iterator<Item = &'static CatalogueEntry> {
     ModelStore::catalogue().iter().filter(|entry| entry.purpose == Purpose::Transcription)
 }
 
+/// A model, for recordings and, once one was asked for, for live signals.
+struct Loaded {
+    voice: Arc<Voice>,
+    live: Option<Arc<LiveVoice>>,
+}
+
 /// Models that are loaded when they are first asked for, and stay.
 pub struct Voices {
     config: VoiceConfig,
-    loaded: Mutex<HashMap<String, Arc<Voice>>>,
+    loaded: Mutex<HashMap<String, Loaded>>,
     places: Semaphore,
 }
 
@@ -75,16 +82,35 @@ impl Voices {
         Ok(blocking(move || act(&voice)).await??)
     }
 
-    /// Who asks while a model is loaded waits for it.
+    /// A model for live signals.
+    ///
+    /// # Errors
+    /// Those of [`open_voice`].
+    pub async fn live(&self, model: Option<&str>) -> Result<Arc<LiveVoice>, RuntimeError> {
+        self.with(self.model(model), |loaded| match &loaded.live {
+            Some(live) => Ok(Arc::clone(live)),
+            None => Ok(Arc::clone(loaded.live.insert(Arc::new(loaded.voice.live()?)))),
+        })
+        .await
+    }
+
     async fn voice(&self, model: &str) -> Result<Arc<Voice>, RuntimeError> {
+        self.with(model, |loaded| Ok(Arc::clone(&loaded.voice))).await
+    }
+
+    /// Who asks while a model is loaded waits for it.
+    async fn with<T>(
+        &self,
+        model: &str,
+        take: impl FnOnce(&mut Loaded) -> Result<T, RuntimeError>,
+    ) -> Result<T, RuntimeError> {
         let mut loaded = self.loaded.lock().await;
-        if let Some(voice) = loaded.get(model) {
-            return Ok(Arc::clone(voice));
+        if let Some(loaded) = loaded.get_mut(model) {
+            return take(loaded);
         }
         let (name, threads) = (model.to_owned(), self.config.thread_count());
         let voice = Arc::new(blocking(move || open_voice(&name, threads)).await??);
-        loaded.insert(model.to_owned(), Arc::clone(&voice));
-        Ok(voice)
+        take(loaded.entry(model.to_owned()).or_insert(Loaded { voice, live: None }))
     }
 }
 

@@ -73,6 +73,15 @@ impl Voice {
     pub fn new(parts: Parts) -> Self {
         Self { parts }
     }
+
+    /// The same models for live signals, on a thread of its own.
+    ///
+    /// # Errors
+    /// `UAT_MODEL_NOT_FOUND` where there is no transcriber; [`VoiceError::Thread`].
+    pub fn live(&self) -> Result<live::LiveVoice, VoiceError> {
+        let words = self.parts.words.clone().ok_or(VoiceError::NoTranscriber)?;
+        live::LiveVoice::new(self.parts.vad.clone(), words, 1)
+    }
 }
 
 impl std::fmt::Debug for Voice {

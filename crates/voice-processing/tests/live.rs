@@ -94,7 +94,7 @@ fn words_are_read_while_somebody_speaks_and_the_last_text_is_there_when_the_sile
     let place = |wanted: fn(&LiveEvent) -> bool| events.iter().position(wanted).unwrap();
     let stopped = place(|event| matches!(event, LiveEvent::SpeechStopped { .. }));
     let last = place(|event| matches!(event, LiveEvent::Final(_)));
-    assert_eq!(last, stopped + 1, "{events:?}");
+    assert_eq!((last, events.last()), (stopped + 1, Some(&LiveEvent::TurnDone)), "{events:?}");
     assert!(kinds.contains(&TaskKind::Speculative) && !kinds.contains(&TaskKind::Final), "{kinds:?}");
     let mut settled = String::new();
     for event in partials {
@@ -152,7 +152,10 @@ fn a_text_that_is_late_is_waited_for_and_its_lag_is_told() {
     live.told(task.id, Ok(said("mine", 100)));
     assert_eq!(live.behind_ms(), 0);
     let events: Vec<_> = std::iter::from_fn(|| live.next_event()).collect();
-    assert!(matches!(&events[..], [.., LiveEvent::Final(segment)] if segment.text == "mine"), "{events:?}");
+    assert!(
+        matches!(&events[..], [.., LiveEvent::Final(segment), LiveEvent::TurnDone] if segment.text == "mine"),
+        "{events:?}"
+    );
 }
 
 #[test]
@@ -263,7 +266,7 @@ fn whisper_hears_a_sentence_as_it_is_said() {
     let events = hear(&mut live, &signal, 160, &mut |task| {
         Transcriber::transcribe(&whisper, &task.samples, &task.ask, &task.cancel).unwrap()
     });
-    let Some(LiveEvent::Final(segment)) = events.last() else { panic!("{events:?}") };
+    let [.., LiveEvent::Final(segment), LiveEvent::TurnDone] = &events[..] else { panic!("{events:?}") };
     assert!(segment.text.to_lowercase().contains("young man"), "{events:?}");
     assert!(
         events.iter().any(|event| matches!(event, LiveEvent::Partial { committed: 1.., .. })),

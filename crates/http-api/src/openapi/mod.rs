@@ -126,6 +126,12 @@ fn parameters_of(described: &Described) -> Vec<Value> {
     if described.path == "/v1/routing/{request_id}" {
         add(&["record"]);
     }
+    if described.says == Says::Upgrades {
+        let intent = json!({ "type": "string", "const": "transcription" });
+        parameters.push(json!({ "name": "intent", "in": "query", "required": true, "schema": intent }));
+        parameters.push(json!({ "name": "model", "in": "query", "schema": { "type": "string" } }));
+        return parameters;
+    }
     if described.path.ends_with(":streamGenerateContent") {
         add(&["alt"]);
     }
@@ -151,6 +157,9 @@ fn responses(described: &Described) -> Value {
             responses.insert("201".to_owned(), answer.clone());
         }
         responses.insert("200".to_owned(), answer);
+    }
+    if described.says == Says::Upgrades {
+        responses.insert("101".to_owned(), json!({ "description": "A WebSocket, see docs/voice.md." }));
     }
     for (status, meaning) in described.errors() {
         let body = match (described.path, *status) {
@@ -194,6 +203,7 @@ fn answer_headers(says: Says) -> Value {
         ],
         Says::Count => &["x-request-id", "x-uat-estimate"],
         Says::Reads
+        | Says::Upgrades
         | Says::Judges
         | Says::Creates
         | Says::Changes

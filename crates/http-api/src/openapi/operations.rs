@@ -38,6 +38,8 @@ pub(super) enum Says {
     Changes,
     /// Says what there is.
     Lists,
+    /// Becomes a WebSocket.
+    Upgrades,
     /// Needs no key.
     Health,
     /// Is the same whatever happens.
@@ -66,6 +68,17 @@ const LISTS: Errors = &[
     CALLER[3],
     ("500", "Something is broken here."),
     ("503", "The server is shutting down, or the local engine cannot be asked."),
+];
+const UPGRADES: Errors = &[
+    ("400", "The query asks for something else."),
+    CALLER[0],
+    CALLER[1],
+    ("404", "There is no such model."),
+    CALLER[2],
+    ("426", "The request is none for a WebSocket."),
+    CALLER[3],
+    ("500", "Something is broken here."),
+    ("503", "The server is shutting down."),
 ];
 const READS: Errors = &[
     ("400", "The request is none of its dialect."),
@@ -145,6 +158,7 @@ impl Described {
             (Says::Judges, _) => JUDGES,
             (Says::Creates | Says::Changes, _) => CHANGES,
             (Says::Lists, _) => LISTS,
+            (Says::Upgrades, _) => UPGRADES,
             (Says::Health, "/health/ready") => READY,
             (Says::Health, _) => HEALTH,
             (Says::Static, _) => STATIC,
@@ -271,6 +285,16 @@ pub(super) const OPERATIONS: &[Described] = &[
         Some("TranscriptionRequest"),
         &[(JSON, Some("Transcription")), (TEXT, None), (EVENTS, None)],
     ),
+    Described {
+        path: "/v1/realtime",
+        method: "get",
+        id: "realtime",
+        summary: "OpenAI's realtime transcription: speech into a WebSocket, words out of it while somebody speaks",
+        dialect: OpenAi,
+        says: Says::Upgrades,
+        request: None,
+        answer: None,
+    },
     get(
         "/v1/models",
         "listModels",

@@ -8,6 +8,7 @@ mod ollama;
 mod openai;
 mod operations;
 mod parameters;
+mod realtime;
 mod responses;
 mod routes;
 mod routing;
@@ -46,6 +47,7 @@ pub(crate) fn router() -> Router<Arc<Gateway>> {
         .route("/v1/messages/count_tokens", post(anthropic::count_tokens))
         .route("/v1/models", get(openai::models))
         .route("/v1/models/{*id}", get(openai::model))
+        .route(realtime::REALTIME, get(realtime::realtime))
         .route("/v1/responses", post(responses::create))
         .route("/v1/responses/{*id}", get(responses::not_stored).delete(responses::not_stored))
         .route("/api/chat", post(ollama::chat))

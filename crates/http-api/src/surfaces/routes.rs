@@ -49,6 +49,7 @@ pub(crate) const ROUTES: &[Route] = &[
     route("/v1/messages/count_tokens", POST, None),
     route("/v1/models", GET, None),
     route("/v1/models/{id}", GET, None),
+    route("/v1/realtime", GET, None),
     route("/v1/responses", POST, Some(Operation::Chat)),
     route("/v1/responses/{id}", &[Method::GET, Method::DELETE], None),
     route("/v1/routing/{request_id}/feedback", POST, None),

@@ -25,6 +25,7 @@ mod learning;
 mod limits;
 mod openapi;
 mod parameters;
+mod realtime;
 mod responses;
 mod router;
 mod shutdown;

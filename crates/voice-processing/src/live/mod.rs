@@ -27,6 +27,10 @@ const LIVE: Settings = Settings { min_silence_ms: 500, ..Settings::FILES };
 pub struct LiveOptions {
     /// A code such as `de`; none lets a multilingual model find out by the first stretch.
     pub language: Option<String>,
+    /// Speech begins at this probability (above 0, at most 1).
+    pub threshold: f32,
+    /// What might be said: names, spelling, style.
+    pub prompt: Option<String>,
     /// How long after one partial text the next is begun, in ms of the signal; it takes at least as long as writing it down.
     pub partial_every_ms: u32,
     /// A silence of this length ends a turn, in ms; at least 100.
@@ -38,7 +42,14 @@ pub struct LiveOptions {
 impl Default for LiveOptions {
     fn default() -> Self {
         // The silence is that of OpenAI's voice detection.
-        Self { language: None, partial_every_ms: 400, endpoint_silence_ms: LIVE.min_silence_ms, beam_size: 5 }
+        Self {
+            language: None,
+            threshold: LIVE.threshold,
+            prompt: None,
+            partial_every_ms: 400,
+            endpoint_silence_ms: LIVE.min_silence_ms,
+            beam_size: 5,
+        }
     }
 }
 
@@ -64,8 +75,10 @@ pub enum LiveEvent {
         /// Since when.
         at_ms: u64,
     },
-    /// What was said, for good.
+    /// What was said, for good. A long turn has several.
     Final(Segment),
+    /// Everything of the turn that ended last was written down; between two [`Self::SpeechStarted`] there is one of these.
+    TurnDone,
     /// A stretch could not be written down; the signal is heard further.
     Failed {
         /// The stable code.

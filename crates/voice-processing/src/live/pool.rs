@@ -213,6 +213,11 @@ impl LiveStream {
         }
     }
 
+    /// Whether all was told of a signal that has ended.
+    pub fn is_done(&self) -> bool {
+        self.inner.live.lock().is_done()
+    }
+
     /// Waits until all was told of a signal that has ended. Blocks.
     pub fn wait_until_done(&self) {
         let mut live = self.inner.live.lock();

@@ -51,6 +51,15 @@ struct Running {
     cancel: Arc<AtomicBool>,
 }
 
+/// A stretch that has ended.
+struct Due {
+    stretch: Stretch,
+    /// How much was heard when that was known.
+    known: u64,
+    /// The turn has ended with it.
+    is_last: bool,
+}
+
 /// A live signal. At most one of its tasks is out at a time.
 pub struct Live {
     options: LiveOptions,
@@ -63,8 +72,8 @@ pub struct Live {
     /// Samples of which windows were heard.
     heard: u64,
     events: VecDeque<LiveEvent>,
-    /// Stretches that have ended, and when that was known.
-    due: VecDeque<(Stretch, u64)>,
+    /// Stretches that have ended.
+    due: VecDeque<Due>,
     running: Option<Running>,
     speculated: Option<(Stretch, Said)>,
     /// The stretch that was last given out to be written down before it had ended: once is enough.
@@ -86,7 +95,8 @@ impl Live {
     /// # Errors
     /// `UAT_INVALID_INPUT` for a format or options that cannot be.
     pub fn new(vad: &SileroVad, format: PcmFormat, options: LiveOptions) -> Result<Self, VoiceError> {
-        let settings = Settings { min_silence_ms: options.endpoint_silence_ms, ..LIVE };
+        let settings =
+            Settings { threshold: options.threshold, min_silence_ms: options.endpoint_silence_ms, ..LIVE };
         Ok(Self {
             input: PcmIn::new(format)?,
             vad: vad.stream(),
@@ -173,7 +183,7 @@ impl Live {
     pub fn next_task(&mut self) -> Option<Task> {
         let kind = self.wants()?;
         let stretch = match kind {
-            TaskKind::Final => self.due.front()?.0,
+            TaskKind::Final => self.due.front()?.stretch,
             TaskKind::Speculative => self.turns.likely(SPECULATE)?,
             TaskKind::Partial => Stretch { start: self.turns.since()?, end: self.heard },
         };
@@ -190,7 +200,7 @@ impl Live {
             // What is written down again in a moment is written fast.
             beam_size: if kind == TaskKind::Partial { 1 } else { self.options.beam_size },
             temperature: None,
-            prompt: None,
+            prompt: self.options.prompt.clone(),
             words: false,
         };
         let (id, cancel) = (self.next_id, Arc::new(AtomicBool::new(false)));
@@ -220,7 +230,7 @@ impl Live {
 
     /// How far texts are behind the signal: the ms of signal that came since the oldest stretch that is not written down had ended.
     pub fn behind_ms(&self) -> u64 {
-        self.due.front().map_or(0, |(_, known)| ms(self.heard.saturating_sub(*known)))
+        self.due.front().map_or(0, |due| ms(self.heard.saturating_sub(due.known)))
     }
 
     /// Whether all events of an ended signal were given.
@@ -263,10 +273,17 @@ impl Live {
         if let Some(Event::SpeechStopped { at_sample }) = heard.event {
             self.events.push_back(LiveEvent::SpeechStopped { at_ms: ms(at_sample) });
         }
-        if let Some(stretch) = heard.stretch {
-            self.due.push_back((stretch, self.heard));
-            self.partial_at = self.heard + samples(self.options.partial_every_ms.into());
-            self.finish_speculated();
+        let is_last = matches!(heard.event, Some(Event::SpeechStopped { .. }));
+        match (heard.stretch, self.due.back_mut()) {
+            (Some(stretch), _) => {
+                self.due.push_back(Due { stretch, known: self.heard, is_last });
+                self.partial_at = self.heard + samples(self.options.partial_every_ms.into());
+                self.finish_speculated();
+            }
+            // After the last stretch there was silence alone.
+            (None, Some(before)) if is_last => before.is_last = true,
+            (None, None) if is_last => self.events.push_back(LiveEvent::TurnDone),
+            (None, _) => {}
         }
     }
 
@@ -277,7 +294,7 @@ impl Live {
             TaskKind::Final => true,
             TaskKind::Partial => self.due.is_empty(),
             TaskKind::Speculative => {
-                let due = self.due.front().map(|(stretch, _)| *stretch);
+                let due = self.due.front().map(|due| due.stretch);
                 due.or_else(|| self.turns.likely(SPECULATE)) == Some(running.stretch)
             }
         };
@@ -288,7 +305,7 @@ impl Live {
 
     fn partial(&mut self, stretch: Stretch, said: &Said) {
         // A stretch that was cut meanwhile goes on from elsewhere.
-        let due = self.due.front().map(|(stretch, _)| stretch.start);
+        let due = self.due.front().map(|due| due.stretch.start);
         if due.or(self.turns.since()) != Some(stretch.start) {
             return;
         }
@@ -304,14 +321,13 @@ impl Live {
 
     /// The stretch that is due may have been written down before it was.
     fn finish_speculated(&mut self) {
-        let due = self.due.front().map(|(stretch, _)| *stretch);
+        let due = self.due.front().map(|due| due.stretch);
         if let Some((stretch, said)) = self.speculated.take_if(|(stretch, _)| Some(*stretch) == due) {
             self.finish(stretch, said);
         }
     }
 
     fn finish(&mut self, stretch: Stretch, said: Said) {
-        self.due.pop_front();
         self.speculated = None;
         if !said.segments.is_empty() {
             self.options.language.get_or_insert(said.language);
@@ -322,6 +338,14 @@ impl Live {
             let segment = on_our_clock(segment, start, earliest, end.max(earliest));
             self.told_until = segment.end_ms;
             self.events.push_back(LiveEvent::Final(segment));
+        }
+        self.settle();
+    }
+
+    /// The stretch that is due was written down, or cannot be.
+    fn settle(&mut self) {
+        if self.due.pop_front().is_some_and(|due| due.is_last) {
+            self.events.push_back(LiveEvent::TurnDone);
         }
     }
 
@@ -334,15 +358,15 @@ impl Live {
             self.partial_at = u64::MAX;
             return;
         }
-        self.due.pop_front();
         let (code, message) = (error.code(), error.to_string());
         self.events.push_back(LiveEvent::Failed { code, message });
+        self.settle();
     }
 
     /// Lets go of samples that nobody can need; a second at a time, because it moves all others.
     fn forget(&mut self) {
         let running = self.running.as_ref().map(|running| running.stretch.start);
-        let due = self.due.front().map(|(stretch, _)| stretch.start);
+        let due = self.due.front().map(|due| due.stretch.start);
         let needed = [running, due, self.turns.since(), Some(self.heard.saturating_sub(LATE))];
         let needed = needed.into_iter().flatten().min().unwrap_or(self.base);
         let passed = needed.saturating_sub(self.base);
