@@ -23,6 +23,8 @@ pub enum VoiceError {
         code: &'static str,
         /// What happened.
         message: String,
+        /// Whether asking again may succeed.
+        retryable: bool,
     },
     /// Words are wanted, and there is nobody who writes them.
     #[error("there is no model that transcribes: give one, or ask for speech without words")]
@@ -50,6 +52,7 @@ impl VoiceError {
         match self {
             Self::Audio(error) => error.retryable(),
             Self::Vad(error) => error.retryable(),
+            Self::Transcriber { retryable, .. } => *retryable,
             _ => false,
         }
     }
