@@ -47,7 +47,7 @@ function readTensor({ bytes, start }: Bytes, found: Map<string, Tensor>): void {
     if (dims.length > MOST_DIMS) throw corrupt('a tensor of more than 8 dimensions', start);
   }
   // Copied, because what lies in the file need not begin at a multiple of four. Machines that Node runs on are little-endian, as ONNX is.
-  found.set(name, { dims, data: type === FLOAT && data.length % 4 === 0 ? new Float32Array(data.slice().buffer) : undefined });
+  found.set(name, { dims, data: type === FLOAT && data.length % 4 === 0 ? new Float32Array(new Uint8Array(data).buffer) : undefined });
 }
 
 /** Bytes, and where in the file they begin. */

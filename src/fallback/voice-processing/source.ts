@@ -12,7 +12,8 @@ export interface Source {
 
 /** Bytes of the caller's, which are copied: they are read long after the call has begun. */
 export function sourceOfBytes(bytes: Uint8Array): Source {
-  const copied = bytes.slice();
+  // Not `slice`, which a Buffer has with another meaning.
+  const copied = new Uint8Array(bytes);
   return {
     length: copied.length,
     read: async (offset, length) => copied.subarray(offset, offset + length),
