@@ -4,7 +4,6 @@ import { openTypeScriptVoiceProcessing } from '../fallback/voice-processing/voic
 import { type Selected, selectBackend } from '../native/loader.js';
 import { openNativeVoiceProcessing } from '../native/voice-processing.js';
 import type { VoiceProcessingBackend } from './voice-processing-backend.js';
-import { languageCode } from './voice-processing-language.js';
 import { Progress } from './voice-processing-progress.js';
 import { checkFile, checkRemote, prepareAudio, prepareDetect, prepareProcess, prepareVoice, unsupported } from './voice-processing-request.js';
 import type { Audio, DetectedSpeech, DetectSpeechOptions, ProcessAudioOptions, VoiceOptions, VoiceResult, VoiceStream, VoiceStreamOptions, WebRtcSession } from './voice-processing-types.js';
@@ -84,8 +83,7 @@ export class VoiceProcessingService {
     if (prepared.kind === 'file') await checkFile(prepared);
     const { backend } = this.#open();
     const progress = new Progress(listeners);
-    const result = await progress.until(backend.process(prepared, process, progress.listening));
-    return { ...result, language: languageCode(result.language) };
+    return await progress.until(backend.process(prepared, process, progress.listening));
   }
 
   /** Where somebody speaks, and how likely that is frame by frame. Needs no model that transcribes. */

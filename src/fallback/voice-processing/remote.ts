@@ -4,6 +4,7 @@ import { isObject } from '../../check.js';
 import { UniversalAiError } from '../../errors.js';
 import type { PreparedProcess, PreparedRemote } from '../../services/voice-processing-backend.js';
 import type { SpeechSegment } from '../../services/voice-processing-types.js';
+import { languageCode } from './language.js';
 
 /** What an utterance says; times are ms from its beginning. */
 export interface Said {
@@ -74,7 +75,7 @@ export class RemoteTranscriber {
       const segment = segments.findLast(one => one.startMs <= startMs) ?? segments[0];
       if (segment !== undefined) (segment.words ??= []).push({ word: String(word['word'] ?? '').trim(), startMs, endMs: ms(word['end']), confidence: NaN });
     }
-    return { language: typeof answer['language'] === 'string' ? answer['language'] : '', segments };
+    return { language: typeof answer['language'] === 'string' ? languageCode(answer['language']) : '', segments };
   }
 
   #refusal(status: number, body: string): UniversalAiError {

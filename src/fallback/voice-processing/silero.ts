@@ -83,20 +83,22 @@ function convolve(layer: Layer, input: Float32Array, places: number, stride: num
 
 /** One column of a layer's product, with or without what is below 0, into every `stride`-th place of `out` from `offset`. */
 function apply({ weights, bias, inputs, outputs }: Layer, column: Float32Array, out: Float32Array, offset: number, stride: number, rectified: boolean): void {
-  for (let output = 0; output < outputs; output++) {
-    // Four sums, so that no addition waits for the one before.
-    let [a, b, c, d] = [bias[output]!, 0, 0, 0];
-    const row = output * inputs;
-    const fours = inputs & ~3;
-    for (let at = 0; at < fours; at += 4) {
-      a += weights[row + at]! * column[at]!;
-      b += weights[row + at + 1]! * column[at + 1]!;
-      c += weights[row + at + 2]! * column[at + 2]!;
-      d += weights[row + at + 3]! * column[at + 3]!;
+  // Four outputs at a time, which every layer has: each input is read once for them, and no addition waits for the one before.
+  for (let output = 0; output < outputs; output += 4) {
+    let [a, b, c, d] = [bias[output]!, bias[output + 1]!, bias[output + 2]!, bias[output + 3]!];
+    let [row, next, third, fourth] = [output * inputs, (output + 1) * inputs, (output + 2) * inputs, (output + 3) * inputs];
+    for (let at = 0; at < inputs; at++) {
+      const input = column[at]!;
+      a += weights[row++]! * input;
+      b += weights[next++]! * input;
+      c += weights[third++]! * input;
+      d += weights[fourth++]! * input;
     }
-    for (let at = fours; at < inputs; at++) a += weights[row + at]! * column[at]!;
-    const sum = a + b + c + d;
-    out[offset + output * stride] = rectified && sum < 0 ? 0 : sum;
+    const place = offset + output * stride;
+    out[place] = rectified && a < 0 ? 0 : a;
+    out[place + stride] = rectified && b < 0 ? 0 : b;
+    out[place + 2 * stride] = rectified && c < 0 ? 0 : c;
+    out[place + 3 * stride] = rectified && d < 0 ? 0 : d;
   }
 }
 

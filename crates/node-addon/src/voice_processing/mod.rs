@@ -99,8 +99,8 @@ impl VoiceProcessing {
             let opened = blocking(move || {
                 let threads = options.threads.map(|threads| threads as usize);
                 let words = match options.remote {
-                    Some(remote) => {
-                        Words::Remote(RemoteTranscriber::new(&remote.base_url, remote.api_key, remote.model)?)
+                    Some(NewRemote { base_url, api_key, model }) => {
+                        Words::Remote(Arc::new(RemoteTranscriber::new(&base_url, api_key, model)?))
                     }
                     None => Words::Local { model: options.model, threads },
                 };

@@ -11,7 +11,7 @@ use runtime::voice_processing::{Segment, Speech, VoiceResult, Word};
 pub struct Heard {
     /// All of it.
     pub text: String,
-    /// The language's code, or what a transcriber says in place of it.
+    /// The language's code.
     pub language: String,
     /// In the order of time.
     pub segments: Vec<HeardSegment>,

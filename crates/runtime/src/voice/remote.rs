@@ -1,6 +1,7 @@
 //! Somebody else's model writes speech down: any server with OpenAI's `POST /v1/audio/transcriptions`
 //! (<https://platform.openai.com/docs/api-reference/audio/createTranscription>).
 
+mod language;
 mod said;
 mod wav;
 

@@ -22,7 +22,7 @@ pub enum Words {
         threads: Option<usize>,
     },
     /// Somebody else.
-    Remote(RemoteTranscriber),
+    Remote(Arc<RemoteTranscriber>),
 }
 
 /// What hears recordings. Several are heard at a time; who comes later waits for a [place](Self::place).
@@ -46,7 +46,7 @@ impl VoiceService {
     /// `UAT_MODEL_NOT_FOUND` for a name that nobody knows, and where `vad_model` was not pulled; `UAT_CORRUPT_VALUE`, `UAT_STORAGE`.
     pub fn open(vad_model: &str, words: Words) -> Result<Self, RuntimeError> {
         let words = match words {
-            Words::Remote(remote) => Lazy::Ready(Arc::new(remote)),
+            Words::Remote(remote) => Lazy::Ready(remote),
             Words::Local { model, threads } => {
                 let cores = || std::thread::available_parallelism().map_or(1, usize::from);
                 let threads = threads.unwrap_or_else(cores);

@@ -4,6 +4,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use voice_processing::{Said, Segment, Word};
 
+use super::language;
+
 #[derive(Deserialize)]
 struct Answer {
     text: String,
@@ -46,7 +48,7 @@ pub(super) fn read(body: &[u8], length_ms: u64) -> Result<Said, String> {
             segment.words.push(Word { word, start_ms, end_ms, confidence: f32::NAN });
         }
     }
-    Ok(Said { language: answer.language.unwrap_or_default(), segments })
+    Ok(Said { language: answer.language.as_deref().map(language::code).unwrap_or_default(), segments })
 }
 
 fn segment_of(segment: &AnswerSegment) -> Segment {
