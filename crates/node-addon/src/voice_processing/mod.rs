@@ -84,7 +84,6 @@ pub struct VoiceProcessing {
 impl VoiceProcessing {
     /// Loads nothing.
     #[napi(constructor, catch_unwind)]
-    #[expect(clippy::new_without_default, reason = "it is JavaScript that makes one")]
     pub fn new() -> Self {
         Self { service: Arc::default(), closing: CancellationToken::new(), calls: TaskTracker::new() }
     }
