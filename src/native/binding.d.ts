@@ -292,7 +292,7 @@ export declare interface GpuShare {
 export declare interface Heard {
   /** All of it. */
   text: string
-  /** The language's code, or what a transcriber says in place of it. */
+  /** The language's code. */
   language: string
   /** In the order of time. */
   segments: Array<HeardSegment>

@@ -6,7 +6,7 @@ import { openNativeVoiceProcessing } from '../native/voice-processing.js';
 import type { VoiceProcessingBackend } from './voice-processing-backend.js';
 import { Progress } from './voice-processing-progress.js';
 import { checkFile, checkRemote, prepareAudio, prepareDetect, prepareProcess, prepareVoice, unsupported } from './voice-processing-request.js';
-import type { Audio, DetectedSpeech, DetectSpeechOptions, ProcessAudioOptions, VoiceOptions, VoiceResult, VoiceStream, VoiceStreamOptions, WebRtcSession } from './voice-processing-types.js';
+import type { AudioInput, DetectedSpeech, DetectSpeechOptions, ProcessAudioOptions, VoiceOptions, VoiceResult, VoiceStream, VoiceStreamOptions, WebRtcSession } from './voice-processing-types.js';
 
 export type { BackendInfo } from '../backend.js';
 export { UniversalAiError, type ErrorCode, type UniversalAiErrorOptions } from '../errors.js';
@@ -75,7 +75,7 @@ export class VoiceProcessingService {
    *   backend has no model, see `transcriber`; `UAT_CANCELLED`; of a server also `UAT_UPSTREAM`, `UAT_UNAUTHORIZED`,
    *   `UAT_RATE_LIMITED` and `UAT_TIMEOUT`.
    */
-  async processAudio(audio: Audio, options: ProcessAudioOptions = {}): Promise<VoiceResult> {
+  async processAudio(audio: AudioInput, options: ProcessAudioOptions = {}): Promise<VoiceResult> {
     const { process, ...listeners } = prepareProcess(options);
     const prepared = prepareAudio(audio, options);
     if (this.#open().isRemote) checkRemote(process);
@@ -87,7 +87,7 @@ export class VoiceProcessingService {
   }
 
   /** Where somebody speaks, and how likely that is frame by frame. Needs no model that transcribes. */
-  async detectSpeech(audio: Audio, options: DetectSpeechOptions = {}): Promise<DetectedSpeech> {
+  async detectSpeech(audio: AudioInput, options: DetectSpeechOptions = {}): Promise<DetectedSpeech> {
     const threshold = prepareDetect(options);
     const prepared = prepareAudio(audio, options);
     this.#open();

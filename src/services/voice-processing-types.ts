@@ -18,7 +18,7 @@ export interface VoiceOptions {
 }
 
 /** What can be heard: the bytes of a file, samples, or a path. */
-export type Audio = Uint8Array | Int16Array | Float32Array | string;
+export type AudioInput = Uint8Array | Int16Array | Float32Array | string;
 
 /** How a recording is heard. */
 export interface ProcessAudioOptions {

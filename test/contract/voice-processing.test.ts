@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 
-import { type Audio, type ProcessAudioOptions, type VoiceOptions, VoiceProcessingService } from '../../src/index.js';
+import { type AudioInput, type ProcessAudioOptions, type VoiceOptions, VoiceProcessingService } from '../../src/index.js';
 import { atRate, bytesOf, type Encoding, floats, joined, sentence, silence, speech, wav } from '../support/audio.js';
 import { eachBackend } from '../support/backends.js';
 import { ROOT } from '../support/built.js';
@@ -87,7 +87,7 @@ eachBackend(backend => {
       expect(expected).toHaveLength(2);
       expect(expected[0]!.startMs).toBeGreaterThan(1_500);
       expect(expected[1]!.endMs).toBeLessThan(8_000);
-      const forms: Record<string, [Audio, { sampleRate?: number; channels?: number }?]> = {
+      const forms: Record<string, [AudioInput, { sampleRate?: number; channels?: number }?]> = {
         floats: [floats(TALK)],
         'bytes without a header': [bytesOf(TALK), { sampleRate: 16_000 }],
         'a file without a header': [file('talk.raw', bytesOf(TALK)), { sampleRate: 16_000, channels: 1 }],
@@ -207,9 +207,9 @@ eachBackend(backend => {
         ['a wav file of 0 Hz', wav(TALK, { sampleRate: 0 }), undefined, 'UAT_INVALID_INPUT', 'sample rate: expected 4000 to 384000 Hz, got 0'],
       ];
       for (const [what, audio, options, code, words] of refused) {
-        const error = await errorOf(service.processAudio(audio as Audio, { ...SPEECH, ...options }));
+        const error = await errorOf(service.processAudio(audio as AudioInput, { ...SPEECH, ...options }));
         expect(error, what).toMatchObject({ code, message: expect.stringContaining(words) as string, retryable: false });
-        const { code: alike, message } = await errorOf(service.detectSpeech(audio as Audio, options));
+        const { code: alike, message } = await errorOf(service.detectSpeech(audio as AudioInput, options));
         expect([alike, message], what).toEqual([error.code, error.message]);
       }
     });
