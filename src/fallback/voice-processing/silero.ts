@@ -2,7 +2,7 @@
 
 import { UniversalAiError } from '../../errors.js';
 import { BINS, CONTEXT, FRAMES, Spectrum, WINDOW } from './spectrum.js';
-import { HIDDEN, type Layer, type Weights } from './weights.js';
+import { BLOCK, HIDDEN, type Layer, type Weights } from './weights.js';
 
 /** 40 dB above full scale: filters overshoot by some dB, 16-bit integers that were not scaled by 90. */
 const LOUDEST = 100;
@@ -38,7 +38,7 @@ export class SpeechStream {
     const loud = window.findIndex(sample => !(sample >= -LOUDEST && sample <= LOUDEST));
     if (loud >= 0) throw new UniversalAiError('UAT_INVALID_INPUT', `sample ${this.#windows * WINDOW + loud} is ${shortest(window[loud]!)}: expected finite samples of full scale -1 to 1`);
     this.#windows++;
-    const { conv0, conv1, conv2, conv3, lstm, out } = this.#weights;
+    const { conv0, conv1, conv2, conv3, lstm } = this.#weights;
     this.#seen.copyWithin(0, WINDOW);
     this.#seen.set(window, CONTEXT);
     this.#spectrum.magnitudes(this.#seen, this.#magnitudes);
@@ -47,19 +47,20 @@ export class SpeechStream {
     apply(conv2, this.#second, this.#third, 0, 1, true);
     apply(conv3, this.#third, this.#inputs, 0, 1, true);
     apply(lstm, this.#inputs, this.#gates, 0, 1, false);
-    return sigmoid(this.#step(out));
+    return sigmoid(this.#step());
   }
 
   /** The LSTM's step, and the last layer. */
-  #step({ weights, bias }: Layer): number {
+  #step(): number {
     const gates = this.#gates;
-    let sum = bias[0]!;
+    const { out, outBias } = this.#weights;
+    let sum = outBias;
     for (let at = 0; at < HIDDEN; at++) {
       const cell = sigmoid(gates[HIDDEN + at]!) * this.#cell[at]! + sigmoid(gates[at]!) * Math.tanh(gates[2 * HIDDEN + at]!);
       this.#cell[at] = cell;
       const hidden = sigmoid(gates[3 * HIDDEN + at]!) * Math.tanh(cell);
       this.#inputs[HIDDEN + at] = hidden;
-      sum += Math.max(hidden, 0) * weights[at]!;
+      sum += Math.max(hidden, 0) * out[at]!;
     }
     return sum;
   }
@@ -83,16 +84,15 @@ function convolve(layer: Layer, input: Float32Array, places: number, stride: num
 
 /** One column of a layer's product, with or without what is below 0, into every `stride`-th place of `out` from `offset`. */
 function apply({ weights, bias, inputs, outputs }: Layer, column: Float32Array, out: Float32Array, offset: number, stride: number, rectified: boolean): void {
-  // Four outputs at a time, which every layer has: each input is read once for them, and no addition waits for the one before.
-  for (let output = 0; output < outputs; output += 4) {
+  let weight = 0;
+  for (let output = 0; output < outputs; output += BLOCK) {
     let [a, b, c, d] = [bias[output]!, bias[output + 1]!, bias[output + 2]!, bias[output + 3]!];
-    let [row, next, third, fourth] = [output * inputs, (output + 1) * inputs, (output + 2) * inputs, (output + 3) * inputs];
-    for (let at = 0; at < inputs; at++) {
+    for (let at = 0; at < inputs; at++, weight += BLOCK) {
       const input = column[at]!;
-      a += weights[row++]! * input;
-      b += weights[next++]! * input;
-      c += weights[third++]! * input;
-      d += weights[fourth++]! * input;
+      a += weights[weight]! * input;
+      b += weights[weight + 1]! * input;
+      c += weights[weight + 2]! * input;
+      d += weights[weight + 3]! * input;
     }
     const place = offset + output * stride;
     out[place] = rectified && a < 0 ? 0 : a;

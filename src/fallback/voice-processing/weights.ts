@@ -7,8 +7,12 @@ import { BINS, FRAME } from './spectrum.js';
 /** Width of the LSTM. */
 export const HIDDEN = 128;
 
-/** A layer: `outputs` rows of `inputs` weights, and a bias each. */
+/** Outputs whose weights lie together. */
+export const BLOCK = 4;
+
+/** A product of a matrix with one or more columns. */
 export interface Layer {
+  /** For each block of outputs, their weights of each input in turn, so that the sums read straight ahead. */
   weights: Float32Array;
   bias: Float32Array;
   inputs: number;
@@ -24,7 +28,8 @@ export interface Weights {
   conv3: Layer;
   /** Gates in PyTorch's order (input, forget, cell, output); inputs are those of the layer below, then the LSTM's own. */
   lstm: Layer;
-  out: Layer;
+  out: Float32Array;
+  outBias: number;
 }
 
 /** @throws {UniversalAiError} `UAT_CORRUPT_VALUE`: no sound ONNX file; `UAT_UNSUPPORTED`: another network. */
@@ -49,13 +54,21 @@ export function readWeights(file: Uint8Array): Weights {
     // Of one position and zeros around it one is made: only the middle tap meets it.
     conv3: layer(64, b3, (row, at) => w3[row * 3 * 64 + at * 3 + 1]!),
     lstm: layer(2 * HIDDEN, below.map((bias, at) => bias + beside[at]!), (row, at) => at < HIDDEN ? input[row * HIDDEN + at]! : own[row * HIDDEN + at - HIDDEN]!),
-    out: layer(HIDDEN, get('model.decoder.decoder.2.bias', 1), ((out: Float32Array) => (_: number, at: number) => out[at]!)(get('model.decoder.decoder.2.weight', 1, HIDDEN, 1))),
+    out: get('model.decoder.decoder.2.weight', 1, HIDDEN, 1),
+    outBias: get('model.decoder.decoder.2.bias', 1)[0]!,
   };
 }
 
+/** Rearranges a matrix, told by `at(output, input)`, of whole blocks of outputs. */
 function layer(inputs: number, bias: Float32Array, at: (output: number, input: number) => number): Layer {
   const outputs = bias.length;
-  const weights = Float32Array.from({ length: inputs * outputs }, (_, place) => at(Math.floor(place / inputs), place % inputs));
+  const weights = new Float32Array(inputs * outputs);
+  let place = 0;
+  for (let block = 0; block < outputs; block += BLOCK) {
+    for (let input = 0; input < inputs; input++) {
+      for (let lane = 0; lane < BLOCK; lane++) weights[place++] = at(block + lane, input);
+    }
+  }
   return { weights, bias, inputs, outputs };
 }
 
