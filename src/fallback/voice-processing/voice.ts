@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 
+import { onAbort } from '../../abort.js';
 import { UniversalAiError } from '../../errors.js';
 import type { Listening, PreparedAudio, PreparedProcess, PreparedVoice, VoiceProcessingBackend } from '../../services/voice-processing-backend.js';
 import type { DetectedSpeech, VoiceResult } from '../../services/voice-processing-types.js';
@@ -34,11 +35,11 @@ class TypeScriptVoiceProcessing implements VoiceProcessingBackend {
   }
 
   process(audio: PreparedAudio, options: PreparedProcess, { signal, tell }: Listening): Promise<VoiceResult> {
-    return this.#run(AbortSignal.any([signal, this.#closing.signal]), ended => this.#process(audio, options, ended, tell));
+    return this.#run(signal, ended => this.#process(audio, options, ended, tell));
   }
 
   detect(audio: PreparedAudio, threshold: number = THRESHOLD): Promise<DetectedSpeech> {
-    return this.#run(this.#closing.signal, ended => this.#detect(audio, threshold, ended));
+    return this.#run(undefined, ended => this.#detect(audio, threshold, ended));
   }
 
   async close(): Promise<void> {
@@ -99,16 +100,20 @@ class TypeScriptVoiceProcessing implements VoiceProcessingBackend {
   }
 
   /** What ends a call from outside becomes its error. */
-  async #run<T>(signal: AbortSignal, act: (ended: AbortSignal) => Promise<T>): Promise<T> {
-    const running = act(signal);
+  async #run<T>(signal: AbortSignal | undefined, act: (ended: AbortSignal) => Promise<T>): Promise<T> {
+    const ending = new AbortController();
+    // By hand: `AbortSignal.any` of a signal that lives as long as the service keeps something of each call in Node 20.
+    const release = [this.#closing.signal, signal].map(from => onAbort(from, () => ending.abort(from?.reason)));
+    const running = act(ending.signal);
     this.#running.add(running);
     try {
       return await running;
     } catch (error) {
-      if (error instanceof UniversalAiError && error !== signal.reason || !signal.aborted) throw error;
+      if (error instanceof UniversalAiError && error !== ending.signal.reason || !ending.signal.aborted) throw error;
       if (this.#closing.signal.aborted) throw new UniversalAiError('UAT_CLOSED', 'this VoiceProcessingService was closed while the call was under way; make a new one');
-      throw new UniversalAiError('UAT_CANCELLED', 'the call was cancelled by its signal', { cause: signal.reason });
+      throw new UniversalAiError('UAT_CANCELLED', 'the call was cancelled by its signal', { cause: ending.signal.reason });
     } finally {
+      for (const letGo of release) letGo();
       this.#running.delete(running);
     }
   }
