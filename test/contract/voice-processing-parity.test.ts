@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 
 import { VoiceProcessingService } from '../../src/index.js';
 import { atRate, joined, silence, speech } from '../support/audio.js';
@@ -6,6 +6,9 @@ import { seeded } from '../support/random.js';
 
 /** Probabilities of the two backends differ by less: sums in another order. */
 const CLOSE = 1e-4;
+
+// The TypeScript backend computes on the event loop, which a busy machine slows down.
+vi.setConfig({ testTimeout: 60_000 });
 
 const both = (process.env['UAT_TEST_BACKENDS'] ?? 'native,typescript').split(',').length === 2;
 
@@ -35,7 +38,12 @@ describe.runIf(both)('the two backends', () => {
     const apart = native!.probabilities.map((probability, at) => Math.abs(probability - typescript!.probabilities[at]!));
     expect(Math.max(...apart)).toBeLessThan(CLOSE);
     expect(typescript!.segments).toEqual(native!.segments);
-    const [one, other] = await Promise.all(services.map(service => service.processAudio(audio, { sampleRate, transcribe: false })));
+  });
+
+  it('tell the same of speech', async () => {
+    const audio = joined(silence(0.7), speech(), silence(2), speech());
+    const [one, other] = await Promise.all(services.map(service => service.processAudio(audio, { transcribe: false })));
+    expect(other!.segments).toHaveLength(one!.segments.length);
     for (const [at, segment] of one!.segments.entries()) expect(other!.segments[at]!.confidence).toBeCloseTo(segment.confidence, 4);
     expect([other!.durationMs, other!.speechMs]).toEqual([one!.durationMs, one!.speechMs]);
   });

@@ -18,21 +18,21 @@ eachBackend(backend => {
       const service = new VoiceProcessingService();
       const silence = new Int16Array(16_000 * 30);
       ${code}`;
-    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', text], { env: { ...process.env, UAT_BACKEND: backend }, timeout: 15_000 });
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', text], { env: { ...process.env, UAT_BACKEND: backend }, timeout: 50_000 });
     return stdout;
   }
 
   describe('a process', () => {
     it('ends by itself without close()', async () => {
       expect(await script(`await service.initialize(); console.log((await service.detectSpeech(silence)).segments.length);`)).toBe('0\n');
-    });
+    }, 60_000);
 
     it('does not end while a recording is heard', async () => {
       expect(await script(`
         await service.initialize();
         service.processAudio(silence, { transcribe: false, onProgress: done => { if (done === 1) console.log('all'); } }).then(({ durationMs }) => console.log(durationMs));
       `)).toBe('all\n30000\n');
-    });
+    }, 60_000);
 
     it('ends at once where it says so, whatever is heard', async () => {
       expect(await script(`
@@ -40,7 +40,7 @@ eachBackend(backend => {
         service.detectSpeech(new Int16Array(16_000 * 7_200)).catch(() => undefined);
         service.processAudio(silence, { transcribe: false, onProgress: () => { console.log('under way'); process.exit(0); } });
       `)).toBe('under way\n');
-    });
+    }, 60_000);
   });
 
   it('a worker that is ended under a recording takes it with it', async () => {
@@ -58,5 +58,5 @@ eachBackend(backend => {
       await service.initialize();
       console.log((await service.detectSpeech(silence)).segments.length);
     `)).toBe('0\n');
-  });
+  }, 60_000);
 });

@@ -1,7 +1,7 @@
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { VoiceProcessingService } from '../../src/index.js';
 import { joined, silence, speech } from '../support/audio.js';
@@ -21,6 +21,9 @@ const FIRST = {
   segments: [{ id: 0, start: 0.1, end: 0.9, text: ' Good morning.', avg_logprob: Math.log(0.5) }, { id: 1, start: 0.9, end: 1.5, text: ' Bye.', avg_logprob: Math.log(0.25) }],
   words: [{ word: 'Good', start: 0.1, end: 0.4 }, { word: 'morning.', start: 0.4, end: 0.9 }, { word: 'Bye.', start: 0.9, end: 99 }],
 };
+
+// The TypeScript backend computes on the event loop, which a busy machine slows down.
+vi.setConfig({ testTimeout: 60_000 });
 
 let server: FakeTranscriber;
 beforeAll(async () => { server = await FakeTranscriber.start(); });

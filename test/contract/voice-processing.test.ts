@@ -13,8 +13,11 @@ import support from './support.json' with { type: 'json' };
 
 /** Speech without words: what every backend can tell. */
 const SPEECH = { transcribe: false } as const;
-/** Somebody speaks after two seconds, and again after six. */
-const TALK = joined(silence(2), speech(), silence(2.4), speech(), silence(1));
+/** Somebody speaks after a second, and again after four. */
+const TALK = joined(silence(1), speech(), silence(1.4), speech(), silence(0.5));
+
+// The TypeScript backend computes on the event loop, which a busy machine slows down.
+vi.setConfig({ testTimeout: 60_000 });
 
 let folder: string;
 beforeAll(() => { folder = mkdtempSync(join(tmpdir(), 'uat-voice-')); });
@@ -85,8 +88,8 @@ eachBackend(backend => {
     it('is found where it is, in whatever form the signal comes', async () => {
       const expected = (await service.detectSpeech(TALK)).segments;
       expect(expected).toHaveLength(2);
-      expect(expected[0]!.startMs).toBeGreaterThan(1_500);
-      expect(expected[1]!.endMs).toBeLessThan(8_000);
+      expect(expected[0]!.startMs).toBeGreaterThan(600);
+      expect(expected[1]!.endMs).toBeLessThan(6_000);
       const forms: Record<string, [AudioInput, { sampleRate?: number; channels?: number }?]> = {
         floats: [floats(TALK)],
         'bytes without a header': [bytesOf(TALK), { sampleRate: 16_000 }],
@@ -131,7 +134,7 @@ eachBackend(backend => {
 
     it('is on one clock at every rate', async () => {
       const expected = (await service.detectSpeech(TALK)).segments;
-      for (const rate of [8_000, 22_050, 44_100, 48_000, 96_000]) {
+      for (const rate of [8_000, 44_100, 48_000]) {
         const { segments, probabilities } = await service.detectSpeech(atRate(TALK, 16_000, rate), { sampleRate: rate });
         expect(segments, `${rate} Hz`).toHaveLength(2);
         segments.forEach(({ startMs, endMs }, at) => {
@@ -333,7 +336,7 @@ eachBackend(backend => {
 
     it('tells how much was heard, more and more, until all is', async () => {
       const told: number[] = [];
-      await service.processAudio(silence(120), { ...SPEECH, onProgress: fraction => void told.push(fraction) });
+      await service.processAudio(silence(40), { ...SPEECH, onProgress: fraction => void told.push(fraction) });
       expect(told.at(-1)).toBe(1);
       expect(told.length).toBeGreaterThan(1);
       expect(told).toEqual([...told].sort((a, b) => a - b));
@@ -357,14 +360,14 @@ eachBackend(backend => {
       };
       turn();
       const began = performance.now();
-      await service.detectSpeech(silence(120));
+      await service.detectSpeech(silence(30));
       isOver = true;
-      // Some milliseconds between turns are the machine's; a minute at once would be one turn.
+      // Some milliseconds between turns are the machine's; all of it at once would be one turn.
       expect(turns).toBeGreaterThan((performance.now() - began) / 200);
     });
 
     it('is one of several that are heard at once', async () => {
-      const results = await Promise.all(Array.from({ length: 12 }, () => service.detectSpeech(TALK)));
+      const results = await Promise.all(Array.from({ length: 6 }, () => service.detectSpeech(TALK)));
       expect(new Set(results.map(({ segments }) => JSON.stringify(segments))).size).toBe(1);
     });
   });

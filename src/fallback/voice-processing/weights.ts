@@ -7,8 +7,8 @@ import { BINS, FRAME } from './spectrum.js';
 /** Width of the LSTM. */
 export const HIDDEN = 128;
 
-/** Outputs whose weights lie together. */
-export const BLOCK = 4;
+/** Outputs whose weights lie together; the sums are written for so many. */
+const BLOCK = 4;
 
 /** A product of a matrix with one or more columns. */
 export interface Layer {
