@@ -1,10 +1,10 @@
-"""Words beside faster-whisper int8, in one run: speed, word error rate, word times, and what becomes of noise.
+"""Words beside faster-whisper int8, in one run: word error rate greedy and at five beams, word times, what becomes of noise, and speed.
 
-`words.py TRANSCRIBE MODEL_FOLDER POCKETSPHINX_SDIST_FOLDER MOONSHINE_ASSETS_FOLDER OUT.json [--threads 2] [--rounds 5] [--beam 5]`
+`words.py TRANSCRIBE HEAR MODEL_FOLDER SILERO.onnx SPHINX MOONSHINE OUT.json [--quick] [--rounds 5] [--parts accuracy,noise,speed]`
 
-TRANSCRIBE is the crate's example (`cargo build --release -p whisper --example transcribe`); both sides read the same model.bin.
-The folders are the unpacked pocketsphinx 5.1.1 sdist and moonshine-voice 0.1.5 wheel. Needs espeak-ng and sox. Both sides take turns, so
-that what else the machine does meets both.
+TRANSCRIBE and HEAR are examples of the crates `whisper` and `voice-processing`; both sides read the same model.bin. SPHINX and MOONSHINE are the
+unpacked pocketsphinx 5.1.1 sdist and the `assets` of the moonshine-voice 0.1.5 wheel. Needs espeak-ng and sox. Both sides take turns, so that
+what else the machine does meets both.
 """
 
 import argparse
@@ -13,27 +13,16 @@ import glob
 import json
 import os
 import re
+import resource
 import subprocess
 import tempfile
 import time
 
 import numpy as np
-import soundfile
 
-RATE = 16_000
+from clips import RATE, changed, noises, recorded, synthetic
+
 NUMBERS = "zero one two three four five six seven eight nine ten".split()
-SPOKEN = [
-    "The meeting starts at half past nine in the morning.", "Please send the report to the office before Friday.",
-    "Rivers carry sand and stones down to the sea.", "She opened the window and looked out at the garden.",
-    "The train to the city leaves from platform four.", "A good engineer measures before she changes anything.",
-    "We walked along the beach until the sun went down.", "The doctor asked him to take the medicine every day.",
-    "Nobody knew why the old clock had stopped.", "My brother bought a new bicycle last summer.",
-    "The children were playing football behind the school.", "Water boils faster at the top of a mountain.",
-    "They painted the kitchen yellow and the door green.", "Can you tell me the way to the railway station?",
-    "The library is closed on Sundays and holidays.", "He wrote a long letter to his mother.",
-    "Cold winds from the north brought snow and ice.", "The bread is in the oven and will be ready soon.",
-    "Our neighbours have three cats and a small dog.", "Music was coming from the house across the street.",
-]
 
 
 def words_of(text):
@@ -53,71 +42,39 @@ def errors(reference, found):
     return row[-1]
 
 
-def clips(sphinx, moonshine, folder):
-    """Name, file and text of each clip of speech; then of a long one without a text."""
-    data = os.path.join(sphinx, "test", "data")
-    for wav in sorted(glob.glob(os.path.join(data, "librivox", "*.wav"))):
-        yield os.path.basename(wav), wav, open(wav[:-4] + ".txt").read()
-    for line in open(os.path.join(data, "cards", "cards.transcription")):
-        text, name = re.match(r"<s>(.*)</s> \((.*)\)", line).groups()
-        yield "card-" + name, os.path.join(data, "cards", name + ".wav"), text
-    yield "beckett", os.path.join(moonshine, "beckett.wav"), "Ever tried. Ever failed. No matter. Try again. Fail again. Fail better."
-    for number, text in enumerate(SPOKEN):
-        raw, wav = os.path.join(folder, "raw.wav"), os.path.join(folder, f"espeak-{number:02}.wav")
-        voice = ["en-us", "en-gb"][number % 2]
-        subprocess.run(["espeak-ng", "-v", voice, "-s", str(140 + number), "-w", raw, text], check=True)
-        subprocess.run(["sox", "-D", raw, "-r", str(RATE), "-c", "1", "-b", "16", wav, "gain", "-3", "rate"], check=True)
-        yield f"espeak-{number:02}", wav, text
-
-
-def noises(folder):
-    """50 clips in which nobody speaks, 2 to 10 s long, from seeds."""
-    for seed in range(50):
-        random = np.random.default_rng(seed)
-        count = int(RATE * random.uniform(2, 10))
-        t = np.arange(count) / RATE
-        kind = ["silence", "white", "pink", "hum", "tones", "chords"][seed % 6]
-        if kind == "silence":
-            sound = random.normal(0, 1e-5 * (seed % 12 > 5), count)
-        elif kind == "white":
-            sound = random.normal(0, 10 ** random.uniform(-3, -1), count)
-        elif kind == "pink":
-            spectrum = np.fft.rfft(random.normal(0, 1, count)) / np.sqrt(np.arange(count // 2 + 1) + 1)
-            sound = np.fft.irfft(spectrum, count)
-            sound *= 0.1 / np.abs(sound).max()
-        elif kind == "hum":
-            sound = sum(0.1 / k * np.sin(2 * np.pi * 50 * k * t) for k in range(1, 6)) + random.normal(0, 1e-3, count)
-        elif kind == "tones":
-            sound = 0.2 * np.sin(2 * np.pi * random.uniform(200, 2000) * t) * (np.sin(2 * np.pi * random.uniform(0.3, 3) * t) > 0)
-        else:
-            chord = (t * 2).astype(int)
-            roots = 220 * 2 ** (random.integers(0, 12, chord.max() + 1) / 12)
-            sound = sum(0.08 * np.sin(2 * np.pi * roots[chord] * step * t) for step in (1, 1.26, 1.5)) * np.exp(-3 * (t * 2 % 1))
-        wav = os.path.join(folder, f"noise-{seed:02}-{kind}.wav")
-        soundfile.write(wav, sound.astype(np.float32), RATE, subtype="PCM_16")
-        yield f"{seed:02}-{kind}", wav
-
-
-def ours(options, wavs, *flags):
-    run = subprocess.run([options.transcribe, options.model, *wavs, "--threads", str(options.threads), "--beam", str(options.beam), *flags], check=True, capture_output=True, text=True)
+def ours(options, wavs, beam, threads, *flags):
+    run = subprocess.run([options.transcribe, options.model, *wavs, "--threads", str(threads), "--beam", str(beam), *flags], check=True, capture_output=True, text=True)
     return [json.loads(line) for line in run.stdout.splitlines()][1:]
 
 
-def speed(options, peer, folder):
-    """Median and least time of each side, in turns."""
+def cpu(act):
+    """What `act` returns, its CPU seconds (those of programs that it waited for too), and its wall seconds."""
+    def spent():
+        return sum(resource.getrusage(who).ru_utime + resource.getrusage(who).ru_stime for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+
+    from_, wall = spent(), time.perf_counter()
+    result = act()
+    return result, spent() - from_, time.perf_counter() - wall
+
+
+def speed(options, peers, folder):
+    """CPU time of each side with one thread and wall time with two, in turns."""
     long = os.path.join(folder, "long.wav")
     subprocess.run(["sox", "-D", os.path.join(options.moonshine, "two_cities.wav"), "-r", str(RATE), "-c", "1", "-b", "16", long, "gain", "-1", "rate"], check=True)
     short = glob.glob(os.path.join(options.sphinx, "test", "data", "librivox", "*0880.wav"))[0]
     for name, wav in [("3 s", short), ("10 s", os.path.join(options.moonshine, "beckett.wav")), ("44 s", long)]:
-        theirs, own = [], []
-        for _ in range(options.rounds):
-            from_ = time.perf_counter()
-            list(peer.transcribe(wav, beam_size=options.beam, language="en")[0])
-            theirs.append(time.perf_counter() - from_)
-            # The first of a process is cold.
-            own.append(min(ours(options, [wav], "--repeat", "2")[0]["took_s"]))
-        ratio = np.median(own) / np.median(theirs)
-        yield {"clip": name, "ours_s": sorted(own), "faster_whisper_s": sorted(theirs), "ratio_of_medians": ratio, "ratio_of_least": min(own) / min(theirs)}
+        for threads, peer in peers.items():
+            rounds = []
+            for _ in range(options.rounds):
+                def hear():
+                    return list(peer.transcribe(wav, beam_size=5, language="en")[0])
+                _, theirs, theirs_wall = cpu(hear)
+                # The first of a process reads the model and is cold: what four more cost is a difference of two processes.
+                _, one, _ = cpu(lambda: ours(options, [wav], 5, threads))
+                found, five, _ = cpu(lambda: ours(options, [wav], 5, threads, "--repeat", "5"))
+                rounds.append([(five - one) / 4, theirs, float(np.median(found[0]["took_s"][1:])), theirs_wall])
+            own, theirs, own_wall, theirs_wall = np.median(rounds, axis=0)
+            yield {"clip": name, "threads": threads, "rounds": rounds, "ours_cpu_s": own, "faster_whisper_cpu_s": theirs, "cpu_ratio": own / theirs, "ours_wall_s": own_wall, "faster_whisper_wall_s": theirs_wall, "wall_ratio": own_wall / theirs_wall}
 
 
 def interval(pairs, random):
@@ -153,45 +110,70 @@ def keep(options, result):
         json.dump(result, file, indent=1)
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    for name in ["transcribe", "model", "sphinx", "moonshine", "out"]:
-        parser.add_argument(name)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--beam", type=int, default=5)
-    options = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = str(options.threads)
-    from faster_whisper import WhisperModel, __version__
-
-    peer = WhisperModel(options.model, device="cpu", compute_type="int8", cpu_threads=options.threads)
-    result = {"faster_whisper": __version__, "threads": options.threads, "beam": options.beam, "load_average": os.getloadavg()}
-    with tempfile.TemporaryDirectory() as folder:
-        all_clips = list(clips(options.sphinx, options.moonshine, folder))
-        found = ours(options, [wav for _, wav, _ in all_clips], "--words")
-        pairs, texts, spoken, theirs_spoken = [], [], {}, {}
-        for (name, wav, text), own in zip(all_clips, found):
-            segments = list(peer.transcribe(wav, beam_size=options.beam, language="en", word_timestamps=True)[0])
+def accuracy(options, peer, groups, beam, times):
+    """Both sides' words on all groups of clips; `times` asks for word times too."""
+    flat = [clip for clips_ in groups.values() for clip in clips_]
+    found = iter(ours(options, [wav for _, wav, _ in flat], beam, 2, "--words"))
+    result, texts, spoken = {}, [], {"ours": {}, "faster_whisper": {}}
+    for group, clips_ in groups.items():
+        pairs = []
+        for (name, wav, text), own in zip(clips_, found):
+            segments = list(peer.transcribe(wav, beam_size=beam, language="en", word_timestamps=times)[0])
             theirs = "".join(segment.text for segment in segments)
             reference = words_of(text)
             pairs.append([errors(reference, words_of(own["text"])), errors(reference, words_of(theirs)), len(reference)])
             texts.append({"clip": name, "reference": text.strip(), "ours": own["text"], "faster_whisper": theirs.strip(), "errors": pairs[-1]})
-            spoken[name] = [(word["text"], word["start_ms"] / 1e3, word["end_ms"] / 1e3) for segment in own["segments"] for word in segment["words"]]
-            theirs_spoken[name] = [(word.word, word.start, word.end) for segment in segments for word in segment.words]
-        human = 11
-        result["wer_recorded"] = interval(pairs[:human], np.random.default_rng(0))
-        result["wer_synthetic"] = interval(pairs[human:], np.random.default_rng(0))
-        result["word_times"] = {"ours": time_errors(options.sphinx, spoken), "faster_whisper": time_errors(options.sphinx, theirs_spoken)}
-        result["texts"] = texts
-        keep(options, result)
-        result["speed"] = list(speed(options, peer, folder))
-        result["load_average_after"] = os.getloadavg()
-        keep(options, result)
-        quiet = list(noises(folder))
-        heard = ours(options, [wav for _, wav in quiet])
-        result["noise"] = {"clips": len(quiet), "with_words": sum(bool(words_of(clip["text"])) for clip in heard), "texts": {name: clip["text"] for (name, _), clip in zip(quiet, heard) if clip["text"]}}
+            if times:
+                spoken["ours"][name] = [(word["text"], word["start_ms"] / 1e3, word["end_ms"] / 1e3) for segment in own["segments"] for word in segment["words"]]
+                spoken["faster_whisper"][name] = [(word.word, word.start, word.end) for segment in segments for word in segment.words]
+        result[group] = interval(pairs, np.random.default_rng(0))
+        for half, part in [("even", pairs[::2]), ("odd", pairs[1::2])]:
+            result[group][half] = [int(value) for value in np.sum(part, axis=0)]
+    if times:
+        result["word_times"] = {side: time_errors(options.sphinx, words) for side, words in spoken.items()}
+    return {**result, "texts": texts}
+
+
+def no_speech(options, peer, folder):
+    """On how many clips without speech each side says words."""
+    quiet = list(noises(folder))[:: 4 if options.quick else 1]
+    wavs = [wav for _, wav in quiet]
+    run = subprocess.run([options.hear, options.model, options.vad, *wavs], check=True, capture_output=True, text=True)
+    said = {"voice-processing": [line.split("\t", 1)[1] for line in run.stdout.splitlines()], "whisper, no VAD": [clip["text"] for clip in ours(options, wavs, 5, 2)]}
+    for name, vad in [("faster-whisper, no VAD", False), ("faster-whisper, its VAD", True)]:
+        said[name] = ["".join(part.text for part in peer.transcribe(wav, beam_size=5, language="en", vad_filter=vad)[0]) for wav in wavs]
+    return {name: {"clips": len(texts), "with_words": sum(bool(words_of(text)) for text in texts), "texts": {clip: text for (clip, _), text in zip(quiet, texts) if text}} for name, texts in said.items()}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    for name in ["transcribe", "hear", "model", "vad", "sphinx", "moonshine", "out"]:
+        parser.add_argument(name)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--parts", default="accuracy,noise,speed")
+    options = parser.parse_args()
+    if options.quick:
+        options.rounds = 3
+    from faster_whisper import WhisperModel, __version__
+
+    peers = {threads: WhisperModel(options.model, device="cpu", compute_type="int8", cpu_threads=threads) for threads in (1, 2)}
+    result = {"faster_whisper": __version__, "quick": options.quick, "load_average": os.getloadavg()}
+    with tempfile.TemporaryDirectory() as folder:
+        if "speed" in options.parts:
+            result["speed"] = list(speed(options, peers, folder))
+            keep(options, result)
+        if "accuracy" in options.parts:
+            clips_ = list(recorded(options.sphinx, options.moonshine))
+            groups = {"recorded": clips_, "changed": list(changed(clips_, folder))[:: 3 if options.quick else 1], "synthetic": list(synthetic(folder))[:: 2 if options.quick else 1]}
+            for beam in (1, 5):
+                result[f"beam_{beam}"] = accuracy(options, peers[2], groups, beam, beam == 5)
+                keep(options, result)
+        if "noise" in options.parts:
+            result["no_speech"] = no_speech(options, peers[2], folder)
+    result["load_average_after"] = os.getloadavg()
     keep(options, result)
-    print(json.dumps({name: value for name, value in result.items() if name != "texts"}, indent=1))
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -288,6 +288,80 @@ export declare interface GpuShare {
   bytes: number
 }
 
+/** A `VoiceResult`; times are ms. */
+export declare interface Heard {
+  /** All of it. */
+  text: string
+  /** The language's code. */
+  language: string
+  /** In the order of time. */
+  segments: Array<HeardSegment>
+  /** Of the whole signal. */
+  durationMs: number
+  /** How much of it is speech. */
+  speechMs: number
+  /** The audio ends before it says it does. */
+  truncated: boolean
+  /** Packets that were heard as silence. */
+  damagedPackets: number
+  /** Where the time went. */
+  timings: HeardTimings
+}
+
+/** A piece of what was said. */
+export declare interface HeardSegment {
+  /** When it begins. */
+  startMs: number
+  /** When it ends. */
+  endMs: number
+  /** What was said. */
+  text: string
+  /** 0 to 1; NaN where nobody knows. */
+  confidence: number
+  /** Where they were asked for. */
+  words?: Array<HeardWord>
+}
+
+/** Where the time of a call went, in ms. */
+export declare interface HeardTimings {
+  /** Reading and decoding. */
+  decodeMs: number
+  /** Resampling, where it can be told from decoding. */
+  resampleMs: number
+  /** Finding speech. */
+  vadMs: number
+  /** Writing it down. */
+  transcribeMs: number
+  /** All of it. */
+  totalMs: number
+}
+
+/** A word. */
+export declare interface HeardWord {
+  /** With its punctuation. */
+  word: string
+  /** When it begins. */
+  startMs: number
+  /** When it ends. */
+  endMs: number
+  /** 0 to 1; NaN where nobody knows. */
+  confidence: number
+}
+
+/** How a recording is heard. */
+export declare interface HearOptions {
+  /** Only speech is written down. */
+  vad: boolean
+  /** Words are wanted. */
+  transcribe: boolean
+  /** A code such as `de`. */
+  language?: string
+  /** Words get times. */
+  wordTimestamps: boolean
+  /** Texts that are followed side by side. */
+  beamSize?: number
+}
+
 /** A lease, or a request that waits. */
 export declare interface Held {
   /** Of the lease, or of the request. */
@@ -408,6 +482,28 @@ export declare interface NewModel {
   replicas: number
   /** Uses of an instance at once; absent: any number. */
   concurrency?: number
+}
+
+/** A server with OpenAI's `/v1/audio/transcriptions`. */
+export declare interface NewRemote {
+  /** Its address. */
+  baseUrl: string
+  /** The key that it is asked with. */
+  apiKey?: string
+  /** The model that it is asked for. */
+  model: string
+}
+
+/** What JavaScript passes; the wrapper has filled in the defaults. */
+export declare interface NewVoice {
+  /** The model that writes down what was said. */
+  model: string
+  /** Threads that compute; absent: as many as there are cores. */
+  threads?: number
+  /** The network that finds speech. */
+  vadModel: string
+  /** Who writes down instead. */
+  remote?: NewRemote
 }
 
 /** The service of the core. */
@@ -695,6 +791,26 @@ export declare interface RuntimeOptions {
   engineSearch: Array<string>
 }
 
+/** How samples lie. */
+export declare interface SampleFormat {
+  /** `i16` or `f32`, without a container; absent: a container, or else 16-bit little-endian PCM. */
+  samples?: string
+  /** Per second; absent: what is in no container is refused. */
+  sampleRate?: number
+  /** Interleaved. */
+  channels: number
+}
+
+/** Where somebody speaks. */
+export declare interface Spoken {
+  /** Beginnings and ends in turn, in ms. */
+  bounds: Array<number>
+  /** Of each frame, 0 to 1. */
+  probabilities: Float32Array
+  /** What a frame lasts, in ms. */
+  frameMs: number
+}
+
 /** A change of an endpoint's state. */
 export declare interface StateChange {
   /** Milliseconds since 1970. */
@@ -781,6 +897,23 @@ export declare class VisionResourceManager {
   optimize(targetFree?: number | undefined | null, device?: number | undefined | null): Array<number>
   /** Ends everything that waits, and the thread. */
   close(): void
+}
+
+/** The service of the core. */
+export declare class VoiceProcessing {
+  /** Loads nothing. */
+  constructor()
+  /** Loads the models that are on this machine; once. */
+  initialize(options: NewVoice): Promise<undefined>
+  /**
+   * What was said in `audio`, the path of a file or what would stand there. `progress` is called from the event loop, which that
+   * does not keep alive, at most ten times a second, with what was heard of it, 0 to 1.
+   */
+  process(audio: string | Uint8Array, format: SampleFormat, options: HearOptions, cancel?: CancelHandle | undefined | null, progress?: ((arg: number) => void) | undefined | null): Promise<Heard>
+  /** Where somebody speaks in `audio`; speech begins at a probability of `threshold`. */
+  detect(audio: string | Uint8Array, format: SampleFormat, threshold?: number | undefined | null): Promise<Spoken>
+  /** Ends what is under way, and waits until it has ended. */
+  close(): Promise<undefined>
 }
 
 /** The version of the addon, which the loader compares with that of the package. */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 
-import type { Allocation, OptimizeResult, ParameterAnalytics, VisionResourceManager } from '../../src/index.js';
+import type { Allocation, OptimizeResult, ParameterAnalytics, VisionResourceManager, VoiceProcessingService, VoiceResult } from '../../src/index.js';
 import { eachBackend } from '../support/backends.js';
 
 /** Examples are written for bundlers, whose paths have no endings. Their modules are read anew for each backend. */
@@ -37,5 +37,17 @@ eachBackend(backend => {
     expect(allocation.gpus).toMatchObject([{ index: 0, vramMb: 4096 }]);
     expect(allocation.expiresAt).toBeGreaterThan(Date.now());
     await manager.close();
+  }, 60_000);
+
+  it('runs the guide\'s code for recordings as it stands, where somebody writes them down', async () => {
+    const ran = snippet<{ service: VoiceProcessingService; result: VoiceResult }>('voice-processing');
+    if (backend === 'typescript') {
+      expect(await ran.catch((error: unknown) => error)).toMatchObject({ code: 'UAT_ENGINE_UNAVAILABLE' });
+      return;
+    }
+    const { service, result } = await ran;
+    expect(service.backend.kind).toBe(backend);
+    expect(result.text.toLowerCase()).toContain('young man');
+    await service.close();
   }, 60_000);
 });

@@ -177,6 +177,7 @@ fn details(error: &RuntimeError) -> Value {
         }
         RuntimeError::Input(error) => input(error),
         RuntimeError::Router(error) => router(error),
+        RuntimeError::Voice(error) => error.option().map_or(Value::Null, |field| json!({ "field": field })),
         RuntimeError::Coordinator(error) => match error {
             CoordinatorError::InvalidInput(error) => input(error),
             CoordinatorError::ModelNotFound { model, nearest } => {

@@ -15,6 +15,7 @@ mod opened;
 mod parameter_analytics;
 mod redis_service;
 mod vision_resource_manager;
+mod voice_processing;
 
 use napi_derive::napi;
 

@@ -1,6 +1,10 @@
 //! The models that hear recordings.
 
+mod remote;
+mod service;
+
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use fast_llm_coordinator::CoordinatorError;
@@ -14,6 +18,9 @@ use voice_processing::{Parts, Transcriber, Voice, VoiceError};
 use crate::blocking;
 use crate::config::VoiceConfig;
 use crate::errors::RuntimeError;
+
+pub use remote::RemoteTranscriber;
+pub use service::{VoiceService, Words};
 
 /// Finds speech.
 const VAD_MODEL: &str = "silero-vad-6";
@@ -30,15 +37,42 @@ const AT_ONCE: usize = 4;
 /// `UAT_MODEL_NOT_FOUND` for another name, with those that there are, and where one was not pulled, with the command that pulls it;
 /// `UAT_CORRUPT_VALUE`, `UAT_STORAGE`.
 pub fn open_voice(name: &str, threads: usize) -> Result<Voice, RuntimeError> {
-    let Some(&[tokenizer]) = transcribes().find(|entry| entry.name == name).map(|entry| entry.needs) else {
-        let nearest = transcribes().map(|entry| entry.name.into()).collect();
+    let files = WhisperFiles::find(name)?;
+    let vad = open_vad(VAD_MODEL)?;
+    Ok(Voice::new(Parts { vad, words: Some(files.load(threads)?) }))
+}
+
+/// Loads a network that finds speech: one of `uat models list`, or the path of its file.
+fn open_vad(name: &str) -> Result<SileroVad, RuntimeError> {
+    let mut known = ModelStore::catalogue().iter().filter(|entry| entry.purpose == Purpose::VoiceActivity);
+    if !name.contains('/') && known.clone().all(|entry| entry.name != name) {
+        let nearest = known.by_ref().map(|entry| entry.name.into()).collect();
         return Err(CoordinatorError::ModelNotFound { model: name.to_owned(), nearest }.into());
-    };
-    let store = ModelStore::open()?;
-    let (model, tokenizer) = (store.resolve(name)?, store.resolve(tokenizer)?);
-    let vad = SileroVad::load(&store.resolve(VAD_MODEL)?).map_err(VoiceError::from)?;
-    let words = Whisper::load_files(&model, &tokenizer, threads).map_err(VoiceError::from)?;
-    Ok(Voice::new(Parts { vad, words: Some(Arc::new(words) as Arc<dyn Transcriber>) }))
+    }
+    Ok(SileroVad::load(&ModelStore::open()?.resolve(name)?).map_err(VoiceError::from)?)
+}
+
+/// The files of a model that transcribes.
+struct WhisperFiles {
+    model: PathBuf,
+    tokenizer: PathBuf,
+}
+
+impl WhisperFiles {
+    fn find(name: &str) -> Result<Self, RuntimeError> {
+        let Some(&[tokenizer]) = transcribes().find(|entry| entry.name == name).map(|entry| entry.needs)
+        else {
+            let nearest = transcribes().map(|entry| entry.name.into()).collect();
+            return Err(CoordinatorError::ModelNotFound { model: name.to_owned(), nearest }.into());
+        };
+        let store = ModelStore::open()?;
+        Ok(Self { model: store.resolve(name)?, tokenizer: store.resolve(tokenizer)? })
+    }
+
+    fn load(&self, threads: usize) -> Result<Arc<dyn Transcriber>, RuntimeError> {
+        let words = Whisper::load_files(&self.model, &self.tokenizer, threads).map_err(VoiceError::from)?;
+        Ok(Arc::new(words))
+    }
 }
 
 fn transcribes() -> impl Iterator<Item = &'static CatalogueEntry> {

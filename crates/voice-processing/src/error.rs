@@ -23,6 +23,8 @@ pub enum VoiceError {
         code: &'static str,
         /// What happened.
         message: String,
+        /// Whether asking again may succeed.
+        retryable: bool,
     },
     /// Words are wanted, and there is nobody who writes them.
     #[error("there is no model that transcribes: give one, or ask for speech without words")]
@@ -62,6 +64,7 @@ impl VoiceError {
             Self::Audio(error) => error.retryable(),
             Self::Vad(error) => error.retryable(),
             Self::Behind { .. } => true,
+            Self::Transcriber { retryable, .. } => *retryable,
             _ => false,
         }
     }

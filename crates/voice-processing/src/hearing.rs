@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use audio_input::{Decoder, PcmFormat};
-use silero_vad::{SileroVad, SpeechStream, WINDOW};
+use silero_vad::{SileroVad, SpeechStream, VadError, WINDOW};
 
 use crate::VoiceError;
 
@@ -19,6 +19,8 @@ type HeardBy<'a> = dyn FnMut(&[f32], f32) -> Result<(), VoiceError> + 'a;
 pub(crate) struct Hearing {
     decoder: Decoder,
     stream: SpeechStream,
+    /// Windows that were heard.
+    windows: usize,
     pub(crate) decode: Duration,
     pub(crate) vad: Duration,
 }
@@ -31,7 +33,7 @@ impl Hearing {
     ) -> Result<Self, VoiceError> {
         let began = Instant::now();
         let decoder = Decoder::open(source, pcm)?;
-        Ok(Self { decoder, stream: vad.stream(), decode: began.elapsed(), vad: Duration::ZERO })
+        Ok(Self { decoder, stream: vad.stream(), windows: 0, decode: began.elapsed(), vad: Duration::ZERO })
     }
 
     /// Gives every window and its probability to `heard`, in order; the last window is the shorter one, if one is.
@@ -89,7 +91,13 @@ impl Hearing {
 
     fn probability(&mut self, window: &[f32; WINDOW]) -> Result<f32, VoiceError> {
         let began = Instant::now();
-        let probability = self.stream.probability(window)?;
+        let probability = self.stream.probability(window).map_err(|error| match error {
+            VadError::Sample { index, value } => {
+                VadError::Sample { index: self.windows * WINDOW + index, value }
+            }
+            other => other,
+        })?;
+        self.windows += 1;
         self.vad += began.elapsed();
         Ok(probability)
     }

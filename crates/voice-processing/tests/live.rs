@@ -162,7 +162,7 @@ fn a_text_that_is_late_is_waited_for_and_its_lag_is_told() {
 fn a_stretch_that_cannot_be_written_down_is_told_and_the_next_is_heard() {
     let Some(vad) = vad() else { return };
     let mut live = Live::new(&vad, EIGHT, LiveOptions::default()).unwrap();
-    let broken = || VoiceError::Transcriber { code: "UAT_UPSTREAM", message: "no".into() };
+    let broken = || VoiceError::Transcriber { code: "UAT_UPSTREAM", message: "no".into(), retryable: false };
     let signal = [sentence(), silence(900)].concat();
     for frame in signal.chunks(160) {
         live.push_i16(frame).unwrap();

@@ -55,7 +55,8 @@ pub(crate) struct Decoded {
 }
 
 impl Window<'_> {
-    /// Tries one temperature after another until a text can be trusted; the last one's stays.
+    /// Tries one temperature after another until a text can be trusted. Where none can, the likeliest stays of those that do not repeat
+    /// themselves, as faster-whisper has it; OpenAI's keeps the last, which often is worse.
     pub(crate) fn decode(
         &self,
         context: &Context<'_>,
@@ -73,7 +74,7 @@ impl Window<'_> {
         let start = prompt.len();
         prompt.extend(self.start);
         let longest = (most / 2).min(most - prompt.len()).min(at_most(self.spoken));
-        let mut last = None;
+        let mut best: Option<(bool, Decoded)> = None;
         for temperature in &options.temperatures {
             let width = if *temperature > 0.0 { options.best_of } else { options.beam_size }.max(1);
             let wanted = Search {
@@ -89,9 +90,14 @@ impl Window<'_> {
             let repeats = decoded.compression_ratio > options.compression_ratio_threshold;
             let unlikely = decoded.avg_logprob < options.logprob_threshold;
             let silent = unlikely && decoded.no_speech_prob > options.no_speech_threshold;
-            last = Some(decoded);
             if silent || !repeats && !unlikely {
-                break;
+                return Ok(decoded);
+            }
+            let is_better = best.as_ref().is_none_or(|(repeated, best)| {
+                *repeated && !repeats || *repeated == repeats && decoded.avg_logprob > best.avg_logprob
+            });
+            if is_better {
+                best = Some((repeats, decoded));
             }
         }
         let none = || WhisperError::Option {
@@ -99,7 +105,7 @@ impl Window<'_> {
             got: "empty".to_owned(),
             expected: "at least one".to_owned(),
         };
-        last.ok_or_else(none)
+        best.map(|(_, decoded)| decoded).ok_or_else(none)
     }
 }
 

@@ -1,0 +1,1 @@
+export * from '../../../src/services/voice-processing-rust.js';
