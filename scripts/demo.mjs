@@ -12,6 +12,8 @@ import { built, MODEL, ROOT, SET_UP, VOICE_MODELS } from './front-door/build.mjs
 import { door, inOrder, run, Stop } from './front-door/terminal.mjs';
 
 const QUESTION = 'What is the capital of France? Answer in one short sentence.';
+/** A spoken sentence of three seconds. */
+const SPEECH = 'examples/speech.wav';
 
 await door('demo', async () => {
   await inOrder([
@@ -32,8 +34,12 @@ await door('demo', async () => {
       for (const gpus of ['1x24576', '2x24576']) await run(built('uat'), ['gpu', 'simulate', '--trace', 'examples/day.csv', '--gpus', gpus, '--policy', 'ours,fifo-lru'], { cwd: ROOT });
     } },
     { title: 'GPU memory that programs share: a daemon with a GPU that does not exist, a command and a Python program that lease', run: withGpus },
-    { title: 'What was said in a recording, and when', run: () => run(built('uat'), ['transcribe', 'examples/speech.wav', '--format', 'srt'], { cwd: ROOT }) },
-    { title: 'The same over HTTP, as curl and the clients of OpenAI ask', run: () => withServer(url => run('curl', ['--silent', '--show-error', '--fail-with-body', `${url}/v1/audio/transcriptions`, '-F', 'file=@examples/speech.wav', '-F', 'model=whisper-1'], { cwd: ROOT })) },
+    { title: 'What was said in a recording, and when', run: () => run(built('uat'), ['transcribe', SPEECH, '--format', 'srt'], { cwd: ROOT }) },
+    { title: 'The same in Node, on the Rust core', run: () => voice({ UAT_BACKEND: 'native' }) },
+    { title: 'The same over HTTP, with curl and with the Node class in TypeScript alone', run: () => withServer(async url => {
+      await run('curl', ['--silent', '--show-error', '--fail-with-body', `${url}/v1/audio/transcriptions`, '-F', `file=@${SPEECH}`, '-F', 'model=whisper-1'], { cwd: ROOT });
+      await voice({ UAT_BACKEND: 'typescript', TRANSCRIBER: url });
+    }) },
     { title: 'And in the terminal: uat chat', run: () => run(built('uat'), ['chat', '--model', MODEL, '--temperature', '0', '--max-tokens', '32', QUESTION], { cwd: ROOT }) },
   ]);
   console.log(`
@@ -45,6 +51,10 @@ Next:  npm start                    the server on http://127.0.0.1:8642, for any
 
 function example(file, env, ...more) {
   return run('node', [`examples/${file}`, QUESTION, ...more], { cwd: ROOT, env: { UAT_ENGINE_PATH: built('uat-engine'), ...env } });
+}
+
+function voice(env) {
+  return run('node', ['examples/voice.mjs', SPEECH], { cwd: ROOT, env });
 }
 
 /** `uat serve` on a port of its own choosing. */

@@ -273,3 +273,29 @@ fn whisper_hears_a_sentence_as_it_is_said() {
         "{events:?}"
     );
 }
+
+struct Panics;
+
+impl Transcriber for Panics {
+    fn transcribe(&self, _: &[f32], _: &Ask, _: &AtomicBool) -> Result<Said, VoiceError> {
+        panic!("on purpose")
+    }
+}
+
+#[test]
+fn a_transcriber_that_panics_fails_the_stretch_and_nobody_waits_for_it() {
+    let Some(vad) = vad() else { return };
+    let voice = Arc::new(LiveVoice::new(vad, Arc::new(Panics), 1).unwrap());
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&events);
+    let stream =
+        voice.stream(EIGHT, LiveOptions::default(), move |event| told.lock().unwrap().push(event)).unwrap();
+    stream.write_i16(&[sentence(), silence(900)].concat()).unwrap();
+    stream.end().unwrap();
+    stream.wait_until_done();
+    let events = events.lock().unwrap();
+    assert!(
+        matches!(&events[..], [.., LiveEvent::Failed { code: "UAT_INTERNAL", .. }, LiveEvent::TurnDone]),
+        "{events:?}"
+    );
+}

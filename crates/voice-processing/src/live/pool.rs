@@ -1,6 +1,7 @@
 //! Live signals among threads.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
@@ -106,7 +107,12 @@ impl Shared {
         while let Some(stream) = self.next() {
             let Some(stream) = stream.upgrade() else { continue };
             let Some(task) = stream.live.lock().next_task() else { continue };
-            let text = self.words.transcribe(&task.samples, &task.ask, &task.cancel);
+            let transcribe = || self.words.transcribe(&task.samples, &task.ask, &task.cancel);
+            // A thread that ended would leave every stream waiting.
+            let text = catch_unwind(AssertUnwindSafe(transcribe)).unwrap_or_else(|_| {
+                let message = "the transcriber panicked".to_owned();
+                Err(VoiceError::Transcriber { code: "UAT_INTERNAL", message, retryable: false })
+            });
             stream.live.lock().told(task.id, text);
             stream.deliver();
             stream.enqueue();
@@ -215,7 +221,9 @@ impl LiveStream {
 
     /// Whether all was told of a signal that has ended.
     pub fn is_done(&self) -> bool {
-        self.inner.live.lock().is_done()
+        let is_done = self.inner.live.lock().is_done();
+        // The last event may be on its way.
+        is_done && self.inner.tell.try_lock().is_some()
     }
 
     /// Waits until all was told of a signal that has ended. Blocks.

@@ -173,6 +173,9 @@ impl Live {
         if !self.due.is_empty() {
             return Some(TaskKind::Final);
         }
+        if self.ended {
+            return None;
+        }
         if let Some(likely) = self.turns.likely(SPECULATE) {
             return (self.tried != Some(likely)).then_some(TaskKind::Speculative);
         }

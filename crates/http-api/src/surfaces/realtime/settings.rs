@@ -35,7 +35,7 @@ pub(super) struct Settings {
     silence_ms: u32,
 }
 
-const MODEL: &str = "session.audio.input.transcription.model";
+pub(super) const MODEL: &str = "session.audio.input.transcription.model";
 const LANGUAGE: &str = "session.audio.input.transcription.language";
 const PROMPT: &str = "session.audio.input.transcription.prompt";
 const FORMAT: &str = "session.audio.input.format";

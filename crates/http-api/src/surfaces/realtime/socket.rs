@@ -15,14 +15,14 @@ use runtime::{Key, RuntimeError, Voices};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 use tokio::sync::Notify;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_util::sync::CancellationToken;
 
-use super::settings::{Problem, Settings};
+use super::settings::{MODEL, Problem, Settings};
 use super::told::Told;
 
 /// A message of a client; of 16-bit audio at 24 kHz a minute, in base64.
@@ -124,13 +124,13 @@ impl Talk {
         let session = json!({ "session": self.with.settings.json(&self.with.id) });
         let created = self.told.event("session.created", session);
         self.say(created).await?;
-        let mut heartbeat = interval(HEARTBEAT);
+        let mut heartbeat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut alive = Instant::now();
         let (draining, caller) = (self.with.draining.clone(), self.with.caller.clone());
-        let outbox = Arc::clone(&self.outbox);
         loop {
             self.tell().await?;
+            let outbox = Arc::clone(&self.outbox);
             let reads = self.reads();
             tokio::select! {
                 () = draining.cancelled() => return Err(End::Close(CloseCode::Away, "the server ends")),
@@ -304,27 +304,22 @@ impl Talk {
             Err(problem) => return Ok(Err(problem)),
         };
         next.model = self.with.voices.model(Some(&next.model)).to_owned();
-        if next.model != self.with.settings.model {
-            let may = self.with.caller.as_ref().is_none_or(|key| key.may_use(&next.model));
-            match self.with.voices.live(Some(&next.model)).await {
-                Ok(live) if may => self.with.live = live,
-                Ok(_) => {
-                    let got = Value::from(next.model);
-                    let param = "session.audio.input.transcription.model";
-                    return Ok(Err(Problem::invalid(param, "a model that the key may use", &got)));
-                }
-                Err(error) => {
-                    let (code, message) = ("model_not_found", error.to_string());
-                    return Ok(Err(Problem { code, message, param: Some("model".to_owned()) }));
-                }
-            }
+        if self.with.caller.as_ref().is_some_and(|key| !key.may_use(&next.model)) {
+            return Ok(Err(Problem::invalid(MODEL, "a model that the key may use", &next.model.into())));
         }
-        self.with.settings = next;
+        let live = match self.with.voices.live(Some(&next.model)).await {
+            Ok(live) => live,
+            Err(error) => {
+                let (code, message) = ("model_not_found", error.to_string());
+                return Ok(Err(Problem { code, message, param: Some(MODEL.to_owned()) }));
+            }
+        };
         // Options that the model does not know are refused now, and not with the first sound.
-        if let Err(error) = self.begin() {
+        if let Err(error) = live.stream(next.format(), next.options(), |_| ()) {
             let param = error.option().map(str::to_owned);
             return Ok(Err(Problem { code: "invalid_value", message: error.to_string(), param }));
         }
+        (self.with.live, self.with.settings) = (live, next);
         let session = json!({ "session": self.with.settings.json(&self.with.id) });
         let updated = self.told.event("session.updated", session);
         self.say(updated).await?;
@@ -335,7 +330,8 @@ impl Talk {
     fn stop(&mut self) {
         self.stream = None;
         self.finishing = false;
-        self.outbox.events.lock().clear();
+        // Threads may still be about to tell of it.
+        self.outbox = Arc::default();
         let rate = u64::from(self.with.settings.format().sample_rate);
         self.told.offset_ms += std::mem::take(&mut self.samples) * 1000 / rate;
     }
