@@ -121,12 +121,33 @@ impl Told {
         format!("item_{}_{}", self.session, self.turn.number)
     }
 
-    /// What `text` has beyond what was told. Where it differs from that, the whole text at the end puts it right.
+    /// What `text` has beyond what was told. Where it says something else than that, the whole text at the end puts it right.
     fn delta(&mut self, text: &str) -> Option<Value> {
-        let delta = text.strip_prefix(self.turn.sent.as_str()).filter(|more| !more.is_empty())?.to_owned();
-        self.turn.sent = text.to_owned();
+        let delta = beyond(&self.turn.sent, text).filter(|more| !more.is_empty())?.to_owned();
+        self.turn.sent.push_str(&delta);
         Some(self.event(DELTA, json!({ "item_id": self.item(), "content_index": 0, "delta": delta })))
     }
+}
+
+/// What `text` has after `sent`, if it begins with the same words: their case and punctuation may have changed.
+fn beyond<'a>(sent: &str, text: &'a str) -> Option<&'a str> {
+    if let Some(more) = text.strip_prefix(sent) {
+        return Some(more);
+    }
+    let mut rest = text;
+    for word in sent.split_whitespace() {
+        let begins = rest.trim_start();
+        let (next, after) = begins.split_at(begins.find(char::is_whitespace).unwrap_or(begins.len()));
+        if !spoken(next).eq(spoken(word)) {
+            return None;
+        }
+        rest = after;
+    }
+    Some(rest)
+}
+
+fn spoken(word: &str) -> impl Iterator<Item = char> {
+    word.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase)
 }
 
 fn joined(before: &str, after: &str) -> String {
@@ -189,6 +210,19 @@ mod tests {
         ids.dedup();
         assert_eq!(ids.len(), events.len());
         assert!(events.iter().all(|event| event["item_id"] == "item_s_1"), "{events:?}");
+    }
+
+    #[test]
+    fn case_and_punctuation_that_change_hold_no_words_back() {
+        let events = of(vec![
+            LiveEvent::SpeechStarted { at_ms: 0 },
+            partial("ever tried it", 10),
+            LiveEvent::SpeechStopped { at_ms: 900 },
+            last("Ever tried. Ever failed."),
+            LiveEvent::TurnDone,
+        ]);
+        assert_eq!(deltas(&events), "ever tried Ever failed.");
+        assert_eq!(events.last().unwrap()["transcript"], "Ever tried. Ever failed.");
     }
 
     #[test]
