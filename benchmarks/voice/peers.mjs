@@ -24,7 +24,7 @@ export function pinned() {
 /** Where recordings with their texts lie: pocketsphinx's tests (LibriVox, public domain) and moonshine's samples. They are fetched once. */
 export function speech() {
   return {
-    sphinx: unpacked("pocketsphinx==5.1.1", "pocketsphinx-5.1.1", ["--no-binary", ":all:", "--no-build-isolation"]),
+    sphinx: unpacked("pocketsphinx==5.1.1", "pocketsphinx-5.1.1", ["--no-binary", "pocketsphinx"]),
     moonshine: path.join(unpacked("moonshine-voice==0.1.5", "moonshine", ["--only-binary", ":all:"]), "moonshine_voice", "assets"),
   };
 }
