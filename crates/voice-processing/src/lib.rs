@@ -26,8 +26,11 @@
 
 mod error;
 mod hearing;
+mod kept;
+mod likelihood;
 pub mod live;
 mod options;
+mod placed;
 mod process;
 mod said;
 mod subtitles;

@@ -7,15 +7,13 @@ use std::time::{Duration, Instant};
 use silero_vad::{Detector, Event, Segment as Samples, Settings};
 
 use crate::hearing::Hearing;
+use crate::kept::Kept;
+use crate::placed::placed;
 use crate::utterances::Utterances;
 use crate::{
-    Ask, DetectOptions, ProcessOptions, SAMPLE_RATE, Segment, Speech, SpeechSegment, Timings, Transcriber,
-    Voice, VoiceError, VoiceResult, ms,
+    Ask, DetectOptions, ProcessOptions, Segment, Speech, SpeechSegment, Timings, Transcriber, Voice,
+    VoiceError, VoiceResult, ms,
 };
-
-/// What is kept of a signal in which nobody seems to speak: the detector tells of a beginning up to
-/// `pre_roll_ms` + `min_speech_ms` + `min_silence_ms` and two windows late, which are 0.72 s.
-const LATE: u64 = SAMPLE_RATE;
 
 impl Voice {
     /// What was said, and when. Reads `source` once, and holds an utterance of it at a time. `progress` is told now and then which
@@ -62,11 +60,11 @@ impl Voice {
             let event = detector.push(probability).filter(|_| options.vad);
             speech.hear(probability, event);
             if let Some(writing) = &mut writing {
-                writing.samples.extend_from_slice(window);
+                writing.kept.tail().extend_from_slice(window);
                 if let Some(utterance) = utterances.push(probability, event) {
                     writing.write(utterance, said)?;
                 }
-                writing.forget(utterances.needed());
+                writing.kept.forget(utterances.needed());
             }
             Ok(())
         })?;
@@ -185,9 +183,7 @@ struct Writing<'a> {
     words: &'a dyn Transcriber,
     ask: Ask,
     cancel: &'a AtomicBool,
-    /// Of which the first is `base` from the signal's beginning.
-    samples: Vec<f32>,
-    base: u64,
+    kept: Kept,
     segments: Vec<Segment>,
     spent: Duration,
 }
@@ -195,54 +191,24 @@ struct Writing<'a> {
 impl<'a> Writing<'a> {
     fn begin(words: &'a dyn Transcriber, ask: Ask, cancel: &'a AtomicBool) -> Result<Self, VoiceError> {
         words.check(&ask)?;
-        let (samples, segments) = (Vec::new(), Vec::new());
-        Ok(Self { words, ask, cancel, samples, base: 0, segments, spent: Duration::ZERO })
+        Ok(Self { words, ask, cancel, kept: Kept::default(), segments: Vec::new(), spent: Duration::ZERO })
     }
 
     fn write(&mut self, utterance: Samples, tell: &mut dyn FnMut(&Segment)) -> Result<(), VoiceError> {
-        let within = |sample: u64| {
-            usize::try_from(sample.saturating_sub(self.base)).unwrap_or(usize::MAX).min(self.samples.len())
-        };
-        let (from, to) = (within(utterance.start), within(utterance.end));
         let began = Instant::now();
-        let said = self.words.transcribe(&self.samples[from..to.max(from)], &self.ask, self.cancel)?;
+        let said = self.words.transcribe(self.kept.of(utterance), &self.ask, self.cancel)?;
         self.spent += began.elapsed();
         if !said.segments.is_empty() {
             // Who changes the language within a recording is rarer than an utterance too short to tell it.
             self.ask.language.get_or_insert(said.language);
         }
         // A beginning that was told so late that its samples are gone begins with those that are there.
-        let (start, end) = (ms(utterance.start.max(self.base)), ms(utterance.end));
-        for segment in said.segments.into_iter().filter(|segment| !segment.text.trim().is_empty()) {
-            let earliest = self.segments.last().map_or(start, |before| before.end_ms.max(start));
-            let segment = on_our_clock(segment, start, earliest, end.max(earliest));
+        let (start, end) = (ms(utterance.start.max(self.kept.base())), ms(utterance.end));
+        let after = self.segments.last().map_or(0, |before| before.end_ms);
+        for segment in placed(said.segments, start, end, after) {
             tell(&segment);
             self.segments.push(segment);
         }
         Ok(())
     }
-
-    /// Lets go of what cannot belong to an utterance any more; a second at a time, because it moves all other samples.
-    fn forget(&mut self, needed: u64) {
-        let heard = self.base + self.samples.len() as u64;
-        let passed = needed.min(heard.saturating_sub(LATE)).saturating_sub(self.base);
-        if passed > SAMPLE_RATE {
-            self.samples.drain(..passed as usize);
-            self.base += passed;
-        }
-    }
-}
-
-/// A segment whose times are from `start`, on the signal's clock: between `earliest` and `latest`, whatever a transcriber says.
-pub(crate) fn on_our_clock(mut segment: Segment, start: u64, earliest: u64, latest: u64) -> Segment {
-    let place = |time: u64, earliest: u64| time.saturating_add(start).clamp(earliest, latest);
-    segment.start_ms = place(segment.start_ms, earliest);
-    segment.end_ms = place(segment.end_ms, segment.start_ms);
-    let mut after = segment.start_ms;
-    for word in &mut segment.words {
-        word.start_ms = place(word.start_ms, after);
-        word.end_ms = place(word.end_ms, word.start_ms);
-        after = word.end_ms;
-    }
-    segment
 }

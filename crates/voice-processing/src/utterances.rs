@@ -7,6 +7,7 @@
 use silero_vad::{Event, Segment, WINDOW};
 
 use crate::SAMPLE_RATE;
+use crate::likelihood::Likelihood;
 
 /// Whisper hears 30 s; the rest is room for what is found out late.
 const LONGEST: u64 = 28 * SAMPLE_RATE;
@@ -20,9 +21,7 @@ pub(crate) struct Utterances {
     ended: Vec<Segment>,
     /// Since when somebody speaks.
     speaking: Option<u64>,
-    /// Probabilities of the windows since `first`.
-    probabilities: Vec<f32>,
-    first: u64,
+    likelihood: Likelihood,
     /// Samples heard.
     at: u64,
 }
@@ -36,14 +35,14 @@ impl Utterances {
     /// Hears a window, and what the detector told of it. Gives the utterance that has ended, if one has.
     pub(crate) fn push(&mut self, probability: f32, event: Option<Event>) -> Option<Segment> {
         self.at += WINDOW as u64;
-        self.probabilities.push(probability);
+        self.likelihood.push(probability);
         match event {
             Some(Event::SpeechStarted { at_sample }) => self.speaking = Some(at_sample),
             Some(Event::SpeechStopped { at_sample }) => self.stop(at_sample),
             None => {}
         }
         let whole = self.cut();
-        self.forget();
+        self.likelihood.forget(self.needed());
         whole
     }
 
@@ -83,7 +82,8 @@ impl Utterances {
             return self.take(self.before_longest_silence());
         }
         let start = self.speaking?;
-        let end = self.least_likely(start);
+        // In the latter half, so that what is left is not long either.
+        let end = self.likelihood.least_likely_since(start + LONGEST / 2).unwrap_or(self.at);
         self.speaking = Some(end);
         Some(Segment { start, end })
     }
@@ -96,28 +96,10 @@ impl Utterances {
         silences.enumerate().max_by_key(|(_, silence)| *silence).map_or(1, |(index, _)| index + 1)
     }
 
-    /// The middle of the window, in the latter half of what is spoken since `start`, in which speech was least likely.
-    fn least_likely(&self, start: u64) -> u64 {
-        let from = (start + LONGEST / 2).saturating_sub(self.first) as usize / WINDOW;
-        let latter = self.probabilities.iter().enumerate().skip(from);
-        let least = latter.min_by(|(_, a), (_, b)| a.total_cmp(b));
-        least.map_or(self.at, |(index, _)| self.first + (index * WINDOW + WINDOW / 2) as u64)
-    }
-
     /// The first `count` segments as one utterance.
     fn take(&mut self, count: usize) -> Option<Segment> {
         let taken: Vec<Segment> = self.ended.drain(..count.min(self.ended.len())).collect();
         Some(Segment { start: taken.first()?.start, end: taken.last()?.end })
-    }
-
-    /// Windows before what is needed; a second at a time, because it moves all others.
-    fn forget(&mut self) {
-        let passed = self.needed().saturating_sub(self.first) as usize / WINDOW;
-        if passed as u64 * WINDOW as u64 > SAMPLE_RATE {
-            let passed = passed.min(self.probabilities.len());
-            self.probabilities.drain(..passed);
-            self.first += (passed * WINDOW) as u64;
-        }
     }
 }
 

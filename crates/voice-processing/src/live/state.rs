@@ -10,14 +10,12 @@ use silero_vad::{Event, Segment as Stretch, Settings, SileroVad, SpeechStream, W
 use super::agreement::Agreement;
 use super::turns::{Heard, Turns};
 use super::{LIVE, LiveEvent, LiveOptions, samples};
-use crate::process::on_our_clock;
+use crate::kept::Kept;
+use crate::placed::placed;
 use crate::{Ask, Said, VoiceError, ms};
 
 /// Silence after which a stretch is written down as if nobody said any more.
 const SPECULATE: u64 = samples(150);
-/// A beginning is told this much after it at most: pre-roll, and as long as speech must last.
-const LATE: u64 = samples(1_000);
-
 /// What a text is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TaskKind {
@@ -66,9 +64,7 @@ pub struct Live {
     input: PcmIn,
     vad: SpeechStream,
     turns: Turns,
-    /// Samples from `base` on that may still be needed.
-    samples: Vec<f32>,
-    base: u64,
+    kept: Kept,
     /// Samples of which windows were heard.
     heard: u64,
     events: VecDeque<LiveEvent>,
@@ -102,8 +98,7 @@ impl Live {
             vad: vad.stream(),
             turns: Turns::new(settings)?,
             options,
-            samples: Vec::new(),
-            base: 0,
+            kept: Kept::default(),
             heard: 0,
             events: VecDeque::new(),
             due: VecDeque::new(),
@@ -125,7 +120,7 @@ impl Live {
     /// Those of the detector of speech.
     pub fn push_i16(&mut self, pcm: &[i16]) -> Result<(), VoiceError> {
         if !self.ended {
-            self.input.push_i16(pcm, &mut self.samples);
+            self.input.push_i16(pcm, self.kept.tail());
         }
         self.hear()
     }
@@ -136,7 +131,7 @@ impl Live {
     /// `UAT_INVALID_INPUT` for one that is not finite: then none of `pcm` counts as given.
     pub fn push_f32(&mut self, pcm: &[f32]) -> Result<(), VoiceError> {
         if !self.ended {
-            self.input.push_f32(pcm, &mut self.samples)?;
+            self.input.push_f32(pcm, self.kept.tail())?;
         }
         self.hear()
     }
@@ -149,11 +144,11 @@ impl Live {
         if std::mem::replace(&mut self.ended, true) {
             return Ok(());
         }
-        self.input.flush(&mut self.samples);
-        let length = self.base + self.samples.len() as u64;
+        self.input.flush(self.kept.tail());
+        let length = self.kept.end();
         // The last window is filled with silence.
-        let filled = length.next_multiple_of(WINDOW as u64) - self.base;
-        self.samples.resize(filled as usize, 0.0);
+        let filled = length.next_multiple_of(WINDOW as u64) - self.kept.base();
+        self.kept.tail().resize(filled as usize, 0.0);
         self.hear()?;
         let heard = self.turns.finish(length);
         self.take(heard);
@@ -196,8 +191,6 @@ impl Live {
         if kind == TaskKind::Speculative {
             self.tried = Some(stretch);
         }
-        let place = |sample: u64| (sample.saturating_sub(self.base) as usize).min(self.samples.len());
-        let (from, to) = (place(stretch.start), place(stretch.end));
         let ask = Ask {
             language: self.options.language.clone(),
             // What is written down again in a moment is written fast.
@@ -209,7 +202,7 @@ impl Live {
         let (id, cancel) = (self.next_id, Arc::new(AtomicBool::new(false)));
         self.next_id += 1;
         self.running = Some(Running { id, kind, stretch, cancel: Arc::clone(&cancel) });
-        Some(Task { id, kind, samples: self.samples[from..to.max(from)].to_vec(), ask, cancel })
+        Some(Task { id, kind, samples: self.kept.of(stretch).to_vec(), ask, cancel })
     }
 
     /// What became of a task.
@@ -249,15 +242,11 @@ impl Live {
         self.ended = true;
         self.due.clear();
         self.events.clear();
-        self.samples = Vec::new();
+        self.kept = Kept::default();
     }
 
     fn hear(&mut self) -> Result<(), VoiceError> {
-        loop {
-            let from = (self.heard - self.base) as usize;
-            let Some(window) = self.samples.get(from..).and_then(|rest| rest.first_chunk::<WINDOW>()) else {
-                break;
-            };
+        while let Some(window) = self.kept.since(self.heard).first_chunk::<WINDOW>() {
             let probability = self.vad.probability(window)?;
             self.heard += WINDOW as u64;
             let heard = self.turns.push(probability);
@@ -336,9 +325,7 @@ impl Live {
             self.options.language.get_or_insert(said.language);
         }
         let (start, end) = (ms(stretch.start), ms(stretch.end));
-        for segment in said.segments.into_iter().filter(|segment| !segment.text.trim().is_empty()) {
-            let earliest = self.told_until.max(start);
-            let segment = on_our_clock(segment, start, earliest, end.max(earliest));
+        for segment in placed(said.segments, start, end, self.told_until) {
             self.told_until = segment.end_ms;
             self.events.push_back(LiveEvent::Final(segment));
         }
@@ -366,17 +353,12 @@ impl Live {
         self.settle();
     }
 
-    /// Lets go of samples that nobody can need; a second at a time, because it moves all others.
+    /// Lets go of samples that nobody can need.
     fn forget(&mut self) {
         let running = self.running.as_ref().map(|running| running.stretch.start);
         let due = self.due.front().map(|due| due.stretch.start);
-        let needed = [running, due, self.turns.since(), Some(self.heard.saturating_sub(LATE))];
-        let needed = needed.into_iter().flatten().min().unwrap_or(self.base);
-        let passed = needed.saturating_sub(self.base);
-        if passed > samples(1_000) {
-            self.samples.drain(..(passed as usize).min(self.samples.len()));
-            self.base += passed;
-        }
+        let needed = [running, due, self.turns.since()].into_iter().flatten().min();
+        self.kept.forget(needed.unwrap_or(self.heard));
     }
 }
 

@@ -6,6 +6,7 @@
 use silero_vad::{Detector, Event, Segment, Settings, VadError, WINDOW};
 
 use super::samples;
+use crate::likelihood::Likelihood;
 
 /// Silence after which a stretch that is long enough ends, in ms: between sentences, seldom within them.
 const BREATH: u64 = samples(250);
@@ -34,25 +35,19 @@ pub(super) struct Turns {
     since: Option<u64>,
     /// Where the last window that was certainly speech ended.
     loud: u64,
-    /// Probabilities of the windows of the stretch under way; the first is of the window at `first`.
-    probabilities: Vec<f32>,
-    first: u64,
+    likelihood: Likelihood,
 }
 
 impl Turns {
     pub(super) fn new(settings: Settings) -> Result<Self, VadError> {
         let detector = Detector::new(settings)?;
         let threshold = settings.threshold;
-        Ok(Self { detector, threshold, at: 0, since: None, loud: 0, probabilities: Vec::new(), first: 0 })
+        Ok(Self { detector, threshold, at: 0, since: None, loud: 0, likelihood: Likelihood::default() })
     }
 
     pub(super) fn push(&mut self, probability: f32) -> Heard {
         let event = self.detector.push(probability);
-        if self.since.is_none() {
-            self.probabilities.clear();
-            self.first = self.at;
-        }
-        self.probabilities.push(probability);
+        self.likelihood.push(probability);
         self.at += WINDOW as u64;
         if probability >= self.threshold {
             self.loud = self.at;
@@ -65,6 +60,7 @@ impl Turns {
             Some(Event::SpeechStopped { at_sample }) => self.stop(at_sample),
             None => self.split(),
         };
+        self.likelihood.forget(self.since.unwrap_or(self.at));
         Heard { event, stretch }
     }
 
@@ -106,22 +102,14 @@ impl Turns {
         let length = self.at - start;
         let end = match self.likely(BREATH) {
             Some(likely) if length >= LONG => likely.end,
-            _ if length >= LONGEST => self.least_likely(start),
+            // In the latter half, so that what is left is not long either.
+            _ if length >= LONGEST => {
+                self.likelihood.least_likely_since(start + LONGEST / 2).unwrap_or(self.at)
+            }
             _ => return None,
         };
         self.since = Some(end);
-        let passed = (end.saturating_sub(self.first) as usize / WINDOW).min(self.probabilities.len());
-        self.probabilities.drain(..passed);
-        self.first += (passed * WINDOW) as u64;
         (self.loud > start).then_some(Segment { start, end })
-    }
-
-    /// The middle of the window, in the latter half of the stretch that began at `start`, in which speech was least likely.
-    fn least_likely(&self, start: u64) -> u64 {
-        let from = (start + LONGEST / 2).saturating_sub(self.first) as usize / WINDOW;
-        let latter = self.probabilities.iter().enumerate().skip(from);
-        let least = latter.min_by(|(_, a), (_, b)| a.total_cmp(b));
-        least.map_or(self.at, |(index, _)| self.first + (index * WINDOW + WINDOW / 2) as u64)
     }
 }
 
