@@ -49,7 +49,7 @@ impl Voice {
         let began = Instant::now();
         let mut writing = match (options.transcribe, &self.parts.words) {
             (true, None) => return Err(VoiceError::NoTranscriber),
-            (true, Some(words)) => Some(Writing::begin(&**words, options.ask(), cancel)?),
+            (true, Some(words)) => Some(Writing::begin(&**words, options, cancel)?),
             (false, _) => None,
         };
         let mut detector = Detector::new(settings(options.threshold))?;
@@ -189,9 +189,14 @@ struct Writing<'a> {
 }
 
 impl<'a> Writing<'a> {
-    fn begin(words: &'a dyn Transcriber, ask: Ask, cancel: &'a AtomicBool) -> Result<Self, VoiceError> {
+    fn begin(
+        words: &'a dyn Transcriber,
+        options: &ProcessOptions,
+        cancel: &'a AtomicBool,
+    ) -> Result<Self, VoiceError> {
+        let (ask, kept) = (options.ask(), Kept::new(settings(options.threshold)));
         words.check(&ask)?;
-        Ok(Self { words, ask, cancel, kept: Kept::default(), segments: Vec::new(), spent: Duration::ZERO })
+        Ok(Self { words, ask, cancel, kept, segments: Vec::new(), spent: Duration::ZERO })
     }
 
     fn write(&mut self, utterance: Samples, tell: &mut dyn FnMut(&Segment)) -> Result<(), VoiceError> {

@@ -299,3 +299,20 @@ fn a_transcriber_that_panics_fails_the_stretch_and_nobody_waits_for_it() {
         "{events:?}"
     );
 }
+
+#[test]
+fn a_beginning_that_is_told_late_is_still_there_however_long_a_silence_may_be() {
+    let Some(vad) = vad() else { return };
+    let patient = LiveOptions { endpoint_silence_ms: 4_000, ..LiveOptions::default() };
+    let mut live = Live::new(&vad, EIGHT, patient).unwrap();
+    let syllable = sentence()[1_200..2_400].to_vec();
+    let signal = [silence(300), syllable, silence(2_500), sentence(), silence(4_500)].concat();
+    let events = hear(&mut live, &signal, 160, &mut counted);
+    assert!(matches!(events[0], LiveEvent::SpeechStarted { at_ms: ..600 }), "{events:?}");
+    // The text is as long as what was heard: to the end of the sentence, if nothing of its beginning is missing.
+    let end_ms = events.iter().find_map(|event| match event {
+        LiveEvent::Final(segment) => Some(segment.end_ms),
+        _ => None,
+    });
+    assert!(end_ms.is_some_and(|end_ms| (5_500..6_100).contains(&end_ms)), "{events:?}");
+}

@@ -98,7 +98,7 @@ impl Live {
             vad: vad.stream(),
             turns: Turns::new(settings)?,
             options,
-            kept: Kept::default(),
+            kept: Kept::new(settings),
             heard: 0,
             events: VecDeque::new(),
             due: VecDeque::new(),
@@ -242,7 +242,7 @@ impl Live {
         self.ended = true;
         self.due.clear();
         self.events.clear();
-        self.kept = Kept::default();
+        *self.kept.tail() = Vec::new();
     }
 
     fn hear(&mut self) -> Result<(), VoiceError> {
