@@ -4,7 +4,6 @@
 
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { parseArgs } from "node:util";
 
 import { serverVersion } from "./cache/redis.mjs";
 import * as bytes from "./cache/bytes.mjs";
@@ -16,6 +15,7 @@ import * as sessions from "./cache/sessions.mjs";
 import * as stale from "./cache/stale.mjs";
 import * as throughput from "./cache/throughput.mjs";
 import { installFromNpm, peerVersions } from "./engine/peers.mjs";
+import { commandLine } from "./measure/command-line.mjs";
 import { runParts } from "./measure/parts.mjs";
 import { binary, build, repository } from "./measure/processes.mjs";
 
@@ -23,24 +23,7 @@ const PARTS = { near, latency, throughput, bytes, freeze, stale, gaps, sessions 
 /** Of the peers that are installed, those which this benchmark runs. */
 const PEERS = ["ioredis", "redis", "@valkey/valkey-glide", "lru-cache", "keyv", "@keyv/redis", "@bokuweb/zstd-wasm"];
 
-const { values: options, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    quick: { type: "boolean", default: false },
-    json: { type: "boolean", default: false },
-    "no-build": { type: "boolean", default: false },
-    help: { type: "boolean", default: false },
-  },
-});
-const unknown = positionals.find((name) => !(name in PARTS));
-if (options.help || unknown !== undefined) {
-  if (unknown !== undefined) console.error(`cache.mjs: there is no part ${unknown}`);
-  console.log(`cache.mjs [${Object.keys(PARTS).join("] [")}] [--quick] [--json] [--no-build]; without a part, all`);
-  process.exit(options.help ? 0 : 2);
-}
-const asked = positionals.length === 0 ? Object.keys(PARTS) : positionals;
-// What is for people goes to standard error where standard output is for programs.
-const say = options.json ? console.error : console.log;
+const { options, asked, say } = commandLine("cache", PARTS);
 
 if (!options["no-build"]) build(options.json ? 2 : 1);
 if (!options["no-build"] && !existsSync(binary("uat-check-history"))) buildChecker();

@@ -2,13 +2,12 @@
 // What to try next: `npm run bench:params [-- PART...] [--only PART] [--quick] [--seeds N] [--samplers ours,optuna] [--groups plain,noisy] [--json] [--no-build]`.
 // Each part lies in `params/`; the problems in `params/problems.py`, one place for ours and for the peers.
 
-import { spawnSync } from "node:child_process";
 import os from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
 
 import { runParts } from "./measure/parts.mjs";
-import { binary, build, repository } from "./measure/processes.mjs";
+import { binary, build, buildExamples } from "./measure/processes.mjs";
 import * as advice from "./params/advice.mjs";
 import * as bandits from "./params/bandits.mjs";
 import { pinned } from "./params/peers.mjs";
@@ -42,8 +41,7 @@ if (options.help || unknown !== undefined) {
 }
 const say = options.json ? console.error : console.log;
 if (!options["no-build"]) {
-  const { status } = spawnSync("cargo", ["build", "--release", "--locked", "-p", "parameter-analytics-service", "--examples"], { cwd: repository, stdio: ["ignore", options.json ? 2 : 1, "inherit"] });
-  if (status !== 0) process.exit(1);
+  buildExamples(["parameter-analytics-service"], options.json ? 2 : 1);
   // The package, which only this part goes through.
   if (asked.includes("node")) build(options.json ? 2 : 1);
 }

@@ -15,6 +15,12 @@ export function binary(name) {
   return path.join(target, "release", name);
 }
 
+/** The libraries and examples of crates; `output` is the file descriptor that the compiler's own output goes to. Ends the program where that fails: the compiler has said why. */
+export function buildExamples(crates, output) {
+  const { status } = spawnSync("cargo", ["build", "--release", "--locked", ...crates.flatMap((name) => ["-p", name]), "--lib", "--examples"], { cwd: repository, stdio: ["ignore", output, "inherit"] });
+  if (status !== 0) process.exit(1);
+}
+
 /** Builds everything with the profile that ships, the way `npm run demo` does, so that nothing is built twice. `output`: a file descriptor. */
 export function build(output = 1) {
   for (const [command, ...args] of [["node", "scripts/package.mjs", "--addon"], ["npm", "run", "--silent", "build:ts"]]) {
