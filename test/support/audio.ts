@@ -13,7 +13,7 @@ export function speech(): Int16Array {
 
 /** "He was not an ill disposed young man", 3 s at 8 kHz. */
 export function sentence(): Int16Array {
-  const bytes = readFileSync(join(ROOT, 'crates/whisper/tests/speech-8k.u8'));
+  const bytes = readFileSync(join(ROOT, 'examples/speech.wav')).subarray(44);
   return Int16Array.from(bytes, byte => (byte - 128) * 256);
 }
 

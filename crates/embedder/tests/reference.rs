@@ -1,10 +1,9 @@
 //! The model itself, against what onnxruntime and Hugging Face's tokenizers make of it (versions 1.32 and 0.23).
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use std::io::{self, Write};
-
 use embedder::Embedder;
 use model_store::ModelStore;
+use testkit::speech::or_skipped;
 
 /// A text, the first numbers of its embedding, and how alike it is to the first text.
 type Reference = (&'static str, [f32; 8], f32);
@@ -41,19 +40,13 @@ const LONG: ([f32; 8], f32) =
 /// Other kernels add in another order.
 const CLOSE: f32 = 1e-3;
 
-/// The embedder, where its model was pulled. Who reads the tests' output learns that it was not, whatever the harness captures.
+/// The embedder, where its model was pulled.
 fn minilm() -> Option<Embedder> {
     let store = ModelStore::open().unwrap();
     let files =
         store.resolve("minilm-l6").and_then(|model| Ok((model, store.resolve("minilm-l6-tokenizer")?)));
-    match files {
-        Ok((model, tokenizer)) => Some(Embedder::load(&model, &tokenizer).unwrap()),
-        Err(error) => {
-            #[allow(clippy::explicit_write, reason = "the harness captures what macros print")]
-            writeln!(io::stderr(), "SKIPPED, NOT PASSED: {error}").unwrap();
-            None
-        }
-    }
+    let (model, tokenizer) = or_skipped(files)?;
+    Some(Embedder::load(&model, &tokenizer).unwrap())
 }
 
 fn product(a: &[f32], b: &[f32]) -> f32 {

@@ -6,24 +6,17 @@
     reason = "a panic is how a test fails, in its helpers too"
 )]
 
-use std::io::{self, Write as _};
-
 use model_store::ModelStore;
 use silero_vad::{SileroVad, VadError, WINDOW};
+use testkit::speech::or_skipped;
 
 /// Other kernels add in another order; ONNX Runtime's own differ as much from one processor to another.
 const CLOSE: f32 = 1e-5;
 
-/// The model's file, where it was pulled. Who reads the tests' output learns that it was not, whatever the harness captures.
+/// The model's file, where it was pulled.
 fn file() -> Option<Vec<u8>> {
-    match ModelStore::open().unwrap().resolve("silero-vad-6") {
-        Ok(path) => Some(std::fs::read(path).unwrap()),
-        Err(error) => {
-            #[allow(clippy::explicit_write, reason = "the harness captures what macros print")]
-            writeln!(io::stderr(), "SKIPPED, NOT PASSED: {error}").unwrap();
-            None
-        }
-    }
+    let path = or_skipped(ModelStore::open().unwrap().resolve("silero-vad-6"))?;
+    Some(std::fs::read(path).unwrap())
 }
 
 fn silero() -> Option<SileroVad> {

@@ -7,36 +7,31 @@
     reason = "a panic is how a test fails, in its helpers too"
 )]
 
-use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use model_store::ModelStore;
 use silero_vad::SileroVad;
+use testkit::speech;
 use voice_processing::live::{Live, LiveEvent, LiveOptions, LiveVoice, Task, TaskKind};
 use voice_processing::{Ask, PcmFormat, Said, Segment, Transcriber, VoiceError};
 use whisper::Whisper;
 
 const EIGHT: PcmFormat = PcmFormat { sample_rate: 8_000, channels: 1 };
 
-/// The path of a pulled model. Who reads the tests' output learns that it was not there, whatever the harness captures.
-fn model(name: &str) -> Option<std::path::PathBuf> {
-    let found = ModelStore::open().unwrap().resolve(name);
-    if let Err(error) = &found {
-        #[allow(clippy::explicit_write, reason = "the harness captures what macros print")]
-        writeln!(io::stderr(), "SKIPPED, NOT PASSED: {error}").unwrap();
-    }
-    found.ok()
+/// The path of a pulled model.
+fn model(name: &str) -> Option<PathBuf> {
+    speech::or_skipped(ModelStore::open().unwrap().resolve(name))
 }
 
 fn vad() -> Option<SileroVad> {
     Some(SileroVad::load(&model("silero-vad-6")?).unwrap())
 }
 
-/// "He was not an ill disposed young man", 3 s at 8 kHz.
+/// Of 3 s at 8 kHz.
 fn sentence() -> Vec<i16> {
-    let bytes = include_bytes!("../../whisper/tests/speech-8k.u8");
-    bytes.iter().map(|byte| (i16::from(*byte) - 128) * 256).collect()
+    speech::pcm().as_chunks().0.iter().map(|bytes| i16::from_le_bytes(*bytes)).collect()
 }
 
 fn silence(ms: usize) -> Vec<i16> {

@@ -7,29 +7,21 @@
     reason = "a panic is how a test fails, in its helpers too"
 )]
 
-use std::io::{self, Cursor, Write as _};
+use std::io::Cursor;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use model_store::ModelStore;
 use silero_vad::SileroVad;
+use testkit::speech;
 use voice_processing::{
     Ask, DetectOptions, Parts, PcmFormat, ProcessOptions, Said, Segment, Transcriber, Voice, VoiceError, Word,
 };
 use whisper::Whisper;
 
-/// Who reads the tests' output learns that a model was not there, whatever the harness captures.
-fn skipped<T>(error: &model_store::StoreError) -> Option<T> {
-    #[allow(clippy::explicit_write, reason = "the harness captures what macros print")]
-    writeln!(io::stderr(), "SKIPPED, NOT PASSED: {error}").unwrap();
-    None
-}
-
 fn vad() -> Option<SileroVad> {
-    match ModelStore::open().unwrap().resolve("silero-vad-6") {
-        Ok(path) => Some(SileroVad::load(&path).unwrap()),
-        Err(error) => skipped(&error),
-    }
+    let path = speech::or_skipped(ModelStore::open().unwrap().resolve("silero-vad-6"))?;
+    Some(SileroVad::load(&path).unwrap())
 }
 
 fn whisper() -> Option<Whisper> {
@@ -37,10 +29,8 @@ fn whisper() -> Option<Whisper> {
     let files = store
         .resolve("whisper-tiny.en")
         .and_then(|model| Ok((model, store.resolve("whisper-tiny.en-tokenizer")?)));
-    match files {
-        Ok((model, tokenizer)) => Some(Whisper::load_files(&model, &tokenizer, 2).unwrap()),
-        Err(error) => skipped(&error),
-    }
+    let (model, tokenizer) = speech::or_skipped(files)?;
+    Some(Whisper::load_files(&model, &tokenizer, 2).unwrap())
 }
 
 /// Says how long each utterance is, and remembers what it was asked.
@@ -71,14 +61,8 @@ impl Transcriber for Scripted {
 }
 
 /// 1.6 s of a reader at 16 kHz.
-fn speech() -> Vec<u8> {
+fn reader() -> Vec<u8> {
     include_bytes!("../../silero-vad/tests/fixtures/speech.s16").to_vec()
-}
-
-/// "He was not an ill disposed young man", 3 s at 8 kHz.
-fn sentence() -> Vec<u8> {
-    let bytes = include_bytes!("../../whisper/tests/speech-8k.u8");
-    bytes.iter().flat_map(|byte| ((i16::from(*byte) - 128) * 256).to_le_bytes()).collect()
 }
 
 fn noise(seconds: usize, loud: f32) -> Vec<u8> {
@@ -110,7 +94,7 @@ fn hear(
 #[test]
 fn what_is_said_late_in_a_recording_has_its_own_time() {
     let Some(voice) = with(Scripted::default()) else { return };
-    let audio = [silence(5), speech(), silence(5), speech(), silence(1)].concat();
+    let audio = [silence(5), reader(), silence(5), reader(), silence(1)].concat();
     let options = ProcessOptions { word_timestamps: true, ..at(16_000) };
     let found = hear(&voice, audio, &options).unwrap();
     assert_eq!(found.text, "number 1. number 2.");
@@ -150,7 +134,7 @@ fn the_first_utterance_decides_on_the_language() {
     let words = Arc::new(Scripted::default());
     let Some(vad) = vad() else { return };
     let voice = Voice::new(Parts { vad, words: Some(Arc::clone(&words) as Arc<dyn Transcriber>) });
-    let audio = [speech(), silence(5), speech(), silence(1)].concat();
+    let audio = [reader(), silence(5), reader(), silence(1)].concat();
     let options = ProcessOptions { prompt: Some("Dashwood".into()), ..at(16_000) };
     hear(&voice, audio, &options).unwrap();
     let asked = words.asked.lock().unwrap();
@@ -164,7 +148,7 @@ fn the_first_utterance_decides_on_the_language() {
 fn without_transcription_segments_say_only_when() {
     let Some(vad) = vad() else { return };
     let voice = Voice::new(Parts { vad, words: None });
-    let audio = [silence(2), speech(), silence(2)].concat();
+    let audio = [silence(2), reader(), silence(2)].concat();
     let options = ProcessOptions { transcribe: false, ..at(16_000) };
     let found = hear(&voice, audio.clone(), &options).unwrap();
     let [segment] = &found.segments[..] else { panic!("{:?}", found.segments) };
@@ -208,7 +192,7 @@ fn what_cannot_be_heard_is_told_by_its_code() {
 fn a_sentence_is_written_down_where_it_was_said() {
     let Some(whisper) = whisper() else { return };
     let Some(voice) = with(whisper) else { return };
-    let audio = [vec![0; 8 * 16_000], sentence(), vec![0; 16_000]].concat();
+    let audio = [vec![0; 8 * 16_000], speech::pcm(), vec![0; 16_000]].concat();
     let options = ProcessOptions { word_timestamps: true, ..at(8_000) };
     let found = hear(&voice, audio, &options).unwrap();
     let text = found.text.to_lowercase();

@@ -2,27 +2,21 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::f32::consts::TAU;
-use std::io::{self, Write};
 use std::sync::atomic::AtomicBool;
 
 use model_store::ModelStore;
+use testkit::speech;
 use whisper::kernels::Level;
 use whisper::{Options, Whisper, WhisperError};
 
-/// The model at each level. Who reads the tests' output learns that it was not there, whatever the harness captures.
+/// The model at each level.
 fn tiny(level: Level) -> Option<Whisper> {
     let store = ModelStore::open().unwrap();
     let files = store
         .resolve("whisper-tiny.en")
         .and_then(|model| Ok((model, store.resolve("whisper-tiny.en-tokenizer")?)));
-    match files {
-        Ok((model, tokenizer)) => Some(Whisper::load_at(&model, &tokenizer, 2, level).unwrap()),
-        Err(error) => {
-            #[allow(clippy::explicit_write, reason = "the harness captures what macros print")]
-            writeln!(io::stderr(), "SKIPPED, NOT PASSED: {error}").unwrap();
-            None
-        }
-    }
+    let (model, tokenizer) = speech::or_skipped(files)?;
+    Some(Whisper::load_at(&model, &tokenizer, 2, level).unwrap())
 }
 
 fn hum(seconds: usize) -> Vec<f32> {
@@ -31,7 +25,7 @@ fn hum(seconds: usize) -> Vec<f32> {
 
 /// "He was not an ill disposed young man", from LibriVox's recording of Sense and Sensibility (public domain), as 8-bit samples of 8 kHz.
 fn speech() -> Vec<f32> {
-    let bytes = include_bytes!("speech-8k.u8");
+    let bytes = &speech::SENTENCE[44..];
     let value = |at: usize| (f32::from(bytes[at.min(bytes.len() - 1)]) - 128.0) / 128.0;
     (0..bytes.len() * 2)
         .map(|at| if at % 2 == 0 { value(at / 2) } else { (value(at / 2) + value(at / 2 + 1)) / 2.0 })
