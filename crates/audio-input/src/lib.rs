@@ -30,11 +30,13 @@ mod error;
 mod pcm;
 mod resample;
 mod source;
+mod wav;
 
 pub use container::Container;
 pub use decoder::{Decoder, Info};
 pub use error::AudioError;
 pub use pcm::{PcmFormat, PcmIn};
+pub use wav::{WavSample, wav_header};
 
 /// Samples per second of what comes out.
 pub const SAMPLE_RATE: u32 = 16_000;

@@ -95,10 +95,7 @@ pub(crate) fn broken(
     error: &(dyn std::error::Error + 'static),
     when: &str,
 ) -> FailedAttempt {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
+    let innermost = https_connector::innermost(error);
     unhealthy(failure(endpoint, "UAT_UPSTREAM", format!("the connection broke {when} ({innermost})")))
 }
 

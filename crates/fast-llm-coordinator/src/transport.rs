@@ -10,8 +10,9 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::Uri;
 use http_body_util::Full;
+use https_connector::NoTls;
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -61,30 +62,13 @@ pub(crate) enum Connector {
 
 impl Connector {
     pub(crate) fn network(timeout: Duration, tls: bool) -> Result<Self, CoordinatorError> {
-        let mut http = HttpConnector::new();
-        http.enforce_http(false);
-        http.set_nodelay(true);
-        http.set_keepalive(Some(Duration::from_secs(60)));
-        let builder = HttpsConnectorBuilder::new();
-        let builder = if tls {
-            builder
-                .with_provider_and_native_roots(rustls::crypto::ring::default_provider())
-                .map_err(|e| CoordinatorError::Config {
-                    message: format!("an https endpoint needs the system's root certificates (package ca-certificates), and they could not be read: {e}"),
-                })?
-        } else {
-            // No certificates are loaded where no endpoint needs them: they cost a megabyte and 20 ms.
-            builder.with_tls_config(
-                rustls::ClientConfig::builder_with_provider(Arc::new(
-                    rustls::crypto::ring::default_provider(),
-                ))
-                .with_safe_default_protocol_versions()
-                .map_err(|e| CoordinatorError::Config { message: format!("TLS could not be set up: {e}") })?
-                .with_root_certificates(rustls::RootCertStore::empty())
-                .with_no_client_auth(),
-            )
-        };
-        Ok(Self::Network { https: builder.https_or_http().enable_http1().wrap_connector(http), timeout })
+        let https = https_connector::connector(tls).map_err(|error| CoordinatorError::Config {
+            message: match error {
+                NoTls::Roots(error) => format!("an https endpoint needs the system's root certificates (package ca-certificates), and they could not be read: {error}"),
+                NoTls::Setup(error) => format!("TLS could not be set up: {error}"),
+            },
+        })?;
+        Ok(Self::Network { https, timeout })
     }
 }
 
@@ -140,11 +124,7 @@ pub(crate) enum ConnectError {
 
 impl ConnectError {
     fn network(error: &(dyn std::error::Error + 'static)) -> Self {
-        // The outer layers say "client error (Connect)"; the innermost says what a person can act on.
-        let mut innermost = error;
-        while let Some(source) = innermost.source() {
-            innermost = source;
-        }
+        let innermost = https_connector::innermost(error);
         // EMFILE and ENFILE: <https://man7.org/linux/man-pages/man2/socket.2.html>.
         let errno = innermost.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
         if matches!(errno, Some(23 | 24)) {

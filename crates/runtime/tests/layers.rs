@@ -22,6 +22,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("embedder", 0),
     ("gguf", 0),
     ("gpu-driver", 0),
+    ("https-connector", 0),
     ("llm-wire", 0),
     ("memory-estimate", 0),
     ("model-store", 0),
@@ -53,6 +54,8 @@ const BESIDE: &[(&str, &str)] = &[
     ("access", "route-plan"),
     // Starting the engine again is a backoff like any other.
     ("child-engine", "resilience"),
+    // Spans go to a collector over HTTP.
+    ("telemetry", "https-connector"),
     // What a model takes is told from its header.
     ("memory-estimate", "gguf"),
     // Only what is a whole model is added as one.

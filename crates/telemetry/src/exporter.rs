@@ -7,7 +7,8 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use https_connector::NoTls;
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -172,23 +173,15 @@ struct PostFailure {
 impl Collector {
     fn new(options: &TracesOptions) -> Result<Self, TelemetryError> {
         let wrong = |message: String| TelemetryError::Option { field: "otlp_endpoint", message };
-        let provider = rustls::crypto::ring::default_provider();
-        let builder = HttpsConnectorBuilder::new();
-        let builder = if options.uri.scheme_str() == Some("https") {
-            builder.with_provider_and_native_roots(provider).map_err(|error| {
-                wrong(format!(
-                    "https needs the system's root certificates (package ca-certificates): {error}"
-                ))
-            })?
-        } else {
-            // No certificates are loaded where none are needed.
-            let config = rustls::ClientConfig::builder_with_provider(Arc::new(provider))
-                .with_safe_default_protocol_versions()
-                .map_err(|error| wrong(format!("TLS cannot be set up: {error}")))?;
-            let roots = rustls::RootCertStore::empty();
-            builder.with_tls_config(config.with_root_certificates(roots).with_no_client_auth())
-        };
-        let connector = builder.https_or_http().enable_http1().build();
+        let is_https = options.uri.scheme_str() == Some("https");
+        let connector = https_connector::connector(is_https).map_err(|error| {
+            wrong(match error {
+                NoTls::Roots(error) => {
+                    format!("https needs the system's root certificates (package ca-certificates): {error}")
+                }
+                NoTls::Setup(error) => format!("TLS cannot be set up: {error}"),
+            })
+        })?;
         let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
         Ok(Self { client, options: options.clone() })
     }

@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 
 use napi::bindgen_prelude::{Either, Uint8Array};
-use runtime::voice_processing::VoiceError;
-use runtime::voice_processing::audio_input::AudioError;
+use runtime::voice_processing::audio_input::{AudioError, WavSample, wav_header};
+use runtime::voice_processing::{PcmFormat, VoiceError};
 
-use super::SampleFormat;
+use super::{SampleFormat, raw};
 
 /// Something to hear.
 pub(super) enum Recording {
@@ -22,7 +22,11 @@ impl Recording {
             Either::A(path) => Self::File(path),
             Either::B(bytes) => {
                 let bytes = bytes.to_vec();
-                let header = format.samples.as_deref().map(|kind| header(kind, format, bytes.len()));
+                let header = format.samples.as_deref().map(|kind| {
+                    let sample = if kind == "f32" { WavSample::F32 } else { WavSample::I16 };
+                    let lies = raw(format).unwrap_or(PcmFormat { sample_rate: 0, channels: 1 });
+                    wav_header(sample, lies, bytes.len()).to_vec()
+                });
                 Self::Bytes(Headed { header: header.unwrap_or_default(), bytes: Cursor::new(bytes), at: 0 })
             }
         }
@@ -41,25 +45,6 @@ impl Recording {
         };
         hear(source)
     }
-}
-
-/// The header of a WAV file: <http://soundfile.sapp.org/doc/WaveFormat/>; floats are format 3.
-fn header(kind: &str, format: &SampleFormat, length: usize) -> Vec<u8> {
-    let (code, width): (u16, u16) = if kind == "f32" { (3, 4) } else { (1, 2) };
-    let channels = u16::try_from(format.channels).unwrap_or(u16::MAX);
-    let rate = format.sample_rate.unwrap_or_default();
-    let frame = width.saturating_mul(channels);
-    // What is too long for the field is read to its end.
-    let length = u32::try_from(length).unwrap_or(u32::MAX);
-    let mut header = b"RIFF".to_vec();
-    header.extend(length.saturating_add(36).to_le_bytes());
-    header.extend(b"WAVEfmt \x10\0\0\0");
-    header.extend([code, channels].iter().flat_map(|number| number.to_le_bytes()));
-    header.extend([rate, rate.saturating_mul(frame.into())].iter().flat_map(|number| number.to_le_bytes()));
-    header.extend([frame, 8 * width].iter().flat_map(|number| number.to_le_bytes()));
-    header.extend(b"data");
-    header.extend(length.to_le_bytes());
-    header
 }
 
 /// What a decoder reads.

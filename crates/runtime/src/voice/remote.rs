@@ -3,9 +3,7 @@
 
 mod language;
 mod said;
-mod wav;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -13,12 +11,14 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use https_connector::NoTls;
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::runtime::Handle;
-use voice_processing::{Ask, Said, Transcriber, VoiceError};
+use voice_processing::audio_input::{SAMPLE_RATE, WavSample, wav_header};
+use voice_processing::{Ask, PcmFormat, Said, Transcriber, VoiceError};
 
 use crate::errors::RuntimeError;
 
@@ -73,7 +73,9 @@ impl RemoteTranscriber {
         if let Some(key) = &self.api_key {
             headers.insert(AUTHORIZATION, authorization(key)?);
         }
-        let away = |error: &dyn std::error::Error| failed("UAT_UPSTREAM", true, &innermost(error));
+        let away = |error: &(dyn std::error::Error + 'static)| {
+            failed("UAT_UPSTREAM", true, &https_connector::innermost(error).to_string())
+        };
         let response = self.client.request(post).await.map_err(|error| self.at(away(&error)))?;
         let status = response.status();
         let body = Limited::new(response.into_body(), LONGEST_ANSWER).collect().await;
@@ -111,7 +113,10 @@ impl RemoteTranscriber {
         }
         let file = "Content-Disposition: form-data; name=\"file\"; filename=\"utterance.wav\"\r\nContent-Type: audio/wav";
         body.extend(format!("--{boundary}\r\n{file}\r\n\r\n").as_bytes());
-        wav::write(samples, &mut body);
+        let mono = PcmFormat { sample_rate: SAMPLE_RATE, channels: 1 };
+        body.extend(wav_header(WavSample::I16, mono, samples.len() * 2));
+        // Beyond full scale `as` gives the loudest number that there is.
+        body.extend(samples.iter().flat_map(|sample| ((sample * 32_768.0).round() as i16).to_le_bytes()));
         body.extend(format!("\r\n--{boundary}--\r\n").as_bytes());
         body.into()
     }
@@ -176,22 +181,13 @@ impl std::fmt::Debug for RemoteTranscriber {
 }
 
 fn client(tls: bool) -> Result<Client<HttpsConnector<HttpConnector>, Full<Bytes>>, RuntimeError> {
-    let provider = rustls::crypto::ring::default_provider();
-    let builder = HttpsConnectorBuilder::new();
-    let builder = if tls {
-        builder.with_provider_and_native_roots(provider).map_err(|error| {
+    let connector = https_connector::connector(tls).map_err(|error| match error {
+        NoTls::Roots(error) => {
             let needs = "baseUrl: https needs the system's root certificates (package ca-certificates)";
             refused("UAT_CONFIG", &format!("{needs}: {error}"))
-        })?
-    } else {
-        // No certificates are loaded where none are needed.
-        let config = rustls::ClientConfig::builder_with_provider(Arc::new(provider))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| refused("UAT_CONFIG", &format!("TLS cannot be set up: {error}")))?;
-        let roots = rustls::RootCertStore::empty();
-        builder.with_tls_config(config.with_root_certificates(roots).with_no_client_auth())
-    };
-    let connector = builder.https_or_http().enable_http1().build();
+        }
+        NoTls::Setup(error) => refused("UAT_CONFIG", &format!("TLS cannot be set up: {error}")),
+    })?;
     Ok(Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector))
 }
 
@@ -210,13 +206,4 @@ fn failed(code: &'static str, retryable: bool, message: &str) -> VoiceError {
 
 fn refused(code: &'static str, message: &str) -> RuntimeError {
     failed(code, false, message).into()
-}
-
-/// The outer layers say "client error (Connect)"; the innermost says what a person can act on.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
 }
