@@ -38,14 +38,7 @@ pub(crate) async fn collect(body: Body, limit: usize) -> Result<Bytes, ApiError>
     let started = Instant::now();
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
-    loop {
-        let frame = match tokio::time::timeout(PATIENCE, body.frame()).await {
-            Err(_) => return Err(ApiError::BodyTooSlow { limit: PATIENCE }),
-            Ok(None) => break,
-            Ok(Some(Err(_))) => return Err(ApiError::BodyCut),
-            Ok(Some(Ok(frame))) => frame,
-        };
-        let Ok(data) = frame.into_data() else { continue };
+    while let Some(data) = next_piece(body.as_mut()).await? {
         if first.is_empty() {
             first = data;
             continue;
@@ -80,25 +73,34 @@ pub(crate) async fn collect(body: Body, limit: usize) -> Result<Bytes, ApiError>
 pub(crate) fn pieces(body: Body, limit: usize) -> impl Stream<Item = Result<Bytes, ApiError>> + Send {
     let started = Instant::now();
     stream::try_unfold((body, 0_usize), move |(mut body, read)| async move {
-        loop {
-            let frame = match tokio::time::timeout(PATIENCE, body.frame()).await {
-                Err(_) => return Err(ApiError::BodyTooSlow { limit: PATIENCE }),
-                Ok(None) => return Ok(None),
-                Ok(Some(Err(_))) => return Err(ApiError::BodyCut),
-                Ok(Some(Ok(frame))) => frame,
-            };
-            let Ok(data) = frame.into_data() else { continue };
-            let read = read + data.len();
-            if read > limit {
-                discard(Pin::new(&mut body)).await;
-                return Err(ApiError::BodyTooLarge { limit });
-            }
-            if is_too_slow(started.elapsed(), read as u64) {
-                return Err(ApiError::BodyTooSlow { limit: PATIENCE });
-            }
-            return Ok(Some((data, (body, read))));
+        let Some(data) = next_piece(Pin::new(&mut body)).await? else { return Ok(None) };
+        let read = read + data.len();
+        if read > limit {
+            discard(Pin::new(&mut body)).await;
+            return Err(ApiError::BodyTooLarge { limit });
         }
+        if is_too_slow(started.elapsed(), read as u64) {
+            return Err(ApiError::BodyTooSlow { limit: PATIENCE });
+        }
+        Ok(Some((data, (body, read))))
     })
+}
+
+/// What a client sends next; nothing at the end.
+async fn next_piece(mut body: Pin<&mut Body>) -> Result<Option<Bytes>, ApiError> {
+    loop {
+        match tokio::time::timeout(PATIENCE, body.frame()).await {
+            Err(_) => return Err(ApiError::BodyTooSlow { limit: PATIENCE }),
+            Ok(None) => return Ok(None),
+            Ok(Some(Err(_))) => return Err(ApiError::BodyCut),
+            // Trailers are no part of it.
+            Ok(Some(Ok(frame))) => {
+                if let Ok(data) = frame.into_data() {
+                    return Ok(Some(data));
+                }
+            }
+        }
+    }
 }
 
 fn is_too_slow(elapsed: Duration, received: u64) -> bool {

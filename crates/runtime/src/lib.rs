@@ -109,7 +109,7 @@ pub use telemetry;
 pub use tuning::{Tuned, TuningSlot};
 /// Memory of GPUs: leases, the daemon and its client, replays of recorded days.
 pub use vision_resource_manager;
-pub use voice::{RemoteTranscriber, VoiceService, Voices, Words, open_voice};
+pub use voice::{RemoteTranscriber, StopOnDrop, VoiceService, Voices, Words, open_voice};
 /// What was said, when: its options, its results, its errors.
 pub use voice_processing;
 pub use wiring::{ModelFile, ModelInfo};

@@ -6,6 +6,7 @@ mod service;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fast_llm_coordinator::CoordinatorError;
 use model_store::{CatalogueEntry, ModelStore, Purpose};
@@ -79,6 +80,23 @@ fn transcribes() -> impl Iterator<Item = &'static CatalogueEntry> {
     ModelStore::catalogue().iter().filter(|entry| entry.purpose == Purpose::Transcription)
 }
 
+/// Stops what blocks a thread when nobody waits for it any more.
+#[derive(Debug, Default)]
+pub struct StopOnDrop(Arc<AtomicBool>);
+
+impl StopOnDrop {
+    /// Set when it should stop.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// A model, for recordings and, once one was asked for, for live signals.
 struct Loaded {
     voice: Arc<Voice>,
@@ -89,12 +107,12 @@ struct Loaded {
 pub struct Voices {
     config: VoiceConfig,
     loaded: Mutex<HashMap<String, Loaded>>,
-    places: Semaphore,
+    places: Arc<Semaphore>,
 }
 
 impl Voices {
     pub(crate) fn new(config: VoiceConfig) -> Arc<Self> {
-        Arc::new(Self { config, loaded: Mutex::default(), places: Semaphore::new(AT_ONCE) })
+        Arc::new(Self { config, loaded: Mutex::default(), places: Arc::new(Semaphore::new(AT_ONCE)) })
     }
 
     /// What is meant by a model's name: `whisper-1` and none are the configuration's.
@@ -102,18 +120,25 @@ impl Voices {
         asked.filter(|name| *name != ANY).unwrap_or(&self.config.model)
     }
 
-    /// Does something with a model on a thread that may block.
+    /// Does something with a model on a thread that may block; told to stop when nobody waits for it any more.
     ///
     /// # Errors
     /// Those of [`open_voice`] and of `act`; `UAT_CLOSED`.
     pub async fn run<T: Send + 'static>(
         &self,
         model: Option<&str>,
-        act: impl FnOnce(&Voice) -> Result<T, VoiceError> + Send + 'static,
+        act: impl FnOnce(&Voice, &AtomicBool) -> Result<T, VoiceError> + Send + 'static,
     ) -> Result<T, RuntimeError> {
         let voice = self.voice(self.model(model)).await?;
-        let _place = self.places.acquire().await.map_err(|_| RuntimeError::Closed)?;
-        Ok(blocking(move || act(&voice)).await??)
+        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| RuntimeError::Closed)?;
+        let stop = StopOnDrop::default();
+        let stopped = stop.flag();
+        Ok(blocking(move || {
+            // Its thread is busy until it has ended, whoever waits for it.
+            let _place = place;
+            act(&voice, &stopped)
+        })
+        .await??)
     }
 
     /// A model for live signals.

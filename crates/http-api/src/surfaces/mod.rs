@@ -25,7 +25,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use llm_wire::Spoken;
 use llm_wire::openai::{ChatRequest, EmbeddingsRequest};
-use runtime::{Answer, ChatOptions, ContextAsk, Key, RuntimeError, nearest};
+use runtime::{Answer, ChatOptions, ContextAsk, CoordinatorError, Key, RuntimeError, nearest};
 
 use crate::answer_stream::{AnswerStream, Frames, Pending, unexpected_answer};
 use crate::error::ApiError;
@@ -240,6 +240,14 @@ pub(crate) fn with_type(body: impl Into<Body>, content_type: HeaderValue) -> Res
 }
 
 /// An error under the request's own id.
+/// Refuses a model that a key may not use: as anywhere, it is unknown to it.
+fn may_use(caller: Option<&Arc<Key>>, model: &str) -> Result<(), RuntimeError> {
+    if caller.is_none_or(|key| key.may_use(model)) {
+        return Ok(());
+    }
+    Err(CoordinatorError::ModelNotFound { model: model.to_owned(), nearest: Vec::new() }.into())
+}
+
 fn identified(call: &Call, mut response: Response<Body>) -> Response<Body> {
     insert_request_id(response.headers_mut(), &call.request_id);
     response

@@ -5,14 +5,14 @@ mod recording;
 mod results;
 mod telling;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use napi::Env;
 use napi::bindgen_prelude::{Either, Function, PromiseRaw, Uint8Array};
 use napi_derive::napi;
 use runtime::voice_processing::{DetectOptions, PcmFormat, ProcessOptions, VoiceError};
-use runtime::{RemoteTranscriber, RuntimeError, VoiceService, Words};
+use runtime::{RemoteTranscriber, RuntimeError, StopOnDrop, VoiceService, Words};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -224,10 +224,9 @@ impl Call {
             ended = &mut ended => return Err(ended.into()),
             place = service.place() => place.map_err(Crossing::from)?,
         };
-        let stop = Arc::new(AtomicBool::new(false));
         // Should nobody wait any more, the thread ends, too.
-        let _stops = StopsOnDrop(Arc::clone(&stop));
-        let flag = Arc::clone(&stop);
+        let stop = StopOnDrop::default();
+        let flag = stop.flag();
         let work = blocking(move || {
             let _place = place;
             act(&service, &flag)
@@ -236,7 +235,7 @@ impl Call {
         let (done, ended) = tokio::select! {
             done = &mut work => (done, None),
             ended = &mut ended => {
-                stop.store(true, Ordering::Relaxed);
+                drop(stop);
                 (work.await, Some(ended))
             }
         };
@@ -246,14 +245,6 @@ impl Call {
             (Err(RuntimeError::Voice(VoiceError::Cancelled)), Some(ended)) => Err(ended.into()),
             (Err(error), _) => Err(Crossing::from(error).into()),
         }
-    }
-}
-
-struct StopsOnDrop(Arc<AtomicBool>);
-
-impl Drop for StopsOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 

@@ -6,7 +6,6 @@ mod stream;
 
 use std::io::Seek;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -14,14 +13,14 @@ use axum::extract::{Request, State};
 use futures_util::{StreamExt, stream as streams};
 use http::Response;
 use http::header::CONTENT_TYPE;
-use runtime::voice_processing::ProcessOptions;
-use runtime::{CoordinatorError, RuntimeError, Voices};
+use runtime::voice_processing::{ProcessOptions, VoiceResult};
+use runtime::{RuntimeError, Voices};
 use tempfile::SpooledTempFile;
 
-use super::{identified, stream_response, unless_revoked};
+use super::{identified, may_use, stream_response, unless_revoked};
 use crate::error::ApiError;
 use crate::gateway::{Call, Gateway};
-use crate::headers::{EVENT_STREAM, insert_request_id};
+use crate::headers::EVENT_STREAM;
 use form::Form;
 
 /// The path.
@@ -29,13 +28,8 @@ pub(super) const TRANSCRIPTIONS: &str = "/v1/audio/transcriptions";
 
 pub(super) async fn transcriptions(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
     let call = gateway.call(&request);
-    match Box::pin(transcribed(&gateway, &call, request)).await {
-        Ok(mut response) => {
-            insert_request_id(response.headers_mut(), &call.request_id);
-            response
-        }
-        Err(error) => identified(&call, error.openai()),
-    }
+    let answered = Box::pin(transcribed(&gateway, &call, request)).await;
+    identified(&call, answered.unwrap_or_else(|error| error.openai()))
 }
 
 async fn transcribed(gateway: &Gateway, call: &Call, request: Request) -> Result<Response<Body>, ApiError> {
@@ -63,43 +57,26 @@ async fn within<T>(time: Duration, waiting: impl Future<Output = T>) -> Result<O
     Ok(tokio::time::timeout(time, waiting).await.ok())
 }
 
-/// A recording that is to be heard. Nobody hears it any more when this is dropped.
+/// A recording that is to be heard.
 struct Hearing {
     voices: Arc<Voices>,
     model: String,
     options: ProcessOptions,
-    cancel: CancelOnDrop,
-}
-
-struct CancelOnDrop(Arc<AtomicBool>);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 impl Hearing {
     fn of(form: &Form, voices: Arc<Voices>, call: &Call) -> Result<Self, ApiError> {
         let model = voices.model(form.model.as_deref()).to_owned();
         call.trail.asks(&model);
-        if call.caller.as_ref().is_some_and(|key| !key.may_use(&model)) {
-            // As anywhere: what a key may not use is unknown to it.
-            return Err(
-                RuntimeError::from(CoordinatorError::ModelNotFound { model, nearest: Vec::new() }).into()
-            );
-        }
-        Ok(Self { voices, model, options: form.options.clone(), cancel: CancelOnDrop(Arc::default()) })
+        may_use(call.caller.as_ref(), &model)?;
+        Ok(Self { voices, model, options: form.options.clone() })
     }
 
     /// All that was said.
-    async fn whole(
-        self,
-        file: SpooledTempFile,
-    ) -> Result<runtime::voice_processing::VoiceResult, RuntimeError> {
-        let (options, cancel) = (self.options.clone(), Arc::clone(&self.cancel.0));
+    async fn whole(self, file: SpooledTempFile) -> Result<VoiceResult, RuntimeError> {
+        let options = self.options;
         self.voices
-            .run(Some(&self.model), move |voice| voice.process(file, &options, &mut |_| (), &cancel))
+            .run(Some(&self.model), move |voice, stop| voice.process(file, &options, &mut |_| (), stop))
             .await
     }
 }

@@ -37,13 +37,13 @@ pub(super) fn events(
 ) -> impl Stream<Item = Result<Bytes, ApiError>> + Send {
     let (tell, said) = channel(AHEAD);
     let hearing = async move {
-        let (options, cancel) = (hearing.options.clone(), Arc::clone(&hearing.cancel.0));
-        let heard = hearing.voices.run(Some(&hearing.model), move |voice| {
+        let options = hearing.options;
+        let heard = hearing.voices.run(Some(&hearing.model), move |voice, stop| {
             let said = &mut |segment: &Segment| {
-                // Who left is told by `cancel`.
+                // Who left is told by `stop`.
                 let _ = tell.blocking_send(segment.text.clone());
             };
-            voice.process_each(file, &options, &mut |_| (), said, &cancel)
+            voice.process_each(file, &options, &mut |_| (), said, stop)
         });
         heard.await
     };

@@ -13,14 +13,12 @@ use axum::extract::{Request, State};
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use llm_wire::WireError;
-use runtime::{CoordinatorError, RuntimeError};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::identified;
+use super::{identified, may_use};
 use crate::afterwards::Afterwards;
 use crate::error::ApiError;
 use crate::gateway::{Call, Gateway};
-use crate::headers::insert_request_id;
 use settings::Settings;
 use socket::Conversation;
 
@@ -32,13 +30,8 @@ const PROTOCOL: &str = "realtime";
 
 pub(super) async fn realtime(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
     let call = gateway.call(&request);
-    match Box::pin(upgraded(&gateway, &call, request)).await {
-        Ok(mut response) => {
-            insert_request_id(response.headers_mut(), &call.request_id);
-            response
-        }
-        Err(error) => identified(&call, error.openai()),
-    }
+    let answered = Box::pin(upgraded(&gateway, &call, request)).await;
+    identified(&call, answered.unwrap_or_else(|error| error.openai()))
 }
 
 async fn upgraded(gateway: &Gateway, call: &Call, mut request: Request) -> Result<Response<Body>, ApiError> {
@@ -47,11 +40,7 @@ async fn upgraded(gateway: &Gateway, call: &Call, mut request: Request) -> Resul
     let voices = Arc::clone(gateway.runtime.voice().await?);
     let settings = Settings::new(voices.model(model.as_deref()));
     call.trail.asks(&settings.model);
-    if call.caller.as_ref().is_some_and(|key| !key.may_use(&settings.model)) {
-        // As anywhere: what a key may not use is unknown to it.
-        let error = CoordinatorError::ModelNotFound { model: settings.model, nearest: Vec::new() };
-        return Err(RuntimeError::from(error).into());
-    }
+    may_use(call.caller.as_ref(), &settings.model)?;
     // What is missing is told before anybody speaks.
     let live = voices.live(Some(&settings.model)).await?;
     let protocol = offers_protocol(request.headers());

@@ -10,6 +10,7 @@ use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
+use runtime::voice_processing::VoiceError;
 use runtime::voice_processing::live::{LiveEvent, LiveStream, LiveVoice};
 use runtime::{Key, RuntimeError, Voices};
 use serde_json::{Value, json};
@@ -22,6 +23,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_util::sync::CancellationToken;
 
+use super::super::may_use;
 use super::settings::{MODEL, Problem, Settings};
 use super::told::Told;
 
@@ -79,6 +81,33 @@ enum End {
     Gone,
     /// We close.
     Close(CloseCode, &'static str),
+}
+
+/// Why what a client says is not done.
+enum Undone {
+    /// It makes no sense; the conversation goes on, as after the next.
+    Refused(Problem),
+    /// What hears it fails.
+    Failed(VoiceError),
+    Ended(End),
+}
+
+impl From<VoiceError> for Undone {
+    fn from(error: VoiceError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Problem> for Undone {
+    fn from(problem: Problem) -> Self {
+        Self::Refused(problem)
+    }
+}
+
+impl From<End> for Undone {
+    fn from(end: End) -> Self {
+        Self::Ended(end)
+    }
 }
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
@@ -218,112 +247,102 @@ impl Talk {
                 return self.refuse(&problem, &Value::Null).await;
             }
         };
-        let heard = match event["type"].as_str() {
-            Some("input_audio_buffer.append") => self.append(&event["audio"]).await?,
-            Some("input_audio_buffer.commit") => self.commit().await?,
-            Some("input_audio_buffer.clear") => {
-                self.stop();
-                let cleared = self.told.event("input_audio_buffer.cleared", json!({}));
-                self.say(cleared).await?;
-                Ok(())
-            }
-            Some("session.update") => self.update(&event["session"]).await?,
-            _ => Err(Problem::invalid(
-                "type",
-                "session.update, input_audio_buffer.append, .commit or .clear",
-                &event["type"],
-            )),
-        };
-        match heard {
+        match self.act(&event).await {
             Ok(()) => Ok(()),
-            Err(problem) => self.refuse(&problem, &event["event_id"]).await,
+            Err(Undone::Refused(problem)) => self.refuse(&problem, &event["event_id"]).await,
+            Err(Undone::Failed(error)) => {
+                let error = RuntimeError::from(error);
+                let failure = self.told.failure(error.code(), &error.to_string());
+                self.say(failure).await
+            }
+            Err(Undone::Ended(end)) => Err(end),
         }
     }
 
-    async fn append(&mut self, audio: &Value) -> Result<Result<(), Problem>, End> {
+    async fn act(&mut self, event: &Value) -> Result<(), Undone> {
+        match event["type"].as_str() {
+            Some("input_audio_buffer.append") => self.append(&event["audio"]).await,
+            Some("input_audio_buffer.commit") => self.commit(),
+            Some("input_audio_buffer.clear") => {
+                self.stop();
+                let cleared = self.told.event("input_audio_buffer.cleared", json!({}));
+                Ok(self.say(cleared).await?)
+            }
+            Some("session.update") => self.update(&event["session"]).await,
+            _ => {
+                let expected = "session.update, input_audio_buffer.append, .commit or .clear";
+                Err(Problem::invalid("type", expected, &event["type"]).into())
+            }
+        }
+    }
+
+    async fn append(&mut self, audio: &Value) -> Result<(), Undone> {
         let bytes = audio.as_str().and_then(|audio| STANDARD.decode(audio).ok());
         let Some(bytes) = bytes.filter(|bytes| bytes.len() % 2 == 0) else {
             let got =
                 audio.as_str().map_or(audio.clone(), |text| format!("{} characters", text.len()).into());
-            return Ok(Err(Problem::invalid("audio", "16-bit little-endian samples in base64", &got)));
+            return Err(Problem::invalid("audio", "16-bit little-endian samples in base64", &got).into());
         };
         let samples: Vec<i16> =
             bytes.as_chunks::<2>().0.iter().map(|bytes| i16::from_le_bytes(*bytes)).collect();
         self.samples += samples.len() as u64;
         for piece in samples.chunks(PIECE) {
-            let written = match &self.stream {
-                Some(stream) => stream.write_i16(piece),
-                None => self.begin().and_then(|stream| self.stream.insert(stream).write_i16(piece)),
-            };
-            if let Err(error) = written {
-                let error = RuntimeError::from(error);
-                let failure = self.told.failure(error.code(), &error.to_string());
-                self.say(failure).await?;
-                return Ok(Ok(()));
+            match &self.stream {
+                Some(stream) => stream.write_i16(piece)?,
+                None => {
+                    let stream = self.begin()?;
+                    self.stream.insert(stream).write_i16(piece)?;
+                }
             }
             tokio::task::yield_now().await;
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
-    fn begin(&self) -> Result<LiveStream, runtime::voice_processing::VoiceError> {
+    fn begin(&self) -> Result<LiveStream, VoiceError> {
         let outbox = Arc::clone(&self.outbox);
         let settings = &self.with.settings;
         self.with.live.stream(settings.format(), settings.options(), move |event| outbox.put(event))
     }
 
     /// What was said up to here is a turn, whether or not somebody is silent.
-    async fn commit(&mut self) -> Result<Result<(), Problem>, End> {
-        let Some(stream) = &self.stream else {
-            return Ok(Err(Problem {
-                code: "input_audio_buffer_commit_empty",
-                message: "expected audio before input_audio_buffer.commit, got none".to_owned(),
-                param: None,
-            }));
+    fn commit(&mut self) -> Result<(), Undone> {
+        let nothing = || Problem {
+            code: "input_audio_buffer_commit_empty",
+            message: "expected audio before input_audio_buffer.commit, got none".to_owned(),
+            param: None,
         };
-        if let Err(error) = stream.end() {
-            let error = RuntimeError::from(error);
-            let failure = self.told.failure(error.code(), &error.to_string());
-            self.say(failure).await?;
-        }
+        let stream = self.stream.as_ref().ok_or_else(nothing)?;
         self.finishing = true;
-        Ok(Ok(()))
+        Ok(stream.end()?)
     }
 
-    async fn update(&mut self, session: &Value) -> Result<Result<(), Problem>, End> {
+    async fn update(&mut self, session: &Value) -> Result<(), Undone> {
         if self.stream.is_some() {
-            return Ok(Err(Problem {
-                code: "session_in_use",
-                message: "expected session.update before audio, or after input_audio_buffer.commit or .clear"
-                    .to_owned(),
-                param: None,
-            }));
+            let message =
+                "expected session.update before audio, or after input_audio_buffer.commit or .clear"
+                    .to_owned();
+            return Err(Problem { code: "session_in_use", message, param: None }.into());
         }
-        let mut next = match self.with.settings.updated(session) {
-            Ok(next) => next,
-            Err(problem) => return Ok(Err(problem)),
-        };
+        let mut next = self.with.settings.updated(session)?;
         next.model = self.with.voices.model(Some(&next.model)).to_owned();
-        if self.with.caller.as_ref().is_some_and(|key| !key.may_use(&next.model)) {
-            return Ok(Err(Problem::invalid(MODEL, "a model that the key may use", &next.model.into())));
-        }
-        let live = match self.with.voices.live(Some(&next.model)).await {
-            Ok(live) => live,
-            Err(error) => {
-                let (code, message) = ("model_not_found", error.to_string());
-                return Ok(Err(Problem { code, message, param: Some(MODEL.to_owned()) }));
-            }
+        let unknown = |error: RuntimeError| Problem {
+            code: "model_not_found",
+            message: error.to_string(),
+            param: Some(MODEL.to_owned()),
         };
+        may_use(self.with.caller.as_ref(), &next.model).map_err(unknown)?;
+        let live = self.with.voices.live(Some(&next.model)).await.map_err(unknown)?;
         // Options that the model does not know are refused now, and not with the first sound.
-        if let Err(error) = live.stream(next.format(), next.options(), |_| ()) {
-            let param = error.option().map(str::to_owned);
-            return Ok(Err(Problem { code: "invalid_value", message: error.to_string(), param }));
-        }
+        live.stream(next.format(), next.options(), |_| ()).map_err(|error| Problem {
+            code: "invalid_value",
+            message: error.to_string(),
+            param: error.option().map(str::to_owned),
+        })?;
         (self.with.live, self.with.settings) = (live, next);
         let session = json!({ "session": self.with.settings.json(&self.with.id) });
         let updated = self.told.event("session.updated", session);
-        self.say(updated).await?;
-        Ok(Ok(()))
+        Ok(self.say(updated).await?)
     }
 
     /// Lets go of the signal: what comes next is another, on the same clock.
