@@ -17,7 +17,7 @@ import { door, inOrder, run, Stop } from './front-door/terminal.mjs';
 
 const BACKENDS = {
   vulkan: { title: 'The Vulkan plug-in (the first time about nine minutes on two cores: 1,100 shaders)', packages: NEEDED_FOR_VULKAN, options: () => [] },
-  cuda: { title: 'The CUDA plug-in', packages: [], options: () => [`-DCMAKE_CUDA_COMPILER=${nvcc()}`] },
+  cuda: { title: 'The CUDA plug-in', packages: [], options: () => [`-DCMAKE_CUDA_COMPILER=${nvcc()}`, `-DCMAKE_CUDA_ARCHITECTURES=${process.env['CUDAARCHS'] ?? 'native'}`] },
 };
 
 await door('build:engine', async () => {

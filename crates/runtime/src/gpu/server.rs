@@ -8,6 +8,7 @@ use child_engine::Engine;
 use fast_llm_coordinator::Protocol;
 use http::Uri;
 use listeners::Protocol as Transport;
+use memory_estimate::CUDA_CONTEXT_BYTES;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -77,12 +78,12 @@ impl Server {
         }
     }
 
-    /// Bytes of GPUs that the engine projects for a model; none for another server.
+    /// Bytes of GPUs that a model takes in the engine, by its projection and with the context of CUDA; none for another server.
     pub(super) async fn projected(&self, model: &str) -> Result<u64, RuntimeError> {
         let Self::Engine(engine) = self else { return Ok(0) };
         let devices = project(engine, &Model { model }).await?;
         let on_gpus = devices.iter().filter(|device| !device.is_host);
-        Ok(on_gpus.map(|device| device.weights + device.cache + device.compute).sum())
+        Ok(on_gpus.map(Device::bytes).sum())
     }
 
     /// Makes it let a model go, where it can be told to.
@@ -136,6 +137,14 @@ pub(super) struct Device {
     pub(super) compute: u64,
 }
 
+impl Device {
+    /// What a process takes of it that has nothing there yet.
+    fn bytes(&self) -> u64 {
+        let beside = if self.device.starts_with("CUDA") { CUDA_CONTEXT_BYTES } else { 0 };
+        self.weights + self.cache + self.compute + beside
+    }
+}
+
 /// Where it listens, if that is on this machine and without TLS.
 fn local(uri: &Uri) -> Option<SocketAddr> {
     let host = uri.host()?.trim_start_matches('[').trim_end_matches(']');
@@ -155,6 +164,14 @@ mod tests {
         assert_eq!(at("http://[::1]:8000/v1").as_deref(), Some("[::1]:8000"));
         assert_eq!(at("http://10.0.0.1:8000"), None);
         assert_eq!(at("https://127.0.0.1:8000"), None);
+    }
+
+    #[test]
+    fn a_model_takes_the_context_of_cuda_beside_what_is_planned() {
+        let on = |name: &str| {
+            Device { device: name.to_owned(), is_host: false, weights: 1, cache: 2, compute: 3 }.bytes()
+        };
+        assert_eq!((on("CUDA0"), on("Vulkan0")), (6 + CUDA_CONTEXT_BYTES, 6));
     }
 
     #[test]

@@ -253,15 +253,22 @@ fn a_run_takes_what_its_model_takes_and_the_next_one_what_the_first_took() {
         let told = place.run(&["gpu", "estimate", "m.gguf", "--context", "4096", "--json"]).json();
         (told["confidence"].as_str().unwrap().to_owned(), told["devices"][0].clone())
     };
-    assert_eq!(estimate().0, "formula");
+    let (confidence, before) = estimate();
+    let sum = |device: &serde_json::Value| -> u64 {
+        ["weights", "cache", "compute"].iter().map(|part| device[part].as_u64().unwrap()).sum()
+    };
+    assert_eq!(confidence, "formula");
     let script = nvml.folder().join("fake_nvml.json");
     let load = ["--model-file", "m.gguf", "--context", "4096"];
+    // What uses nothing teaches nothing.
+    let told = run(&place, &load, &["sh", "-c", "echo $UAT_GPU_VRAM_MB"]).output().unwrap();
+    let leased: u64 = String::from_utf8(told.stdout).unwrap().trim().parse().unwrap();
+    assert_eq!(leased, (sum(&before) >> 20) + 640, "what is planned, and the context of CUDA");
     let command = ["sh", "-c", USES_A_GIB, "sh", script.to_str().unwrap()];
     let output = run(&place, &load, &command).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let (confidence, device) = estimate();
-    let total: u64 = ["weights", "cache", "compute"].iter().map(|part| device[part].as_u64().unwrap()).sum();
-    assert_eq!((&*confidence, total), ("calibrated", 1 << 30), "{device}");
+    assert_eq!((&*confidence, sum(&device)), ("calibrated", 1 << 30), "{device}");
 }
 
 #[test]

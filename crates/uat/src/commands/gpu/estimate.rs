@@ -23,7 +23,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 1)]
     gpus: u16,
     /// Ask the local engine, which has llama.cpp plan the load without allocating: for GGUF files, and for the GPUs that are there.
-    #[arg(long, conflicts_with_all = ["gpus", "batch", "no_flash_attention", "own_slots"])]
+    #[arg(long, conflicts_with_all = ["gpus", "batch", "no_flash_attention", "own_slots", "full_windows"])]
     exact: bool,
     #[command(flatten)]
     config: ConfigArgs,

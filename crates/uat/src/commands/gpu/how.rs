@@ -31,6 +31,9 @@ pub(crate) struct How {
     /// Each conversation has its part of the cache, as with llama-server; without it all share it, as with uat-engine.
     #[arg(long)]
     own_slots: bool,
+    /// Layers that look back over a window keep all tokens, as with uat-engine; without it only the window's, as with llama-server.
+    #[arg(long)]
+    full_windows: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -66,6 +69,7 @@ impl How {
             kv_type_v: self.kv_type.kind(),
             batch_tokens: self.batch,
             flash_attention: !self.no_flash_attention,
+            full_windows: self.full_windows,
             gpu_layers: self.gpu_layers,
             parallel: if self.own_slots { Parallel::Own { rows } } else { Parallel::Shared { rows } },
             devices: vec![1.0; gpus],

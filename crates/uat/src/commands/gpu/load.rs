@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use runtime::memory_estimate::{EstimateError, Measured, Options, Part};
+use runtime::memory_estimate::{CUDA_CONTEXT_BYTES, Confidence, EstimateError, Measured, Options, Part};
 use runtime::{estimate_memory, learn_memory};
 
 use super::how::{How, failure, place};
@@ -22,7 +22,10 @@ impl Load {
             .map_err(|_| Failure::usage("expected no more GPUs than a model can be split over"))?;
         let options = how.on(usize::from(gpus));
         let (_, told) = estimate_memory(&file, &options).map_err(|error| failure(&error))?;
-        let bytes = told.devices.iter().map(Part::total).max().unwrap_or(0);
+        let planned = told.devices.iter().map(Part::total).max().unwrap_or(0);
+        // What was measured has the context of CUDA in it.
+        let is_measured = told.confidence == Confidence::Calibrated;
+        let bytes = if is_measured { planned } else { planned + CUDA_CONTEXT_BYTES };
         Ok(Self { file, options, bytes })
     }
 
