@@ -80,12 +80,15 @@ def main():
                 continue
             pair = judged({s: final(line) for s, line in samplers[options.ours].items()}, {s: final(line) for s, line in of_sampler.items()}, floor, span)
             shared = set(samplers[options.ours]) & set(of_sampler)
+            # What an earlier version wrote does not say where it ran.
+            timed = {seed for seed in shared if len({samplers[which][seed].get("cpu") for which in (options.ours, sampler)} - {None}) <= 1}
+            cpu_ms = lambda which: float(np.mean([samplers[which][seed]["cpu_ms"] for seed in timed])) if timed else None
             mean = lambda which, what: float(np.mean([samplers[which][seed][what] for seed in shared])) if shared else None
             found.append({
                 "problem": problem, "group": next(iter(of_sampler.values()))["group"], "peer": sampler, **pair,
                 "violations": mean(options.ours, "violations"), "peer_violations": mean(sampler, "violations"),
                 "duplicates": sum(line["duplicates"] for line in samplers[options.ours].values()), "peer_duplicates": sum(line["duplicates"] for line in of_sampler.values()),
-                "cpu_ms": mean(options.ours, "cpu_ms"), "peer_cpu_ms": mean(sampler, "cpu_ms"),
+                "cpu_ms": cpu_ms(options.ours), "peer_cpu_ms": cpu_ms(sampler),
                 "curves": {which: middle([samplers[which][seed]["curve"] for seed in shared], floor) for which in (options.ours, sampler)} if shared else {},
             })
     print(json.dumps(found))

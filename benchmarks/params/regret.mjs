@@ -43,6 +43,7 @@ export async function run({ program, quick, samplers, groups, seeds, say }) {
       "Medians over the seeds of the regret after the last trial; better and worse: in how many seeds; p: two-sided Wilcoxon signed-rank test, paired by seed.",
       "Not worse: the test does not find ours worse at 5 %. With few seeds it finds little: look at better and worse as well.",
       "Under noise the regret is that of the trial which the study calls its best.",
+      "CPU: only of studies that both ran on the same kind of machine.",
       "Everybody runs with defaults; the peers have no constraints for SMAC and BoTorch here.",
     ],
   };
@@ -86,7 +87,7 @@ function claims(peer, of, notWorse) {
 function table(peer, pairs) {
   const rows = pairs.map((pair) => [
     pair.problem, pair.group, pair.seeds, figure(pair.ours), figure(pair.theirs), `${pair.better} / ${pair.worse}`, figure(pair.p), isWorse(pair) ? "**worse**" : isBetter(pair) ? "better" : "",
-    pair.group === "constrained" ? `${figure(pair.violations)} / ${figure(pair.peer_violations)}` : "", figure(pair.peer_cpu_ms / pair.cpu_ms),
+    pair.group === "constrained" ? `${figure(pair.violations)} / ${figure(pair.peer_violations)}` : "", pair.cpu_ms === null ? "" : figure(pair.peer_cpu_ms / pair.cpu_ms),
   ]);
   return markdownTable(["problem", "group", "seeds", "ours", peer, "better / worse", "p", "", "violations", "CPU, times ours"], rows);
 }

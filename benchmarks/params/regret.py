@@ -38,6 +38,13 @@ def run(problem, sampler, program, seed, trials):
     return {"best": best, "called_best": called_best, "violations": violations, "duplicates": trials - len(seen), "cpu_ms": cpu_ms, "s": time.perf_counter() - from_, "curve": curve}
 
 
+def processor():
+    """CPU times compare only on the same kind of machine."""
+    with open("/proc/cpuinfo") as lines:
+        names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else 'unknown'}, {len(names)} cores"
+
+
 def checksum(program):
     with open(program, "rb") as file:
         return hashlib.sha256(file.read()).hexdigest()[:16]
@@ -66,7 +73,7 @@ def main():
         for place, (seed, name, sampler) in enumerate(tasks):
             problem = problems.problem(name)
             trials = max(12, round(options.share * problem.trials))
-            about = {"problem": name, "group": problem.group, "sampler": sampler, "seed": seed, "trials": trials, "build": build if sampler.startswith("ours") else ""}
+            about = {"cpu": processor(), "problem": name, "group": problem.group, "sampler": sampler, "seed": seed, "trials": trials, "build": build if sampler.startswith("ours") else ""}
             if key(about) in done or (sampler == "botorch" and any(spec["type"] != "float" for spec in problem.space.values())):
                 continue
             result = run(problem, sampler, options.program, seed, trials)
