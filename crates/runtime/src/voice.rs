@@ -21,6 +21,8 @@ use crate::config::VoiceConfig;
 use crate::errors::RuntimeError;
 
 pub use remote::RemoteTranscriber;
+use remote::refused;
+pub(crate) use remote::transcriptions_at;
 pub use service::{VoiceService, Words};
 
 /// Finds speech.
@@ -32,15 +34,28 @@ const ANY: &str = "whisper-1";
 /// Recordings that are heard at the same time: they share the model's threads, and each holds an utterance, which is some MiB.
 const AT_ONCE: usize = 4;
 
-/// Loads a model that transcribes, and the one that finds speech. Blocks for some tenths of a second.
+/// Loads a model that transcribes, or finds the server of the configuration that does, and loads the one that finds speech. Blocks for
+/// some tenths of a second.
 ///
 /// # Errors
 /// `UAT_MODEL_NOT_FOUND` for another name, with those that there are, and where one was not pulled, with the command that pulls it;
-/// `UAT_CORRUPT_VALUE`, `UAT_STORAGE`.
-pub fn open_voice(name: &str, threads: usize) -> Result<Voice, RuntimeError> {
-    let files = WhisperFiles::find(name)?;
-    let vad = open_vad(VAD_MODEL)?;
-    Ok(Voice::new(Parts { vad, words: Some(files.load(threads)?) }))
+/// `UAT_CORRUPT_VALUE`, `UAT_STORAGE`; `UAT_CONFIG` where a server's key is not there.
+pub fn open_voice(config: &VoiceConfig, model: &str) -> Result<Voice, RuntimeError> {
+    let words: Arc<dyn Transcriber> = match &config.base_url {
+        Some(url) => Arc::new(remote(url, config.api_key_env.as_deref(), model)?),
+        None => WhisperFiles::find(model)?.load(config.thread_count())?,
+    };
+    Ok(Voice::new(Parts { vad: open_vad(VAD_MODEL)?, words: Some(words) }))
+}
+
+fn remote(base_url: &str, key: Option<&str>, model: &str) -> Result<RemoteTranscriber, RuntimeError> {
+    let read = |variable: &str| {
+        std::env::var(variable).map_err(|_| {
+            let missing = format!("the environment variable {variable} (voice.api_key_env) is not set");
+            refused("UAT_CONFIG", &missing)
+        })
+    };
+    RemoteTranscriber::new(base_url, key.map(read).transpose()?, model.to_owned())
 }
 
 /// Loads a network that finds speech: one of `uat models list`, or the path of its file.
@@ -167,8 +182,8 @@ impl Voices {
         if let Some(loaded) = loaded.get_mut(model) {
             return take(loaded);
         }
-        let (name, threads) = (model.to_owned(), self.config.thread_count());
-        let voice = Arc::new(blocking(move || open_voice(&name, threads)).await??);
+        let (name, config) = (model.to_owned(), self.config.clone());
+        let voice = Arc::new(blocking(move || open_voice(&config, &name)).await??);
         take(loaded.entry(model.to_owned()).or_insert(Loaded { voice, live: None }))
     }
 }
@@ -179,14 +194,14 @@ mod tests {
 
     #[test]
     fn a_model_that_does_not_transcribe_is_not_found_and_those_that_do_are_named() {
-        let error = open_voice("smollm2-135m", 1).unwrap_err();
+        let error = open_voice(&VoiceConfig::default(), "smollm2-135m").unwrap_err();
         assert_eq!((error.code(), error.param()), ("UAT_MODEL_NOT_FOUND", Some("model")));
         assert!(error.to_string().contains("whisper-tiny.en"), "{error}");
     }
 
     #[test]
     fn openais_name_means_the_model_of_the_configuration() {
-        let voices = Voices::new(VoiceConfig { model: "whisper-base".to_owned(), threads: None });
+        let voices = Voices::new(VoiceConfig { model: "whisper-base".to_owned(), ..VoiceConfig::default() });
         let names = [None, Some("whisper-1"), Some("whisper-tiny.en")].map(|name| voices.model(name));
         assert_eq!(names, ["whisper-base", "whisper-base", "whisper-tiny.en"]);
     }

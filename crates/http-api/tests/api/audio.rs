@@ -11,7 +11,7 @@ const PATH: &str = "/v1/audio/transcriptions";
 
 /// Whether the models are here.
 fn has_models() -> bool {
-    speech::or_skipped(runtime::open_voice("whisper-tiny.en", 1)).is_some()
+    speech::or_skipped(runtime::open_voice(&runtime::VoiceConfig::default(), "whisper-tiny.en")).is_some()
 }
 
 fn form(file: Option<&[u8]>, fields: &[(&str, &str)]) -> Vec<u8> {
@@ -97,6 +97,21 @@ async fn a_recording_is_written_down_in_each_shape() {
     let document = verbose.json();
     assert!(document["words"].as_array().unwrap().len() > 5, "{document}");
     assert!(document["segments"][0]["end"].as_f64().unwrap() <= document["duration"].as_f64().unwrap());
+}
+
+#[tokio::test]
+async fn another_server_may_transcribe_and_what_it_refuses_is_refused() {
+    if !has_models() {
+        return;
+    }
+    let there = Gateway::start().await;
+    let voice = json!({ "base_url": format!("http://{}", there.addr), "model": "whisper-tiny.en" });
+    let here = Gateway::configured(json!({ "voice": voice })).await;
+    let reply = transcribe(&here, &[("model", "whisper-1"), ("response_format", "text")]).await;
+    assert!(reply.status == 200 && reply.body.contains("young man"), "{}", reply.body);
+    let reply = transcribe(&here, &[("model", "nobody")]).await;
+    assert_eq!((reply.status, reply.header("x-uat-code")), (404, Some("UAT_MODEL_NOT_FOUND")));
+    assert!(reply.body.contains(&there.addr.to_string()), "{}", reply.body);
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ struct Speaker {
 impl Speaker {
     /// A conversation, if the models are here.
     async fn of(gateway: &Gateway) -> Option<Self> {
-        speech::or_skipped(runtime::open_voice("whisper-tiny.en", 1))?;
+        speech::or_skipped(runtime::open_voice(&runtime::VoiceConfig::default(), "whisper-tiny.en"))?;
         let url = format!("ws://{}/v1/realtime?intent=transcription", gateway.addr);
         let stream = TcpStream::connect(gateway.addr).await.unwrap();
         let (socket, _) = client_async(url, stream).await.unwrap();

@@ -4,22 +4,29 @@ use serde::{Deserialize, Serialize};
 use super::UatConfig;
 use super::check::out_of_range;
 use super::finding::Finding;
+use crate::voice::transcriptions_at;
 
 /// `[voice]`: who writes down what was said.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct VoiceConfig {
-    /// The model that transcribes where none is named: one of `uat models list`.
+    /// The model that transcribes where none is named: one of `uat models list`, or one that the server at `base_url` knows.
     pub model: String,
     /// Threads that compute; absent: as many as the machine has cores.
     #[schemars(range(min = 1, max = 256))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<u32>,
+    /// A server with OpenAI's `/audio/transcriptions` that transcribes, such as `https://api.openai.com/v1`; absent: this machine does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_url: Option<String>,
+    /// The environment variable that holds that server's key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_key_env: Option<String>,
 }
 
 impl Default for VoiceConfig {
     fn default() -> Self {
-        Self { model: "whisper-tiny.en".to_owned(), threads: None }
+        Self { model: "whisper-tiny.en".to_owned(), threads: None, base_url: None, api_key_env: None }
     }
 }
 
@@ -40,6 +47,16 @@ pub(super) fn findings(config: &UatConfig) -> Vec<Finding> {
     }
     let threads = config.voice.threads.map(u64::from);
     found.extend(threads.and_then(|threads| out_of_range("voice.threads", threads, 1..=256)));
+    let url = config.voice.base_url.as_deref();
+    if let Some(url) = url.filter(|url| transcriptions_at(url).is_none()) {
+        let message =
+            format!("`voice.base_url`: expected a URL of http or https without a query, got `{url}`");
+        found.push(Finding::new("voice.base_url", message).hint("for example `https://api.openai.com/v1`"));
+    }
+    if config.voice.api_key_env.is_some() && url.is_none() {
+        let message = "`voice.api_key_env`: expected `voice.base_url` beside it: this machine needs no key";
+        found.push(Finding::new("voice.api_key_env", message));
+    }
     found
 }
 
@@ -49,12 +66,26 @@ mod tests {
 
     #[test]
     fn what_cannot_transcribe_is_refused() {
-        let with = |model: &str, threads| UatConfig {
-            voice: VoiceConfig { model: model.to_owned(), threads },
-            ..UatConfig::default()
+        let count = |voice: VoiceConfig| findings(&UatConfig { voice, ..UatConfig::default() }).len();
+        let with =
+            |model: &str, threads| VoiceConfig { model: model.to_owned(), threads, ..VoiceConfig::default() };
+        assert_eq!(count(VoiceConfig::default()), 0);
+        assert_eq!(count(with("whisper-base", Some(256))), 0);
+        assert_eq!(count(with("", Some(0))), 2);
+    }
+
+    #[test]
+    fn a_server_that_transcribes_is_named_by_its_url() {
+        let count = |base_url: Option<&str>, key: Option<&str>| {
+            let voice = VoiceConfig {
+                base_url: base_url.map(str::to_owned),
+                api_key_env: key.map(str::to_owned),
+                ..VoiceConfig::default()
+            };
+            findings(&UatConfig { voice, ..UatConfig::default() }).len()
         };
-        assert!(findings(&UatConfig::default()).is_empty());
-        assert!(findings(&with("whisper-base", Some(256))).is_empty());
-        assert_eq!(findings(&with("", Some(0))).len(), 2);
+        assert_eq!(count(Some("https://api.openai.com/v1"), Some("OPENAI_API_KEY")), 0);
+        assert_eq!(count(Some("api.openai.com"), None), 1);
+        assert_eq!(count(None, Some("OPENAI_API_KEY")), 1);
     }
 }

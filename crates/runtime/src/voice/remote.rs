@@ -35,31 +35,27 @@ pub struct RemoteTranscriber {
     uri: Uri,
     api_key: Option<String>,
     model: String,
+    runtime: Handle,
 }
 
 impl RemoteTranscriber {
     /// A server at `base_url`, such as `https://api.openai.com/v1`; without a path `/v1` is added. Opens no connection.
     ///
     /// # Errors
-    /// `UAT_INVALID_INPUT` for what is no URL, or a key that no header can hold; `UAT_CONFIG` where there are no root certificates.
+    /// `UAT_INVALID_INPUT` for what is no URL, or a key that no header can hold; `UAT_CONFIG` where there are no root certificates;
+    /// `UAT_INTERNAL` outside of a tokio runtime, which asks it later.
     pub fn new(base_url: &str, api_key: Option<String>, model: String) -> Result<Self, RuntimeError> {
-        let root = base_url.trim_end_matches('/');
-        let parsed: Option<Uri> = root.parse().ok();
-        let known = parsed.filter(|uri| {
-            matches!(uri.scheme_str(), Some("http" | "https"))
-                && uri.host().is_some()
-                && uri.query().is_none()
-        });
         let wrong =
             || refused("UAT_INVALID_INPUT", "baseUrl: expected a URL of http or https without a query");
-        let known = known.ok_or_else(wrong)?;
-        let version = if known.path().trim_end_matches('/').is_empty() { "/v1" } else { "" };
-        let uri = format!("{root}{version}/audio/transcriptions").parse().map_err(|_| wrong())?;
+        let uri = transcriptions_at(base_url).ok_or_else(wrong)?;
         if let Some(key) = &api_key {
             authorization(key)?;
         }
-        let client = client(known.scheme_str() == Some("https"))?;
-        Ok(Self { client, uri, api_key, model })
+        let client = client(uri.scheme_str() == Some("https"))?;
+        let runtime = Handle::try_current().map_err(|_| {
+            refused("UAT_INTERNAL", "a remote transcriber was made outside of a tokio runtime")
+        })?;
+        Ok(Self { client, uri, api_key, model, runtime })
     }
 
     async fn answered(&self, samples: &[f32], ask: &Ask) -> Result<Said, VoiceError> {
@@ -149,17 +145,14 @@ impl RemoteTranscriber {
 }
 
 impl Transcriber for RemoteTranscriber {
-    /// Blocks; called on a thread of tokio's that may.
+    /// Blocks; called on a thread that may.
     fn transcribe(&self, samples: &[f32], ask: &Ask, cancel: &AtomicBool) -> Result<Said, VoiceError> {
-        let runtime = Handle::try_current().map_err(|_| {
-            failed("UAT_INTERNAL", false, "a remote transcriber was called outside of a tokio runtime")
-        })?;
         let cancelled = async {
             while !cancel.load(Ordering::Relaxed) {
                 tokio::time::sleep(LOOKED_AGAIN).await;
             }
         };
-        runtime.block_on(async {
+        self.runtime.block_on(async {
             tokio::select! {
                 () = cancelled => Err(VoiceError::Cancelled),
                 answered = tokio::time::timeout(PATIENCE, self.answered(samples, ask)) => answered.unwrap_or_else(|_| {
@@ -178,6 +171,18 @@ impl std::fmt::Debug for RemoteTranscriber {
             .field("model", &self.model)
             .finish_non_exhaustive()
     }
+}
+
+/// Where a server with this base URL transcribes: without a path `/v1` is added. `None` for what is no such URL.
+pub(crate) fn transcriptions_at(base_url: &str) -> Option<Uri> {
+    let root = base_url.trim_end_matches('/');
+    let known: Uri = root.parse().ok()?;
+    if !matches!(known.scheme_str(), Some("http" | "https")) || known.query().is_some() {
+        return None;
+    }
+    known.host()?;
+    let version = if known.path().trim_end_matches('/').is_empty() { "/v1" } else { "" };
+    format!("{root}{version}/audio/transcriptions").parse().ok()
 }
 
 fn client(tls: bool) -> Result<Client<HttpsConnector<HttpConnector>, Full<Bytes>>, RuntimeError> {
@@ -204,6 +209,6 @@ fn failed(code: &'static str, retryable: bool, message: &str) -> VoiceError {
     VoiceError::Transcriber { code, message: message.to_owned(), retryable }
 }
 
-fn refused(code: &'static str, message: &str) -> RuntimeError {
+pub(super) fn refused(code: &'static str, message: &str) -> RuntimeError {
     failed(code, false, message).into()
 }

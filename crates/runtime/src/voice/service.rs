@@ -5,6 +5,7 @@ use std::sync::Arc;
 use model_store::StoreError;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use voice_processing::live::LiveVoice;
 use voice_processing::silero_vad::SileroVad;
 use voice_processing::{Parts, Transcriber, Voice};
 
@@ -29,6 +30,7 @@ pub enum Words {
 pub struct VoiceService {
     vad: SileroVad,
     words: Lazy,
+    live: Mutex<Option<Arc<LiveVoice>>>,
     places: Arc<Semaphore>,
 }
 
@@ -58,7 +60,8 @@ impl VoiceService {
                 Lazy::Local { model, threads, loaded: Mutex::new(loaded) }
             }
         };
-        Ok(Self { vad: open_vad(vad_model)?, words, places: Arc::new(Semaphore::new(AT_ONCE)) })
+        let places = Arc::new(Semaphore::new(AT_ONCE));
+        Ok(Self { vad: open_vad(vad_model)?, words, live: Mutex::default(), places })
     }
 
     /// Waits until one fewer is heard. Who drops the place gives it to the next.
@@ -77,6 +80,20 @@ impl VoiceService {
     pub fn voice(&self, words: bool) -> Result<Voice, RuntimeError> {
         let words = if words { Some(self.words.get()?) } else { None };
         Ok(Voice::new(Parts { vad: self.vad.clone(), words }))
+    }
+
+    /// What hears live signals. Blocks while a transcriber is loaded.
+    ///
+    /// # Errors
+    /// Those of [`Self::voice`]; `UAT_INTERNAL` where the system gives no thread.
+    pub fn live(&self) -> Result<Arc<LiveVoice>, RuntimeError> {
+        let mut live = self.live.lock();
+        if let Some(live) = &*live {
+            return Ok(Arc::clone(live));
+        }
+        let voice = Arc::new(self.voice(true)?.live()?);
+        *live = Some(Arc::clone(&voice));
+        Ok(voice)
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use runtime::voice_processing::{PcmFormat, ProcessOptions, Voice, VoiceError, VoiceResult};
-use runtime::{RuntimeError, open_voice};
+use runtime::{RuntimeError, VoiceConfig, open_voice};
 
 use super::{ConfigArgs, cancellable};
 use crate::failure::Failure;
@@ -64,7 +64,7 @@ struct Plan {
     options: ProcessOptions,
     format: Format,
     model: String,
-    threads: usize,
+    voice: VoiceConfig,
 }
 
 pub(crate) fn run(args: Args) -> Result<(), Failure> {
@@ -89,8 +89,8 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
             ..ProcessOptions::default()
         },
         format: args.format,
-        threads: config.voice.thread_count(),
-        model: args.model.unwrap_or(config.voice.model),
+        model: args.model.unwrap_or_else(|| config.voice.model.clone()),
+        voice: config.voice,
     };
     cancellable("the transcription", move |cancel| transcribe_all(&plan, cancel))?
 }
@@ -128,7 +128,7 @@ fn is_done(job: &Job) -> bool {
 }
 
 fn transcribe_all(plan: &Plan, cancel: &AtomicBool) -> Result<(), Failure> {
-    let voice = open_voice(&plan.model, plan.threads)?;
+    let voice = open_voice(&plan.voice, &plan.model)?;
     let mut failed = false;
     for job in &plan.jobs {
         if cancel.load(Ordering::Relaxed) {
