@@ -380,6 +380,40 @@ export declare interface Held {
   state: string
 }
 
+/** A live signal. */
+export declare class LiveSignal {
+  /** Hears samples, which are copied. Resolves when there is room for more. */
+  write(samples: Int16Array | Float32Array): Promise<void>
+  /** The signal has ended: what is left of it is still told. */
+  end(): void
+  /** How far texts are behind what was written, in ms of it. */
+  get bufferedMs(): number
+  /** What came of the signal since the last call, at least one event; null when all was told. */
+  next(): Promise<LiveTold[] | null>
+  /** Nobody wants to know any more. Idempotent. */
+  leave(): void
+}
+
+/** A `VoiceEvent`. */
+export declare interface LiveTold {
+  /** Which. */
+  type: string
+  /** When speech began or ended. */
+  atMs?: number
+  /** When the stretch of a partial text began. */
+  startMs?: number
+  /** A partial text. */
+  text?: string
+  /** UTF-16 units of it that will not change. */
+  committed?: number
+  /** What was said, for good. */
+  segment?: HeardSegment
+  /** Of an error. */
+  code?: string
+  /** Of an error. */
+  message?: string
+}
+
 /**
  * The router of the core, with a coordinator of its own. Where `request` stands, it is a chat-completion request as JSON in UTF-8
  * whose `model` is `auto` or `tier:NAME`.
@@ -801,6 +835,20 @@ export declare interface SampleFormat {
   channels: number
 }
 
+/** How a live signal is heard. */
+export declare interface SignalOptions {
+  /** Samples a second. */
+  sampleRate: number
+  /** Interleaved. */
+  channels: number
+  /** A code such as `de`. */
+  language?: string
+  /** How long after one partial text the next is begun, in ms. */
+  partialEveryMs?: number
+  /** A silence of this length ends a turn, in ms. */
+  endpointSilenceMs?: number
+}
+
 /** Where somebody speaks. */
 export declare interface Spoken {
   /** Beginnings and ends in turn, in ms. */
@@ -912,6 +960,8 @@ export declare class VoiceProcessing {
   process(audio: string | Uint8Array, format: SampleFormat, options: HearOptions, cancel?: CancelHandle | undefined | null, progress?: ((arg: number) => void) | undefined | null): Promise<Heard>
   /** Where somebody speaks in `audio`; speech begins at a probability of `threshold`. */
   detect(audio: string | Uint8Array, format: SampleFormat, threshold?: number | undefined | null): Promise<Spoken>
+  /** A live signal begins, once the models for it are loaded. */
+  stream(options: SignalOptions, cancel?: CancelHandle | undefined | null): Promise<LiveSignal>
   /** Ends what is under way, and waits until it has ended. */
   close(): Promise<undefined>
 }

@@ -1,10 +1,11 @@
 import { onAbort } from '../abort.js';
-import type { Listening, PreparedAudio, PreparedProcess, PreparedVoice, VoiceProcessingBackend } from '../services/voice-processing-backend.js';
+import type { BackendLive, Listening, PreparedAudio, PreparedProcess, PreparedStream, PreparedVoice, VoiceProcessingBackend } from '../services/voice-processing-backend.js';
 import type { DetectedSpeech, VoiceResult } from '../services/voice-processing-types.js';
 import type { SampleFormat, VoiceProcessing } from './binding.js';
 import { attempt } from './call.js';
 import { asking, fromNative } from './errors.js';
 import type { NativeBinding } from './loader.js';
+import { NativeLive } from './voice-live.js';
 
 /** Opens the service of the Rust core, which loads its models. */
 export async function openNativeVoiceProcessing(binding: NativeBinding, { threads, remote, ...models }: PreparedVoice): Promise<VoiceProcessingBackend> {
@@ -45,6 +46,10 @@ class NativeVoiceProcessing implements VoiceProcessingBackend {
     const segments: DetectedSpeech['segments'] = [];
     for (let at = 0; at + 1 < bounds.length; at += 2) segments.push({ startMs: bounds[at]!, endMs: bounds[at + 1]! });
     return { segments, probabilities, frameMs };
+  }
+
+  stream(options: PreparedStream, signal: AbortSignal | undefined): BackendLive {
+    return attempt(() => new NativeLive(this.#binding, this.#native, options, signal));
   }
 
   async close(): Promise<void> {

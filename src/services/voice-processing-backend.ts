@@ -1,4 +1,4 @@
-import type { DetectedSpeech, VoiceResult } from './voice-processing-types.js';
+import type { DetectedSpeech, VoiceEvent, VoiceResult } from './voice-processing-types.js';
 
 /** How samples lie where there is no container. */
 export interface Pcm {
@@ -39,6 +39,27 @@ export interface PreparedProcess {
   beamSize: number | undefined;
 }
 
+/** How a live signal is heard. */
+export interface PreparedStream {
+  pcm: Pcm;
+  language: string | undefined;
+  partialEveryMs: number | undefined;
+  endpointSilenceMs: number | undefined;
+}
+
+/** A live signal that a backend hears. */
+export interface BackendLive {
+  /** Whole frames, which are the caller's again when this has returned its promise. Resolves when there is room for more. */
+  write(pcm: Int16Array | Float32Array): Promise<void>;
+  /** Once, after the last `write`. */
+  end(): void;
+  readonly bufferedMs: number;
+  /** What came of it since the last call, at least one event; null when all was told. */
+  next(): Promise<VoiceEvent[] | null>;
+  /** Nobody wants to know any more. Idempotent. */
+  leave(): void;
+}
+
 /** What a call may be ended by, and whom it tells. */
 export interface Listening {
   signal: AbortSignal;
@@ -56,6 +77,8 @@ export interface VoiceProcessingBackend {
   process(audio: PreparedAudio, options: PreparedProcess, listening: Listening): Promise<VoiceResult>;
   /** @param threshold In its range; absent: Silero's. */
   detect(audio: PreparedAudio, threshold: number | undefined): Promise<DetectedSpeech>;
-  /** Ends the calls under way with `UAT_CLOSED`, and resolves when they have ended. */
+  /** Begins at once; what is wrong with it rejects `write` and `next`. */
+  stream(options: PreparedStream, signal: AbortSignal | undefined): BackendLive;
+  /** Ends the calls and streams under way with `UAT_CLOSED`, and resolves when they have ended. */
   close(): Promise<void>;
 }

@@ -3,13 +3,14 @@ import { resolve } from 'node:path';
 
 import { fields, oneOf, optionalSignal, text, whole } from '../check.js';
 import { invalidInput, UniversalAiError } from '../errors.js';
-import type { Pcm, PreparedAudio, PreparedProcess, PreparedRemote, PreparedVoice } from './voice-processing-backend.js';
+import type { Pcm, PreparedAudio, PreparedProcess, PreparedRemote, PreparedStream, PreparedVoice } from './voice-processing-backend.js';
 import { containerOf, LOOKED_AT } from './voice-processing-container.js';
 
 const VOICE = new Set(['model', 'threads', 'vadModel', 'turnModel', 'transcriber']);
 const OPENAI = new Set(['kind', 'baseUrl', 'apiKey', 'model']);
 const LOCAL = new Set(['kind']);
 const PROCESS = new Set(['enableVAD', 'sampleRate', 'channels', 'transcribe', 'language', 'wordTimestamps', 'denoise', 'beamSize', 'signal', 'onProgress']);
+const STREAM = new Set(['sampleRate', 'channels', 'language', 'partialEveryMs', 'endpointSilenceMs', 'signal']);
 const DETECT = new Set(['sampleRate', 'channels', 'threshold']);
 
 /** Of samples about which nothing is said: what every model hears. */
@@ -23,7 +24,7 @@ const AUDIO = 'a Uint8Array (a file\'s bytes), an Int16Array or Float32Array (sa
 
 export function prepareVoice(options: unknown = {}): PreparedVoice {
   const { model, threads, vadModel, turnModel, transcriber } = fields('options', options, VOICE);
-  if (turnModel !== undefined && turnModel !== false) throw unsupported('options.turnModel', 'is for `stream`, which is not there yet; leave it out');
+  if (turnModel !== undefined && turnModel !== false) throw unsupported('options.turnModel', 'is not there yet: turns end by silence; leave it out');
   return {
     model: model === undefined ? 'whisper-tiny.en' : text('options.model', model),
     threads: threads === undefined ? undefined : whole('options.threads', threads, 1, 256),
@@ -101,9 +102,7 @@ export function prepareDetect(options: unknown): number | undefined {
 
 /** Checks what is to be heard, but for whether there is such a file. */
 export function prepareAudio(audio: unknown, options: unknown): PreparedAudio {
-  const { sampleRate, channels } = options as Record<string, unknown>;
-  const rate = sampleRate === undefined ? undefined : whole('options.sampleRate', sampleRate, LOWEST_RATE, HIGHEST_RATE);
-  const count = channels === undefined ? 1 : whole('options.channels', channels, 1, MOST_CHANNELS);
+  const { rate, count } = prepareFormat(options as Record<string, unknown>);
   const pcm: Pcm | undefined = rate === undefined ? undefined : { sampleRate: rate, channels: count };
   if (typeof audio === 'string') {
     if (audio === '' || audio.includes('\0')) throw invalidInput('audio', AUDIO, audio);
@@ -114,6 +113,35 @@ export function prepareAudio(audio: unknown, options: unknown): PreparedAudio {
   if (audio.length === 0) throw empty('no samples');
   if (audio.length % count !== 0) throw invalidInput('audio', `whole frames of ${count} samples, one of each channel`, `${audio.length} samples`);
   return { kind: 'samples', samples: audio, pcm: pcm ?? { sampleRate: SAMPLE_RATE, channels: count } };
+}
+
+function prepareFormat({ sampleRate, channels }: Record<string, unknown>): { rate: number | undefined; count: number } {
+  return {
+    rate: sampleRate === undefined ? undefined : whole('options.sampleRate', sampleRate, LOWEST_RATE, HIGHEST_RATE),
+    count: channels === undefined ? 1 : whole('options.channels', channels, 1, MOST_CHANNELS),
+  };
+}
+
+export function prepareStream(given: unknown = {}): { stream: PreparedStream; signal: AbortSignal | undefined } {
+  const options = fields('options', given, STREAM);
+  const { language, partialEveryMs, endpointSilenceMs } = options;
+  const { rate, count } = prepareFormat(options);
+  return {
+    stream: {
+      pcm: { sampleRate: rate ?? SAMPLE_RATE, channels: count },
+      language: language === undefined ? undefined : text('options.language', language),
+      partialEveryMs: partialEveryMs === undefined ? undefined : whole('options.partialEveryMs', partialEveryMs, 100, 60_000),
+      endpointSilenceMs: endpointSilenceMs === undefined ? undefined : whole('options.endpointSilenceMs', endpointSilenceMs, 100, 60_000),
+    },
+    signal: optionalSignal('options.signal', options['signal']),
+  };
+}
+
+/** Samples of a live signal; none are as good as some. */
+export function checkFrames(pcm: unknown, channels: number): Int16Array | Float32Array {
+  if (!(pcm instanceof Int16Array || pcm instanceof Float32Array)) throw invalidInput('pcm', 'an Int16Array or a Float32Array of samples', pcm);
+  if (pcm.length % channels !== 0) throw invalidInput('pcm', `whole frames of ${channels} samples, one of each channel`, `${pcm.length} samples`);
+  return pcm;
 }
 
 function prepareBytes(bytes: Uint8Array, pcm: Pcm | undefined): PreparedAudio {

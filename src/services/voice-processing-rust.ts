@@ -5,7 +5,8 @@ import { type Selected, selectBackend } from '../native/loader.js';
 import { openNativeVoiceProcessing } from '../native/voice-processing.js';
 import type { VoiceProcessingBackend } from './voice-processing-backend.js';
 import { Progress } from './voice-processing-progress.js';
-import { checkFile, checkRemote, prepareAudio, prepareDetect, prepareProcess, prepareVoice, unsupported } from './voice-processing-request.js';
+import { checkFile, checkRemote, prepareAudio, prepareDetect, prepareProcess, prepareStream, prepareVoice, unsupported } from './voice-processing-request.js';
+import { LiveVoiceStream } from './voice-processing-stream.js';
 import type { AudioInput, DetectedSpeech, DetectSpeechOptions, ProcessAudioOptions, VoiceOptions, VoiceResult, VoiceStream, VoiceStreamOptions, WebRtcSession } from './voice-processing-types.js';
 
 export type { BackendInfo } from '../backend.js';
@@ -95,10 +96,27 @@ export class VoiceProcessingService {
     return await this.#open().backend.detect(prepared, threshold);
   }
 
-  /** Hears a live signal. @throws {UniversalAiError} `UAT_UNSUPPORTED`: not there yet. */
+  /**
+   * Hears a live signal.
+   *
+   * ```ts
+   * const stream = service.stream({ sampleRate: 48_000 });
+   * microphone.on('data', frame => void stream.write(frame).catch(onError));
+   * for await (const event of stream) if (event.type === 'final') console.log(event.segment.text);
+   * ```
+   *
+   * `write` copies, and resolves when there is room for more: who awaits it is never ahead by more than a few seconds. Leaving the loop
+   * ends the stream.
+   *
+   * @throws {UniversalAiError} `UAT_UNSUPPORTED`: the TypeScript backend hears recordings alone; `UAT_CANCELLED`: the signal was aborted.
+   *   Of `write` and the loop also `UAT_MODEL_NOT_FOUND` with the command that pulls the model, `UAT_OVERLOADED` where nobody awaits
+   *   `write`, and `UAT_CLOSED` after `end()`.
+   */
   stream(options?: VoiceStreamOptions): VoiceStream {
-    void options;
-    throw unsupported('stream', 'comes later; processAudio hears a recording, such as the last seconds of a live signal');
+    const { stream, signal } = prepareStream(options);
+    const { backend } = this.#open();
+    if (signal?.aborted === true) throw new UniversalAiError('UAT_CANCELLED', 'the stream was cancelled by its signal', { cause: signal.reason });
+    return new LiveVoiceStream(backend.stream(stream, signal), stream.pcm.channels);
   }
 
   /** WHIP: an SDP offer in, an answer out. @throws {UniversalAiError} `UAT_UNSUPPORTED`: not there yet. */

@@ -8,7 +8,7 @@ export interface VoiceOptions {
   threads?: number;
   /** The network that finds speech: `silero-vad-6`, or the path of its ONNX file. */
   vadModel?: string;
-  /** What tells whether somebody has finished. For `stream`, which is not there yet: only `false` is taken. */
+  /** What tells whether somebody has finished, beside silence. Not there yet: only `false` is taken. */
   turnModel?: string | false;
   /**
    * Who writes down: a model of this machine (the native backend alone has one), or a server with OpenAI's `/v1/audio/transcriptions`.
@@ -102,12 +102,28 @@ export type VoiceEvent =
   | { type: 'error'; code: ErrorCode; message: string };
 
 /** How a live signal is heard. */
-export interface VoiceStreamOptions { sampleRate?: number; channels?: number; language?: string; partialEveryMs?: number; endpointSilenceMs?: number; signal?: AbortSignal }
+export interface VoiceStreamOptions {
+  /** Samples per second, 4,000 to 384,000; default 16,000. */
+  sampleRate?: number;
+  /** Interleaved, 1 to 26; default 1. */
+  channels?: number;
+  /** A code such as `de`; absent: the first stretch tells. */
+  language?: string;
+  /** How long after one partial text the next is begun, 100 to 60,000; default 400. */
+  partialEveryMs?: number;
+  /** A silence of this length ends a turn, 100 to 60,000; default 500. */
+  endpointSilenceMs?: number;
+  /** Ends the stream with `UAT_CANCELLED`. */
+  signal?: AbortSignal;
+}
 
-/** A live signal. */
+/** A live signal. Its events can be read once. */
 export interface VoiceStream extends AsyncIterable<VoiceEvent> {
+  /** Samples, of any number of whole frames; they are copied. Resolves when there is room for more. */
   write(pcm: Int16Array | Float32Array): Promise<void>;
+  /** The signal has ended: what is left of it is still told. Once. */
   end(): void;
+  /** How far texts are behind what was written, in ms of it. */
   readonly bufferedMs: number;
 }
 

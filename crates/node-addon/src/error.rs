@@ -33,6 +33,17 @@ impl Crossing {
         Self::plain("UAT_CLOSED", &message)
     }
 
+    /// A live signal hears nothing any more.
+    pub(crate) fn signal_ended() -> Self {
+        Self::plain("UAT_CLOSED", "the signal has ended: open another stream for another one")
+    }
+
+    /// Somebody writes and does not wait.
+    pub(crate) fn overwritten(pieces: usize) -> Self {
+        let message = format!("{pieces} pieces wait to be heard: await write() before the next");
+        Self { retryable: true, ..Self::plain("UAT_OVERLOADED", &message) }
+    }
+
     /// No decision of this id is kept.
     pub(crate) fn unknown_request(id: &str) -> Self {
         let message = format!(

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 
 import { onAbort } from '../../abort.js';
 import { UniversalAiError } from '../../errors.js';
-import type { Listening, PreparedAudio, PreparedProcess, PreparedVoice, VoiceProcessingBackend } from '../../services/voice-processing-backend.js';
+import type { BackendLive, Listening, PreparedAudio, PreparedProcess, PreparedVoice, VoiceProcessingBackend } from '../../services/voice-processing-backend.js';
 import type { DetectedSpeech, VoiceResult } from '../../services/voice-processing-types.js';
 import { Detector, segments, THRESHOLD } from './detector.js';
 import { hear } from './hearing.js';
@@ -36,6 +36,10 @@ class TypeScriptVoiceProcessing implements VoiceProcessingBackend {
 
   process(audio: PreparedAudio, options: PreparedProcess, { signal, tell }: Listening): Promise<VoiceResult> {
     return this.#run(signal, ended => this.#process(audio, options, ended, tell));
+  }
+
+  stream(): BackendLive {
+    throw new UniversalAiError('UAT_UNSUPPORTED', 'stream: the TypeScript backend hears recordings alone; the native one hears live signals, and processAudio the last seconds of one', { details: { option: 'stream' } });
   }
 
   detect(audio: PreparedAudio, threshold: number = THRESHOLD): Promise<DetectedSpeech> {

@@ -1,9 +1,11 @@
 //! `VoiceProcessingService` for JavaScript. Recordings are heard on threads that may block; the event loop only copies their bytes,
 //! once, because JavaScript could change them meanwhile.
 
+mod live;
 mod recording;
 mod results;
 mod telling;
+mod unread;
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
@@ -16,6 +18,7 @@ use runtime::{RemoteTranscriber, RuntimeError, StopOnDrop, VoiceService, Words};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::live::{LiveSignal, SignalOptions};
 use self::recording::Recording;
 use self::results::{Heard, Spoken};
 use self::telling::Telling;
@@ -164,6 +167,27 @@ impl VoiceProcessing {
         }))
     }
 
+    /// A live signal begins, once the models for it are loaded.
+    #[napi(catch_unwind, ts_return_type = "Promise<LiveSignal>")]
+    pub fn stream<'env>(
+        &self,
+        env: &'env Env,
+        options: SignalOptions,
+        cancel: Option<&CancelHandle>,
+    ) -> napi::Result<PromiseRaw<'env, LiveSignal>> {
+        let Call { service, closing, cancelled, running } = self.call(cancel)?;
+        let calls = self.calls.clone();
+        env.spawn_future(async move {
+            let _running = running;
+            let begun = blocking(move || live::begin(&service, options)).await?;
+            let (signal, hearing) = begun.map_err(Crossing::from)?;
+            let runtime = tokio::runtime::Handle::current();
+            calls.spawn(hearing.ends(ended(closing, cancelled)));
+            calls.spawn_blocking(move || hearing.hear(&runtime));
+            Ok(signal)
+        })
+    }
+
     /// Ends what is under way, and waits until it has ended.
     #[napi(catch_unwind)]
     pub fn close<'env>(&self, env: &'env Env) -> napi::Result<PromiseRaw<'env, ()>> {
@@ -211,13 +235,7 @@ impl Call {
     ) -> napi::Result<T> {
         let Self { service, closing, cancelled, running } = self;
         let _running = running;
-        let ended = async {
-            tokio::select! {
-                biased;
-                () = closing.cancelled() => Crossing::closed("VoiceProcessingService"),
-                () = cancelled.cancelled() => Crossing::cancelled(),
-            }
-        };
+        let ended = ended(closing, cancelled);
         tokio::pin!(ended);
         let place = tokio::select! {
             biased;
@@ -245,6 +263,15 @@ impl Call {
             (Err(RuntimeError::Voice(VoiceError::Cancelled)), Some(ended)) => Err(ended.into()),
             (Err(error), _) => Err(Crossing::from(error).into()),
         }
+    }
+}
+
+/// Why a call ends from outside.
+async fn ended(closing: CancellationToken, cancelled: CancellationToken) -> Crossing {
+    tokio::select! {
+        biased;
+        () = closing.cancelled() => Crossing::closed("VoiceProcessingService"),
+        () = cancelled.cancelled() => Crossing::cancelled(),
     }
 }
 

@@ -201,6 +201,12 @@ impl LiveStream {
         Ok(())
     }
 
+    /// Nobody wants to know any more: what is done for it ends, and so do [`Self::wait_for_room`] and [`Self::wait_until_done`].
+    pub fn cancel(&self) {
+        self.inner.live.lock().cancel();
+        self.inner.room.notify_all();
+    }
+
     /// How far texts are behind the signal, in ms of it.
     pub fn behind_ms(&self) -> u64 {
         self.inner.live.lock().behind_ms()
@@ -254,7 +260,7 @@ impl LiveStream {
 
 impl Drop for LiveStream {
     fn drop(&mut self) {
-        self.inner.live.lock().cancel();
+        self.cancel();
     }
 }
 
