@@ -1,0 +1,130 @@
+//! `live MODEL_FOLDER|- SILERO.onnx SIGNAL.pcm [--streams N] [--seconds S] [--threads N]`: plays 16-bit samples of 16 kHz at real time in frames of
+//! 20 ms into so many streams, over and over, each beginning elsewhere. A line of JSON for each event of the first stream, with the ms of real
+//! time since the beginning, and one with what it took at the end. `-` for a model: nothing is written down.
+#![expect(clippy::print_stdout, reason = "a program for the terminal")]
+
+use std::error::Error;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use voice_processing::live::{LiveEvent, LiveOptions, LiveStream, LiveVoice};
+use voice_processing::{Ask, PcmFormat, Said, Transcriber, VoiceError, silero_vad, whisper};
+
+/// 20 ms.
+const FRAME: usize = 320;
+const FRAME_MS: u64 = 20;
+
+struct Nothing;
+
+impl Transcriber for Nothing {
+    fn transcribe(&self, _: &[f32], _: &Ask, _: &AtomicBool) -> Result<Said, VoiceError> {
+        Ok(Said::default())
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [folder, vad, signal, flags @ ..] = args.as_slice() else {
+        return Err("expected the folder of a model, Silero's network and samples".into());
+    };
+    let flag = |name: &str, otherwise: u64| -> Result<u64, Box<dyn Error>> {
+        let at = flags.iter().position(|flag| flag == name);
+        at.map_or(Ok(otherwise), |at| Ok(flags.get(at + 1).ok_or("a number is missing")?.parse()?))
+    };
+    let samples: Vec<i16> =
+        std::fs::read(signal)?.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
+    let frames: Vec<&[i16]> = samples.chunks_exact(FRAME).collect();
+    let (streams, seconds) = (flag("--streams", 1)?, flag("--seconds", frames.len() as u64 / 50)?);
+    let threads = usize::try_from(flag("--threads", 2)?)?;
+    let words: Arc<dyn Transcriber> = match folder.as_str() {
+        "-" => Arc::new(Nothing),
+        folder => Arc::new(whisper::Whisper::load(Path::new(folder), threads)?),
+    };
+    let voice = Arc::new(LiveVoice::new(silero_vad::SileroVad::load(Path::new(vad))?, words, 1)?);
+    let begun = Instant::now();
+    let mut all = Vec::new();
+    for number in 0..streams {
+        let tell = move |event: LiveEvent| {
+            if number == 0 {
+                show(begun, &event);
+            }
+        };
+        let options = LiveOptions { language: Some("en".to_owned()), ..LiveOptions::default() };
+        all.push(voice.stream(PcmFormat { sample_rate: 16_000, channels: 1 }, options, tell)?);
+    }
+    play(begun, &all, &frames, seconds)
+}
+
+fn play(
+    begun: Instant,
+    streams: &[LiveStream],
+    frames: &[&[i16]],
+    seconds: u64,
+) -> Result<(), Box<dyn Error>> {
+    let (mut late, mut latest_ms, mut behind_ms, mut memory) = (0, 0, 0, Vec::new());
+    let cpu = processor_ms()?;
+    let ticks = seconds * 1000 / FRAME_MS;
+    for tick in 0..ticks {
+        // A frame is there when it has been spoken.
+        let due = begun + Duration::from_millis((tick + 1) * FRAME_MS);
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        for (number, stream) in streams.iter().enumerate() {
+            let offset = number * frames.len() / streams.len();
+            stream.write_i16(frames[(usize::try_from(tick)? + offset) % frames.len()])?;
+            behind_ms = behind_ms.max(stream.behind_ms());
+        }
+        let lateness = due.elapsed().as_millis();
+        latest_ms = latest_ms.max(lateness);
+        late += u64::from(lateness >= FRAME_MS.into());
+        if tick % 1_500 == 1_499 {
+            memory.push(resident_kb()?);
+        }
+    }
+    streams.iter().try_for_each(LiveStream::end)?;
+    streams.iter().for_each(LiveStream::wait_until_done);
+    let cpu = processor_ms()? - cpu;
+    println!(
+        r#"{{"event":"end","streams":{},"seconds":{seconds},"late":{late},"latest_ms":{latest_ms},"behind_ms":{behind_ms},"cpu_ms":{cpu},"rss_kb":{memory:?}}}"#,
+        streams.len()
+    );
+    Ok(())
+}
+
+fn show(begun: Instant, event: &LiveEvent) {
+    let now = begun.elapsed().as_millis();
+    let line = match event {
+        LiveEvent::SpeechStarted { at_ms } => format!(r#""started","at_ms":{at_ms}"#),
+        LiveEvent::SpeechStopped { at_ms } => format!(r#""stopped","at_ms":{at_ms}"#),
+        LiveEvent::Partial { start_ms, text, committed } => {
+            format!(
+                r#""partial","start_ms":{start_ms},"text":{text:?},"committed":{:?}"#,
+                &text[..*committed]
+            )
+        }
+        LiveEvent::Final(segment) => format!(
+            r#""final","start_ms":{},"end_ms":{},"text":{:?}"#,
+            segment.start_ms, segment.end_ms, segment.text
+        ),
+        LiveEvent::Failed { code, message } => format!(r#""failed","code":{code:?},"text":{message:?}"#),
+        LiveEvent::TurnDone => r#""done""#.to_owned(),
+    };
+    println!(r#"{{"now_ms":{now},"event":{line}}}"#);
+    let _ = std::io::stdout().flush();
+}
+
+/// Of this process, in user and system mode (proc(5): fields 14 and 15 in hundredths of a second).
+fn processor_ms() -> Result<u64, Box<dyn Error>> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let (_, fields) = stat.rsplit_once(')').ok_or("/proc/self/stat is not as it was")?;
+    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
+    Ok(ticks.sum::<Result<u64, _>>()? * 10)
+}
+
+fn resident_kb() -> Result<u64, Box<dyn Error>> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).ok_or("no VmRSS")?;
+    Ok(line.split_whitespace().nth(1).ok_or("no number")?.parse()?)
+}
