@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +18,9 @@ use super::wire::{
     UseBody,
 };
 use crate::{HolderId, LeaseId, LeaseView, ManagerError, RequestId, Share, Started};
+
+/// Nobody waits longer for room to be made: a day, which bears to be added to any clock.
+const LONGEST_MS: u64 = 86_400_000;
 
 /// Uses that have begun, by their callers' own numbers of them.
 pub(super) type Uses = HashMap<(HolderId, u64), (RequestId, LeaseId)>;
@@ -139,7 +143,7 @@ impl Shared {
         });
         let mut unloading: Vec<Going> = going.collect();
         let mut unloaded = Vec::new();
-        let end = Instant::now() + Duration::from_millis(wait_ms);
+        let end = Instant::now() + Duration::from_millis(wait_ms.min(LONGEST_MS));
         loop {
             let mut ended = std::pin::pin!(self.ended.notified());
             // Before it is looked: what ends meanwhile is not missed.
@@ -148,7 +152,8 @@ impl Shared {
             let (out, still): (Vec<Going>, Vec<Going>) = unloading.into_iter().partition(is_out);
             unloaded.extend(out);
             unloading = still;
-            if unloading.is_empty() || timeout_at(end, ended).await.is_err() {
+            let over = unloading.is_empty() || self.ending.load(Ordering::Relaxed);
+            if over || timeout_at(end, ended).await.is_err() {
                 return Optimized { unloaded, unloading };
             }
         }

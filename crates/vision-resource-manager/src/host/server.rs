@@ -5,6 +5,7 @@ use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -56,8 +57,9 @@ pub(super) struct Shared {
     /// Requests that wait, by their callers' own numbers of them.
     named: Mutex<HashMap<(HolderId, u64), RequestId>>,
     pub(super) uses: Mutex<Uses>,
-    /// Told whenever a lease has ended.
+    /// Told whenever a lease has ended, and when the daemon ends.
     pub(super) ended: Notify,
+    pub(super) ending: AtomicBool,
 }
 
 pub(super) struct Disk {
@@ -97,6 +99,7 @@ impl Host {
             named: Mutex::default(),
             uses: Mutex::default(),
             ended: Notify::new(),
+            ending: AtomicBool::new(false),
         });
         shared.restore()?;
         shared.give_up_on_silent();
@@ -121,6 +124,8 @@ impl Host {
             stop.await;
             // Those that wait and those that listen are told; otherwise their connections would never end.
             ending.manager.close();
+            ending.ending.store(true, Ordering::Relaxed);
+            ending.ended.notify_waiters();
             ending.book().hang_up();
         };
         let app = app.into_make_service_with_connect_info::<routes::Peer>();

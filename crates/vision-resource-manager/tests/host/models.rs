@@ -284,6 +284,20 @@ async fn whoever_listens_late_is_told_what_is_to_be_done() {
     assert_eq!(timeout(PATIENCE, using).await.unwrap().unwrap().lease, lease);
 }
 
+#[tokio::test]
+async fn a_daemon_that_ends_waits_for_no_model_to_be_unloaded() {
+    let mut daemon = Daemon::with_gpus(&[8]);
+    let mut owner = Owner::has(&daemon, "a", 6).await;
+    let lease = owner.is_warm().await;
+    let other = daemon.client("b");
+    let body = OptimizeBody { target_free_bytes: Some(8 * GIB), device: None, wait_ms: u64::MAX };
+    let making = tokio::spawn(async move { other.optimize(body).await.unwrap() });
+    assert_eq!(owner.told_to_unload().await, lease);
+    daemon.stop().await;
+    let made = timeout(PATIENCE, making).await.unwrap().unwrap();
+    assert_eq!((made.unloaded.len(), made.unloading[0].lease), (0, lease));
+}
+
 /// What the owner of a model that was loaded says to a daemon that was started again.
 fn still_has(lease: LeaseId, state: InstanceState, uses: &[u64]) -> AttachBody {
     let model = ModelBody::new("m", 6 * GIB);
