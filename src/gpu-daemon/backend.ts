@@ -248,8 +248,10 @@ class HostVisionResourceManager implements VisionResourceManagerBackend {
       if (!isAway(error)) throw error;
     } finally {
       await unloaded;
-      await this.#models.close();
+      this.#models.close();
+      // Whatever waits for a daemon that is away waits no longer.
       this.#link.close();
+      await this.#models.told();
       // A model that is in use is unloaded when that ends.
       this.#models.whenTold(() => this.#connection.close());
     }

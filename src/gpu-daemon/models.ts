@@ -125,9 +125,8 @@ export class HostModels {
   }
 
   /** Nothing is tried again from now on: a daemon that is away learns it from the end of this process. */
-  async close(): Promise<void> {
+  close(): void {
     this.#isClosed = true;
-    await this.told();
   }
 
   /** Calls back when all is told of all instances. */

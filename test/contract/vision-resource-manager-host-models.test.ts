@@ -211,5 +211,16 @@ eachBackend(backend => {
       await (await waits).release();
       expect(happened).toEqual(['load m', 'unload m']);
     });
+
+    it('waits for no daemon that is away', async () => {
+      const one = manager();
+      for (const name of ['busy', 'idle']) one.registerModel(model(name, 3));
+      const end = await using(one, 'busy');
+      await one.withModel('idle', async () => undefined);
+      await daemon.kill();
+      await end();
+      await one.close();
+      expect(happened.filter(event => event.startsWith('unload')).sort()).toEqual(['unload busy', 'unload idle']);
+    });
   });
 });
