@@ -1,7 +1,7 @@
 // Mode host: warm models of several processes on the same GPUs, and what becomes of them when one of these, or the daemon, goes.
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
@@ -24,7 +24,7 @@ class Other {
   readonly said: string[] = [];
 
   constructor(code: string, backend: string) {
-    this.child = spawn(process.execPath, ['--input-type=module', '-e', code], { env: { ...process.env, UAT_BACKEND: backend }, stdio: ['pipe', 'pipe', 'inherit'] });
+    this.child = spawn(process.execPath, ['--input-type=module', '-e', code], { env: { ...process.env, UAT_BACKEND: backend, NODE_NO_WARNINGS: '1' }, stdio: ['ignore', 'pipe', 'inherit'] });
     createInterface({ input: this.child.stdout! }).on('line', line => this.said.push(line));
   }
 
@@ -187,6 +187,35 @@ eachBackend(backend => {
       await one.withModel('m', async () => undefined);
       expect(happened).toEqual(['load m', 'unload m', 'load m']);
     });
+
+    it('again and again, models of three processes together never take more than there is', async () => {
+      const log = join(daemon.folder, 'taken');
+      const turns = `
+        import { appendFileSync } from 'node:fs';
+        const take = gib => appendFileSync(${JSON.stringify(log)}, gib + '\\n');
+        const moment = () => new Promise(resolve => setImmediate(resolve));
+        for (const [name, gib] of [['two', 2], ['four', 4]]) manager.registerModel({ name, vramMb: gib * ${GIB}, load: async () => { take(gib); await moment(); }, unload: async () => { await moment(); take(-gib); } });
+        for (let turn = 0; turn < 12; turn += 1) {
+          try {
+            await manager.withModel(turn % 3 === 0 ? 'four' : 'two', moment, { waitMs: 1_500 });
+          } catch (error) {
+            if (!error.retryable) throw error;
+            await new Promise(resolve => setTimeout(resolve, 50));
+          }
+        }
+        console.log('done');`;
+      const all = [other(1, turns), other(1, turns), other(1, turns)];
+      for (let kill = 0; kill < 5; kill += 1) {
+        const before = existsSync(log) ? readFileSync(log, 'utf8').length : 0;
+        await until(() => (existsSync(log) && readFileSync(log, 'utf8').length > before) || all.every(({ said }) => said.includes('done')));
+        await daemon.kill();
+        await daemon.start();
+      }
+      await Promise.all(all.map(one => until(() => one.said.includes('done'), 20_000)));
+      const [most] = readFileSync(log, 'utf8').trim().split('\n').reduce(([most, taken], line) => [Math.max(most!, taken! + Number(line)), taken! + Number(line)], [0, 0]);
+      expect(most).toBeGreaterThan(4);
+      expect(most).toBeLessThanOrEqual(8);
+    }, 40_000);
 
     it('a process that died with it holds nothing when the next one begins', async () => {
       const theirs = other(6, IN_USE);
