@@ -66,7 +66,8 @@ export class HostModels {
     if (lease === undefined) return;
     this.#uses.delete(request);
     this.#instances.get(lease)?.uses.delete(request);
-    this.#tell(lease, () => this.#connection.call('DELETE', `/v1/uses/${request}`));
+    // Among themselves uses end in any order, so that one does not wait for the other.
+    this.#tell(lease, () => this.#connection.call('DELETE', `/v1/uses/${request}`), false);
   }
 
   /** Whether a use began is not known: then it ends. */
@@ -139,10 +140,12 @@ export class HostModels {
     if (this.#instances.size === 0 && this.#telling.size === 0) this.#whenTold?.();
   }
 
-  #tell(lease: number, call: () => Promise<unknown>): void {
+  #tell(lease: number, call: () => Promise<unknown>, inOrder = true): void {
     const before = this.#telling.get(lease) ?? Promise.resolve();
     const { daemon } = this.#link;
-    const told = before.then(() => this.#insist(call, daemon)).finally(() => {
+    const insist = (): Promise<void> => this.#insist(call, daemon);
+    const all: Promise<unknown> = inOrder ? before.then(insist) : Promise.all([before, insist()]);
+    const told = all.then(() => undefined).finally(() => {
       if (this.#telling.get(lease) === told) this.#telling.delete(lease);
       this.#settled();
     });
