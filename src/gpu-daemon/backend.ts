@@ -5,14 +5,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { UniversalAiError } from '../errors.js';
 import { ofLease } from '../fallback/vision-resource-manager/refusal.js';
-import type { Answer, DeviceUse, Grant, Held, News, PreparedAllocation, PreparedEstimate, Start, VisionResourceManagerBackend, Waiting } from '../services/vision-resource-manager-backend.js';
-import type { MemoryEstimate } from '../services/vision-resource-manager-types.js';
+import type { DeviceUse, Grant, Held, News, Optimized, PreparedAllocation, PreparedEstimate, PreparedModel, Start, VisionResourceManagerBackend, Waiting } from '../services/vision-resource-manager-backend.js';
+import type { MemoryEstimate, Priority } from '../services/vision-resource-manager-types.js';
 import { ANSWER_MS, Connection, isAway } from './connection.js';
 import { Link } from './link.js';
-import type { WireGpus, WireLease, WireLeases, WireNotice } from './wire.js';
+import { HostModels } from './models.js';
+import type { WireGpus, WireLease, WireLeases, WireNotice, WireOptimized, WireUse } from './wire.js';
 
 /** A request that was taken back before the daemon had it is taken back again so soon. */
 const AGAIN_MS = 5;
+/** So long is waited for models that make room: an unload takes seconds at most. */
+const UNLOAD_MS = 30_000;
 
 /** A request that is under way. */
 interface Asking {
@@ -33,6 +36,7 @@ class HostVisionResourceManager implements VisionResourceManagerBackend {
   readonly estimate: (path: string, options: PreparedEstimate) => Promise<MemoryEstimate>;
   readonly #asking = new Map<number, Asking>();
   readonly #leases = new Set<number>();
+  readonly #models: HostModels;
   readonly #uuids: string[] = [];
   #lastRequest = 0;
   #isClosed = false;
@@ -41,22 +45,45 @@ class HostVisionResourceManager implements VisionResourceManagerBackend {
     [this.#tell, this.estimate] = [tell, estimate];
     this.#connection = new Connection(socket, `node-${randomUUID()}`);
     this.#link = new Link(this.#connection, {
-      leases: () => [...this.#leases],
+      held: () => ({ leases: [...this.#leases], instances: this.#models.held() }),
       asks: () => this.#asking.size > 0,
       hear: notice => this.#hear(notice),
       away: () => this.#away(),
       gone: lease => {
         this.#leases.delete(lease);
+        this.#models.gone(lease);
         tell({ kind: 'gone', lease });
       },
     });
+    this.#models = new HostModels(this.#connection, this.#link);
   }
 
   allocate(wanted: PreparedAllocation): Waiting<Grant> {
+    return this.#ask((request, asking) => this.#allocate(request, asking, wanted));
+  }
+
+  /** A request that can be taken back. */
+  #ask<T>(answer: (request: number, asking: Asking) => Promise<T>): Waiting<T> {
     const request = ++this.#lastRequest;
     const asking: Asking = { hangUp: new AbortController(), isCancelled: false, isSent: false };
     this.#asking.set(request, asking);
-    return { request, answer: this.#allocate(request, asking, wanted).finally(() => this.#asking.delete(request)) };
+    return { request, answer: answer(request, asking).finally(() => this.#asking.delete(request)) };
+  }
+
+  /** As long as the request is wanted: sends it to the daemon, and says what came of it. */
+  async #sent<T>(asking: Asking, prepare: () => Promise<unknown> | undefined, send: () => Promise<T>): Promise<T> {
+    try {
+      await this.#link.ready();
+      await prepare();
+      if (asking.isCancelled) throw cancelled();
+      if (this.#isClosed) throw closed();
+      asking.isSent = true;
+      return await send();
+    } catch (error) {
+      if (this.#isClosed) throw closed();
+      // Whoever does not want it any longer need not know that the daemon went meanwhile.
+      throw asking.isCancelled && isAway(error) ? cancelled() : error;
+    }
   }
 
   async #allocate(request: number, asking: Asking, { bytes, gpus, devices, priority, durationMs, waitMs, preemptible, graceMs, owner, model }: PreparedAllocation): Promise<Grant> {
@@ -64,20 +91,12 @@ class HostVisionResourceManager implements VisionResourceManagerBackend {
       request, bytes, gpus, ...(devices === undefined ? {} : { devices }), priority, duration_ms: durationMs, wait_ms: waitMs, preemptible, grace_ms: graceMs, owner,
       ...(model === undefined ? {} : { model }),
     };
-    try {
-      await this.#link.ready();
-      if (asking.isCancelled) throw cancelled();
-      if (this.#isClosed) throw closed();
-      asking.isSent = true;
+    return await this.#sent(asking, () => undefined, async () => {
       const { lease, gpus: given, expires_in_ms: leftMs, waited_ms: waitedMs } = await this.#connection.call<WireLease>('POST', '/v1/leases', body, { timeoutMs: waitMs + ANSWER_MS, signal: asking.hangUp.signal });
       for (const { index, uuid } of given) this.#uuids[index] = uuid ?? '';
       this.#leases.add(lease);
       return { lease, shares: given.map(({ index, bytes }) => ({ device: index, bytes })), leftMs, waitedMs };
-    } catch (error) {
-      if (this.#isClosed) throw closed();
-      // Whoever does not want it any longer need not know that the daemon went meanwhile.
-      throw asking.isCancelled && isAway(error) ? cancelled() : error;
-    }
+    });
   }
 
   cancel(request: number): void {
@@ -169,37 +188,72 @@ class HostVisionResourceManager implements VisionResourceManagerBackend {
     }));
   }
 
-  register(): void {
-    throw new UniversalAiError('UAT_UNSUPPORTED', 'registerModel: the GPU daemon gives out leases and does not know warm models yet; take mode process, or hold a preemptible lease and unload when onPreempt says so');
+  /** The daemon hears of it with its first use. */
+  register(model: PreparedModel): void {
+    this.#models.register(model);
   }
 
-  use(): Answer<Start> {
-    throw new UniversalAiError('UAT_UNSUPPORTED', 'withModel: the GPU daemon does not know warm models yet; take mode process');
+  use(model: string, priority: Priority, waitMs: number): Waiting<Start> {
+    return this.#ask((request, asking) => this.#sent(asking, () => this.#models.known(model), async () => {
+      const body = { request, priority, wait_ms: waitMs };
+      try {
+        const { lease, waited_ms: waitedMs } = await this.#connection.call<WireUse>('POST', `/v1/models/${encodeURIComponent(model)}/uses`, body, { timeoutMs: waitMs + ANSWER_MS, signal: asking.hangUp.signal });
+        this.#models.began(request, lease);
+        return { request, lease, waitedMs };
+      } catch (error) {
+        if (isAway(error)) this.#models.unsure(request);
+        throw error;
+      }
+    }));
   }
 
-  /** There are no warm models, of which the following would speak. */
-  done(): void {}
-  loaded(): void {}
-  loadFailed(): void {}
-  unloaded(): void {}
-
-  optimize(): number[] {
-    return [];
+  done(request: number): void {
+    this.#models.done(request);
   }
 
-  async close(): Promise<void> {
+  loaded(lease: number, tookMs: number): void {
+    this.#models.loaded(lease, tookMs);
+  }
+
+  loadFailed(lease: number): void {
+    this.#models.loadFailed(lease);
+  }
+
+  unloaded(lease: number): void {
+    this.#models.unloaded(lease);
+  }
+
+  async optimize(targetFree: number | undefined, device: number | undefined): Promise<Optimized> {
+    await this.#link.ready();
+    // A use that has ended here is no reason for a model to stay.
+    await this.#models.told();
+    const body = { wait_ms: UNLOAD_MS, ...(targetFree === undefined ? {} : { target_free_bytes: targetFree }), ...(device === undefined ? {} : { device }) };
+    const { unloaded } = await this.#connection.call<WireOptimized>('POST', '/v1/optimize', body, { timeoutMs: UNLOAD_MS + ANSWER_MS });
+    const isOurs = ({ pid }: { pid: number }): boolean => pid === process.pid;
+    return {
+      leases: unloaded.filter(isOurs).map(({ lease }) => lease),
+      others: unloaded.filter(going => !isOurs(going)).map(({ model, bytes }) => ({ model: model ?? '', bytes })),
+    };
+  }
+
+  async close(unloaded: Promise<void>): Promise<void> {
     this.#isClosed = true;
     for (const { hangUp } of this.#asking.values()) hangUp.abort();
     const hadLeases = this.#leases.size > 0 || this.#asking.size > 0;
     this.#leases.clear();
     try {
       // What is held, and what is just being granted, is given back; a daemon that is away learns it from this process's end.
-      if (this.#link.wasUp && hadLeases) await this.#connection.call('POST', '/v1/attach', { leases: [] });
+      if (this.#link.wasUp && hadLeases) await this.#connection.call('POST', '/v1/attach', { leases: [], instances: this.#models.held() });
     } catch (error) {
       if (!isAway(error)) throw error;
     } finally {
+      await unloaded;
+      this.#models.close();
+      // Whatever waits for a daemon that is away waits no longer.
       this.#link.close();
-      this.#connection.close();
+      await this.#models.told();
+      // A model that is in use is unloaded when that ends.
+      this.#models.whenTold(() => this.#connection.close());
     }
   }
 
@@ -209,14 +263,24 @@ class HostVisionResourceManager implements VisionResourceManagerBackend {
       case 'ended':
         this.#leases.delete(notice.lease);
         return this.#tell({ kind: 'ended', lease: notice.lease });
+      case 'load': case 'unload': {
+        if (notice.event === 'load') this.#uuids[notice.gpu.index] = notice.gpu.uuid ?? '';
+        const news = this.#models.hear(notice);
+        return news === undefined ? undefined : this.#tell(news);
+      }
       case 'overuse': return this.#tell({ kind: 'overuse', device: notice.device, leased: notice.leased, used: notice.used });
       default:
     }
   }
 
   #away(): void {
-    if (this.#leases.size === 0) return;
-    process.emitWarning(`the GPU daemon at ${this.#connection.socket} has gone: the ${this.#leases.size} leases of this process live on until their time is over, and cannot be renewed before a daemon is back`, { type: 'UniversalAiToolsWarning', code: 'UAT_GPU_DAEMON_AWAY' });
+    const [leases, models] = [this.#leases.size, this.#models.size];
+    if (leases === 0 && models === 0) return;
+    const held = [
+      ...(leases === 0 ? [] : [`the ${leases} leases of this process live on until their time is over, and cannot be renewed before a daemon is back`]),
+      ...(models === 0 ? [] : [`its ${models} warm models stay loaded, and cannot be used anew before a daemon is back`]),
+    ];
+    process.emitWarning(`the GPU daemon at ${this.#connection.socket} has gone: ${held.join('; ')}`, { type: 'UniversalAiToolsWarning', code: 'UAT_GPU_DAEMON_AWAY' });
   }
 }
 

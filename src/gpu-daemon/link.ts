@@ -3,7 +3,7 @@ import type { ClientRequest, IncomingMessage } from 'node:http';
 import { UniversalAiError } from '../errors.js';
 import { ANSWER_MS, type Connection } from './connection.js';
 import { checkSocket } from './place.js';
-import type { WireAttached, WireLeases, WireNotice } from './wire.js';
+import type { WireAttach, WireAttached, WireLeases, WireNotice } from './wire.js';
 
 /** How soon the daemon is looked for again when it has gone, and how seldom in the end: a look is one system call where it is not there. */
 const SOONEST_MS = 20;
@@ -13,8 +13,8 @@ const LONGEST_LINE = 1 << 16;
 
 /** What a link needs of its owner. */
 export interface LinkOwner {
-  /** The leases that are held, as far as is known here. */
-  leases(): number[];
+  /** The leases and warm models that are held, as far as is known here. */
+  held(): WireAttach;
   /** Whether a request is under way that may have been granted already. */
   asks(): boolean;
   hear(notice: WireNotice): void;
@@ -38,6 +38,8 @@ export class Link {
   #daemon: number | undefined;
   #retry: NodeJS.Timeout | undefined;
   #waitMs = SOONEST_MS;
+  /** Those that wait until a daemon is there again. */
+  readonly #waiting: (() => void)[] = [];
   #isClosed = false;
 
   constructor(connection: Connection, owner: LinkOwner) {
@@ -66,8 +68,23 @@ export class Link {
     });
   }
 
+  /** The process of the daemon that was heard last. */
+  get daemon(): number | undefined {
+    return this.#daemon;
+  }
+
+  /** When a daemon is there again, or it is closed. Does not keep the process alive. */
+  async back(): Promise<void> {
+    if (!this.#isUp && !this.#isClosed) await new Promise<void>(resolve => this.#waiting.push(resolve));
+  }
+
+  #tellWaiting(): void {
+    for (const tell of this.#waiting.splice(0)) tell();
+  }
+
   close(): void {
     this.#isClosed = true;
+    this.#tellWaiting();
     clearTimeout(this.#retry);
     this.#stream?.destroy();
   }
@@ -82,6 +99,7 @@ export class Link {
     this.#isUp = true;
     this.#waitMs = SOONEST_MS;
     clearTimeout(this.#retry);
+    this.#tellWaiting();
   }
 
   /** Begins the stream; the daemon's process, when its first line is there. */
@@ -140,14 +158,15 @@ export class Link {
 
   /** Tells a daemon that came back what is held, and hears what is not any longer. */
   async #resume(before: number): Promise<void> {
-    const held = this.#owner.leases();
+    const body = this.#owner.held();
+    const held = [...body.leases, ...body.instances.map(({ lease }) => lease)];
     let living: ReadonlySet<number | null>;
     if (before === this.#daemon && this.#owner.asks()) {
       // To attach would give back what is just being granted.
       const { leases } = await this.#connection.call<WireLeases>('GET', '/v1/leases');
       living = new Set(leases.map(({ lease }) => lease));
     } else {
-      const { leases } = await this.#connection.call<WireAttached>('POST', '/v1/attach', { leases: held });
+      const { leases } = await this.#connection.call<WireAttached>('POST', '/v1/attach', body);
       living = new Set(leases);
     }
     for (const lease of held) if (!living.has(lease) && !this.#isClosed) this.#owner.gone(lease);

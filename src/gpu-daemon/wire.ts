@@ -44,6 +44,41 @@ export interface WireLeases {
   readonly leases: readonly WireHeld[];
 }
 
+/** `POST /v1/models`. */
+export interface WireModel {
+  readonly name: string;
+  readonly bytes: number;
+  readonly load_ms: number;
+  readonly replicas: number;
+  readonly concurrency?: number;
+}
+
+/** The answer to `POST /v1/models/{model}/uses`. */
+export interface WireUse {
+  readonly use: number;
+  readonly lease: number;
+  readonly waited_ms: number;
+}
+
+/** A warm model in memory, as `POST /v1/attach` tells of it. */
+export interface WireInstance {
+  readonly lease: number;
+  readonly model: WireModel;
+  readonly state: 'loading' | 'ready' | 'unloading';
+  readonly uses: readonly number[];
+}
+
+/** `POST /v1/attach`. */
+export interface WireAttach {
+  readonly leases: readonly number[];
+  readonly instances: readonly WireInstance[];
+}
+
+/** The answer to `POST /v1/optimize`. */
+export interface WireOptimized {
+  readonly unloaded: readonly { readonly lease: number; readonly pid: number; readonly model: string | null; readonly bytes: number }[];
+}
+
 export interface WireAttached {
   readonly leases: readonly number[];
   readonly ended: readonly number[];
@@ -59,4 +94,6 @@ export type WireNotice =
   | { readonly event: 'preempt'; readonly lease: number; readonly grace_ms: number; readonly by_priority: Priority }
   | { readonly event: 'ended'; readonly lease: number; readonly reason: string }
   | { readonly event: 'lost' | 'found'; readonly lease: number }
+  | { readonly event: 'load'; readonly lease: number; readonly model: string; readonly gpu: WireLease['gpus'][number] }
+  | { readonly event: 'unload'; readonly lease: number }
   | { readonly event: 'overuse'; readonly device: number; readonly leased: number; readonly used: number };

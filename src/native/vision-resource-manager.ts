@@ -1,4 +1,4 @@
-import type { Answer, DeviceUse, Grant, Held, News, PreparedAllocation, PreparedEstimate, PreparedManager, PreparedModel, Share, Start, VisionResourceManagerBackend } from '../services/vision-resource-manager-backend.js';
+import type { Answer, DeviceUse, Grant, Held, News, Optimized, PreparedAllocation, PreparedEstimate, PreparedManager, PreparedModel, Share, Start, VisionResourceManagerBackend } from '../services/vision-resource-manager-backend.js';
 import type { MemoryEstimate, Priority } from '../services/vision-resource-manager-types.js';
 import { PendingRequests } from '../services/vision-resource-manager-pending.js';
 import { DEFAULT_OWNER } from '../services/vision-resource-manager-request.js';
@@ -143,8 +143,8 @@ class NativeVisionResourceManager implements VisionResourceManagerBackend {
     attempt(() => this.#native.unloaded(lease));
   }
 
-  optimize(targetFree: number | undefined, device: number | undefined): number[] {
-    return attempt(() => this.#native.optimize(targetFree, device));
+  optimize(targetFree: number | undefined, device: number | undefined): Optimized {
+    return { leases: attempt(() => this.#native.optimize(targetFree, device)), others: [] };
   }
 
   close(): void {

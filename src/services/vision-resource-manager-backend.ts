@@ -111,6 +111,14 @@ export interface DeviceUse {
   readonly processes: readonly { readonly pid: number; readonly used: number | null }[];
 }
 
+/** Warm models that were told to make room. */
+export interface Optimized {
+  /** Of this process: they are to be unloaded, or were. */
+  readonly leases: readonly number[];
+  /** Of other processes, as far as they are out. */
+  readonly others: readonly { readonly model: string; readonly bytes: number }[];
+}
+
 /** A lease, or a request that waits. `leftMs`: until it ends, or is refused; `Infinity` for a warm model. */
 export interface Held {
   /** Of the lease, or of the request. */
@@ -128,8 +136,8 @@ export interface Held {
 /**
  * What the native adapter, the TypeScript fallback and the client of a daemon each implement, so that the compiler tells when they drift.
  *
- * Everything throws or rejects with a `UniversalAiError`. Arguments have been checked as said, and nothing but `close` is called
- * after `close`. Nothing here keeps the process alive but a call to a daemon that is under way.
+ * Everything throws or rejects with a `UniversalAiError`. Arguments have been checked as said. After `close` nothing is called but `close`, and `done`,
+ * `loaded`, `loadFailed` and `unloaded` of models that were in use then, or being loaded. Nothing here keeps the process alive but a call to a daemon that is under way.
  */
 export interface VisionResourceManagerBackend {
   /** @throws `UAT_NO_GPU`, `UAT_INSUFFICIENT_VRAM`, `UAT_OVERLOADED`, `UAT_INVALID_INPUT`; the answer rejects with the same. */
@@ -148,7 +156,7 @@ export interface VisionResourceManagerBackend {
   estimate(path: string, options: PreparedEstimate): Promise<MemoryEstimate>;
   /** A model of a name that was not registered. @throws `UAT_INVALID_INPUT`. */
   register(model: PreparedModel): void;
-  /** @throws As `allocate`; the answer also `UAT_INVALID_INPUT` where a load failed. */
+  /** @throws As `allocate`; the answer also `UAT_ENGINE_UNAVAILABLE` where a load failed. */
   use(model: string, priority: Priority, waitMs: number): Answer<Start>;
   /** A use has ended. */
   done(request: number): void;
@@ -156,8 +164,8 @@ export interface VisionResourceManagerBackend {
   /** One of those that wait for the model is told. */
   loadFailed(lease: number): void;
   unloaded(lease: number): void;
-  /** Which instances are to be unloaded; `undefined`: see `OptimizeMemoryOptions`. */
-  optimize(targetFree: number | undefined, device: number | undefined): number[];
-  /** Rejects whatever waits with `UAT_CLOSED`. */
-  close(): Soon<void>;
+  /** Has idle models unloaded; `undefined`: see `OptimizeMemoryOptions`. */
+  optimize(targetFree: number | undefined, device: number | undefined): Soon<Optimized>;
+  /** Rejects whatever waits with `UAT_CLOSED`. @param unloaded When the models that nobody uses are unloaded. */
+  close(unloaded: Promise<void>): Soon<void>;
 }

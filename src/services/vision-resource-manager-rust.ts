@@ -134,7 +134,8 @@ export class VisionResourceManager {
 
   /**
    * Names a model that {@link withModel} uses. `load` and `unload` are the caller's; the manager decides when and where, and counts memory as
-   * free when the driver says so.
+   * free when the driver says so. With mode `host` the daemon decides among the models of all processes; each has its own, whatever their
+   * names.
    *
    * @throws {UniversalAiError} `UAT_INVALID_INPUT` names the field; `UAT_CONFLICT`: the name is taken.
    */
@@ -170,14 +171,14 @@ export class VisionResourceManager {
 
   /**
    * Unloads warm models that nobody uses, least worth for their size first, until so much is free; those whose `unload` rejects are not
-   * counted.
+   * counted. With mode `host` those of other processes, too; what is not out within half a minute is not counted.
    *
    * @throws {UniversalAiError} `UAT_INVALID_INPUT`: no such GPU.
    */
   async optimizeMemory(options?: OptimizeMemoryOptions): Promise<OptimizedMemory> {
     const { targetFree, device } = prepareOptimizeMemory(options);
     if (device !== undefined) await this.#checkDevices([device], () => 'options.device');
-    return await this.#waits.during(this.#models.out(this.#open().optimize(targetFree, device)));
+    return await this.#waits.during(this.#models.optimize(() => this.#open().optimize(targetFree, device)));
   }
 
   /**
@@ -194,7 +195,7 @@ export class VisionResourceManager {
     this.#ended.abort();
     const unloaded = this.#models.close();
     this.#preemptible.clear();
-    const closed = this.#backend.close();
+    const closed = this.#backend.close(unloaded);
     await this.#waits.during(Promise.all([unloaded, closed]));
   }
 
@@ -257,6 +258,7 @@ export class VisionResourceManager {
         this.#preemptedEarly.delete(news.lease);
         return;
       case 'gone':
+        this.#models.gone(news.lease);
         this.#preemptible.get(news.lease)?.preempt({ kind: 'preempt', lease: news.lease, leftMs: 0, by: 'critical' });
         this.#preemptible.delete(news.lease);
         this.#preemptedEarly.delete(news.lease);

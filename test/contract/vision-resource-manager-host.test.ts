@@ -137,13 +137,6 @@ eachBackend(backend => {
       expect(VisionResourceManager.getInstance()).toBe(VisionResourceManager.getInstance({ mode: 'host', socketPath: daemon.socket }));
     });
 
-    it('has no warm models yet, and says so', async () => {
-      const one = manager();
-      expect(thrownBy(() => one.registerModel({ name: 'm', vramMb: 1, load: async () => undefined, unload: async () => undefined })).code).toBe('UAT_UNSUPPORTED');
-      expect((await errorOf(one.withModel('m', async () => undefined))).code).toBe('UAT_NOT_FOUND');
-      expect(await one.optimizeMemory()).toEqual({ freedMb: 0, unloaded: [] });
-    });
-
     it(backend === 'native' ? 'reads model files itself' : 'reads no model files', async () => {
       expect((await errorOf(manager().estimateModel('/nowhere/model.gguf'))).code).toBe(backend === 'native' ? 'UAT_STORAGE' : 'UAT_UNSUPPORTED');
     });

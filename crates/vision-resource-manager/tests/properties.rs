@@ -9,6 +9,7 @@
 mod world;
 
 use proptest::prelude::*;
+use vision_resource_manager::Settings;
 use world::{HOLDERS, MODELS, Operation, World};
 
 /// Any of them.
@@ -52,8 +53,9 @@ proptest! {
     fn nothing_is_given_out_twice(
         devices in prop::collection::vec(1_u64..=24, 1..5),
         operations in prop::collection::vec(operation(), 1..120),
+        overdue_ms in prop::option::of(0_u64..9_000),
     ) {
-        let mut world = World::new(&devices);
+        let mut world = World::set_to(&devices, Settings { overdue_ms, ..World::settings() });
         for operation in operations {
             world.carry_out(operation);
             world.check();
@@ -67,7 +69,9 @@ proptest! {
 fn decisions_do_not_depend_on_anything_but_the_events() {
     let operations = || (0..2_000_u64).map(world::numbered);
     let run = || {
-        let mut world = World::new(&[8, 16, 24]);
+        // Loads and unloads that hang among them.
+        let settings = Settings { overdue_ms: Some(2_000), ..World::settings() };
+        let mut world = World::set_to(&[8, 16, 24], settings);
         operations().for_each(|operation| world.carry_out(operation));
         world.all
     };
@@ -83,7 +87,8 @@ fn operations() -> u64 {
 #[test]
 fn a_million_operations_leak_nothing() {
     let all = operations();
-    let mut world = World::new(&[8, 16, 24, 24]);
+    let settings = Settings { overdue_ms: Some(2_000), ..World::settings() };
+    let mut world = World::set_to(&[8, 16, 24, 24], settings);
     for step in 0..all {
         world.carry_out(world::numbered(step));
         if step % 64 == 0 {

@@ -14,6 +14,7 @@ export function ofRequest(refusal: Refusal): UniversalAiError {
   switch (refusal.why) {
     case 'queue_full': return new UniversalAiError('UAT_OVERLOADED', `${refusal.waiting} requests wait for GPU memory already: try again later, or ask for less at a time`, { retryable: true, details: { waiting: refusal.waiting } });
     case 'invalid': return new UniversalAiError('UAT_INVALID_INPUT', refusal.problem);
+    case 'load_failed': return new UniversalAiError('UAT_ENGINE_UNAVAILABLE', 'the model could not be loaded; it is loaded again for the next that wants to use it', { retryable: true });
     case 'cancelled': return new UniversalAiError('UAT_CANCELLED', 'the request was cancelled');
     default: return new UniversalAiError('UAT_INSUFFICIENT_VRAM', insufficient(refusal), { retryable: !(refusal.why === 'insufficient' && !refusal.can_ever_fit), details: detailsOf(refusal) });
   }

@@ -1,7 +1,7 @@
 /** The TypeScript backend of `VisionResourceManager`: the manager among timers. `vision-resource-manager/src/service`. */
 
 import { UniversalAiError } from '../../errors.js';
-import type { Answer, DeviceUse, Grant, Held, News, PreparedAllocation, PreparedEstimate, PreparedManager, PreparedModel, Start, VisionResourceManagerBackend } from '../../services/vision-resource-manager-backend.js';
+import type { Answer, DeviceUse, Grant, Held, News, Optimized, PreparedAllocation, PreparedEstimate, PreparedManager, PreparedModel, Start, VisionResourceManagerBackend } from '../../services/vision-resource-manager-backend.js';
 import { PendingRequests } from '../../services/vision-resource-manager-pending.js';
 import type { MemoryEstimate, Priority } from '../../services/vision-resource-manager-types.js';
 import { LONGEST_TIMER_MS } from '../../timers.js';
@@ -145,12 +145,12 @@ export class TypeScriptVisionResourceManager implements VisionResourceManagerBac
     this.read();
   }
 
-  optimize(targetFree: number | undefined, device: number | undefined): number[] {
-    const goes: number[] = [];
+  optimize(targetFree: number | undefined, device: number | undefined): Optimized {
+    const leases: number[] = [];
     this.#apply({ event: 'optimize', target_free: targetFree ?? null, device: device ?? null }, undefined, undefined, decision => {
-      if (decision.decision === 'unload') goes.push(decision.lease);
+      if (decision.decision === 'unload') leases.push(decision.lease);
     });
-    return goes;
+    return { leases, others: [] };
   }
 
   close(): void {

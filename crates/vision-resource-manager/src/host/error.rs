@@ -63,6 +63,8 @@ pub(super) enum Refused {
     NoSuchPath(String),
     /// The client has no such request that waits.
     NoSuchRequest(u64),
+    /// The client has no such use of a model.
+    NoSuchUse(u64),
     /// It is somebody else's.
     Forbidden(String),
     /// The lease could not be written down, so that it was not given out.
@@ -80,7 +82,7 @@ impl Refused {
         match self {
             Self::Manager(error) => error.code(),
             Self::Invalid(_) => "UAT_INVALID_INPUT",
-            Self::NoSuchPath(_) | Self::NoSuchRequest(_) => "UAT_NOT_FOUND",
+            Self::NoSuchPath(_) | Self::NoSuchRequest(_) | Self::NoSuchUse(_) => "UAT_NOT_FOUND",
             Self::Forbidden(_) => "UAT_FORBIDDEN",
             Self::Storage(_) => "UAT_STORAGE",
         }
@@ -88,7 +90,7 @@ impl Refused {
 
     fn status(&self) -> StatusCode {
         match self {
-            Self::NoSuchRequest(_) => StatusCode::NOT_FOUND,
+            Self::NoSuchRequest(_) | Self::NoSuchUse(_) => StatusCode::NOT_FOUND,
             Self::Manager(error) => match error.code() {
                 "UAT_INVALID_INPUT" => StatusCode::BAD_REQUEST,
                 "UAT_CONFLICT" => StatusCode::CONFLICT,
@@ -120,6 +122,9 @@ impl IntoResponse for Refused {
             Self::Invalid(message) | Self::NoSuchPath(message) | Self::Forbidden(message) => message,
             Self::NoSuchRequest(request) => {
                 format!("this client has no request {request} that waits: it was answered, or never was")
+            }
+            Self::NoSuchUse(name) => {
+                format!("this client has no use {name} of a model: it has ended, or never began")
             }
             Self::Storage(error) => {
                 format!("the lease could not be written down, so that it was not given out: {error}")

@@ -2,7 +2,7 @@
 //!
 //! A line of JSON for each thing that happened, the newest last. Nothing is synced to the disk: what survives a kill is
 //! the system's memory, and with that every holder goes, too; lines of another boot are therefore of no use. Numbers of leases must never come
-//! again, whatever happens: a second file has a number that none has reached, which is synced ([`Tokens`]).
+//! again, whatever happens: a second file has a number that none has reached, which is synced ([`super::tokens`]).
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -29,8 +29,9 @@ pub(super) struct Recorded {
     pub(super) model: Option<Box<str>>,
     pub(super) priority: Priority,
     pub(super) gpus: Vec<RecordedShare>,
-    /// When it ends, in ms since 1970: the only clock that the next daemon has, too.
-    pub(super) ends: u64,
+    /// When it ends, in ms since 1970: the only clock that the next daemon has, too. `None`: a warm model's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) ends: Option<u64>,
     #[serde(default)]
     pub(super) preemptible: bool,
     #[serde(default)]
@@ -92,7 +93,7 @@ impl Journal {
     /// A lease ends at another time than it was to.
     pub(super) fn ends(&mut self, lease: LeaseId, when: u64) -> io::Result<()> {
         let Some(recorded) = self.held.get_mut(&lease) else { return Ok(()) };
-        recorded.ends = when;
+        recorded.ends = Some(when);
         self.write(&Line::Ends(lease, when))
     }
 
@@ -142,7 +143,7 @@ fn read(file: File, boot: &str) -> io::Result<BTreeMap<LeaseId, Recorded>> {
             Line::Granted(lease) => drop(held.insert(lease.lease, lease)),
             Line::Ends(lease, when) => {
                 if let Some(lease) = held.get_mut(&lease) {
-                    lease.ends = when;
+                    lease.ends = Some(when);
                 }
             }
             Line::Gone(lease) => drop(held.remove(&lease)),
@@ -163,55 +164,8 @@ fn write_anew(path: &Path, boot: &str, held: &BTreeMap<LeaseId, Recorded>) -> io
     Ok(file)
 }
 
-fn private_file(path: &Path) -> io::Result<File> {
+pub(super) fn private_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
-}
-
-/// So many numbers are set aside at once: a sync costs more than a lease.
-const BLOCK: u64 = 1 << 16;
-
-/// A number that no lease has reached, on the disk.
-#[derive(Debug)]
-pub(super) struct Tokens {
-    path: PathBuf,
-    /// Leases may have numbers up to here.
-    until: LeaseId,
-}
-
-impl Tokens {
-    /// The last number that may have been given out, and the ones set aside behind it.
-    pub(super) fn open(folder: &Path) -> io::Result<(LeaseId, Self)> {
-        let path = folder.join("tokens");
-        let last = match fs::read_to_string(&path) {
-            Ok(text) => text.trim().parse().map_err(|_| {
-                let problem = format!("{}: expected a number, got {text:?}", path.display());
-                io::Error::new(io::ErrorKind::InvalidData, problem)
-            })?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-            Err(error) => return Err(error),
-        };
-        let mut tokens = Self { path, until: last };
-        tokens.cover(last + 1)?;
-        Ok((last, tokens))
-    }
-
-    /// Nobody is told of a lease before its number is covered.
-    pub(super) fn cover(&mut self, lease: LeaseId) -> io::Result<()> {
-        if lease <= self.until {
-            return Ok(());
-        }
-        let until = lease.saturating_add(BLOCK);
-        let beside = self.path.with_extension("new");
-        let mut file = private_file(&beside)?;
-        writeln!(file, "{until}")?;
-        file.sync_all()?;
-        fs::rename(&beside, &self.path)?;
-        if let Some(folder) = self.path.parent() {
-            File::open(folder)?.sync_all()?;
-        }
-        self.until = until;
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -231,7 +185,7 @@ mod tests {
             model: None,
             priority,
             gpus,
-            ends: 9,
+            ends: Some(9),
             preemptible: true,
             grace_ms: 4,
         }
@@ -247,7 +201,7 @@ mod tests {
         journal.gone(2).unwrap();
         journal.ends(3, 77).unwrap();
         let read = Journal::open(folder.path(), "boot").unwrap();
-        let expected = BTreeMap::from([(1, lease(1)), (3, Recorded { ends: 77, ..lease(3) })]);
+        let expected = BTreeMap::from([(1, lease(1)), (3, Recorded { ends: Some(77), ..lease(3) })]);
         assert_eq!(read.held(), &expected);
         assert!(Journal::open(folder.path(), "another").unwrap().held().is_empty());
     }
@@ -276,17 +230,5 @@ mod tests {
         let text = fs::read_to_string(folder.path().join("leases.jsonl")).unwrap();
         assert!(text.lines().count() <= LINES, "{}", text.lines().count());
         assert!(Journal::open(folder.path(), "boot").unwrap().held().is_empty());
-    }
-
-    #[test]
-    fn numbers_never_come_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let (last, mut tokens) = Tokens::open(folder.path()).unwrap();
-        assert_eq!(last, 0);
-        tokens.cover(BLOCK * 3).unwrap();
-        let (last, _) = Tokens::open(folder.path()).unwrap();
-        assert!(last >= BLOCK * 3);
-        fs::write(folder.path().join("tokens"), "seven").unwrap();
-        assert!(Tokens::open(folder.path()).unwrap_err().to_string().contains("expected a number"));
     }
 }

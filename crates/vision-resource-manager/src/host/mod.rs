@@ -9,11 +9,16 @@
 mod book;
 mod client;
 mod error;
+mod holders;
 mod journal;
 mod keeper;
+mod leases;
+mod models;
+mod pending;
 mod process;
 mod routes;
 mod server;
+mod tokens;
 mod wire;
 
 pub use client::{ClientError, Events, HostClient};
@@ -22,6 +27,7 @@ pub use keeper::{InUse, Keeper, KeptModel};
 pub use process::descends_from;
 pub use server::{Host, HostOptions, HostView};
 pub use wire::{
-    AllocateBody, AttachBody, Attached, Gpu, GpuProcess, Gpus, Held, HeldState, Lease, LeasedGpu, Leases,
-    Notice, Problem, ProblemDetails, RenewBody, Renewed,
+    AllocateBody, AttachBody, Attached, Going, Gpu, GpuProcess, Gpus, Held, HeldState, Instance,
+    InstanceState, Lease, LeasedGpu, Leases, LoadedBody, ModelBody, Notice, OptimizeBody, Optimized, Problem,
+    ProblemDetails, RenewBody, Renewed, Use, UseBody,
 };

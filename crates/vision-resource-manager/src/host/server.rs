@@ -1,32 +1,32 @@
-//! The daemon: what it knows, and what each call does.
+//! The daemon: what it knows, and how it begins and ends.
 
 use std::collections::HashMap;
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use gpu_driver::Driver;
 use rustix::fs::{FlockOperation, flock};
-use rustix::process::{Pid, PidfdFlags, geteuid, pidfd_open};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use rustix::process::geteuid;
 use tokio::net::UnixListener;
-use tokio::sync::oneshot;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::book::{Book, Key};
-use super::error::{HostError, Refused};
-use super::journal::{Journal, Recorded, RecordedShare, Tokens};
-use super::process::{self, Process};
+use super::book::Book;
+use super::error::HostError;
+use super::journal::{Journal, Recorded};
+use super::models::Uses;
+use super::process;
 use super::routes;
-use super::wire::{Lease, LeasedGpu, Notice};
-use crate::{
-    Allocate, Decision, Granted, HolderId, LeaseId, ManagerError, ManagerOptions, RequestId, ResourceManager,
-    RestoredLease, Share, Usage,
-};
+use super::tokens::Tokens;
+use crate::{HolderId, ManagerOptions, RequestId, ResourceManager, RestoredLease, Share, Usage};
+
+/// So long a load or an unload may take, in ms, where the settings say nothing else: from a slow disk tens of GiB need as much.
+const OVERDUE_MS: u64 = 60_000;
 
 /// How a [`Host`] is made.
 #[derive(Debug, Clone)]
@@ -53,14 +53,18 @@ pub(super) struct Shared {
     book: Mutex<Book>,
     disk: Mutex<Disk>,
     /// Processes whose end is waited for.
-    watched: Mutex<JoinSet<()>>,
+    pub(super) watched: Mutex<JoinSet<()>>,
     /// Requests that wait, by their callers' own numbers of them.
     named: Mutex<HashMap<(HolderId, u64), RequestId>>,
+    pub(super) uses: Mutex<Uses>,
+    /// Told whenever a lease has ended, and when the daemon ends.
+    pub(super) ended: Notify,
+    pub(super) ending: AtomicBool,
 }
 
-struct Disk {
-    journal: Journal,
-    tokens: Tokens,
+pub(super) struct Disk {
+    pub(super) journal: Journal,
+    pub(super) tokens: Tokens,
 }
 
 impl Host {
@@ -84,15 +88,21 @@ impl Host {
             Journal::open(&state, &boot).map_err(HostError::io("read", state.join("leases.jsonl")))?;
         let (last, tokens) = Tokens::open(&state).map_err(HostError::io("read", state.join("tokens")))?;
         let newest = journal.held().keys().last().copied().unwrap_or(0);
-        let manager = ManagerOptions { last_lease: last.max(newest), ..manager };
+        let mut manager = ManagerOptions { last_lease: last.max(newest), ..manager };
+        // A process that hangs while it loads would keep all others from loading on that GPU.
+        manager.settings.overdue_ms.get_or_insert(OVERDUE_MS);
         let shared = Arc::new(Shared {
             manager: ResourceManager::new(driver, manager)?,
             book: Mutex::default(),
             disk: Mutex::new(Disk { journal, tokens }),
             watched: Mutex::default(),
             named: Mutex::default(),
+            uses: Mutex::default(),
+            ended: Notify::new(),
+            ending: AtomicBool::new(false),
         });
         shared.restore()?;
+        shared.give_up_on_silent();
         let listener = listen(&socket)?;
         Ok(Self { shared, listener, socket, _lock: lock })
     }
@@ -114,6 +124,8 @@ impl Host {
             stop.await;
             // Those that wait and those that listen are told; otherwise their connections would never end.
             ending.manager.close();
+            ending.ending.store(true, Ordering::Relaxed);
+            ending.ended.notify_waiters();
             ending.book().hang_up();
         };
         let app = app.into_make_service_with_connect_info::<routes::Peer>();
@@ -160,7 +172,12 @@ impl Shared {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn disk(&self) -> MutexGuard<'_, Disk> {
+    /// Requests that wait, by their callers' own numbers of them.
+    pub(super) fn named(&self) -> MutexGuard<'_, HashMap<(HolderId, u64), RequestId>> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn disk(&self) -> MutexGuard<'_, Disk> {
         self.disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -176,7 +193,7 @@ impl Shared {
             let shares: Vec<Share> = shares.collect();
             let holder = match self.holder(of.process, &of.client, false) {
                 // Of GPUs that are not there nothing can be given out.
-                Ok(holder) if of.ends > began && !shares.is_empty() => holder,
+                Ok(holder) if of.ends.is_none_or(|ends| ends > began) && !shares.is_empty() => holder,
                 _ => {
                     self.forget(of.lease);
                     continue;
@@ -190,262 +207,13 @@ impl Shared {
                 model: of.model,
                 priority: of.priority,
                 shares,
-                expires_at: now + (of.ends - began),
+                expires_at: of.ends.map(|ends| now + (ends - began)),
                 preemptible: of.preemptible,
                 grace_ms: of.grace_ms,
             });
         }
         Ok(())
     }
-
-    /// The holder that a caller is.
-    pub(super) fn caller(self: &Arc<Self>, process: Process, client: &str) -> Result<HolderId, Refused> {
-        self.holder(process, client, true)
-    }
-
-    fn holder(self: &Arc<Self>, process: Process, client: &str, heard: bool) -> Result<HolderId, Refused> {
-        let key = Key { process, client: client.into() };
-        let mut book = self.book();
-        let holder = match book.find(&key) {
-            Some(holder) => holder,
-            None => {
-                // Opened before it is looked at again: the number cannot have gone to another process meanwhile.
-                let watch = if book.knows(process) { None } else { Some(watched(process)?) };
-                let me = Arc::downgrade(self);
-                let holder = self.manager.join(process.of_manager(), move |decision| {
-                    if let Some(host) = Weak::upgrade(&me) {
-                        host.decided(decision);
-                    }
-                })?;
-                book.enter(key, holder);
-                if let Some(watch) = watch {
-                    self.watch(process, watch);
-                }
-                holder
-            }
-        };
-        let last = heard && book.settled(holder);
-        drop(book);
-        if last {
-            self.manager.restored();
-        }
-        Ok(holder)
-    }
-
-    /// Frees what a process had as soon as it has ended.
-    fn watch(self: &Arc<Self>, process: Process, ended: AsyncFd<rustix::fd::OwnedFd>) {
-        let me = Arc::downgrade(self);
-        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        while watched.try_join_next().is_some() {}
-        watched.spawn(async move {
-            drop(ended.readable().await);
-            if let Some(host) = Weak::upgrade(&me) {
-                host.ended(process);
-            }
-        });
-    }
-
-    fn ended(&self, process: Process) {
-        let (gone, last) = self.book().leave(process);
-        // What they had is written off by the decisions about them.
-        for holder in gone {
-            self.manager.leave(holder);
-        }
-        if last {
-            self.manager.restored();
-        }
-    }
-
-    /// Something was decided about a holder that it did not ask for.
-    fn decided(&self, decision: Decision) {
-        let (holder, notice) = match decision {
-            Decision::Preempt { lease, holder, until, by } => {
-                let grace_ms = until.saturating_sub(self.manager.now());
-                self.write(|disk| disk.journal.ends(lease, epoch_ms().saturating_add(grace_ms)));
-                (holder, Notice::Preempt { lease, grace_ms, by_priority: by })
-            }
-            Decision::Ended { lease, holder, reason } => {
-                self.forget(lease);
-                self.may_be_settled(holder);
-                (holder, Notice::Ended { lease, reason })
-            }
-            Decision::Lost { lease, holder } => (holder, Notice::Lost { lease }),
-            Decision::Found { lease, holder } => (holder, Notice::Found { lease }),
-            Decision::Overuse { holder, device, leased, used } => {
-                (holder, Notice::Overuse { device, leased, used })
-            }
-            _ => return,
-        };
-        self.book().tell(holder, &notice);
-    }
-
-    /// A holder that was not heard of yet is waited for as long as it has something.
-    fn may_be_settled(&self, holder: HolderId) {
-        let silent = self.book().silent().contains(&holder);
-        if silent && self.manager.leases().iter().all(|lease| lease.holder != holder) {
-            let last = self.book().settled(holder);
-            if last {
-                self.manager.restored();
-            }
-        }
-    }
-
-    /// Asks for memory; dropping the future takes the request back, and so does [`Self::take_back`] by the caller's own number of it.
-    pub(super) async fn allocate(
-        self: &Arc<Self>,
-        holder: HolderId,
-        process: Process,
-        client: &str,
-        ask: Allocate,
-        name: Option<u64>,
-    ) -> Result<Lease, Refused> {
-        let (tell, told) = oneshot::channel();
-        let (me, recorded) = (Arc::clone(self), ask.clone());
-        let client: Box<str> = client.into();
-        let request = self.manager.allocate(holder, ask, move |answer| {
-            let answer = answer.map_err(Refused::Manager).and_then(|granted| {
-                let lease = granted.lease;
-                me.record(process, client, recorded, granted).inspect_err(|_| me.give_back(holder, lease))
-            });
-            let granted = answer.as_ref().ok().map(|lease| lease.lease);
-            // Whoever asked has hung up: nobody would give it back.
-            if let (Err(_), Some(lease)) = (tell.send(answer), granted) {
-                me.give_back(holder, lease);
-            }
-        })?;
-        let mut pending = Pending { host: self, holder, request: Some(request), name, told };
-        if let Some(name) = name {
-            self.named().insert((holder, name), request);
-        }
-        let answer = (&mut pending.told).await.unwrap_or(Err(Refused::Manager(ManagerError::Closed)));
-        pending.request = None;
-        answer
-    }
-
-    /// A request is not wanted any longer; its answer says so, unless it was served before.
-    pub(super) fn take_back(&self, holder: HolderId, name: u64) -> Result<(), Refused> {
-        let request = self.named().get(&(holder, name)).copied().ok_or(Refused::NoSuchRequest(name))?;
-        self.manager.cancel(holder, request);
-        Ok(())
-    }
-
-    fn named(&self) -> MutexGuard<'_, HashMap<(HolderId, u64), RequestId>> {
-        self.named.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Writes a lease down, and says what its holder is told.
-    fn record(
-        &self,
-        process: Process,
-        client: Box<str>,
-        ask: Allocate,
-        granted: Granted,
-    ) -> Result<Lease, Refused> {
-        let Granted { lease, shares, uuids, expires_at, waited_ms } = granted;
-        let expires_in_ms = expires_at.saturating_sub(self.manager.now());
-        let of = |(share, uuid): (Share, Option<String>)| LeasedGpu {
-            index: share.device,
-            uuid: uuid.map(Into::into),
-            bytes: share.bytes,
-        };
-        let gpus: Vec<LeasedGpu> = shares.into_iter().zip(uuids).map(of).collect();
-        let written = |gpu: &LeasedGpu| Some(RecordedShare { uuid: gpu.uuid.clone()?, bytes: gpu.bytes });
-        let recorded = Recorded {
-            lease,
-            process,
-            client,
-            owner: ask.owner,
-            model: ask.model,
-            priority: ask.priority,
-            gpus: gpus.iter().filter_map(written).collect(),
-            ends: epoch_ms().saturating_add(expires_in_ms),
-            preemptible: ask.preemptible,
-            grace_ms: ask.grace_ms,
-        };
-        let mut disk = self.disk();
-        disk.tokens.cover(lease).and_then(|()| disk.journal.granted(recorded)).map_err(Refused::Storage)?;
-        Ok(Lease { lease, fencing_token: lease, gpus, expires_in_ms, waited_ms })
-    }
-
-    /// No later daemon gives out a lease of this number.
-    pub(super) fn cover(&self, lease: LeaseId) -> io::Result<()> {
-        self.disk().tokens.cover(lease)
-    }
-
-    fn give_back(&self, holder: HolderId, lease: LeaseId) {
-        // It may have ended by itself; then nothing is left to do.
-        drop(self.manager.release(holder, lease));
-        self.forget(lease);
-    }
-
-    pub(super) fn renew(&self, holder: HolderId, lease: LeaseId, duration_ms: u64) -> Result<u64, Refused> {
-        let expires_at = self.manager.renew(holder, lease, duration_ms)?;
-        let left = expires_at.saturating_sub(self.manager.now());
-        let ends = epoch_ms().saturating_add(left);
-        self.disk().journal.ends(lease, ends).map_err(Refused::Storage)?;
-        Ok(left)
-    }
-
-    pub(super) fn release(&self, holder: HolderId, lease: LeaseId) -> Result<(), Refused> {
-        self.manager.release(holder, lease)?;
-        self.forget(lease);
-        Ok(())
-    }
-
-    /// A lease has ended. Where that cannot be written, it ends for the next daemon when its time is over.
-    fn forget(&self, lease: LeaseId) {
-        self.write(|disk| disk.journal.gone(lease));
-    }
-
-    fn write(&self, write: impl FnOnce(&mut Disk) -> io::Result<()>) {
-        drop(write(&mut self.disk()));
-    }
-
-    pub(super) fn is_recorded(&self, lease: LeaseId) -> bool {
-        self.disk().journal.held().contains_key(&lease)
-    }
-}
-
-/// A request whose answer is waited for.
-struct Pending<'a> {
-    host: &'a Shared,
-    holder: HolderId,
-    /// `None` when it was answered.
-    request: Option<RequestId>,
-    /// The caller's own number of it.
-    name: Option<u64>,
-    told: oneshot::Receiver<Result<Lease, Refused>>,
-}
-
-impl Drop for Pending<'_> {
-    fn drop(&mut self) {
-        if let Some(name) = self.name {
-            self.host.named().remove(&(self.holder, name));
-        }
-        let Some(request) = self.request else { return };
-        self.told.close();
-        match self.told.try_recv() {
-            // Told just when whoever asked hung up.
-            Ok(Ok(lease)) => self.host.give_back(self.holder, lease.lease),
-            Ok(Err(_)) => {}
-            Err(_) => self.host.manager.cancel(self.holder, request),
-        }
-    }
-}
-
-/// What becomes readable when the process ends.
-fn watched(process: Process) -> Result<AsyncFd<rustix::fd::OwnedFd>, Refused> {
-    let gone = || Refused::Forbidden(format!("process {} has ended", process.pid));
-    let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw).ok_or_else(gone)?;
-    let fd = pidfd_open(pid, PidfdFlags::NONBLOCK).map_err(|_| gone())?;
-    if !process.lives() {
-        return Err(gone());
-    }
-    #[expect(
-        deprecated,
-        reason = "an OwnedFd is its descriptor for life; the other constructor is unsafe code"
-    )]
-    AsyncFd::with_interest(fd, Interest::READABLE).map_err(Refused::Storage)
 }
 
 /// This user's number: the only one whose processes are served.
@@ -453,7 +221,7 @@ pub(super) fn this_user() -> u32 {
     geteuid().as_raw()
 }
 
-fn epoch_ms() -> u64 {
+pub(super) fn epoch_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -76,6 +76,8 @@ pub enum Refusal {
         /// What is wrong with it.
         problem: Box<str>,
     },
+    /// The model could not be loaded.
+    LoadFailed,
     /// Nothing is known of such a lease: it has expired, was released, or never was.
     NoSuchLease,
     /// Another holder has this lease.

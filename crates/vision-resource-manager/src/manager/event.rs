@@ -150,8 +150,10 @@ pub struct RestoredLease {
     pub priority: Priority,
     /// Where.
     pub shares: Vec<Share>,
-    /// When it ends unless it is renewed, in ms.
-    pub expires_at: u64,
+    /// When it ends unless it is renewed, in ms; `None`: a warm model's, which its holder gives back, or speaks for
+    /// with [`Event::Adopt`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<u64>,
     /// Whether requests of a higher priority may take it back.
     #[serde(default)]
     pub preemptible: bool,
@@ -267,6 +269,20 @@ pub enum Event {
     /// A lease that an earlier manager gave out, and whose holder lives. From the first of these on nothing is given out, until
     /// [`Event::Restored`].
     Restore(RestoredLease),
+    /// A lease without an end that was restored is an instance of a model, which its holder has registered meanwhile.
+    Adopt {
+        /// Which.
+        lease: LeaseId,
+        /// Who says so: whoever has it.
+        holder: HolderId,
+        /// The model's name there.
+        model: Box<str>,
+        /// Whether it is still being loaded.
+        loads: bool,
+        /// New numbers of the uses that go on.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        uses: Vec<RequestId>,
+    },
     /// All is known that is held still.
     Restored,
     /// Time has passed.

@@ -14,6 +14,11 @@ impl Manager {
             if when > self.now {
                 break;
             }
+            if self.leases.get(&lease).is_some_and(|lease| lease.instance.is_some()) {
+                self.overdue(lease);
+                ended = true;
+                continue;
+            }
             let Some(gone) = self.remove(lease, false) else { break };
             let reason = if gone.preempted_by.is_some() { Ended::Preempted } else { Ended::Expired };
             out.push(Decision::Ended { lease, holder: gone.holder, reason });
@@ -137,13 +142,18 @@ impl Manager {
 
     /// Asks for a lease back: an idle instance is unloaded, a holder is told until when it has it.
     pub(super) fn let_go(&mut self, id: LeaseId, by: super::Priority, out: &mut Vec<Decision>) {
+        let due = self.unload_is_due();
         let Some(lease) = self.leases.get_mut(&id) else { return };
-        if lease.returning() {
+        // An instance that hangs is on its way out already, or cannot be told to go.
+        let hangs = lease.instance.as_ref().is_some_and(|instance| instance.state != InstanceState::Ready);
+        if lease.returning() || hangs {
             return;
         }
         let holder = lease.holder;
         if let Some(instance) = &mut lease.instance {
             instance.state = InstanceState::Unloading;
+            instance.due = due;
+            self.ends.extend(due.map(|when| (when, id)));
             out.push(Decision::Unload { lease: id, holder });
         } else {
             let until = self.now.saturating_add(lease.grace_ms);

@@ -25,6 +25,11 @@ pub(super) struct Lease {
 }
 
 impl Lease {
+    /// When something is due about it: its end, or that of a load or an unload.
+    pub(super) fn due(&self) -> Option<u64> {
+        self.expires_at.or_else(|| self.instance.as_ref()?.due)
+    }
+
     /// Whether its memory is on its way out.
     pub(super) fn returning(&self) -> bool {
         self.preempted_by.is_some()
@@ -41,6 +46,8 @@ pub(super) enum InstanceState {
     Ready,
     /// Its memory was promised to others.
     Unloading,
+    /// It is loaded, or unloaded, for longer than anybody waits for. What it may take counts still.
+    Overdue { loads: bool },
 }
 
 /// A warm model in memory.
@@ -53,6 +60,8 @@ pub(super) struct Instance {
     pub(super) uses: Vec<(RequestId, u64)>,
     /// When it was last used or loaded.
     pub(super) last: u64,
+    /// When it is overdue, as long as it is being loaded or unloaded.
+    pub(super) due: Option<u64>,
 }
 
 impl Instance {
@@ -64,15 +73,27 @@ impl Instance {
     /// Why its memory cannot be given back now.
     pub(super) fn why_not_back(&self) -> Option<Refusal> {
         let problem = match self.state {
-            InstanceState::Loading { .. } => {
+            InstanceState::Loading { .. } | InstanceState::Overdue { loads: true } => {
                 "the model is being loaded: say that it is loaded, or that it failed"
             }
             InstanceState::Ready if !self.uses.is_empty() => {
                 "the model is in use: say first that its uses have ended"
             }
-            InstanceState::Ready | InstanceState::Unloading => return None,
+            InstanceState::Ready | InstanceState::Unloading | InstanceState::Overdue { loads: false } => {
+                return None;
+            }
         };
         Some(Refusal::Invalid { problem: problem.into() })
+    }
+
+    /// Whether it is being loaded, overdue or not.
+    pub(super) fn loads(&self) -> bool {
+        matches!(self.state, InstanceState::Loading { .. } | InstanceState::Overdue { loads: true })
+    }
+
+    /// Whether it is being unloaded, overdue or not.
+    pub(super) fn unloads(&self) -> bool {
+        matches!(self.state, InstanceState::Unloading | InstanceState::Overdue { loads: false })
     }
 
     /// Whether it can be used and nobody does.

@@ -7,6 +7,7 @@ mod event;
 mod expiry;
 mod lease;
 mod models;
+mod overdue;
 mod place;
 mod quota;
 mod reserve;
@@ -42,7 +43,7 @@ pub struct Manager {
     now: u64,
     devices: Vec<Device>,
     leases: BTreeMap<LeaseId, Lease>,
-    /// When leases end, soonest first.
+    /// When leases end, and when loads and unloads are overdue, soonest first.
     ends: BTreeSet<(u64, LeaseId)>,
     /// First in line first.
     waiting: Vec<Waiting>,
@@ -133,6 +134,9 @@ impl Manager {
             Event::Unloaded { lease, holder } => self.unloaded(lease, holder, out),
             Event::Optimize { target_free, device } => self.optimize(target_free, device, out),
             Event::Restore(lease) => self.restore(lease),
+            Event::Adopt { lease, holder, model, loads, uses } => {
+                self.adopt(lease, holder, &model, loads, uses, out)
+            }
             Event::Restored => self.restored(),
             Event::Tick => false,
         }
@@ -202,7 +206,7 @@ impl Manager {
             self.devices[share.device].lease(lease.holder, share.bytes);
         }
         self.charge(&lease.owner, &lease.shares);
-        if let Some(end) = lease.expires_at {
+        if let Some(end) = lease.due() {
             self.ends.insert((end, id));
         }
         self.leases.insert(id, lease);
@@ -221,7 +225,7 @@ impl Manager {
             }
         }
         self.discharge(&lease.owner, &lease.shares);
-        if let Some(end) = lease.expires_at {
+        if let Some(end) = lease.due() {
             self.ends.remove(&(end, id));
         }
         if let Some(instance) = &lease.instance {

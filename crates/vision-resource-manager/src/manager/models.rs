@@ -147,21 +147,20 @@ impl Manager {
         out: &mut Vec<Decision>,
     ) -> bool {
         let now = self.now;
-        let Some(instance) = self.own_instance(lease, holder, out) else { return false };
-        if !matches!(instance.state, InstanceState::Loading { .. }) {
+        let Some(instance) = self.own_instance(lease, holder, out).filter(|instance| instance.loads()) else {
             return false;
-        }
+        };
         instance.state = InstanceState::Ready;
         instance.last = now;
-        let model = instance.model;
+        let (model, due) = (instance.model, instance.due.take());
+        self.not_due(lease, due);
         let model = &mut self.models[model];
         model.load_ms += NEWEST * (took_ms.min(MOST_MS) as f64 - model.load_ms);
         true
     }
 
     pub(super) fn load_failed(&mut self, lease: LeaseId, holder: HolderId, out: &mut Vec<Decision>) -> bool {
-        let loading = |instance: &Instance| matches!(instance.state, InstanceState::Loading { .. });
-        let instance = self.own_instance(lease, holder, out).filter(|instance| loading(instance));
+        let instance = self.own_instance(lease, holder, out).filter(|instance| instance.loads());
         let Some(model) = instance.map(|instance| instance.model) else { return false };
         self.remove(lease, true);
         out.push(Decision::Ended { lease, holder, reason: Ended::LoadFailed });
@@ -173,8 +172,7 @@ impl Manager {
         if let Some(place) = first {
             let mut waiting = self.waiting.remove(place);
             self.drop_claim(&mut waiting);
-            let problem = "the model could not be loaded".into();
-            out.push(Decision::Refused { request: waiting.request, refusal: Refusal::Invalid { problem } });
+            out.push(Decision::Refused { request: waiting.request, refusal: Refusal::LoadFailed });
         }
         true
     }

@@ -72,6 +72,7 @@ impl Manager {
             InstanceState::Loading { until } => {
                 until.max(self.now.saturating_add(SOON_MS)).saturating_add(use_ms)
             }
+            InstanceState::Overdue { .. } => u64::MAX,
             InstanceState::Ready | InstanceState::Unloading => {
                 let ends = instance.uses.iter().map(|(_, since)| since.saturating_add(use_ms));
                 ends.max().map_or(self.now, |end| end.max(self.now.saturating_add(SOON_MS)))

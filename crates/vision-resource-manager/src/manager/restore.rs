@@ -1,8 +1,9 @@
 //! What an earlier manager gave out, and holders have still.
 
 use super::Manager;
-use super::event::RestoredLease;
-use super::lease::Lease;
+use super::decision::{Decision, Refusal};
+use super::event::{HolderId, LeaseId, RequestId, RestoredLease};
+use super::lease::{Instance, InstanceState, Lease};
 
 impl Manager {
     pub(super) fn restore(&mut self, of: RestoredLease) -> bool {
@@ -18,7 +19,7 @@ impl Manager {
             model: of.model,
             priority: of.priority,
             shares: of.shares,
-            expires_at: Some(of.expires_at),
+            expires_at: of.expires_at,
             ends_before: None,
             preemptible: of.preemptible,
             grace_ms: of.grace_ms,
@@ -28,6 +29,52 @@ impl Manager {
         };
         self.add(of.lease, lease);
         false
+    }
+
+    pub(super) fn adopt(
+        &mut self,
+        id: LeaseId,
+        holder: HolderId,
+        name: &str,
+        loads: bool,
+        uses: Vec<RequestId>,
+        out: &mut Vec<Decision>,
+    ) -> bool {
+        let place = self.find_model(holder, name);
+        let refusal = match (self.leases.get(&id), place) {
+            (None, _) => Some(Refusal::NoSuchLease),
+            (Some(lease), _) if lease.holder != holder => Some(Refusal::NotYours),
+            (Some(lease), Some(place)) if self.could_be(lease, place) => None,
+            _ => Some(Refusal::Invalid { problem: "the lease is no instance of such a model".into() }),
+        };
+        if let Some(refusal) = refusal {
+            out.push(Decision::Denied { lease: id, refusal });
+            return false;
+        }
+        let Some(model) = place else { return false };
+        let until = self.now.saturating_add(self.models[model].load_ms as u64);
+        let (state, due) = match loads {
+            true => (InstanceState::Loading { until }, self.load_is_due(model)),
+            false => (InstanceState::Ready, None),
+        };
+        for request in &uses {
+            self.uses.insert(*request, id);
+        }
+        let uses = uses.into_iter().map(|request| (request, self.now)).collect();
+        let Some(lease) = self.leases.get_mut(&id) else { return false };
+        lease.instance = Some(Instance { model, state, uses, last: self.now, due });
+        self.ends.extend(due.map(|when| (when, id)));
+        self.models[model].instances.push(id);
+        true
+    }
+
+    /// Whether a lease may be an instance of this model that nobody has spoken for yet.
+    fn could_be(&self, lease: &Lease, model: usize) -> bool {
+        let of = &self.models[model].of;
+        lease.instance.is_none()
+            && lease.expires_at.is_none()
+            && *lease.owner == *of.owner()
+            && matches!(lease.shares[..], [share] if share.bytes == of.bytes)
     }
 
     pub(super) fn restored(&mut self) -> bool {

@@ -22,6 +22,10 @@ pub struct Settings {
     pub hold_ms: u64,
     /// Models that may be loading at once on one device.
     pub loads_per_device: u32,
+    /// A load or an unload that takes longer, in ms, is not waited for any more: it keeps its memory, and its device may load others.
+    /// A load has at least four times as long as it is known to take. `None`: whoever loads is believed to come to an end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overdue_ms: Option<u64>,
     /// Whether two instances of a model may share a device.
     pub replicas_share_device: bool,
     /// Bytes that one owner may lease at once on all devices together.
@@ -37,6 +41,7 @@ impl Default for Settings {
             max_overtaken: 200,
             hold_ms: 600,
             loads_per_device: 1,
+            overdue_ms: None,
             replicas_share_device: false,
             quotas: BTreeMap::new(),
         }

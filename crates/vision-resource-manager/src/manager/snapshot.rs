@@ -3,7 +3,7 @@
 use super::Manager;
 use super::decision::Share;
 use super::event::{DeviceIndex, HolderId, LeaseId, Priority, RequestId};
-use super::lease::InstanceState;
+use super::lease::Instance;
 use super::waiting::{Waiting, Want};
 
 /// A device, as it is given out. Bytes.
@@ -46,6 +46,8 @@ pub struct LeaseView {
     pub uses: Option<usize>,
     /// Whether it is a warm model that is being loaded.
     pub loading: bool,
+    /// Whether it is a warm model that was told to go and is not out yet.
+    pub unloading: bool,
     /// Whether its device has vanished.
     pub lost: bool,
 }
@@ -98,10 +100,8 @@ impl Manager {
             expires_at: lease.expires_at,
             preempted_by: lease.preempted_by,
             uses: lease.instance.as_ref().map(|instance| instance.uses.len()),
-            loading: lease
-                .instance
-                .as_ref()
-                .is_some_and(|instance| matches!(instance.state, InstanceState::Loading { .. })),
+            loading: lease.instance.as_ref().is_some_and(Instance::loads),
+            unloading: lease.instance.as_ref().is_some_and(Instance::unloads),
             lost: lease.lost,
         })
     }

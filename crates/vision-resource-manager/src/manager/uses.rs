@@ -127,7 +127,7 @@ impl Manager {
                 InstanceState::Ready => {
                     free_at.extend(instance.uses.iter().map(|(_, since)| (*since as f64 + use_ms).max(soon)))
                 }
-                InstanceState::Unloading => {}
+                InstanceState::Unloading | InstanceState::Overdue { .. } => {}
             }
         }
         if free_at.is_empty() {
@@ -187,8 +187,14 @@ impl Manager {
         let until = self.now.saturating_add(self.models[model].load_ms as u64);
         let of = &self.models[model].of;
         let (holder, name, owner) = (of.holder, of.model.clone(), of.owner().into());
-        let instance =
-            Instance { model, state: InstanceState::Loading { until }, uses: Vec::new(), last: self.now };
+        let due = self.load_is_due(model);
+        let instance = Instance {
+            model,
+            state: InstanceState::Loading { until },
+            uses: Vec::new(),
+            last: self.now,
+            due,
+        };
         let lease = Lease {
             holder,
             owner,

@@ -53,6 +53,9 @@ pub enum ManagerError {
         "leases that were given out before a restart are not accounted for yet: nothing is given out until their holders come back, end, or their time is over; wait longer"
     )]
     Restoring,
+    /// The model that was to be used could not be loaded.
+    #[error("the model could not be loaded; it is loaded again for the next that wants to use it")]
+    LoadFailed,
     /// The caller does not want it any longer.
     #[error("the request was cancelled")]
     Cancelled,
@@ -75,6 +78,7 @@ impl ManagerError {
             Self::NoSuchLease { .. } => "UAT_LEASE_EXPIRED",
             Self::NotYours { .. } => "UAT_CONFLICT",
             Self::Preempted { .. } => "UAT_PREEMPTED",
+            Self::LoadFailed => "UAT_ENGINE_UNAVAILABLE",
             Self::Cancelled => "UAT_CANCELLED",
             Self::Closed => "UAT_CLOSED",
             Self::Thread(_) => "UAT_INTERNAL",
@@ -87,9 +91,11 @@ impl ManagerError {
             Self::Insufficient { refusal } => {
                 !matches!(refusal, Refusal::Insufficient { can_ever_fit: false, .. })
             }
-            Self::Overloaded { .. } | Self::Restoring | Self::NoSuchLease { .. } | Self::Preempted { .. } => {
-                true
-            }
+            Self::Overloaded { .. }
+            | Self::Restoring
+            | Self::LoadFailed
+            | Self::NoSuchLease { .. }
+            | Self::Preempted { .. } => true,
             _ => false,
         }
     }
@@ -101,6 +107,7 @@ impl ManagerError {
             Refusal::Invalid { problem } => Self::Invalid { problem },
             Refusal::Cancelled => Self::Cancelled,
             Refusal::Restoring => Self::Restoring,
+            Refusal::LoadFailed => Self::LoadFailed,
             refusal => Self::Insufficient { refusal },
         }
     }
@@ -109,6 +116,7 @@ impl ManagerError {
     pub(super) fn of_lease(lease: LeaseId, refusal: &Refusal, ended: Option<Ended>) -> Self {
         match (refusal, ended) {
             (Refusal::NotYours, _) => Self::NotYours { lease },
+            (Refusal::Invalid { problem }, _) => Self::Invalid { problem: problem.clone() },
             (_, Some(Ended::Preempted)) => Self::Preempted { lease },
             _ => Self::NoSuchLease { lease },
         }

@@ -352,6 +352,27 @@ impl ResourceManager {
         self.shared.change(|state, now| state.apply(now, Event::Restore(lease)));
     }
 
+    /// A lease that was restored without an end is an instance of a model of its holder's, with so many uses that go on; gives these their
+    /// numbers, for [`Self::done`].
+    ///
+    /// # Errors
+    /// [`ManagerError::Invalid`]: it cannot be one; as [`Self::release`].
+    pub fn adopt(
+        &self,
+        holder: HolderId,
+        lease: LeaseId,
+        model: &str,
+        loads: bool,
+        uses: usize,
+    ) -> Result<Vec<RequestId>, ManagerError> {
+        let mut state = self.shared.open()?;
+        let uses: Vec<RequestId> = (0..uses).map(|_| state.next_request()).collect();
+        let event = Event::Adopt { lease, holder, model: model.into(), loads, uses: uses.clone() };
+        let said = state.ask(self.shared.now(), event, lease);
+        self.shared.done(state);
+        said.map(|_| uses)
+    }
+
     /// All is known that an earlier manager gave out.
     pub fn restored(&self) {
         self.shared.change(|state, now| state.apply(now, Event::Restored));

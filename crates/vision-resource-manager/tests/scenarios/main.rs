@@ -7,6 +7,7 @@
 )]
 
 mod gangs;
+mod hosted;
 mod leases;
 mod ledger;
 mod line;

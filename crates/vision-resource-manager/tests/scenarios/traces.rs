@@ -64,7 +64,7 @@ fn replay(name: &str, file: &str) {
 }
 
 fn random(gib: &[u64], first: u64) -> Vec<Recording> {
-    let mut world = World::new(gib);
+    let mut world = World::set_to(gib, World::settings());
     let mut step = first;
     while world.all.len() < EVENTS {
         world.carry_out(world::numbered(step));

@@ -416,7 +416,7 @@ fn a_load_that_failed_tells_one_of_those_that_wait_and_is_tried_again_for_the_ne
     let lease = first.said.load();
     let said = scene.tell(Event::LoadFailed { lease, holder: KEEPER });
     assert_eq!(said.ended(), [(lease, Ended::LoadFailed)]);
-    assert!(matches!(said.refused(first.request), Some(Refusal::Invalid { .. })));
+    assert_eq!(said.refused(first.request), Some(Refusal::LoadFailed));
     assert_eq!(said.refused(second), None);
     let again = said.load();
     assert_eq!(scene.loads(again, 1_000).started(second), Some(again));

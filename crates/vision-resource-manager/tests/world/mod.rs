@@ -153,9 +153,9 @@ impl World {
     }
 
     /// Devices of so many GiB.
-    pub(crate) fn new(gib: &[u64]) -> Self {
+    pub(crate) fn set_to(gib: &[u64], settings: Settings) -> Self {
         let mut world = Self {
-            manager: Manager::new(Self::settings()),
+            manager: Manager::new(settings),
             now: 0,
             totals: gib.iter().map(|gib| gib * GIB).collect(),
             others: vec![0; gib.len()],

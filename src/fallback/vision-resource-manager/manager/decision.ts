@@ -37,6 +37,8 @@ export type Refusal =
   | { readonly why: 'queue_full'; readonly waiting: number }
   /** No such device, no such model, a number that makes no sense. */
   | { readonly why: 'invalid'; readonly problem: string }
+  /** The model could not be loaded. */
+  | { readonly why: 'load_failed' }
   /** Nothing is known of such a lease: it has expired, was released, or never was. */
   | { readonly why: 'no_such_lease' }
   /** Another holder has this lease. */

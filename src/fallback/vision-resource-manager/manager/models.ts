@@ -120,7 +120,7 @@ export function loadFailed(manager: Manager, lease: number, holder: number, out:
   const [waiting] = place < 0 ? [] : manager.waiting.splice(place, 1);
   if (waiting !== undefined) {
     manager.dropClaim(waiting);
-    out.push({ decision: 'refused', request: waiting.request, why: 'invalid', problem: 'the model could not be loaded' });
+    out.push({ decision: 'refused', request: waiting.request, why: 'load_failed' });
   }
   return true;
 }

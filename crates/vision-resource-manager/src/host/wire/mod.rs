@@ -1,5 +1,13 @@
 //! What is said on the socket: JSON, sizes in bytes, times in milliseconds. `docs/vram.md` is the page for people.
 
+mod gpus;
+mod models;
+
+pub use gpus::{Gpu, GpuProcess, Gpus};
+pub use models::{
+    AttachBody, Attached, Going, Instance, InstanceState, LoadedBody, ModelBody, OptimizeBody, Optimized,
+    Use, UseBody,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{Allocate, DeviceIndex, Ended, LeaseId, Priority, Refusal, RequestId};
@@ -23,7 +31,7 @@ pub struct AllocateBody {
     #[serde(default = "duration")]
     pub duration_ms: u64,
     /// How long to wait; half a minute.
-    #[serde(default = "wait")]
+    #[serde(default = "default_wait")]
     pub wait_ms: u64,
     /// Whether requests of a higher priority may take it back.
     #[serde(default)]
@@ -59,7 +67,7 @@ fn duration() -> u64 {
     Allocate::DURATION_MS
 }
 
-fn wait() -> u64 {
+fn default_wait() -> u64 {
     Allocate::WAIT_MS
 }
 
@@ -80,7 +88,7 @@ impl AllocateBody {
             devices: Vec::new(),
             priority: Priority::default(),
             duration_ms: duration(),
-            wait_ms: wait(),
+            wait_ms: default_wait(),
             preemptible: false,
             grace_ms: grace(),
             owner: default_owner(),
@@ -150,23 +158,6 @@ pub struct Renewed {
     pub expires_in_ms: u64,
 }
 
-/// `POST /v1/attach`: these leases a client knows of; its others are given back.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AttachBody {
-    /// Their numbers.
-    pub leases: Vec<LeaseId>,
-}
-
-/// The answer to it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attached {
-    /// Those that live.
-    pub leases: Vec<LeaseId>,
-    /// Those that have ended.
-    pub ended: Vec<LeaseId>,
-}
-
 /// A line of `GET /v1/events`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -202,6 +193,20 @@ pub enum Notice {
         /// Which.
         lease: LeaseId,
     },
+    /// A warm model is to be loaded: then `POST /v1/leases/{lease}/loaded`, or `failed`.
+    Load {
+        /// The instance's lease.
+        lease: LeaseId,
+        /// Which.
+        model: Box<str>,
+        /// Where.
+        gpu: LeasedGpu,
+    },
+    /// It is to be unloaded: then `DELETE /v1/leases/{lease}`.
+    Unload {
+        /// The instance's lease.
+        lease: LeaseId,
+    },
     /// The process uses more than it has leased, and gets no more until it does not.
     Overuse {
         /// Where.
@@ -211,55 +216,6 @@ pub enum Notice {
         /// Bytes.
         used: u64,
     },
-}
-
-/// A GPU in `GET /v1/gpus`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Gpu {
-    /// As leases count.
-    pub index: DeviceIndex,
-    /// Its name for life.
-    pub uuid: Option<String>,
-    /// The product's name.
-    pub name: Option<String>,
-    /// In all.
-    pub total_bytes: u64,
-    /// What the driver calls used.
-    pub used_bytes: u64,
-    /// What leases say.
-    pub leased_bytes: u64,
-    /// What others use.
-    pub external_bytes: u64,
-    /// What may be given out now.
-    pub free_bytes: u64,
-    /// Percent.
-    pub utilization: Option<u32>,
-    /// Degrees.
-    pub temperature_c: Option<u32>,
-    /// Watts.
-    pub power_w: Option<f64>,
-    /// Who has a context there.
-    pub processes: Vec<GpuProcess>,
-    /// Why nothing is given out there, where that is so.
-    pub closed: Option<String>,
-}
-
-/// A process on a GPU.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GpuProcess {
-    /// Its number.
-    pub pid: u32,
-    /// `null` where the driver cannot tell.
-    pub used_bytes: Option<u64>,
-}
-
-/// `GET /v1/gpus`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Gpus {
-    /// All of them.
-    pub gpus: Vec<Gpu>,
-    /// Why there is none, where there is none.
-    pub why_none: Option<String>,
 }
 
 /// A lease in `GET /v1/leases`, or somebody that waits for one.
@@ -287,6 +243,12 @@ pub struct Held {
     pub expires_in_ms: Option<u64>,
     /// Whether its holder has not been heard of since this daemon began.
     pub restored: bool,
+    /// Of a warm model: how many use it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uses: Option<usize>,
+    /// Of a warm model: whether it is being loaded.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub loading: bool,
 }
 
 /// See [`Held::state`].

@@ -1,97 +1,12 @@
-//! A daemon on a socket, and clients of it, with scripted GPUs.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a panic is how a test fails, in its helpers too"
-)]
-#![allow(clippy::disallowed_methods, reason = "each task is awaited or aborted by its test")]
+//! Leases.
 
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
-
-use gpu_driver::{Choice, FakeGpu, FakeMachine, open};
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use vision_resource_manager::host::{
-    AllocateBody, ClientError, HeldState, Host, HostClient, HostError, HostOptions, Notice,
-};
-use vision_resource_manager::{Ended, ManagerOptions, Priority, Refusal, Settings};
+use vision_resource_manager::host::{AllocateBody, ClientError, HeldState, HostClient, Notice};
+use vision_resource_manager::{Ended, Priority, Refusal};
 
-const GIB: u64 = 1 << 30;
-/// Nothing here takes so long; whoever waits for it has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A daemon, until it is stopped.
-struct Daemon {
-    folder: TempDir,
-    machine: FakeMachine,
-    stop: Option<oneshot::Sender<()>>,
-    served: Option<JoinHandle<Result<(), HostError>>>,
-}
-
-fn host(folder: &Path, machine: &FakeMachine) -> Result<Host, HostError> {
-    let settings = Settings { headroom: 0, ..Settings::default() };
-    let options = HostOptions {
-        socket: folder.join("gpu.sock"),
-        state: folder.join("state"),
-        manager: ManagerOptions { settings, poll_ms: 5, ..ManagerOptions::default() },
-    };
-    Host::open(open(Choice::Fake(machine.clone())).unwrap(), options)
-}
-
-impl Daemon {
-    fn with_gpus(gib: &[u64]) -> Self {
-        let gpus = gib.iter().map(|gib| FakeGpu { name: None, total: gib * GIB });
-        let mut daemon = Self {
-            folder: tempfile::tempdir().unwrap(),
-            machine: FakeMachine::new(gpus),
-            stop: None,
-            served: None,
-        };
-        daemon.start();
-        daemon
-    }
-
-    fn start(&mut self) {
-        let host = host(self.folder.path(), &self.machine).unwrap();
-        let (stop, stopped) = oneshot::channel();
-        self.served = Some(tokio::spawn(host.serve(async move { drop(stopped.await) })));
-        self.stop = Some(stop);
-    }
-
-    async fn stop(&mut self) {
-        drop(self.stop.take());
-        timeout(PATIENCE, self.served.take().unwrap()).await.unwrap().unwrap().unwrap();
-    }
-
-    fn client(&self, name: &str) -> HostClient {
-        HostClient::new(self.folder.path().join("gpu.sock"), Some(name))
-    }
-}
-
-fn gib(gib: u64) -> AllocateBody {
-    AllocateBody::new(gib * GIB)
-}
-
-fn refused<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> (String, String) {
-    let error = answer.unwrap_err();
-    (error.code().to_owned(), error.to_string())
-}
-
-async fn next(events: &mut vision_resource_manager::host::Events) -> Option<Notice> {
-    timeout(PATIENCE, events.next()).await.expect("an event comes").unwrap()
-}
-
-/// A process that does nothing until it is killed.
-fn idler() -> Child {
-    Command::new("sleep").arg("600").stdin(Stdio::null()).spawn().unwrap()
-}
+use crate::daemon::{Daemon, GIB, PATIENCE, gib, host, idler, next, refused};
 
 #[tokio::test]
 async fn a_lease_is_given_renewed_shown_and_given_back() {

@@ -1,10 +1,14 @@
 //! The other side of the socket, for programs in Rust.
 
+mod events;
+mod models;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
+pub use events::Events;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -16,10 +20,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
-use super::wire::{
-    AllocateBody, AttachBody, Attached, Gpus, Lease, Leases, Notice, Problem, ProblemDetails, RenewBody,
-    Renewed,
-};
+use super::wire::{AllocateBody, Gpus, Lease, Leases, Problem, ProblemDetails, RenewBody, Renewed};
 use crate::LeaseId;
 
 /// Why a call did not work.
@@ -97,6 +98,11 @@ impl HostClient {
         &self.socket
     }
 
+    /// What tells it apart from others of this process.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     /// Asks for memory, and waits as long as the request says. Whoever drops the future does not want it any longer.
     ///
     /// # Errors
@@ -110,8 +116,7 @@ impl HostClient {
     /// # Errors
     /// [`ClientError`]; `UAT_NOT_FOUND` where no such request waits.
     pub async fn take_back(&self, request: u64) -> Result<(), ClientError> {
-        let answer = self.send(Method::DELETE, &format!("/v1/requests/{request}"), Bytes::new()).await?;
-        checked(answer).await.map(drop)
+        self.tell(Method::DELETE, &format!("/v1/requests/{request}"), None::<&()>).await
     }
 
     /// Lets a lease live on; says how long.
@@ -124,21 +129,12 @@ impl HostClient {
         Ok(renewed.expires_in_ms)
     }
 
-    /// Gives a lease back.
+    /// Gives a lease back; a warm model's, when it is unloaded.
     ///
     /// # Errors
     /// [`ClientError`].
     pub async fn release(&self, lease: LeaseId) -> Result<(), ClientError> {
-        let answer = self.send(Method::DELETE, &format!("/v1/leases/{lease}"), Bytes::new()).await?;
-        checked(answer).await.map(drop)
-    }
-
-    /// After a connection broke: the leases that this client knows of. Those that have ended are named; others that it had are given back.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn attach(&self, leases: Vec<LeaseId>) -> Result<Attached, ClientError> {
-        self.call(Method::POST, "/v1/attach", Some(&AttachBody { leases })).await
+        self.tell(Method::DELETE, &format!("/v1/leases/{lease}"), None::<&()>).await
     }
 
     /// The GPUs.
@@ -169,16 +165,25 @@ impl HostClient {
         Ok(Events { body: answer.into_body(), read: Vec::new() })
     }
 
-    async fn call<T: DeserializeOwned>(
+    pub(super) async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
         body: Option<&impl Serialize>,
     ) -> Result<T, ClientError> {
-        let body = body.map(serde_json::to_vec).transpose();
-        let body = body.map_err(|error| ClientError::Protocol(error.to_string()))?.unwrap_or_default();
-        let answer = checked(self.send(method, path, body.into()).await?).await?;
+        let answer = checked(self.send(method, path, written(body)?).await?).await?;
         serde_json::from_slice(&answer).map_err(|error| ClientError::Protocol(error.to_string()))
+    }
+
+    /// A call that is answered with nothing.
+    pub(super) async fn tell(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<(), ClientError> {
+        let answer = self.send(method, path, written(body)?).await?;
+        checked(answer).await.map(drop)
     }
 
     async fn send(
@@ -231,6 +236,11 @@ impl HostClient {
     }
 }
 
+fn written(body: Option<&impl Serialize>) -> Result<Bytes, ClientError> {
+    let body = body.map(serde_json::to_vec).transpose();
+    Ok(body.map_err(|error| ClientError::Protocol(error.to_string()))?.unwrap_or_default().into())
+}
+
 /// The body of an answer that is a good one.
 async fn checked(answer: http::Response<Incoming>) -> Result<Bytes, ClientError> {
     let status = answer.status();
@@ -242,39 +252,5 @@ async fn checked(answer: http::Response<Incoming>) -> Result<Bytes, ClientError>
     match serde_json::from_slice::<Problem>(&body) {
         Ok(problem) => Err(ClientError::Refused(problem.error)),
         Err(_) => Err(ClientError::Protocol(format!("status {status}"))),
-    }
-}
-
-/// A line may be so long; none of the daemon's is.
-const LONGEST: usize = 1 << 16;
-
-/// What happens to a client's leases, as long as the daemon lives.
-#[derive(Debug)]
-pub struct Events {
-    body: Incoming,
-    read: Vec<u8>,
-}
-
-impl Events {
-    /// The next one; `None` when the daemon has gone.
-    ///
-    /// # Errors
-    /// [`ClientError::Protocol`].
-    pub async fn next(&mut self) -> Result<Option<Notice>, ClientError> {
-        loop {
-            if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.read.drain(..=end).collect();
-                let notice = serde_json::from_slice(&line);
-                return notice.map(Some).map_err(|error| ClientError::Protocol(error.to_string()));
-            }
-            if self.read.len() > LONGEST {
-                return Err(ClientError::Protocol("a line of events without an end".to_owned()));
-            }
-            let Some(Ok(frame)) = self.body.frame().await else { return Ok(None) };
-            if let Ok(mut data) = frame.into_data() {
-                self.read.extend_from_slice(data.chunk());
-                data.advance(data.len());
-            }
-        }
     }
 }
