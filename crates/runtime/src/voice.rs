@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn openais_name_means_the_model_of_the_configuration() {
-        let voices = Voices::new(VoiceConfig { model: "whisper-base".to_owned(), threads: None });
+        let voices = Voices::new(VoiceConfig { model: "whisper-base".to_owned(), ..VoiceConfig::default() });
         let names = [None, Some("whisper-1"), Some("whisper-tiny.en")].map(|name| voices.model(name));
         assert_eq!(names, ["whisper-base", "whisper-base", "whisper-tiny.en"]);
     }

@@ -19,6 +19,7 @@ mod session;
 mod timeline;
 
 pub use error::{CannotStart, Ended, OfferError};
+pub use offer::{LONGEST_OFFER, check_offer};
 pub use peers::{Accepted, Datagram, Happened, Options, PeerId, Peers};
 
 /// Samples per second of what comes out.

@@ -5,6 +5,17 @@ use crate::OfferError;
 /// More tracks than any page offers.
 const MOST_TRACKS: usize = 32;
 
+/// The longest offer, in bytes: a browser's has some KiB.
+pub const LONGEST_OFFER: usize = 64 << 10;
+
+/// Whether an offer may be taken, and whether it has a data channel: what can be said before anything is made ready for it.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_offer(text: &str) -> Result<bool, OfferError> {
+    check(text, LONGEST_OFFER).map(|offer| offer.has_channel)
+}
+
 /// An offer that may be taken.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Offer {

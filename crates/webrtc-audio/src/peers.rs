@@ -42,7 +42,7 @@ impl Options {
         Self {
             addresses,
             sessions: 64,
-            longest_offer: 64 << 10,
+            longest_offer: offer::LONGEST_OFFER,
             connect_within: quarter,
             gone_after: quarter,
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use libfuzzer_sys::fuzz_target;
 use webrtc_audio::{Happened, Options, Peers};
 
-const OFFER: &str = include_str!("offer.sdp");
+const OFFER: &str = include_str!("../../tests/peers/chromium.sdp");
 
 static FROM: LazyLock<[SocketAddr; 2]> =
     LazyLock::new(|| ["198.51.100.7:40000", "203.0.113.5:9"].map(|from| from.parse().unwrap()));

@@ -146,3 +146,20 @@ fn an_offer_without_a_channel_says_so_and_is_heard() {
     let (_, offer, _) = Browser::new("198.51.100.7:40000", false, world.now);
     assert!(!world.peers.offer(&offer, world.now).unwrap().has_channel);
 }
+
+#[test]
+fn what_chromium_offers_is_answered() {
+    let options =
+        Options::new(vec!["203.0.113.1:5000".parse().unwrap(), "[2001:db8::1]:5000".parse().unwrap()]);
+    let mut world = World::with(options, 1);
+    let accepted = world.peers.offer(include_str!("chromium.sdp"), world.now).unwrap();
+    let says = |line: &str| accepted.answer.lines().any(|said| said.starts_with(line));
+    assert!(accepted.has_channel && says("a=ice-lite") && says("a=recvonly"), "{}", accepted.answer);
+    // Opus alone, with what helps against loss; and the addresses that were named.
+    assert!(
+        says("a=rtpmap:111 opus/48000/2") && says("a=fmtp:111 ") && !accepted.answer.contains("red/48000")
+    );
+    for address in ["203.0.113.1 5000", "2001:db8::1 5000"] {
+        assert!(accepted.answer.contains(address), "{}", accepted.answer);
+    }
+}
