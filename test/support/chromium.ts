@@ -13,10 +13,10 @@ export function findChromium(): string | undefined {
   return found;
 }
 
-/** A browser whose microphone hears a WAV file once. */
+/** A browser whose microphone hears a WAV file again and again. */
 export async function speakingBrowser(executablePath: string, wav: string): Promise<Browser> {
   // Its sandbox needs what containers and root do not have.
   const sandbox = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
-  const microphone = ['--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream', `--use-file-for-fake-audio-capture=${wav}%noloop`];
+  const microphone = ['--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream', `--use-file-for-fake-audio-capture=${wav}`];
   return await chromium.launch({ executablePath, args: [...sandbox, ...microphone] });
 }
