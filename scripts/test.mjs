@@ -1,10 +1,21 @@
 // npm test: sets up what is missing and runs every test. `npm test -- rust|node|e2e` runs a part; `npm run test:soak` what takes long.
 
 import { built, cargoEnv, ROOT, SET_UP, TEST_MODELS } from './front-door/build.mjs';
+import { installSystemPackages, NEEDED_FOR_TESTS } from './front-door/system-packages.mjs';
 import { door, inOrder, run, Stop } from './front-door/terminal.mjs';
 
 const cargo = (...args) => () => run('cargo', args, { cwd: ROOT, env: cargoEnv() });
 const npm = (...args) => () => run('npm', ['run', '--silent', ...args], { cwd: ROOT, env: { UAT_ENGINE_PATH: built('uat-engine') } });
+
+/** Where there is none to be had, the tests of the demo page say that they were left out. */
+async function browser() {
+  try {
+    return await installSystemPackages(NEEDED_FOR_TESTS);
+  } catch (error) {
+    if (process.env['UAT_NO_INSTALL'] === '1') throw error;
+    return `none to be had (${error.message.split('\n')[0]}): what needs it is left out`;
+  }
+}
 
 const PARTS = {
   rust: [
@@ -20,6 +31,7 @@ const PARTS = {
     { title: 'The contract, on both backends', run: npm('test:ts:contract') },
   ],
   e2e: [
+    { title: 'A browser without a window', run: browser },
     { title: 'Real clients against the real server and model', run: npm('test:e2e') },
     { title: 'The tarballs, installed into an empty project', run: npm('test:packaging') },
   ],

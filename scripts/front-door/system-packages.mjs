@@ -20,6 +20,11 @@ export const NEEDED = [
   { name: 'ca-certificates', why: 'https', isThere: () => existsSync('/etc/ssl/certs/ca-certificates.crt') },
 ];
 
+/** What the tests use beside that. */
+export const NEEDED_FOR_TESTS = [
+  { name: 'chromium-headless-shell', why: 'speaks to the demo page', isThere: () => ['chromium-headless-shell', 'chromium', 'chromium-browser'].some(name => existsSync(`/usr/bin/${name}`)) || process.env['UAT_TEST_CHROMIUM'] !== undefined },
+];
+
 /** What ggml's Vulkan plug-in is built with; nothing else needs it. */
 export const NEEDED_FOR_VULKAN = [
   { name: 'libvulkan-dev', why: 'the Vulkan headers and loader', isThere: () => existsSync('/usr/include/vulkan/vulkan.hpp') || process.env['VULKAN_SDK'] !== undefined },

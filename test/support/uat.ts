@@ -47,8 +47,8 @@ export class Machine {
   }
 
   /** `uat serve` on a free port; gives its address. */
-  async serve(): Promise<string> {
-    const child = this.start(built('uat'), ['--log', 'warn', 'serve', '--bind', '127.0.0.1:0']);
+  async serve(...options: string[]): Promise<string> {
+    const child = this.start(built('uat'), ['--log', 'warn', 'serve', '--bind', '127.0.0.1:0', ...options]);
     const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
     const url = /http:\/\/\S+/.exec(line)?.[0];
     if (url === undefined) throw new Error(`uat serve printed ${line}`);

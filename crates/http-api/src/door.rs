@@ -36,6 +36,8 @@ pub(crate) enum Needs {
 pub(crate) fn needs(path: &str) -> Needs {
     match path {
         "/metrics" | "/v1/endpoints" => Needs::AdminKey,
+        // A browser that opens a page can send no key with it; the page asks for one.
+        "/demo" => Needs::Nothing,
         path if path.starts_with("/health/") => Needs::Nothing,
         _ => Needs::AnyKey,
     }
@@ -113,9 +115,10 @@ mod tests {
     }
 
     #[test]
-    fn only_health_is_open_and_administration_is_for_administrators() {
+    fn only_health_and_the_page_are_open_and_administration_is_for_administrators() {
         assert_eq!(needs("/health/live"), Needs::Nothing);
         assert_eq!(needs("/health/ready"), Needs::Nothing);
+        assert_eq!(needs("/demo"), Needs::Nothing);
         for path in ["/", "/health", "/v1/models", "/api/tags", "/nowhere"] {
             assert_eq!(needs(path), Needs::AnyKey, "{path}");
         }

@@ -5,10 +5,14 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use llm_wire::WireError;
 use llm_wire::openai::ErrorBody;
+use runtime::webrtc_audio::OfferError;
 use runtime::{Attempt, HttpError, RuntimeError, error_body, row_of};
 
 use crate::gate::Refusal;
 use crate::headers::{JSON, UAT_CODE};
+
+/// When to come back where too many are heard: who never connected has been forgotten by then.
+const FULL_PAUSE: Duration = Duration::from_secs(15);
 
 /// Why a request gets no answer: the core's reasons, and those that only a server has.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +27,18 @@ pub(crate) enum ApiError {
     BodyCut,
     #[error("expected a WebSocket (Upgrade: websocket, version 13), got a plain request")]
     NoWebSocket,
+    #[error(transparent)]
+    Offer(#[from] OfferError),
+    #[error("expected an SDP offer with the content-type application/sdp, got {got}")]
+    NoOffer { got: String },
+    #[error(
+        "expected an offer with a data channel (createDataChannel before createOffer): words are told there, got one without"
+    )]
+    NoChannel,
+    #[error("there is no demo page here: start the server as `uat serve --demo-page`")]
+    NoDemoPage,
+    #[error("there is no session `{id}`: it has ended, or is somebody else's")]
+    NoSuchSession { id: String },
     #[error("there is no {path} here{}", nearest.map(|near| format!("; did you mean {near}?")).unwrap_or_default())]
     NoSuchPath { path: String, nearest: Option<&'static str> },
     #[error(
@@ -85,11 +101,19 @@ impl ApiError {
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::Runtime(error) => error.code(),
-            Self::BodyTooLarge { .. } | Self::BodyCut | Self::NoWebSocket | Self::MethodNotAllowed { .. } => {
-                "UAT_INVALID_INPUT"
-            }
+            Self::Offer(error) => error.code(),
+            Self::BodyTooLarge { .. }
+            | Self::BodyCut
+            | Self::NoWebSocket
+            | Self::NoOffer { .. }
+            | Self::NoChannel
+            | Self::MethodNotAllowed { .. } => "UAT_INVALID_INPUT",
             Self::BodyTooSlow { .. } => "UAT_TIMEOUT",
-            Self::NoSuchPath { .. } | Self::NotStored { .. } | Self::NoSuchReport { .. } => "UAT_NOT_FOUND",
+            Self::NoSuchPath { .. }
+            | Self::NotStored { .. }
+            | Self::NoSuchReport { .. }
+            | Self::NoDemoPage
+            | Self::NoSuchSession { .. } => "UAT_NOT_FOUND",
             Self::NotAnswered { .. } | Self::JudgedAlready { .. } => "UAT_CONFLICT",
             Self::NotAdmin { .. } | Self::ForeignHost { .. } | Self::ForeignOrigin { .. } => {
                 "UAT_UNAUTHORIZED"
@@ -105,6 +129,14 @@ impl ApiError {
             Self::BodyTooSlow { .. } => (408, "request_timeout"),
             Self::BodyCut => (400, "incomplete_body"),
             Self::NoWebSocket => (426, "upgrade_required"),
+            Self::Offer(OfferError::Full { .. }) => {
+                let (kind, code) = ("server_error".into(), "overloaded".into());
+                return HttpError { status: 503, kind, code, retry_after: Some(FULL_PAUSE) };
+            }
+            Self::Offer(OfferError::TooLong { .. }) => (413, "request_too_large"),
+            Self::Offer(_) | Self::NoChannel => (400, "invalid_offer"),
+            Self::NoOffer { .. } => (415, "unsupported_media_type"),
+            Self::NoDemoPage | Self::NoSuchSession { .. } => (404, "not_found"),
             Self::NoSuchPath { .. } => (404, "unknown_url"),
             Self::NotStored { .. } => (404, "not_stored"),
             Self::NoSuchReport { .. } => (404, "not_found"),

@@ -27,6 +27,7 @@ use crate::headers::{
 use crate::observer::{Observer, Recording};
 use crate::route_header::route_ask;
 use crate::surfaces;
+use crate::surfaces::whip::Port;
 use crate::traffic::Traffic;
 use crate::trail::Trail;
 
@@ -34,11 +35,21 @@ use crate::trail::Trail;
 const REQUEST_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-request-private-network");
 const ALLOW_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-allow-private-network");
 
+/// What there is for those who speak; nothing at the door for administration.
+#[derive(Default)]
+pub(crate) struct ForVoice {
+    /// Where browsers are heard.
+    pub(crate) port: Option<Port>,
+    /// A page to speak to.
+    pub(crate) demo_page: Option<&'static str>,
+}
+
 /// The state behind every route.
 pub(crate) struct Gateway {
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) observer: Arc<Observer>,
+    pub(crate) voice: ForVoice,
     door: Door,
     draining: AtomicBool,
     gate: Gate,
@@ -131,8 +142,10 @@ impl Gateway {
         door: Door,
         traffic: Arc<Traffic>,
         observer: Arc<Observer>,
+        voice: ForVoice,
     ) -> Self {
-        Self { traffic, observer, door, draining: AtomicBool::new(false), gate: Gate::new(port), runtime }
+        let (draining, gate) = (AtomicBool::new(false), Gate::new(port));
+        Self { traffic, observer, voice, door, draining, gate, runtime }
     }
 
     /// The longest request body, in bytes; as everything that is asked of the configuration for each request, it follows

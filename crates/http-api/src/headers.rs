@@ -22,13 +22,14 @@ const UAT_OVERHEAD_US: HeaderName = HeaderName::from_static("x-uat-overhead-us")
 
 /// What a web page of an allowed origin may read besides the usual headers.
 pub(crate) const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "x-request-id, x-uat-code, x-uat-model, x-uat-endpoint, x-uat-attempts, x-uat-cache, x-uat-overhead-us, x-uat-dropped, x-uat-estimate, retry-after, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens",
+    "location, x-request-id, x-uat-code, x-uat-model, x-uat-endpoint, x-uat-attempts, x-uat-cache, x-uat-overhead-us, x-uat-dropped, x-uat-estimate, retry-after, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens",
 );
 
 /// `upper`: nobody counted the tokens, and there are not more.
 pub(crate) const ESTIMATE: HeaderName = HeaderName::from_static("x-uat-estimate");
 
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+pub(crate) const SDP: HeaderValue = HeaderValue::from_static("application/sdp");
 pub(crate) const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 pub(crate) const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 pub(crate) const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");

@@ -27,4 +27,4 @@ mod surfaces;
 mod traffic;
 mod trail;
 
-pub use server::{serve, serve_with_admin};
+pub use server::{Beside, serve, serve_with};

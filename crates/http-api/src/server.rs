@@ -21,9 +21,10 @@ use tokio_util::task::TaskTracker;
 use crate::afterwards::Afterwards;
 use crate::connection::{Activity, Counted, LOOK_EVERY, Watch, Watched};
 use crate::door::Door;
-use crate::gateway::{Gateway, router};
+use crate::gateway::{ForVoice, Gateway, router};
 use crate::observer::Observer;
 use crate::signal::Signal;
+use crate::surfaces::whip::Port;
 use crate::traffic::Traffic;
 
 /// The longest head of a request, in bytes: a browser's cookies fit, a flood does not.
@@ -37,26 +38,35 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// passed: what is still open then is cut. Dropping the future cuts everything at once.
 ///
 /// # Errors
-/// The listener's own address cannot be read, or what `[telemetry]` names cannot be opened. A connection's errors end that connection only.
+/// The listener's own address cannot be read, or what `[telemetry]` or `[voice.webrtc]` name cannot be opened. A connection's errors end that connection only.
 pub async fn serve(
     listener: TcpListener,
     runtime: Arc<Runtime>,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    serve_with_admin(listener, None, runtime, shutdown).await
+    serve_with(listener, Beside::default(), runtime, shutdown).await
 }
 
-/// The same with a listener of `server.admin_bind`, at which administration alone is served, without keys. Both count as one
-/// server.
+/// What a server may have beside its listener.
+#[derive(Debug, Default)]
+pub struct Beside {
+    /// A listener of `server.admin_bind`, at which administration alone is served, without keys.
+    pub admin: Option<TcpListener>,
+    /// A page that is served at `/demo`, to whoever asks.
+    pub demo_page: Option<&'static str>,
+}
+
+/// The same with what is beside it. All of it counts as one server.
 ///
 /// # Errors
 /// As [`serve`].
-pub async fn serve_with_admin(
+pub async fn serve_with(
     listener: TcpListener,
-    admin: Option<TcpListener>,
+    beside: Beside,
     runtime: Arc<Runtime>,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
+    let Beside { admin, demo_page } = beside;
     let (observer, exporter) = Observer::open(Arc::clone(&runtime), &runtime.config().telemetry)?;
     let stop_telling = CancellationToken::new();
     let mut telling = JoinSet::new();
@@ -64,16 +74,25 @@ pub async fn serve_with_admin(
         telling.spawn(exporter.run(stop_telling.clone()));
     }
     let counts = (Arc::new(Traffic::default()), Arc::new(observer));
+    // It ends as soon as the server is told to: who speaks has no answer that could be finished.
+    let stop_hearing = shutdown.child_token();
+    let webrtc = &runtime.config().voice.webrtc;
+    let (port, hears) = Port::open(webrtc, Arc::clone(&counts.0), stop_hearing.clone()).await?;
+    let mut hearing = JoinSet::new();
+    hearing.spawn(hears);
     let public = Door::Public { is_exposed: !listener.local_addr()?.ip().is_loopback() };
-    let serving = serve_at(listener, public, Arc::clone(&runtime), counts.clone(), shutdown.clone());
+    let voice = ForVoice { port: Some(port), demo_page };
+    let serving = serve_at(listener, public, Arc::clone(&runtime), counts.clone(), voice, shutdown.clone());
     let served = match admin {
         None => serving.await,
         Some(admin) => {
             let door = Door::Admin { is_exposed: !admin.local_addr()?.ip().is_loopback() };
-            let administered = serve_at(admin, door, runtime, counts, shutdown);
+            let administered = serve_at(admin, door, runtime, counts, ForVoice::default(), shutdown);
             tokio::try_join!(serving, administered).map(|_| ())
         }
     };
+    stop_hearing.cancel();
+    while hearing.join_next().await.is_some() {}
     // What the last answers tell is told before the end.
     stop_telling.cancel();
     while telling.join_next().await.is_some() {}
@@ -85,11 +104,12 @@ async fn serve_at(
     door: Door,
     runtime: Arc<Runtime>,
     (traffic, observer): (Arc<Traffic>, Arc<Observer>),
+    voice: ForVoice,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let port = listener.local_addr()?.port();
     let places = Arc::new(Semaphore::new(runtime.config().server.max_connections as usize));
-    let gateway = Arc::new(Gateway::new(runtime, port, door, traffic, observer));
+    let gateway = Arc::new(Gateway::new(runtime, port, door, traffic, observer, voice));
     let router = router(gateway.clone());
     let tasks = TaskTracker::new();
     let draining = Arc::new(Signal::default());

@@ -11,6 +11,10 @@ pub(crate) struct Traffic {
     connections: AtomicU64,
     /// Connections ever accepted.
     accepted: AtomicU64,
+    /// Browsers that are heard over WebRTC, connected or not yet.
+    speakers: AtomicU64,
+    /// Those that were ever taken.
+    speakers_taken: AtomicU64,
 }
 
 impl Traffic {
@@ -26,6 +30,20 @@ impl Traffic {
 
     pub(crate) fn connection_closed(&self) {
         self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn speaker_came(&self) {
+        self.speakers_taken.fetch_add(1, Ordering::Relaxed);
+        self.speakers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn speaker_left(&self) {
+        self.speakers.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Browsers that are heard now, and those that ever were.
+    pub(crate) fn speakers(&self) -> (u64, u64) {
+        (self.speakers.load(Ordering::Relaxed), self.speakers_taken.load(Ordering::Relaxed))
     }
 
     /// Status classes (1 for 1xx) with their counts.

@@ -71,7 +71,7 @@ pub use child_engine::Engine;
 pub use config::{
     ConfigError, ConfigErrors, ConfigSource, ContextConfig, ContextKind, ContextProviderConfig, EngineConfig,
     GpuConfig, KvType, LimitsConfig, Loaded, Location, ParametersConfig, ServerConfig, Setting,
-    TelemetryConfig, UatConfig, VoiceConfig, config_schema, parse_bind, process_environment,
+    TelemetryConfig, UatConfig, VoiceConfig, WebRtcConfig, config_schema, parse_bind, process_environment,
 };
 pub use context::{ContextAsk, ContextReport, Document, Missing};
 /// What is chosen of what could be added to a request, and why the rest is not.
@@ -112,6 +112,8 @@ pub use vision_resource_manager;
 pub use voice::{RemoteTranscriber, StopOnDrop, VoiceService, Voices, Words, open_voice};
 /// What was said, when: its options, its results, its errors.
 pub use voice_processing;
+/// What browsers send over WebRTC: peers at one port, their sound on one clock.
+pub use webrtc_audio;
 pub use wiring::{ModelFile, ModelInfo};
 
 use callers::{Callers, Size};

@@ -39,6 +39,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("redis-service", 1),
     ("vision-resource-manager", 1),
     ("voice-processing", 1),
+    ("webrtc-audio", 1),
     ("runtime", 2),
     ("http-api", 3),
     ("node-addon", 3),

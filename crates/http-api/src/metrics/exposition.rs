@@ -222,6 +222,9 @@ fn traffic(families: &mut Families, traffic: &Traffic) {
     );
     families.gauge("uat_http_connections", "Open connections.", traffic.connections() as f64);
     families.counter("uat_http_connections_total", "Connections accepted.", traffic.accepted());
+    let (speakers, taken) = traffic.speakers();
+    families.gauge("uat_webrtc_sessions", "Browsers that are heard over WebRTC.", speakers as f64);
+    families.counter("uat_webrtc_sessions_total", "Browsers whose offers were taken.", taken);
 }
 
 fn limits(families: &mut Families, snapshot: &Snapshot<'_>) {

@@ -91,10 +91,10 @@ fn operation(described: &Described) -> Value {
         "responses": responses(described),
     });
     if let Some(request) = described.request {
-        let media = if described.path == "/v1/audio/transcriptions" {
-            "multipart/form-data"
-        } else {
-            "application/json"
+        let media = match described.path {
+            "/v1/audio/transcriptions" => "multipart/form-data",
+            "/whip" => "application/sdp",
+            _ => "application/json",
         };
         let content = json!({ media: { "schema": schema(request) } });
         operation["requestBody"] = json!({ "required": true, "content": content });
@@ -135,6 +135,16 @@ fn parameters_of(described: &Described) -> Vec<Value> {
     if described.path.ends_with(":streamGenerateContent") {
         add(&["alt"]);
     }
+    if described.says == Says::Hears {
+        for (name, kind) in [
+            ("model", "string"),
+            ("language", "string"),
+            ("threshold", "number"),
+            ("silence_duration_ms", "integer"),
+        ] {
+            parameters.push(json!({ "name": name, "in": "query", "schema": { "type": kind } }));
+        }
+    }
     parameters
 }
 
@@ -153,10 +163,12 @@ fn responses(described: &Described) -> Value {
         }
         let headers = answer_headers(described.says);
         let answer = json!({ "description": "The answer.", "headers": headers, "content": content });
-        if described.says == Says::Creates {
+        if matches!(described.says, Says::Creates | Says::Hears) {
             responses.insert("201".to_owned(), answer.clone());
         }
-        responses.insert("200".to_owned(), answer);
+        if described.says != Says::Hears {
+            responses.insert("200".to_owned(), answer);
+        }
     }
     if described.says == Says::Upgrades {
         responses.insert("101".to_owned(), json!({ "description": "A WebSocket, see docs/voice.md." }));
@@ -202,6 +214,7 @@ fn answer_headers(says: Says) -> Value {
             "x-uat-dropped",
         ],
         Says::Count => &["x-request-id", "x-uat-estimate"],
+        Says::Hears => &["x-request-id", "location"],
         Says::Reads
         | Says::Upgrades
         | Says::Judges
@@ -229,6 +242,7 @@ fn headers() -> Value {
         "x-uat-dropped": text("Fields of the request that the endpoint was not told."),
         "x-uat-estimate": { "description": "Nobody counted the tokens, and there are not more.", "schema": { "type": "string", "enum": ["upper"] } },
         "retry-after": number("When to come back, in seconds."),
+        "location": text("The path of what was made: DELETE ends it."),
     })
 }
 

@@ -40,6 +40,8 @@ pub(super) enum Says {
     Lists,
     /// Becomes a WebSocket.
     Upgrades,
+    /// Takes an offer of WebRTC.
+    Hears,
     /// Needs no key.
     Health,
     /// Is the same whatever happens.
@@ -79,6 +81,22 @@ const UPGRADES: Errors = &[
     CALLER[3],
     ("500", "Something is broken here."),
     ("503", "The server is shutting down."),
+];
+const HEARS: Errors = &[
+    (
+        "400",
+        "The offer has no audio that could be heard, no data channel, or is none; or the query asks for what cannot be.",
+    ),
+    CALLER[0],
+    CALLER[1],
+    ("404", "There is no such model."),
+    ("408", "The body came too slowly."),
+    ("413", "The offer is too long."),
+    ("415", "The body is not said to be an offer."),
+    CALLER[2],
+    CALLER[3],
+    ("500", "Something is broken here."),
+    ("503", "As many are heard as may be, or the server is shutting down."),
 ];
 const READS: Errors = &[
     ("400", "The request is none of its dialect."),
@@ -159,6 +177,7 @@ impl Described {
             (Says::Creates | Says::Changes, _) => CHANGES,
             (Says::Lists, _) => LISTS,
             (Says::Upgrades, _) => UPGRADES,
+            (Says::Hears, _) => HEARS,
             (Says::Health, "/health/ready") => READY,
             (Says::Health, _) => HEALTH,
             (Says::Static, _) => STATIC,
@@ -192,6 +211,7 @@ const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";
 const LINES: &str = "application/x-ndjson";
 const TEXT: &str = "text/plain";
+const SDP: &str = "application/sdp";
 const HTML: &str = "text/html";
 
 const fn model(
@@ -295,6 +315,24 @@ pub(super) const OPERATIONS: &[Described] = &[
         request: None,
         answer: None,
     },
+    Described {
+        path: "/whip",
+        method: "post",
+        id: "whip",
+        summary: "A browser's offer of WebRTC (WHIP, RFC 9725): speech over it, words on its data channel while somebody speaks",
+        dialect: OpenAi,
+        says: Says::Hears,
+        request: Some("WebRtcOffer"),
+        answer: Some(&[(SDP, None)]),
+    },
+    get(
+        "/demo",
+        "demoPage",
+        "A page to speak to, where `uat serve --demo-page` serves one",
+        (OpenAi, Says::Lists),
+        &[(HTML, None)],
+    ),
+    kept(("delete", "/whip/{id}"), "endWhip", "Ends what a browser says", Says::Lists, None, NOTHING),
     get(
         "/v1/models",
         "listModels",

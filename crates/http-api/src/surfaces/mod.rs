@@ -12,6 +12,7 @@ mod realtime;
 mod responses;
 mod routes;
 mod routing;
+pub(crate) mod whip;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
@@ -59,6 +60,9 @@ pub(crate) fn router() -> Router<Arc<Gateway>> {
         .route("/api/tags", get(ollama::tags))
         .route("/api/version", get(ollama::version))
         .route("/v1beta/models/{*call}", post(gemini::call))
+        .route("/demo", get(whip::page))
+        .route(whip::WHIP, post(whip::offer))
+        .route("/whip/{id}", delete(whip::end))
         .route("/health/live", get(operations::live))
         .route("/health/ready", get(operations::ready))
         .route("/metrics", get(operations::metrics))
@@ -239,7 +243,6 @@ pub(crate) fn with_type(body: impl Into<Body>, content_type: HeaderValue) -> Res
     response
 }
 
-/// An error under the request's own id.
 /// Refuses a model that a key may not use: as anywhere, it is unknown to it.
 fn may_use(caller: Option<&Arc<Key>>, model: &str) -> Result<(), RuntimeError> {
     if caller.is_none_or(|key| key.may_use(model)) {
@@ -248,6 +251,7 @@ fn may_use(caller: Option<&Arc<Key>>, model: &str) -> Result<(), RuntimeError> {
     Err(CoordinatorError::ModelNotFound { model: model.to_owned(), nearest: Vec::new() }.into())
 }
 
+/// An answer under the request's own id.
 fn identified(call: &Call, mut response: Response<Body>) -> Response<Body> {
     insert_request_id(response.headers_mut(), &call.request_id);
     response

@@ -39,7 +39,14 @@ async fn with_keys(keys: Value) -> Gateway {
     Gateway::configured(json!({ "keys": keys, "models": models() })).await
 }
 
-fn as_(name: &str, request: hyper::http::request::Builder) -> hyper::http::request::Builder {
+/// All other keys are revoked.
+pub(crate) async fn keep_only_team(gateway: &Gateway) {
+    let mut config = (*gateway.runtime.config()).clone();
+    config.keys.retain(|key| &*key.name == "team");
+    gateway.runtime.reload(config).await.unwrap();
+}
+
+pub(crate) fn as_(name: &str, request: hyper::http::request::Builder) -> hyper::http::request::Builder {
     request.header("authorization", format!("Bearer {name}-secret"))
 }
 

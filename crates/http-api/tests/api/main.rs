@@ -31,3 +31,4 @@ mod router;
 mod shutdown;
 mod support;
 mod telemetry;
+mod whip;

@@ -96,9 +96,23 @@ impl Gateway {
             TcpListener::bind("127.0.0.1:0").await.unwrap(),
         );
         let address = admin.local_addr().unwrap();
-        let serving =
-            http_api::serve_with_admin(public, Some(admin), self.runtime.clone(), self.shutdown.clone());
+        let beside = http_api::Beside { admin: Some(admin), ..http_api::Beside::default() };
+        let serving = http_api::serve_with(public, beside, self.runtime.clone(), self.shutdown.clone());
         self.serving.spawn(serving);
+        (self, address)
+    }
+
+    /// The same with a second server of the same runtime that has this page; its address.
+    pub(crate) async fn with_page(mut self, page: &'static str) -> (Self, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let beside = http_api::Beside { demo_page: Some(page), ..http_api::Beside::default() };
+        self.serving.spawn(http_api::serve_with(
+            listener,
+            beside,
+            self.runtime.clone(),
+            self.shutdown.clone(),
+        ));
         (self, address)
     }
 

@@ -39,7 +39,7 @@ pub use load::{ConfigSource, Loaded, process_environment};
 pub use parameters::ParametersConfig;
 pub use schema::config_schema;
 pub use telemetry::TelemetryConfig;
-pub use voice::VoiceConfig;
+pub use voice::{VoiceConfig, WebRtcConfig};
 
 /// The whole configuration. Every section has defaults: an empty one is the embedded engine, and whatever Ollama or
 /// LM Studio answers on its usual port.

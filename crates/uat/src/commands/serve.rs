@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http_api::Beside;
 use runtime::vision_resource_manager::host::HostError;
 use runtime::{Runtime, RuntimeError, parse_bind};
 use tokio::net::TcpListener;
@@ -23,7 +24,13 @@ pub(crate) struct Args {
     /// Where to listen instead of server.bind; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = parse_bind)]
     bind: Option<SocketAddr>,
+    /// Serves a page at /demo that writes down what you say.
+    #[arg(long)]
+    demo_page: bool,
 }
+
+/// A page to speak to.
+const DEMO_PAGE: &str = include_str!("../../../../examples/voice-page/index.html");
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     // One worker per core, and no more blocking threads than file look-ups need.
@@ -50,10 +57,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     config.telemetry.traces().map_err(|error| Failure::new(error.code(), format!("[telemetry] {error}")))?;
     let runtime = Runtime::new(config, Vec::new())?;
     let reload = Reload::new(runtime.clone(), watch, has_file, args.bind)?;
-    workers.block_on(serve(runtime, reload))
+    workers.block_on(serve(runtime, reload, args.demo_page.then_some(DEMO_PAGE)))
 }
 
-async fn serve(runtime: Arc<Runtime>, mut reload: Reload) -> Result<(), Failure> {
+async fn serve(
+    runtime: Arc<Runtime>,
+    mut reload: Reload,
+    demo_page: Option<&'static str>,
+) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     let config = runtime.config();
     // Before anybody can ask: what keys have spent is known, or it is known why not.
@@ -71,9 +82,12 @@ async fn serve(runtime: Arc<Runtime>, mut reload: Reload) -> Result<(), Failure>
     if let Some((_, address)) = &admin {
         writeln!(io::stdout(), "administration on http://{address}")?;
     }
+    if demo_page.is_some() {
+        writeln!(io::stdout(), "speak at http://{address}/demo")?;
+    }
 
-    let admin = admin.map(|(listener, _)| listener);
-    let serving = http_api::serve_with_admin(listener, admin, runtime.clone(), shutdown.clone());
+    let beside = Beside { admin: admin.map(|(listener, _)| listener), demo_page };
+    let serving = http_api::serve_with(listener, beside, runtime.clone(), shutdown.clone());
     tokio::pin!(serving);
     // Other local servers are looked for at once, so that the first request does not wait for it.
     let prepare = async {

@@ -2,6 +2,7 @@
 //!
 //! [`settings`] is what a client asks for, [`told`] what it is told: both pure. [`socket`] is the conversation.
 
+mod outbox;
 mod settings;
 mod socket;
 mod told;
@@ -19,8 +20,11 @@ use super::{identified, may_use};
 use crate::afterwards::Afterwards;
 use crate::error::ApiError;
 use crate::gateway::{Call, Gateway};
-use settings::Settings;
 use socket::Conversation;
+
+pub(super) use outbox::Outbox;
+pub(super) use settings::{Problem, Settings};
+pub(super) use told::Told;
 
 /// The path.
 pub(super) const REALTIME: &str = "/v1/realtime";

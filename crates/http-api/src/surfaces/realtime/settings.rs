@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 
 /// What is wrong with what a client says.
 #[derive(Debug, PartialEq)]
-pub(super) struct Problem {
-    pub(super) code: &'static str,
-    pub(super) message: String,
-    pub(super) param: Option<String>,
+pub(in crate::surfaces) struct Problem {
+    pub(in crate::surfaces) code: &'static str,
+    pub(in crate::surfaces) message: String,
+    pub(in crate::surfaces) param: Option<String>,
 }
 
 impl Problem {
-    pub(super) fn invalid(param: &str, expected: &str, got: &Value) -> Self {
+    pub(in crate::surfaces) fn invalid(param: &str, expected: &str, got: &Value) -> Self {
         let got: String = got.to_string().chars().take(100).collect();
         Self {
             code: "invalid_value",
@@ -25,8 +25,8 @@ impl Problem {
 
 /// A session's settings.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Settings {
-    pub(super) model: String,
+pub(in crate::surfaces) struct Settings {
+    pub(in crate::surfaces) model: String,
     language: Option<String>,
     prompt: Option<String>,
     /// Samples a second.
@@ -35,7 +35,7 @@ pub(super) struct Settings {
     silence_ms: u32,
 }
 
-pub(super) const MODEL: &str = "session.audio.input.transcription.model";
+pub(in crate::surfaces) const MODEL: &str = "session.audio.input.transcription.model";
 const LANGUAGE: &str = "session.audio.input.transcription.language";
 const PROMPT: &str = "session.audio.input.transcription.prompt";
 const FORMAT: &str = "session.audio.input.format";
@@ -46,13 +46,13 @@ const SILENCE: &str = "session.audio.input.turn_detection.silence_duration_ms";
 
 impl Settings {
     /// OpenAI's own defaults.
-    pub(super) fn new(model: &str) -> Self {
+    pub(in crate::surfaces) fn new(model: &str) -> Self {
         let model = model.to_owned();
         Self { model, language: None, prompt: None, rate: 24_000, threshold: 0.5, silence_ms: 500 }
     }
 
     /// With what a `session.update` says; what it leaves out stays.
-    pub(super) fn updated(&self, session: &Value) -> Result<Self, Problem> {
+    pub(in crate::surfaces) fn updated(&self, session: &Value) -> Result<Self, Problem> {
         let mut next = self.clone();
         if session["type"] != "transcription" {
             return Err(Problem::invalid("session.type", "transcription", &session["type"]));
@@ -83,11 +83,11 @@ impl Settings {
         Ok(next)
     }
 
-    pub(super) fn format(&self) -> PcmFormat {
+    pub(in crate::surfaces) fn format(&self) -> PcmFormat {
         PcmFormat { sample_rate: self.rate, channels: 1 }
     }
 
-    pub(super) fn options(&self) -> LiveOptions {
+    pub(in crate::surfaces) fn options(&self) -> LiveOptions {
         LiveOptions {
             language: self.language.clone(),
             prompt: self.prompt.clone(),
@@ -98,11 +98,16 @@ impl Settings {
     }
 
     /// As a client is told.
-    pub(super) fn json(&self, id: &str) -> Value {
+    pub(in crate::surfaces) fn json(&self, id: &str) -> Value {
+        self.json_of(id, &json!({ "type": "audio/pcm", "rate": self.rate }))
+    }
+
+    /// As a client is told whose sound comes otherwise than as events.
+    pub(in crate::surfaces) fn json_of(&self, id: &str, format: &Value) -> Value {
         json!({
             "object": "realtime.transcription_session", "id": id, "type": "transcription",
             "audio": { "input": {
-                "format": { "type": "audio/pcm", "rate": self.rate },
+                "format": format,
                 "transcription": { "model": self.model, "language": self.language, "prompt": self.prompt },
                 "noise_reduction": null,
                 "turn_detection": {

@@ -1,6 +1,5 @@
 //! The conversation: messages in, events out, one at a time.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +8,11 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use parking_lot::Mutex;
 use runtime::voice_processing::VoiceError;
-use runtime::voice_processing::live::{LiveEvent, LiveStream, LiveVoice};
+use runtime::voice_processing::live::{LiveStream, LiveVoice};
 use runtime::{Key, RuntimeError, Voices};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
-use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -24,6 +21,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_util::sync::CancellationToken;
 
 use super::super::may_use;
+use super::outbox::Outbox;
 use super::settings::{MODEL, Problem, Settings};
 use super::told::Told;
 
@@ -50,29 +48,6 @@ pub(super) struct Conversation {
     pub(super) caller: Option<Arc<Key>>,
     pub(super) id: Arc<str>,
     pub(super) draining: CancellationToken,
-}
-
-/// What comes of the signal, from the threads that hear it.
-#[derive(Default)]
-struct Outbox {
-    events: Mutex<VecDeque<LiveEvent>>,
-    news: Notify,
-}
-
-impl Outbox {
-    fn put(&self, event: LiveEvent) {
-        let mut events = self.events.lock();
-        // Of two texts in a row somebody who reads slowly needs the later.
-        let is_outdated = |last: &LiveEvent| {
-            matches!((last, &event), (LiveEvent::Partial { .. }, LiveEvent::Partial { .. }))
-        };
-        if events.back().is_some_and(is_outdated) {
-            events.pop_back();
-        }
-        events.push_back(event);
-        drop(events);
-        self.news.notify_one();
-    }
 }
 
 /// Why a conversation ends.
@@ -164,7 +139,7 @@ impl Talk {
             tokio::select! {
                 () = draining.cancelled() => return Err(End::Close(CloseCode::Away, "the server ends")),
                 () = revoked(caller.as_ref()) => return Err(End::Close(CloseCode::Policy, "the key was revoked")),
-                () = outbox.news.notified() => {}
+                () = outbox.news().notified() => {}
                 () = tokio::time::sleep(LOOK), if !reads => {}
                 now = heartbeat.tick() => {
                     if reads && now.duration_since(alive) > 2 * HEARTBEAT {
@@ -213,9 +188,7 @@ impl Talk {
 
     /// Whether the client is listened to: not while it is too far ahead of what was heard or told.
     fn reads(&self) -> bool {
-        !self.finishing
-            && self.outbox.events.lock().len() < AHEAD
-            && self.stream.as_ref().is_none_or(LiveStream::has_room)
+        !self.finishing && self.outbox.len() < AHEAD && self.stream.as_ref().is_none_or(LiveStream::has_room)
     }
 
     /// Tells what has come of the signal, and lets go of one that was heard to its end.
@@ -223,7 +196,7 @@ impl Talk {
         loop {
             // Before the events are looked at: what comes after the last one is none.
             let done = self.finishing && self.stream.as_ref().is_none_or(LiveStream::is_done);
-            let event = self.outbox.events.lock().pop_front();
+            let event = self.outbox.take();
             if let Some(event) = event {
                 for event in self.told.of(event) {
                     self.say(event).await?;

@@ -15,14 +15,14 @@ const PARTIAL: &str = "uat.input_audio_transcription.partial";
 
 /// The events of a conversation.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(in crate::surfaces) struct Told {
     session: String,
     /// Events told.
     count: u64,
     turn: Turn,
     previous: Option<String>,
     /// How much the client sent before the signal that is heard now, in ms.
-    pub(super) offset_ms: u64,
+    pub(in crate::surfaces) offset_ms: u64,
 }
 
 /// What was told of the turn under way.
@@ -40,12 +40,12 @@ struct Turn {
 
 impl Told {
     /// `session` is a name that no other session has.
-    pub(super) fn new(session: &str) -> Self {
+    pub(in crate::surfaces) fn new(session: &str) -> Self {
         Self { session: session.to_owned(), count: 0, turn: Turn::default(), previous: None, offset_ms: 0 }
     }
 
     /// An event with members of its own.
-    pub(super) fn event(&mut self, kind: &str, mut members: Value) -> Value {
+    pub(in crate::surfaces) fn event(&mut self, kind: &str, mut members: Value) -> Value {
         self.count += 1;
         members["type"] = kind.into();
         members["event_id"] = format!("event_{}_{}", self.session, self.count).into();
@@ -53,7 +53,7 @@ impl Told {
     }
 
     /// That a client's event was refused.
-    pub(super) fn problem(&mut self, problem: &Problem, client_event: &Value) -> Value {
+    pub(in crate::surfaces) fn problem(&mut self, problem: &Problem, client_event: &Value) -> Value {
         let error = json!({
             "type": "invalid_request_error", "code": problem.code, "message": problem.message, "param": problem.param,
             "event_id": client_event,
@@ -62,13 +62,13 @@ impl Told {
     }
 
     /// That something went wrong that is not the client's fault.
-    pub(super) fn failure(&mut self, code: &str, message: &str) -> Value {
+    pub(in crate::surfaces) fn failure(&mut self, code: &str, message: &str) -> Value {
         let error = json!({ "type": "server_error", "code": code, "message": message, "param": null });
         self.event("error", json!({ "error": error }))
     }
 
     /// What comes of the signal.
-    pub(super) fn of(&mut self, event: LiveEvent) -> Vec<Value> {
+    pub(in crate::surfaces) fn of(&mut self, event: LiveEvent) -> Vec<Value> {
         match event {
             LiveEvent::SpeechStarted { at_ms } => {
                 let (number, started_ms) = (self.turn.number + 1, at_ms + self.offset_ms);
