@@ -11,9 +11,10 @@ import { binary, buildExamples } from "./measure/processes.mjs";
 import { pinned } from "./voice/peers.mjs";
 import * as resample from "./voice/resample.mjs";
 import * as vad from "./voice/vad.mjs";
+import * as node from "./voice/vad-node.mjs";
 import * as words from "./voice/words.mjs";
 
-const PARTS = { vad, resample, words };
+const PARTS = { vad, node, resample, words };
 
 const { options, asked, say } = commandLine("voice", PARTS, {
   own: {
