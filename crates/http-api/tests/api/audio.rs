@@ -106,7 +106,8 @@ async fn another_server_may_transcribe_and_what_it_refuses_is_refused() {
     }
     let there = Gateway::start().await;
     let voice = json!({ "base_url": format!("http://{}", there.addr), "model": "whisper-tiny.en" });
-    let here = Gateway::configured(json!({ "voice": voice })).await;
+    let models = json!([{ "name": "m", "endpoints": [{ "endpoint": "fake", "model": "upstream-m" }] }]);
+    let here = Gateway::configured(json!({ "models": models, "voice": voice })).await;
     let reply = transcribe(&here, &[("model", "whisper-1"), ("response_format", "text")]).await;
     assert!(reply.status == 200 && reply.body.contains("young man"), "{}", reply.body);
     let reply = transcribe(&here, &[("model", "nobody")]).await;
