@@ -26,7 +26,7 @@ export interface LinkOwner {
 
 /**
  * The stream of events, by whose end it is known at once that the daemon has gone. It is looked for again then, and told which leases
- * are held (`POST /v1/attach`). Neither the stream nor the wait for the next look keeps the process alive.
+ * and warm models are held (`POST /v1/attach`). Neither the stream nor the wait for the next look keeps the process alive.
  */
 export class Link {
   readonly #connection: Connection;

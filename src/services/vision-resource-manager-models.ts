@@ -123,7 +123,7 @@ export class WarmModels {
     if (instance.isLoaded && instance.uses === 0) void this.#unload(lease, instance);
   }
 
-  /** Whether it went well; where not, whoever reads the process's warnings is told. */
+  /** Once; where that goes wrong, whoever reads the process's warnings is told. */
   #unload(lease: number, instance: Instance): Promise<void> {
     return instance.unloading ??= this.#unloadOnce(lease, instance);
   }
@@ -151,7 +151,7 @@ export class WarmModels {
       const { leases, others } = await ask();
       const ours = await Promise.all(leases.map(lease => this.#outcome(lease)));
       const done: OptimizedMemory = { freedMb: 0, unloaded: [] };
-      for (const { model, mb } of [...ours.filter(went => went?.isWell === true).map(went => went!), ...others.map(({ model, bytes }) => ({ model, mb: bytes / MIB }))]) {
+      for (const { model, mb } of [...ours.filter((went): went is Went => went?.isWell === true), ...others.map(({ model, bytes }) => ({ model, mb: bytes / MIB }))]) {
         done.unloaded.push(model);
         done.freedMb += mb;
       }

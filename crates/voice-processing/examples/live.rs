@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use voice_processing::live::{LiveEvent, LiveOptions, LiveStream, LiveVoice};
-use voice_processing::{Ask, PcmFormat, Said, Transcriber, VoiceError, silero_vad, whisper};
+use voice_processing::{Ask, PcmFormat, Said, Segment, Transcriber, VoiceError, silero_vad, whisper};
 
 /// 20 ms.
 const FRAME: usize = 320;
@@ -64,7 +65,7 @@ fn play(
     frames: &[&[i16]],
     seconds: u64,
 ) -> Result<(), Box<dyn Error>> {
-    let (mut late, mut latest_ms, mut behind_ms, mut memory) = (0, 0, 0, Vec::new());
+    let (mut late, mut latest_ms, mut behind_ms, mut memory) = (0, 0.0, 0, Vec::new());
     let cpu = processor_ms()?;
     let ticks = seconds * 1000 / FRAME_MS;
     for tick in 0..ticks {
@@ -76,9 +77,9 @@ fn play(
             stream.write_i16(frames[(usize::try_from(tick)? + offset) % frames.len()])?;
             behind_ms = behind_ms.max(stream.behind_ms());
         }
-        let lateness = due.elapsed().as_millis();
-        latest_ms = latest_ms.max(lateness);
-        late += u64::from(lateness >= FRAME_MS.into());
+        let lateness = due.elapsed().as_secs_f64() * 1e3;
+        latest_ms = lateness.max(latest_ms);
+        late += u64::from(lateness >= FRAME_MS as f64);
         if tick % 1_500 == 1_499 {
             memory.push(resident_kb()?);
         }
@@ -86,32 +87,30 @@ fn play(
     streams.iter().try_for_each(LiveStream::end)?;
     streams.iter().for_each(LiveStream::wait_until_done);
     let cpu = processor_ms()? - cpu;
-    println!(
-        r#"{{"event":"end","streams":{},"seconds":{seconds},"late":{late},"latest_ms":{latest_ms},"behind_ms":{behind_ms},"cpu_ms":{cpu},"rss_kb":{memory:?}}}"#,
-        streams.len()
-    );
+    let took = json!({
+        "event": "end", "streams": streams.len(), "seconds": seconds, "late": late, "latest_ms": latest_ms, "behind_ms": behind_ms,
+        "cpu_ms": cpu, "rss_kb": memory,
+    });
+    println!("{took}");
     Ok(())
 }
 
 fn show(begun: Instant, event: &LiveEvent) {
-    let now = begun.elapsed().as_millis();
-    let line = match event {
-        LiveEvent::SpeechStarted { at_ms } => format!(r#""started","at_ms":{at_ms}"#),
-        LiveEvent::SpeechStopped { at_ms } => format!(r#""stopped","at_ms":{at_ms}"#),
+    let mut line = match event {
+        LiveEvent::SpeechStarted { at_ms } => json!({ "event": "started", "at_ms": at_ms }),
+        LiveEvent::SpeechStopped { at_ms } => json!({ "event": "stopped", "at_ms": at_ms }),
         LiveEvent::Partial { start_ms, text, committed } => {
-            format!(
-                r#""partial","start_ms":{start_ms},"text":{text:?},"committed":{:?}"#,
-                &text[..*committed]
-            )
+            json!({ "event": "partial", "start_ms": start_ms, "text": text, "committed": &text[..*committed] })
         }
-        LiveEvent::Final(segment) => format!(
-            r#""final","start_ms":{},"end_ms":{},"text":{:?}"#,
-            segment.start_ms, segment.end_ms, segment.text
-        ),
-        LiveEvent::Failed { code, message } => format!(r#""failed","code":{code:?},"text":{message:?}"#),
-        LiveEvent::TurnDone => r#""done""#.to_owned(),
+        LiveEvent::Final(segment) => {
+            let Segment { start_ms, end_ms, text, .. } = segment;
+            json!({ "event": "final", "start_ms": start_ms, "end_ms": end_ms, "text": text })
+        }
+        LiveEvent::Failed { code, message } => json!({ "event": "failed", "code": code, "text": message }),
+        LiveEvent::TurnDone => json!({ "event": "done" }),
     };
-    println!(r#"{{"now_ms":{now},"event":{line}}}"#);
+    line["now_ms"] = json!(begun.elapsed().as_secs_f64() * 1e3);
+    println!("{line}");
     let _ = std::io::stdout().flush();
 }
 

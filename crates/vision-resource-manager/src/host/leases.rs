@@ -31,10 +31,9 @@ impl Shared {
                 let lease = granted.lease;
                 me.record(process, client, recorded, granted).inspect_err(|_| me.give_back(holder, lease))
             });
-            let granted = answer.as_ref().ok().map(|lease| lease.lease);
             // Whoever asked has hung up: nobody would give it back.
-            if let (Err(_), Some(lease)) = (tell.send(answer), granted) {
-                me.give_back(holder, lease);
+            if let Err(Ok(lease)) = tell.send(answer) {
+                me.give_back(holder, lease.lease);
             }
         })?;
         let undo = |host: &Shared, holder, lease: Lease| host.give_back(holder, lease.lease);
@@ -77,9 +76,16 @@ impl Shared {
             preemptible: ask.preemptible,
             grace_ms: ask.grace_ms,
         };
-        let mut disk = self.disk();
-        disk.tokens.cover(lease).and_then(|()| disk.journal.granted(recorded)).map_err(Refused::Storage)?;
+        self.write_down(recorded).map_err(Refused::Storage)?;
         Ok(Lease { lease, fencing_token: lease, gpus, expires_in_ms, waited_ms })
+    }
+
+    /// Before its holder hears of it.
+    pub(super) fn write_down(&self, lease: Recorded) -> io::Result<()> {
+        let mut disk = self.disk();
+        // Its number first: no later daemon may give that out, whatever becomes of the rest.
+        disk.tokens.cover(lease.lease)?;
+        disk.journal.granted(lease)
     }
 
     /// No later daemon gives out a lease of this number.
@@ -117,6 +123,11 @@ impl Shared {
     pub(super) fn forget(&self, lease: LeaseId) {
         self.write(|disk| disk.journal.gone(lease));
         self.ended.notify_waiters();
+    }
+
+    /// A holder's process, as callers are told of it; 0 where it is not known.
+    pub(super) fn pid(&self, holder: HolderId) -> u32 {
+        self.manager.process(holder).map_or(0, |process| process.pid)
     }
 
     /// A GPU, as callers are told of it.

@@ -54,19 +54,18 @@ impl Shared {
         let (tell, told) = oneshot::channel();
         let me = Arc::downgrade(self);
         let request = self.manager.use_model(holder, model, priority, wait_ms, move |answer| {
-            let begun = answer.as_ref().ok().map(|begun| begun.request);
             // Whoever asked has hung up: nobody would end it.
-            if let (Err(_), Some(begun)) = (tell.send(answer.map_err(Refused::Manager)), begun)
+            if let Err(Ok(begun)) = tell.send(answer.map_err(Refused::Manager))
                 && let Some(host) = me.upgrade()
             {
-                host.manager.done(holder, begun);
+                host.manager.done(holder, begun.request);
             }
         })?;
         let undo = |host: &Shared, holder, begun: Started| host.manager.done(holder, begun.request);
         let pending = Pending::new(self, holder, request, Some(name), told, undo);
         let Started { request, lease, waited_ms } = pending.answer().await?;
         self.uses().insert((holder, name), (request, lease));
-        let of = self.manager.leases().into_iter().find(|other| other.lease == lease);
+        let of = self.manager.lease(lease);
         let gpus = of.iter().flat_map(|of| &of.shares).map(|share| self.leased_gpu(*share)).collect();
         Ok(Use { r#use: name, lease, gpus, waited_ms })
     }
@@ -107,9 +106,9 @@ impl Shared {
         share: Share,
     ) -> io::Result<Notice> {
         let gpu = self.leased_gpu(share);
-        let of = self.manager.leases().into_iter().find(|other| other.lease == lease);
+        let key = self.book().key(holder).cloned();
         // A process that has ended meanwhile is told nothing, and has nothing.
-        if let (Some(key), Some(of)) = (self.book().key(holder).cloned(), of) {
+        if let (Some(key), Some(of)) = (key, self.manager.lease(lease)) {
             let written = gpu.uuid.clone().map(|uuid| RecordedShare { uuid, bytes: gpu.bytes });
             let recorded = Recorded {
                 lease,
@@ -123,9 +122,7 @@ impl Shared {
                 preemptible: false,
                 grace_ms: 0,
             };
-            let mut disk = self.disk();
-            disk.tokens.cover(lease)?;
-            disk.journal.granted(recorded)?;
+            self.write_down(recorded)?;
         }
         Ok(Notice::Load { lease, model, gpu })
     }
@@ -137,7 +134,7 @@ impl Shared {
         let goes = self.manager.optimize(target_free_bytes, device);
         let going = before.iter().filter(|lease| goes.contains(&lease.lease)).map(|lease| Going {
             lease: lease.lease,
-            pid: self.manager.process(lease.holder).map_or(0, |process| process.pid),
+            pid: self.pid(lease.holder),
             model: lease.model.clone(),
             bytes: lease.shares.iter().map(|share| share.bytes).sum(),
         });

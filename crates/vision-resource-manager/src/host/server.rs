@@ -52,7 +52,7 @@ pub(super) struct Shared {
     pub(super) manager: ResourceManager,
     book: Mutex<Book>,
     disk: Mutex<Disk>,
-    /// Processes whose end is waited for.
+    /// What waits for the end of processes, and for that of patience with those that say nothing.
     pub(super) watched: Mutex<JoinSet<()>>,
     /// Requests that wait, by their callers' own numbers of them.
     named: Mutex<HashMap<(HolderId, u64), RequestId>>,

@@ -144,9 +144,9 @@ impl Manager {
     pub(super) fn let_go(&mut self, id: LeaseId, by: super::Priority, out: &mut Vec<Decision>) {
         let due = self.unload_is_due();
         let Some(lease) = self.leases.get_mut(&id) else { return };
-        // An instance that hangs is on its way out already, or cannot be told to go.
-        let hangs = lease.instance.as_ref().is_some_and(|instance| instance.state != InstanceState::Ready);
-        if lease.returning() || hangs {
+        // An instance that is not ready is on its way out already, or cannot be told to go.
+        let is_busy = lease.instance.as_ref().is_some_and(|instance| instance.state != InstanceState::Ready);
+        if lease.returning() || is_busy {
             return;
         }
         let holder = lease.holder;

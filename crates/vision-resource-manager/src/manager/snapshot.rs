@@ -3,7 +3,7 @@
 use super::Manager;
 use super::decision::Share;
 use super::event::{DeviceIndex, HolderId, LeaseId, Priority, RequestId};
-use super::lease::Instance;
+use super::lease::{Instance, Lease};
 use super::waiting::{Waiting, Want};
 
 /// A device, as it is given out. Bytes.
@@ -90,20 +90,12 @@ impl Manager {
 
     /// The leases, oldest first.
     pub fn leases(&self) -> impl Iterator<Item = LeaseView> {
-        self.leases.iter().map(|(id, lease)| LeaseView {
-            lease: *id,
-            holder: lease.holder,
-            owner: lease.owner.clone(),
-            model: lease.model.clone(),
-            priority: lease.priority,
-            shares: lease.shares.clone(),
-            expires_at: lease.expires_at,
-            preempted_by: lease.preempted_by,
-            uses: lease.instance.as_ref().map(|instance| instance.uses.len()),
-            loading: lease.instance.as_ref().is_some_and(Instance::loads),
-            unloading: lease.instance.as_ref().is_some_and(Instance::unloads),
-            lost: lease.lost,
-        })
+        self.leases.iter().map(|(id, lease)| view(*id, lease))
+    }
+
+    /// One of them.
+    pub fn lease(&self, id: LeaseId) -> Option<LeaseView> {
+        self.leases.get(&id).map(|lease| view(id, lease))
     }
 
     /// Those that wait, first in line first.
@@ -139,5 +131,22 @@ impl Manager {
     /// The number of the newest lease: whoever continues has to begin above it.
     pub fn last_lease(&self) -> LeaseId {
         self.last_lease
+    }
+}
+
+fn view(id: LeaseId, lease: &Lease) -> LeaseView {
+    LeaseView {
+        lease: id,
+        holder: lease.holder,
+        owner: lease.owner.clone(),
+        model: lease.model.clone(),
+        priority: lease.priority,
+        shares: lease.shares.clone(),
+        expires_at: lease.expires_at,
+        preempted_by: lease.preempted_by,
+        uses: lease.instance.as_ref().map(|instance| instance.uses.len()),
+        loading: lease.instance.as_ref().is_some_and(Instance::loads),
+        unloading: lease.instance.as_ref().is_some_and(Instance::unloads),
+        lost: lease.lost,
     }
 }

@@ -322,6 +322,11 @@ impl ResourceManager {
         self.shared.lock().manager.leases().collect()
     }
 
+    /// One of them.
+    pub fn lease(&self, lease: LeaseId) -> Option<LeaseView> {
+        self.shared.lock().manager.lease(lease)
+    }
+
     /// Who has a lease.
     pub fn holder(&self, lease: LeaseId) -> Option<HolderId> {
         self.shared.lock().manager.holder(lease)

@@ -1,6 +1,7 @@
 //! Warm models, and what a client has when it comes back.
 
 use http::Method;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{ClientError, HostClient};
 use crate::LeaseId;
@@ -37,7 +38,12 @@ impl HostClient {
     /// # Errors
     /// [`ClientError`]; `UAT_INVALID_INPUT` where it is in use, being loaded, or not registered.
     pub async fn unregister(&self, model: &str) -> Result<(), ClientError> {
-        self.tell(Method::DELETE, &format!("/v1/models/{}", encoded(model)), None::<&()>).await
+        self.tell(
+            Method::DELETE,
+            &format!("/v1/models/{}", utf8_percent_encode(model, NON_ALPHANUMERIC)),
+            None::<&()>,
+        )
+        .await
     }
 
     /// Waits until a model may be used. Whoever drops the future does not want it any longer.
@@ -45,7 +51,12 @@ impl HostClient {
     /// # Errors
     /// [`ClientError`]; `UAT_ENGINE_UNAVAILABLE` where it could not be loaded.
     pub async fn use_model(&self, model: &str, body: UseBody) -> Result<Use, ClientError> {
-        self.call(Method::POST, &format!("/v1/models/{}/uses", encoded(model)), Some(&body)).await
+        self.call(
+            Method::POST,
+            &format!("/v1/models/{}/uses", utf8_percent_encode(model, NON_ALPHANUMERIC)),
+            Some(&body),
+        )
+        .await
     }
 
     /// A use has ended, by [`UseBody::request`].
@@ -79,13 +90,4 @@ impl HostClient {
     pub async fn optimize(&self, body: OptimizeBody) -> Result<Optimized, ClientError> {
         self.call(Method::POST, "/v1/optimize", Some(&body)).await
     }
-}
-
-/// A name as one piece of a path: whatever is not a letter or a digit as its bytes.
-fn encoded(name: &str) -> String {
-    let piece = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(byte).to_string(),
-        _ => format!("%{byte:02X}"),
-    };
-    name.bytes().map(piece).collect()
 }

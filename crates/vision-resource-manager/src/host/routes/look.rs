@@ -13,7 +13,7 @@ use super::super::error::Refused;
 use super::super::server::Shared;
 use super::super::wire::{Gpu, GpuProcess, Gpus, Held, HeldState, Leases, Notice};
 use super::{Caller, Host, caller};
-use crate::{HolderId, LeaseView, Usage};
+use crate::{LeaseView, Usage};
 
 pub(super) async fn gpus(State(host): Host, ConnectInfo(peer): Caller) -> Result<Json<Gpus>, Refused> {
     peer.process()?;
@@ -47,7 +47,6 @@ pub(super) async fn leases(State(host): Host, ConnectInfo(peer): Caller) -> Resu
     let now = host.manager.now();
     let (held, queued) = (host.manager.leases(), host.manager.waiting());
     let book = host.book();
-    let pid = |holder: HolderId| host.manager.process(holder).map_or(0, |process| process.pid);
     let held = held.into_iter().map(|lease| Held {
         lease: Some(lease.lease),
         request: None,
@@ -56,7 +55,7 @@ pub(super) async fn leases(State(host): Host, ConnectInfo(peer): Caller) -> Resu
             (_, true) => HeldState::Grace,
             _ => HeldState::Active,
         },
-        pid: pid(lease.holder),
+        pid: host.pid(lease.holder),
         owner: lease.owner,
         model: lease.model,
         priority: lease.priority,
@@ -71,7 +70,7 @@ pub(super) async fn leases(State(host): Host, ConnectInfo(peer): Caller) -> Resu
         lease: None,
         request: Some(waiting.request),
         state: HeldState::Queued,
-        pid: pid(waiting.holder),
+        pid: host.pid(waiting.holder),
         owner: waiting.owner,
         model: waiting.model,
         priority: waiting.priority,
@@ -83,7 +82,7 @@ pub(super) async fn leases(State(host): Host, ConnectInfo(peer): Caller) -> Resu
         loading: false,
     });
     let leases = held.chain(queued).collect();
-    let waiting_for = book.silent().iter().map(|holder| pid(*holder)).collect();
+    let waiting_for = book.silent().iter().map(|holder| host.pid(*holder)).collect();
     Ok(Json(Leases { leases, waiting_for }))
 }
 
