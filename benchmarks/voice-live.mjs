@@ -1,24 +1,18 @@
 #!/usr/bin/env node
 // Live speech: `npm run bench:voice-live [-- PART...] --model FOLDER [--silero FILE] [--quick] [--json] [--no-build]`. The parts lie in `voice/live/`; `hour` only where it is named.
 
-import os from "node:os";
 import path from "node:path";
 
 import { commandLine } from "./measure/command-line.mjs";
 import { runParts } from "./measure/parts.mjs";
 import { binary, buildExamples } from "./measure/processes.mjs";
 import * as parts from "./voice/live/parts.mjs";
+import { own, usage } from "./voice/options.mjs";
 
 const { turns, busy, streams, hour } = parts;
 const PARTS = { turns, streams, busy, hour };
 
-const { options, named, asked, say } = commandLine("voice-live", PARTS, {
-  own: {
-    model: { type: "string" },
-    silero: { type: "string", default: path.join(os.homedir(), ".cache/uat/models/silero_vad_16k_op15.onnx") },
-  },
-  usage: "--model FOLDER [--silero FILE]",
-});
+const { options, named, asked, say } = commandLine("voice-live", PARTS, { own, usage });
 if (!options["no-build"]) buildExamples(["voice-processing"], options.json ? 2 : 1);
 const program = (name) => binary(path.join("examples", name));
 const { quick, json, model, silero } = options;

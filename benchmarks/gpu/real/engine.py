@@ -10,44 +10,37 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 
 from cuda import MIB, Nvml
+from local import Local
 
 
 #: With one lane, and eight conversations kept beside it.
 AS_THE_ENGINE = ["--full-windows", "--parallel", "9"]
 
 
-class Engine(http.client.HTTPConnection):
+class Engine(Local):
     def __init__(self, program, path, context):
-        super().__init__("localhost", timeout=300)
-        self.path = path
+        super().__init__(path)
         self.child = subprocess.Popen([program, "--socket", path, "--ctx", str(context), "--slots", "1"], stdout=subprocess.DEVNULL, stderr=open(path + ".log", "w"))
         while not os.path.exists(path):
             if self.child.poll() is not None:
                 raise RuntimeError(open(path + ".log").read())
             time.sleep(0.02)
 
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.connect(self.path)
-
-    def call(self, path, body=None):
-        self.request("GET" if body is None else "POST", path, None if body is None else json.dumps(body), {"content-type": "application/json"})
-        answer = self.getresponse()
-        document = json.loads(answer.read())
-        if answer.status >= 400:
+    def told(self, path, body=None):
+        status, document = self.call("GET" if body is None else "POST", path, body)
+        if status >= 400:
             raise RuntimeError(document["error"]["message"])
         return document
 
     def asked(self, path, body):
         """A model of zeros may answer nothing that can be said; what it took is seen all the same."""
         try:
-            return self.call(path, body)["choices"][0]["message"]["content"]
+            return self.told(path, body)["choices"][0]["message"]["content"]
         except RuntimeError as error:
             return str(error)
         except http.client.HTTPException as error:
@@ -63,8 +56,8 @@ def loaded(options, model, nvml, folder):
     before = nvml.memory()["free"]
     engine = Engine(options.engine, os.path.join(folder, "engine.sock"), options.context)
     try:
-        health = engine.call("/health")
-        plan = engine.call("/v1/memory", {"model": model, "context_tokens": options.context, "parallel": 1})
+        health = engine.told("/health")
+        plan = engine.told("/v1/memory", {"model": model, "context_tokens": options.context, "parallel": 1})
         on_card = sum(device[part] for device in plan["devices"] if not device["is_host"] for part in ["weights", "cache", "compute"])
         began = time.perf_counter()
         answer = engine.asked("/v1/chat/completions", {"model": model, "messages": [{"role": "user", "content": "hi"}], "max_tokens": 4, "temperature": 0})
@@ -72,7 +65,8 @@ def loaded(options, model, nvml, folder):
         after, own = nvml.memory()["free"], nvml.processes().get(engine.child.pid)
     finally:
         engine.end()
-        os.path.exists(engine.path) and os.remove(engine.path)
+        if os.path.exists(engine.path):
+            os.remove(engine.path)
     estimate = subprocess.run([options.uat, "gpu", "estimate", model, "--context", str(options.context), *AS_THE_ENGINE, "--json"], capture_output=True, text=True)
     told = json.loads(estimate.stdout) if estimate.returncode == 0 else {"error": estimate.stderr}
     formula = sum(sum(device.values()) for device in told.get("devices", []))

@@ -4,18 +4,17 @@ It takes the card's memory with plain allocations, a few seconds long, and gives
 """
 
 import argparse
-import http.client
 import json
 import os
 import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-from cuda import MIB, Cuda, Nvml, OutOfMemory
+from cuda import MIB, Cuda, Nvml
+from local import Local
 
 HOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "cuda.py")
 SEEN = []
@@ -28,12 +27,12 @@ def see(what, good, **figures):
     print(("ok   " if good else "FAIL ") + what + ": " + json.dumps(figures), flush=True)
 
 
-class Daemon(http.client.HTTPConnection):
+class Daemon(Local):
     """`uat gpu daemon` on the machine's own GPUs, and what is said to it."""
 
     def __init__(self, uat, folder):
-        super().__init__("localhost")
-        self.uat, self.folder, self.path = uat, folder, os.path.join(folder, "gpu.sock")
+        super().__init__(os.path.join(folder, "gpu.sock"))
+        self.uat, self.folder = uat, folder
         self.start()
 
     def start(self):
@@ -42,17 +41,6 @@ class Daemon(http.client.HTTPConnection):
         if "listening" not in line:
             raise RuntimeError(f"the daemon did not start: {line}")
 
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.connect(self.path)
-
-    def call(self, method, path, body=None):
-        self.request(method, path, None if body is None else json.dumps(body))
-        answer = self.getresponse()
-        text = answer.read()
-        document = json.loads(text) if text else None
-        return answer.status, document
-
     def gpu(self):
         return self.call("GET", "/v1/gpus")[1]["gpus"][0]
 
@@ -60,7 +48,6 @@ class Daemon(http.client.HTTPConnection):
         return self.call("GET", "/v1/leases")[1]
 
     def run(self, mib, *command, wait="60s", **streams):
-        """`uat gpu run`; a holder of memory where no command is given."""
         streams = {"stdout": subprocess.PIPE, "text": True, **streams}
         return subprocess.Popen([self.uat, "gpu", "run", "--socket", self.path, "--vram", str(mib), "--wait", wait, "--", *command], **streams)
 
@@ -152,9 +139,6 @@ def others(daemon):
 def overuse(daemon, cuda):
     status, lease = daemon.call("POST", "/v1/leases", {"bytes": 4096 * MIB, "duration_ms": 60_000})
     free = cuda.take(9000)
-    listening = Daemon.__new__(Daemon)
-    http.client.HTTPConnection.__init__(listening, "localhost")
-    listening.path = daemon.path
     time.sleep(1.5)
     refused, answer = daemon.call("POST", "/v1/leases", {"bytes": 1024 * MIB, "wait_ms": 0})
     see("who takes twice its lease gets no other", status == 201 and refused == 503, status=refused, message=answer.get("error", {}).get("message"))
