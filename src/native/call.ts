@@ -64,7 +64,7 @@ export class NativeStream implements BackendStream {
 }
 
 /** A handle of the addon that follows a signal, since napi itself takes none for futures. */
-class Cancelling {
+export class Cancelling {
   readonly handle: CancelHandle;
   /** Lets go of the signal. */
   readonly release: () => void;

@@ -1,7 +1,7 @@
-import { onAbort } from '../abort.js';
 import type { BackendLive, PreparedStream } from '../services/voice-processing-backend.js';
 import type { VoiceEvent } from '../services/voice-processing-types.js';
 import type { LiveSignal, VoiceProcessing } from './binding.js';
+import { Cancelling } from './call.js';
 import { asking, fromNative } from './errors.js';
 import type { NativeBinding } from './loader.js';
 
@@ -10,17 +10,15 @@ export class NativeLive implements BackendLive {
   readonly #opened: Promise<LiveSignal>;
   readonly #signal: AbortSignal | undefined;
   readonly #samplesPerMs: number;
-  /** Lets go of the caller's signal. */
-  readonly #release: () => void;
+  readonly #cancelling: Cancelling;
   #live: LiveSignal | undefined;
   #isLeft = false;
   /** Samples that wait here. */
   #waiting = 0;
 
   constructor(binding: NativeBinding, native: VoiceProcessing, { pcm, ...options }: PreparedStream, signal: AbortSignal | undefined) {
-    const cancel = new binding.CancelHandle();
     this.#signal = signal;
-    this.#release = onAbort(signal, () => cancel.cancel());
+    this.#cancelling = new Cancelling(binding, signal);
     this.#samplesPerMs = pcm.sampleRate * pcm.channels / 1000;
     const { language, partialEveryMs, endpointSilenceMs } = options;
     const asked = {
@@ -29,13 +27,13 @@ export class NativeLive implements BackendLive {
       ...(partialEveryMs === undefined ? {} : { partialEveryMs }),
       ...(endpointSilenceMs === undefined ? {} : { endpointSilenceMs }),
     };
-    this.#opened = asking(() => native.stream(asked, cancel)).then(live => {
+    this.#opened = asking(() => native.stream(asked, this.#cancelling.handle)).then(live => {
       if (this.#isLeft) live.leave();
       this.#live = live;
       return live;
     });
     // Whoever writes or reads hears of it.
-    this.#opened.catch(() => this.#release());
+    this.#opened.catch(() => this.#cancelling.release());
   }
 
   get bufferedMs(): number {
@@ -61,18 +59,18 @@ export class NativeLive implements BackendLive {
   async next(): Promise<VoiceEvent[] | null> {
     try {
       const told = await this.#asked(live => live.next());
-      if (told === null) this.#release();
+      if (told === null) this.#cancelling.release();
       // The addon makes objects of all members; those of other kinds are undefined.
       return told as VoiceEvent[] | null;
     } catch (error) {
-      this.#release();
+      this.#cancelling.release();
       throw error;
     }
   }
 
   leave(): void {
     this.#isLeft = true;
-    this.#release();
+    this.#cancelling.release();
     this.#live?.leave();
   }
 

@@ -1,9 +1,8 @@
-import { onAbort } from '../abort.js';
 import type { BackendLive, Listening, PreparedAudio, PreparedProcess, PreparedStream, PreparedVoice, VoiceProcessingBackend } from '../services/voice-processing-backend.js';
 import type { DetectedSpeech, VoiceResult } from '../services/voice-processing-types.js';
 import type { SampleFormat, VoiceProcessing } from './binding.js';
-import { attempt } from './call.js';
-import { asking, fromNative } from './errors.js';
+import { attempt, whole } from './call.js';
+import { asking } from './errors.js';
 import type { NativeBinding } from './loader.js';
 import { NativeLive } from './voice-live.js';
 
@@ -29,16 +28,8 @@ class NativeVoiceProcessing implements VoiceProcessingBackend {
   }
 
   async process(audio: PreparedAudio, { language, beamSize, ...options }: PreparedProcess, { signal, tell }: Listening): Promise<VoiceResult> {
-    const cancel = new this.#binding.CancelHandle();
-    const release = onAbort(signal, () => cancel.cancel());
     const asked = { ...options, ...(language === undefined ? {} : { language }), ...(beamSize === undefined ? {} : { beamSize }) };
-    try {
-      return await this.#native.process(source(audio), format(audio), asked, cancel, tell);
-    } catch (error) {
-      throw fromNative(error, signal);
-    } finally {
-      release();
-    }
+    return await whole(this.#binding, { signal }, cancel => this.#native.process(source(audio), format(audio), asked, cancel, tell));
   }
 
   async detect(audio: PreparedAudio, threshold: number | undefined): Promise<DetectedSpeech> {

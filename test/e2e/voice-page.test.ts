@@ -1,11 +1,12 @@
 // The demo page in a real Chromium: a spoken sentence is its microphone, and the words stand on the page.
 
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import { joined, sentence, silence, wav } from '../support/audio.js';
 import { ROOT } from '../support/built.js';
 import { findChromium, speakingBrowser } from '../support/chromium.js';
 import { Machine } from '../support/uat.js';
@@ -16,25 +17,9 @@ const KEEPS_IMAGES = process.env['UPDATE_IMAGES'] === '1';
 /** Of the sentence's own rate, in Hz. */
 const SECOND = 8_000;
 
-/** "He was not an ill disposed young man" as a browser reads it, in 16 bits, with silence around: it is heard again and again, because nobody knows when a browser begins. */
-function microphone(): Buffer {
-  const sentence = readFileSync(join(ROOT, 'examples', 'speech.wav')).subarray(44);
-  const samples = new Int16Array(SECOND + sentence.length + 3 * SECOND);
-  sentence.forEach((sample, at) => { samples[SECOND + at] = (sample - 128) * 256; });
-  const head = Buffer.alloc(44);
-  head.write('RIFF', 0);
-  head.writeUInt32LE(36 + samples.byteLength, 4);
-  head.write('WAVEfmt ', 8);
-  head.writeUInt32LE(16, 16);
-  head.writeUInt16LE(1, 20);
-  head.writeUInt16LE(1, 22);
-  head.writeUInt32LE(SECOND, 24);
-  head.writeUInt32LE(SECOND * 2, 28);
-  head.writeUInt16LE(2, 32);
-  head.writeUInt16LE(16, 34);
-  head.write('data', 36);
-  head.writeUInt32LE(samples.byteLength, 40);
-  return Buffer.concat([head, Buffer.from(samples.buffer)]);
+/** "He was not an ill disposed young man" with silence around: it is heard again and again, because nobody knows when a browser begins. */
+function microphone(): Uint8Array {
+  return wav(joined(silence(1, SECOND), sentence(), silence(3, SECOND)), { sampleRate: SECOND });
 }
 
 describe.skipIf(chromium === undefined)('the demo page', () => {

@@ -129,9 +129,10 @@ impl ApiError {
             Self::BodyTooSlow { .. } => (408, "request_timeout"),
             Self::BodyCut => (400, "incomplete_body"),
             Self::NoWebSocket => (426, "upgrade_required"),
-            Self::Offer(OfferError::Full { .. }) => {
-                let (kind, code) = ("server_error".into(), "overloaded".into());
-                return HttpError { status: 503, kind, code, retry_after: Some(FULL_PAUSE) };
+            Self::Offer(error @ OfferError::Full { .. }) => {
+                let row = row_of(error.code());
+                let (kind, code) = (row.kind.into(), row.openai_code.into());
+                return HttpError { status: row.status, kind, code, retry_after: Some(FULL_PAUSE) };
             }
             Self::Offer(OfferError::TooLong { .. }) => (413, "request_too_large"),
             Self::Offer(_) | Self::NoChannel => (400, "invalid_offer"),

@@ -22,7 +22,6 @@ use crate::errors::RuntimeError;
 
 pub use remote::RemoteTranscriber;
 use remote::refused;
-pub(crate) use remote::transcriptions_at;
 pub use service::{VoiceService, Words};
 
 /// Finds speech.
@@ -118,7 +117,7 @@ struct Loaded {
     live: Option<Arc<LiveVoice>>,
 }
 
-/// Models that are loaded when they are first asked for, and stay.
+/// Models that are loaded when they are first asked for, and stay; of a server's only the configuration's.
 pub struct Voices {
     config: VoiceConfig,
     loaded: Mutex<HashMap<String, Loaded>>,
@@ -184,7 +183,12 @@ impl Voices {
         }
         let (name, config) = (model.to_owned(), self.config.clone());
         let voice = Arc::new(blocking(move || open_voice(&config, &name)).await??);
-        take(loaded.entry(model.to_owned()).or_insert(Loaded { voice, live: None }))
+        let mut opened = Loaded { voice, live: None };
+        // A server may take any name: only the configuration's is kept.
+        if self.config.base_url.is_some() && model != self.config.model {
+            return take(&mut opened);
+        }
+        take(loaded.entry(model.to_owned()).or_insert(opened))
     }
 }
 

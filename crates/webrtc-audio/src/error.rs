@@ -75,11 +75,6 @@ impl OfferError {
             _ => "UAT_INVALID_INPUT",
         }
     }
-
-    /// Whether the same offer may be taken later.
-    pub fn retryable(&self) -> bool {
-        matches!(self, Self::Full { .. })
-    }
 }
 
 /// Why a session ended by itself.

@@ -13,7 +13,7 @@ pub const LONGEST_OFFER: usize = 64 << 10;
 /// # Errors
 /// What is wrong with it.
 pub fn check_offer(text: &str) -> Result<bool, OfferError> {
-    check(text, LONGEST_OFFER).map(|offer| offer.has_channel)
+    check(text).map(|offer| offer.has_channel)
 }
 
 /// An offer that may be taken.
@@ -33,10 +33,10 @@ struct Track<'a> {
     codecs: Vec<&'a str>,
 }
 
-/// Looks at an offer of at most `longest` bytes.
-pub(crate) fn check(text: &str, longest: usize) -> Result<Offer, OfferError> {
-    if text.len() > longest {
-        return Err(OfferError::TooLong { length: text.len(), longest });
+/// Looks at an offer of at most [`LONGEST_OFFER`] bytes.
+pub(crate) fn check(text: &str) -> Result<Offer, OfferError> {
+    if text.len() > LONGEST_OFFER {
+        return Err(OfferError::TooLong { length: text.len(), longest: LONGEST_OFFER });
     }
     let mut lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).peekable();
     let first = lines.peek().copied().unwrap_or_default();
@@ -109,7 +109,7 @@ mod tests {
     const HEAD: &str = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n";
 
     fn of(media: &str) -> Result<Offer, OfferError> {
-        check(&format!("{HEAD}{media}"), 1 << 16)
+        check(&format!("{HEAD}{media}"))
     }
 
     #[test]
@@ -138,9 +138,9 @@ mod tests {
     #[test]
     fn what_is_no_offer_is_said_to_be_none() {
         for text in ["", "{\"sdp\": 1}", "v=1", "\0\u{1F980}"] {
-            assert!(matches!(check(text, 100), Err(OfferError::NotSdp { .. })), "{text}");
+            assert!(matches!(check(text), Err(OfferError::NotSdp { .. })), "{text}");
         }
         let long = format!("{HEAD}{}", "a=x\n".repeat(1 << 18));
-        assert!(matches!(check(&long, 1 << 16), Err(OfferError::TooLong { longest: 65_536, .. })));
+        assert!(matches!(check(&long), Err(OfferError::TooLong { longest: 65_536, .. })));
     }
 }

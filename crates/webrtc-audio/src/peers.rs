@@ -26,8 +26,6 @@ pub struct Options {
     pub addresses: Vec<SocketAddr>,
     /// So many peers at a time.
     pub sessions: usize,
-    /// The longest offer, in bytes.
-    pub longest_offer: usize,
     /// Who has not connected within this is forgotten.
     pub connect_within: Duration,
     /// Of whom nothing came for this long is gone.
@@ -35,17 +33,10 @@ pub struct Options {
 }
 
 impl Options {
-    /// The usual limits: 64 sessions, offers of 64 KiB, 15 s to connect, and as long without a sign of life. Browsers show one every few seconds,
-    /// and their offers have some KiB.
+    /// The usual limits: 64 sessions, 15 s to connect, and as long without a sign of life. Browsers show one every few seconds.
     pub fn new(addresses: Vec<SocketAddr>) -> Self {
         let quarter = Duration::from_secs(15);
-        Self {
-            addresses,
-            sessions: 64,
-            longest_offer: offer::LONGEST_OFFER,
-            connect_within: quarter,
-            gone_after: quarter,
-        }
+        Self { addresses, sessions: 64, connect_within: quarter, gone_after: quarter }
     }
 }
 
@@ -168,7 +159,7 @@ impl Peers {
     /// # Errors
     /// What is wrong with it, or that there is no room.
     pub fn offer(&mut self, sdp: &str, now: Instant) -> Result<Accepted, OfferError> {
-        let offer = offer::check(sdp, self.options.longest_offer)?;
+        let offer = offer::check(sdp)?;
         let most = self.options.sessions;
         if self.entries.len() >= most {
             return Err(OfferError::Full { most });

@@ -251,6 +251,17 @@ fn may_use(caller: Option<&Arc<Key>>, model: &str) -> Result<(), RuntimeError> {
     Err(CoordinatorError::ModelNotFound { model: model.to_owned(), nearest: Vec::new() }.into())
 }
 
+/// What OpenAI's clients are answered, under the request's own id.
+fn openai_answer(call: &Call, answered: Result<Response<Body>, ApiError>) -> Response<Body> {
+    identified(call, answered.unwrap_or_else(|error| error.openai()))
+}
+
+/// The parameter of a query, as it stands there.
+fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
+}
+
 /// An answer under the request's own id.
 fn identified(call: &Call, mut response: Response<Body>) -> Response<Body> {
     insert_request_id(response.headers_mut(), &call.request_id);

@@ -8,13 +8,14 @@ use napi::Env;
 use napi::bindgen_prelude::{Either, Float32Array, Int16Array, PromiseRaw};
 use napi_derive::napi;
 use parking_lot::Mutex;
+use runtime::voice_processing::VoiceError;
 use runtime::voice_processing::live::{LiveOptions, LiveStream, LiveVoice};
-use runtime::voice_processing::{PcmFormat, VoiceError};
 use runtime::{RuntimeError, VoiceService};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::pcm;
 use super::unread::{LiveTold, Unread};
 use crate::error::Crossing;
 
@@ -37,11 +38,6 @@ pub struct SignalOptions {
 }
 
 impl SignalOptions {
-    pub(super) fn format(&self) -> PcmFormat {
-        let channels = u16::try_from(self.channels).unwrap_or(u16::MAX);
-        PcmFormat { sample_rate: self.sample_rate, channels }
-    }
-
     fn live(self) -> LiveOptions {
         let defaults = LiveOptions::default();
         LiveOptions {
@@ -168,7 +164,7 @@ pub(super) fn begin(
     service: &VoiceService,
     options: SignalOptions,
 ) -> Result<(LiveSignal, Hearing), RuntimeError> {
-    let format = options.format();
+    let format = pcm(options.sample_rate, options.channels);
     let samples_a_second = u64::from(format.sample_rate) * u64::from(format.channels);
     let voice: Arc<LiveVoice> = service.live()?;
     let unread = Arc::new(Unread::default());

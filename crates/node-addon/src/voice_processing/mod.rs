@@ -276,8 +276,12 @@ async fn ended(closing: CancellationToken, cancelled: CancellationToken) -> Cros
 }
 
 fn raw(format: &SampleFormat) -> Option<PcmFormat> {
-    let channels = u16::try_from(format.channels).unwrap_or(u16::MAX);
-    format.sample_rate.map(|sample_rate| PcmFormat { sample_rate, channels })
+    format.sample_rate.map(|sample_rate| pcm(sample_rate, format.channels))
+}
+
+/// More channels than there can be are refused as such by whoever hears them.
+fn pcm(sample_rate: u32, channels: u32) -> PcmFormat {
+    PcmFormat { sample_rate, channels: u16::try_from(channels).unwrap_or(u16::MAX) }
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Crossing> {

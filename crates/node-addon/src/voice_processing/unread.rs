@@ -56,6 +56,10 @@ impl LiveTold {
             LiveEvent::TurnDone => return None,
         })
     }
+
+    fn is_partial(&self) -> bool {
+        self.kind == "partial"
+    }
 }
 
 #[derive(Default)]
@@ -67,26 +71,24 @@ pub(super) struct Unread {
 
 #[derive(Default)]
 struct State {
-    events: VecDeque<LiveEvent>,
+    events: VecDeque<LiveTold>,
     /// Why, where it was not of itself.
     ended: Option<Option<Crossing>>,
 }
 
 impl Unread {
     pub(super) fn push(&self, event: LiveEvent) {
+        let Some(told) = LiveTold::of(event) else { return };
         {
             let mut state = self.state.lock();
-            if state.ended.is_some() || event == LiveEvent::TurnDone {
+            if state.ended.is_some() {
                 return;
             }
             // Of texts that nobody has read, the newest is enough.
-            if matches!(
-                (state.events.back(), &event),
-                (Some(LiveEvent::Partial { .. }), LiveEvent::Partial { .. })
-            ) {
+            if told.is_partial() && state.events.back().is_some_and(LiveTold::is_partial) {
                 state.events.pop_back();
             }
-            state.events.push_back(event);
+            state.events.push_back(told);
         }
         self.changed.notify_waiters();
     }
@@ -112,9 +114,7 @@ impl Unread {
     /// What was told since the last call; `None` when all was. A reason to end comes after what was told before it.
     pub(super) async fn next(&self) -> Result<Option<Vec<LiveTold>>, Crossing> {
         let next = self.until(|state| match &state.ended {
-            _ if !state.events.is_empty() => {
-                Some(Ok(Some(state.events.drain(..).filter_map(LiveTold::of).collect())))
-            }
+            _ if !state.events.is_empty() => Some(Ok(Some(state.events.drain(..).collect()))),
             Some(Some(why)) => Some(Err(why.clone())),
             Some(None) => Some(Ok(None)),
             None => None,

@@ -4,10 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::UatConfig;
-use super::check::out_of_range;
+use super::check::{not_a_base_url, out_of_range};
 use super::finding::Finding;
 use super::socket_address;
-use crate::voice::transcriptions_at;
 
 /// `[voice]`: who writes down what was said.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -93,11 +92,7 @@ pub(super) fn findings(config: &UatConfig) -> Vec<Finding> {
     let threads = config.voice.threads.map(u64::from);
     found.extend(threads.and_then(|threads| out_of_range("voice.threads", threads, 1..=256)));
     let url = config.voice.base_url.as_deref();
-    if let Some(url) = url.filter(|url| transcriptions_at(url).is_none()) {
-        let message =
-            format!("`voice.base_url`: expected a URL of http or https without a query, got `{url}`");
-        found.push(Finding::new("voice.base_url", message).hint("for example `https://api.openai.com/v1`"));
-    }
+    found.extend(url.and_then(|url| not_a_base_url("voice.base_url".to_owned(), "`[voice]`", url)));
     if config.voice.api_key_env.is_some() && url.is_none() {
         let message = "`voice.api_key_env`: expected `voice.base_url` beside it: this machine needs no key";
         found.push(Finding::new("voice.api_key_env", message));
@@ -146,6 +141,7 @@ mod tests {
         };
         assert_eq!(count(Some("https://api.openai.com/v1"), Some("OPENAI_API_KEY")), 0);
         assert_eq!(count(Some("api.openai.com"), None), 1);
+        assert_eq!(count(Some("https://user:password@api.openai.com/v1"), None), 1);
         assert_eq!(count(None, Some("OPENAI_API_KEY")), 1);
     }
 

@@ -174,7 +174,7 @@ impl std::fmt::Debug for RemoteTranscriber {
 }
 
 /// Where a server with this base URL transcribes: without a path `/v1` is added. `None` for what is no such URL.
-pub(crate) fn transcriptions_at(base_url: &str) -> Option<Uri> {
+fn transcriptions_at(base_url: &str) -> Option<Uri> {
     let root = base_url.trim_end_matches('/');
     let known: Uri = root.parse().ok()?;
     if !matches!(known.scheme_str(), Some("http" | "https")) || known.query().is_some() {

@@ -17,7 +17,7 @@ use runtime::voice_processing::{ProcessOptions, VoiceResult};
 use runtime::{RuntimeError, Voices};
 use tempfile::SpooledTempFile;
 
-use super::{identified, may_use, stream_response, unless_revoked};
+use super::{may_use, openai_answer, stream_response, unless_revoked};
 use crate::error::ApiError;
 use crate::gateway::{Call, Gateway};
 use crate::headers::EVENT_STREAM;
@@ -29,7 +29,7 @@ pub(super) const TRANSCRIPTIONS: &str = "/v1/audio/transcriptions";
 pub(super) async fn transcriptions(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
     let call = gateway.call(&request);
     let answered = Box::pin(transcribed(&gateway, &call, request)).await;
-    identified(&call, answered.unwrap_or_else(|error| error.openai()))
+    openai_answer(&call, answered)
 }
 
 async fn transcribed(gateway: &Gateway, call: &Call, request: Request) -> Result<Response<Body>, ApiError> {

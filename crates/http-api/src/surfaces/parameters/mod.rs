@@ -21,7 +21,7 @@ use runtime::parameter_analytics_service::{AnalyticsError, ParameterAnalytics};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{identified, with_type};
+use super::{openai_answer, with_type};
 use crate::error::ApiError;
 use crate::gateway::Gateway;
 use crate::headers::{HTML, JSON};
@@ -119,7 +119,7 @@ async fn read(
     let call = gateway.call(&request);
     drop(request);
     let scope = Scope::of(call.caller.as_deref());
-    identified(&call, answered(gateway, scope, act).await.unwrap_or_else(|error| error.openai()))
+    openai_answer(&call, answered(gateway, scope, act).await)
 }
 
 /// The same with the document that was sent.
@@ -134,7 +134,7 @@ async fn take<T: DeserializeOwned + Send + 'static>(
         Ok(sent) => answered(gateway, scope, move |analytics, scope| act(analytics, scope, sent)).await,
         Err(error) => Err(error),
     };
-    identified(&call, answer.unwrap_or_else(|error| error.openai()))
+    openai_answer(&call, answer)
 }
 
 async fn answered(

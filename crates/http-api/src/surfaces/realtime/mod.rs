@@ -16,14 +16,14 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use llm_wire::WireError;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::{identified, may_use};
+use super::{may_use, openai_answer, parameter};
 use crate::afterwards::Afterwards;
 use crate::error::ApiError;
 use crate::gateway::{Call, Gateway};
 use socket::Conversation;
 
 pub(super) use outbox::Outbox;
-pub(super) use settings::{Problem, Settings};
+pub(super) use settings::{Invalid, Settings};
 pub(super) use told::Told;
 
 /// The path.
@@ -35,7 +35,7 @@ const PROTOCOL: &str = "realtime";
 pub(super) async fn realtime(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
     let call = gateway.call(&request);
     let answered = Box::pin(upgraded(&gateway, &call, request)).await;
-    identified(&call, answered.unwrap_or_else(|error| error.openai()))
+    openai_answer(&call, answered)
 }
 
 async fn upgraded(gateway: &Gateway, call: &Call, mut request: Request) -> Result<Response<Body>, ApiError> {
@@ -96,10 +96,10 @@ fn offers_protocol(headers: &HeaderMap) -> bool {
 
 /// The model of a query that wants a transcription.
 fn asked(query: &str) -> Result<Option<String>, ApiError> {
-    let pairs = || query.split('&').filter_map(|pair| pair.split_once('='));
-    let value = |name| pairs().find(|(key, _)| *key == name).map(|(_, value)| value);
-    match value("intent") {
-        Some("transcription") => Ok(value("model").filter(|model| !model.is_empty()).map(str::to_owned)),
+    match parameter(query, "intent") {
+        Some("transcription") => {
+            Ok(parameter(query, "model").filter(|model| !model.is_empty()).map(str::to_owned))
+        }
         other => Err(WireError::Invalid {
             field: "intent".to_owned(),
             expected: "intent=transcription in the query: speech is written down here, and not answered"

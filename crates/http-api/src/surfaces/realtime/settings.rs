@@ -6,20 +6,31 @@ use serde_json::{Value, json};
 
 /// What is wrong with what a client says.
 #[derive(Debug, PartialEq)]
-pub(in crate::surfaces) struct Problem {
-    pub(in crate::surfaces) code: &'static str,
-    pub(in crate::surfaces) message: String,
-    pub(in crate::surfaces) param: Option<String>,
+pub(super) struct Problem {
+    pub(super) code: &'static str,
+    pub(super) message: String,
+    pub(super) param: Option<String>,
 }
 
-impl Problem {
-    pub(in crate::surfaces) fn invalid(param: &str, expected: &str, got: &Value) -> Self {
-        let got: String = got.to_string().chars().take(100).collect();
-        Self {
-            code: "invalid_value",
-            message: format!("`{param}`: expected {expected}, got {got}"),
-            param: Some(param.to_owned()),
-        }
+/// A member that cannot be.
+#[derive(Debug, PartialEq)]
+pub(in crate::surfaces) struct Invalid {
+    pub(in crate::surfaces) param: String,
+    pub(in crate::surfaces) expected: String,
+    pub(in crate::surfaces) got: String,
+}
+
+impl Invalid {
+    pub(super) fn new(param: &str, expected: &str, got: &Value) -> Self {
+        let got = got.to_string().chars().take(100).collect();
+        Self { param: param.to_owned(), expected: expected.to_owned(), got }
+    }
+}
+
+impl From<Invalid> for Problem {
+    fn from(Invalid { param, expected, got }: Invalid) -> Self {
+        let message = format!("`{param}`: expected {expected}, got {got}");
+        Self { code: "invalid_value", message, param: Some(param) }
     }
 }
 
@@ -35,7 +46,7 @@ pub(in crate::surfaces) struct Settings {
     silence_ms: u32,
 }
 
-pub(in crate::surfaces) const MODEL: &str = "session.audio.input.transcription.model";
+pub(super) const MODEL: &str = "session.audio.input.transcription.model";
 const LANGUAGE: &str = "session.audio.input.transcription.language";
 const PROMPT: &str = "session.audio.input.transcription.prompt";
 const FORMAT: &str = "session.audio.input.format";
@@ -52,16 +63,16 @@ impl Settings {
     }
 
     /// With what a `session.update` says; what it leaves out stays.
-    pub(in crate::surfaces) fn updated(&self, session: &Value) -> Result<Self, Problem> {
+    pub(in crate::surfaces) fn updated(&self, session: &Value) -> Result<Self, Invalid> {
         let mut next = self.clone();
         if session["type"] != "transcription" {
-            return Err(Problem::invalid("session.type", "transcription", &session["type"]));
+            return Err(Invalid::new("session.type", "transcription", &session["type"]));
         }
         let input = &session["audio"]["input"];
         let format = &input["format"];
         if !format.is_null() {
             if format["type"] != "audio/pcm" {
-                return Err(Problem::invalid(FORMAT, "the type audio/pcm", format));
+                return Err(Invalid::new(FORMAT, "the type audio/pcm", format));
             }
             next.rate = integer(&format["rate"], RATE, 8_000..=48_000)?.unwrap_or(next.rate);
         }
@@ -78,12 +89,12 @@ impl Settings {
                     integer(&turns["silence_duration_ms"], SILENCE, 100..=10_000)?.unwrap_or(next.silence_ms);
                 next.threshold = probability(&turns["threshold"])?.unwrap_or(next.threshold);
             }
-            Some(turns) => return Err(Problem::invalid(TURNS, "the type server_vad", turns)),
+            Some(turns) => return Err(Invalid::new(TURNS, "the type server_vad", turns)),
         }
         Ok(next)
     }
 
-    pub(in crate::surfaces) fn format(&self) -> PcmFormat {
+    pub(super) fn format(&self) -> PcmFormat {
         PcmFormat { sample_rate: self.rate, channels: 1 }
     }
 
@@ -98,7 +109,7 @@ impl Settings {
     }
 
     /// As a client is told.
-    pub(in crate::surfaces) fn json(&self, id: &str) -> Value {
+    pub(super) fn json(&self, id: &str) -> Value {
         self.json_of(id, &json!({ "type": "audio/pcm", "rate": self.rate }))
     }
 
@@ -119,15 +130,15 @@ impl Settings {
     }
 }
 
-fn text(value: &Value, param: &str) -> Result<Option<String>, Problem> {
+fn text(value: &Value, param: &str) -> Result<Option<String>, Invalid> {
     match value {
         Value::Null => Ok(None),
         Value::String(text) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
-        other => Err(Problem::invalid(param, "a text", other)),
+        other => Err(Invalid::new(param, "a text", other)),
     }
 }
 
-fn integer(value: &Value, param: &str, range: std::ops::RangeInclusive<u32>) -> Result<Option<u32>, Problem> {
+fn integer(value: &Value, param: &str, range: std::ops::RangeInclusive<u32>) -> Result<Option<u32>, Invalid> {
     if value.is_null() {
         return Ok(None);
     }
@@ -135,15 +146,15 @@ fn integer(value: &Value, param: &str, range: std::ops::RangeInclusive<u32>) -> 
     let expected = format!("{} to {}", range.start(), range.end());
     match number.filter(|number| range.contains(number)) {
         Some(number) => Ok(Some(number)),
-        None => Err(Problem::invalid(param, &expected, value)),
+        None => Err(Invalid::new(param, &expected, value)),
     }
 }
 
-fn probability(value: &Value) -> Result<Option<f64>, Problem> {
+fn probability(value: &Value) -> Result<Option<f64>, Invalid> {
     match value.as_f64() {
         None if value.is_null() => Ok(None),
         Some(number) if number > 0.0 && number <= 1.0 => Ok(Some(number)),
-        _ => Err(Problem::invalid(THRESHOLD, "a number above 0, at most 1", value)),
+        _ => Err(Invalid::new(THRESHOLD, "a number above 0, at most 1", value)),
     }
 }
 
@@ -151,7 +162,7 @@ fn probability(value: &Value) -> Result<Option<f64>, Problem> {
 mod tests {
     use super::*;
 
-    fn input(input: &Value) -> Result<Settings, Problem> {
+    fn input(input: &Value) -> Result<Settings, Invalid> {
         let session = json!({ "type": "transcription", "audio": { "input": input } });
         Settings::new("whisper-tiny.en").updated(&session)
     }
@@ -180,9 +191,9 @@ mod tests {
             (json!({ "turn_detection": { "type": "server_vad", "threshold": 2 } }), THRESHOLD),
             (json!({ "turn_detection": { "type": "server_vad", "silence_duration_ms": -1 } }), SILENCE),
         ] {
-            assert_eq!(input(&said).unwrap_err().param.as_deref(), Some(param));
+            assert_eq!(input(&said).unwrap_err().param, param);
         }
         let talk = Settings::new("m").updated(&json!({ "type": "realtime" }));
-        assert_eq!(talk.unwrap_err().param.as_deref(), Some("session.type"));
+        assert_eq!(talk.unwrap_err().param, "session.type");
     }
 }

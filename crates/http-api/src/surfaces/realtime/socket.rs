@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::may_use;
 use super::outbox::Outbox;
-use super::settings::{MODEL, Problem, Settings};
+use super::settings::{Invalid, MODEL, Problem, Settings};
 use super::told::Told;
 
 /// A message of a client; of 16-bit audio at 24 kHz a minute, in base64.
@@ -70,6 +70,12 @@ enum Undone {
 impl From<VoiceError> for Undone {
     fn from(error: VoiceError) -> Self {
         Self::Failed(error)
+    }
+}
+
+impl From<Invalid> for Undone {
+    fn from(invalid: Invalid) -> Self {
+        Problem::from(invalid).into()
     }
 }
 
@@ -244,7 +250,7 @@ impl Talk {
             Some("session.update") => self.update(&event["session"]).await,
             _ => {
                 let expected = "session.update, input_audio_buffer.append, .commit or .clear";
-                Err(Problem::invalid("type", expected, &event["type"]).into())
+                Err(Invalid::new("type", expected, &event["type"]).into())
             }
         }
     }
@@ -254,7 +260,7 @@ impl Talk {
         let Some(bytes) = bytes.filter(|bytes| bytes.len() % 2 == 0) else {
             let got =
                 audio.as_str().map_or(audio.clone(), |text| format!("{} characters", text.len()).into());
-            return Err(Problem::invalid("audio", "16-bit little-endian samples in base64", &got).into());
+            return Err(Invalid::new("audio", "16-bit little-endian samples in base64", &got).into());
         };
         let samples: Vec<i16> =
             bytes.as_chunks::<2>().0.iter().map(|bytes| i16::from_le_bytes(*bytes)).collect();

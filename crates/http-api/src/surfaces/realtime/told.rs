@@ -22,7 +22,7 @@ pub(in crate::surfaces) struct Told {
     turn: Turn,
     previous: Option<String>,
     /// How much the client sent before the signal that is heard now, in ms.
-    pub(in crate::surfaces) offset_ms: u64,
+    pub(super) offset_ms: u64,
 }
 
 /// What was told of the turn under way.
@@ -53,7 +53,7 @@ impl Told {
     }
 
     /// That a client's event was refused.
-    pub(in crate::surfaces) fn problem(&mut self, problem: &Problem, client_event: &Value) -> Value {
+    pub(super) fn problem(&mut self, problem: &Problem, client_event: &Value) -> Value {
         let error = json!({
             "type": "invalid_request_error", "code": problem.code, "message": problem.message, "param": problem.param,
             "event_id": client_event,

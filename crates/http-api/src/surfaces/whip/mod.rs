@@ -15,12 +15,11 @@ use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use llm_wire::WireError;
 use runtime::RuntimeError;
-use runtime::voice_processing::PcmFormat;
-use runtime::webrtc_audio::{LONGEST_OFFER, OfferError, SAMPLE_RATE, check_offer};
+use runtime::webrtc_audio::{LONGEST_OFFER, OfferError, check_offer};
 use serde_json::{Value, json};
 
-use super::realtime::{Problem, Settings};
-use super::{identified, may_use, with_type};
+use super::realtime::{Invalid, Settings};
+use super::{may_use, openai_answer, parameter, with_type};
 use crate::error::ApiError;
 use crate::gateway::{Call, Gateway};
 use crate::headers::{HTML, JSON, SDP};
@@ -35,7 +34,7 @@ pub(super) const WHIP: &str = "/whip";
 pub(super) async fn offer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
     let call = gateway.call(&request);
     let answered = Box::pin(taken(&gateway, &call, request)).await;
-    identified(&call, answered.unwrap_or_else(|error| error.openai()))
+    openai_answer(&call, answered)
 }
 
 async fn taken(gateway: &Gateway, call: &Call, request: Request) -> Result<Response<Body>, ApiError> {
@@ -48,18 +47,15 @@ async fn taken(gateway: &Gateway, call: &Call, request: Request) -> Result<Respo
         return Err(ApiError::NoChannel);
     }
     let voices = Arc::clone(gateway.runtime.voice().await?);
-    let model = asked(parts.uri.query().unwrap_or_default(), "model");
-    let settings =
-        Settings::new(voices.model(model)).updated(&session(parts.uri.query().unwrap_or_default()));
+    let query = parts.uri.query().unwrap_or_default();
+    let settings = Settings::new(voices.model(asked(query, "model"))).updated(&session(query));
     let settings = settings.map_err(invalid)?;
     call.trail.asks(&settings.model);
     may_use(call.caller.as_ref(), &settings.model)?;
     let live = voices.live(Some(&settings.model)).await?;
     // Not the request's, which a client may choose: who knows it can end the session.
     let id = gateway.runtime.new_request_id();
-    let speaker = Speaker::new(id.clone(), call.caller.clone(), settings, port.news(), |settings, tell| {
-        live.stream(PcmFormat { sample_rate: SAMPLE_RATE, channels: 1 }, settings.options(), tell)
-    });
+    let speaker = Speaker::new(id.clone(), call.caller.clone(), settings, port.news(), &live);
     let answer = port.offer(offer, speaker.map_err(RuntimeError::from)?).await?;
     let mut response = with_type(answer, SDP);
     *response.status_mut() = StatusCode::CREATED;
@@ -79,11 +75,11 @@ pub(super) async fn end(
         Some(port) => port.close(&id, call.caller.as_ref().map(|key| Arc::clone(key.name()))).await,
         None => false,
     };
-    let response = match ended {
-        true => with_type("{}", JSON),
-        false => ApiError::NoSuchSession { id: id.chars().take(100).collect() }.openai(),
+    let answered = match ended {
+        true => Ok(with_type("{}", JSON)),
+        false => Err(ApiError::NoSuchSession { id: id.chars().take(100).collect() }),
     };
-    identified(&call, response)
+    openai_answer(&call, answered)
 }
 
 /// What the page may do: its own style and script, and calls to us.
@@ -94,12 +90,12 @@ const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
 /// A page to speak to, where the server was started with one.
 pub(super) async fn page(State(gateway): State<Arc<Gateway>>, request: Request) -> Response<Body> {
     let call = gateway.call(&request);
-    let Some(page) = gateway.voice.demo_page else {
-        return identified(&call, ApiError::NoDemoPage.openai());
-    };
-    let mut response = with_type(page, HTML);
-    response.headers_mut().insert(CONTENT_SECURITY_POLICY, PAGE_POLICY);
-    identified(&call, response)
+    let answered = gateway.voice.demo_page.ok_or(ApiError::NoDemoPage).map(|page| {
+        let mut response = with_type(page, HTML);
+        response.headers_mut().insert(CONTENT_SECURITY_POLICY, PAGE_POLICY);
+        response
+    });
+    openai_answer(&call, answered)
 }
 
 fn is_offer(headers: &HeaderMap) -> Result<(), ApiError> {
@@ -128,10 +124,9 @@ async fn collected(body: Body) -> Result<String, ApiError> {
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
-/// The parameter of a query.
+/// What is said of a parameter, if something is.
 fn asked<'a>(query: &'a str, name: &str) -> Option<&'a str> {
-    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    pairs.find(|(key, _)| *key == name).map(|(_, value)| value).filter(|value| !value.is_empty())
+    parameter(query, name).filter(|value| !value.is_empty())
 }
 
 /// What a query asks for, as a client of `/v1/realtime` says it.
@@ -149,13 +144,10 @@ fn session(query: &str) -> Value {
     } } })
 }
 
-fn invalid(problem: Problem) -> ApiError {
-    let Problem { message, param, .. } = problem;
+fn invalid(Invalid { param, expected, got }: Invalid) -> ApiError {
     // Named as the query has it.
-    let field = param.as_deref().and_then(|param| param.rsplit('.').next()).unwrap_or_default().to_owned();
-    let (expected, got) = message.split_once(", got ").unwrap_or((&message, "something else"));
-    let expected = expected.split_once("expected ").map_or(expected, |(_, expected)| expected).to_owned();
-    WireError::Invalid { field, expected, got: got.to_owned() }.into()
+    let field = param.rsplit('.').next().unwrap_or_default().to_owned();
+    WireError::Invalid { field, expected, got }.into()
 }
 
 #[cfg(test)]

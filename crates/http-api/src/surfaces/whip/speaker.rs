@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use runtime::voice_processing::VoiceError;
-use runtime::voice_processing::live::{LiveEvent, LiveStream};
+use runtime::voice_processing::live::{LiveStream, LiveVoice};
+use runtime::voice_processing::{PcmFormat, VoiceError};
+use runtime::webrtc_audio::SAMPLE_RATE;
 use runtime::{Key, RuntimeError};
 use serde_json::json;
 use tokio::sync::Notify;
 
 use super::super::realtime::{Outbox, Settings, Told};
-
-/// Takes events of a stream.
-pub(super) type Tell = Box<dyn FnMut(LiveEvent) + Send>;
 
 /// One browser. Dropping it ends what is done for it.
 pub(super) struct Speaker {
@@ -24,17 +22,21 @@ pub(super) struct Speaker {
 }
 
 impl Speaker {
-    /// `begin` makes the stream; `news` tells that something has come of any speaker.
+    /// `news` tells that something has come of any speaker.
+    ///
+    /// # Errors
+    /// Those of [`LiveVoice::stream`].
     pub(super) fn new(
         id: Arc<str>,
         caller: Option<Arc<Key>>,
         settings: Settings,
         news: Arc<Notify>,
-        begin: impl FnOnce(&Settings, Tell) -> Result<LiveStream, VoiceError>,
+        live: &Arc<LiveVoice>,
     ) -> Result<Self, VoiceError> {
         let outbox = Arc::new(Outbox::with(news));
         let events = Arc::clone(&outbox);
-        let stream = begin(&settings, Box::new(move |event| events.put(event)))?;
+        let format = PcmFormat { sample_rate: SAMPLE_RATE, channels: 1 };
+        let stream = live.stream(format, settings.options(), move |event| events.put(event))?;
         Ok(Self { told: Told::new(&id), id, caller, settings, outbox, stream })
     }
 

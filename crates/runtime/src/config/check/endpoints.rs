@@ -1,12 +1,11 @@
 use std::collections::HashSet;
 
 use fast_llm_coordinator::{EndpointConfig, Protocol};
-use http::Uri;
 
 use super::super::UatConfig;
 use super::super::finding::Finding;
 use super::super::gpu::MOST_MB;
-use super::out_of_range;
+use super::{not_a_base_url, out_of_range};
 
 /// A day, in ms: what the coordinator takes.
 const LONGEST_TIMEOUT_MS: u64 = 86_400_000;
@@ -60,28 +59,7 @@ fn address(endpoint: &EndpointConfig, path: &str) -> Option<Finding> {
         }
         (_, Some(base_url)) => base_url,
     };
-    let path = format!("{path}.base_url");
-    let uri = match base_url.parse::<Uri>() {
-        Ok(uri) if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() => uri,
-        // The address is not repeated: it may hold a password.
-        _ => {
-            return Some(Finding::new(
-                path,
-                format!(
-                    "endpoint `{name}`: expected http://HOST[:PORT][/PATH] or https://..., got something else"
-                ),
-            ));
-        }
-    };
-    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-        return Some(
-            Finding::new(path, format!("endpoint `{name}`: `base_url` holds a user or password"))
-                .hint("name the environment variable that holds the key with `api_key_env`"),
-        );
-    }
-    uri.query()
-        .is_some()
-        .then(|| Finding::new(path, format!("endpoint `{name}`: `base_url` must not have a query")))
+    not_a_base_url(format!("{path}.base_url"), &format!("endpoint `{name}`"), base_url)
 }
 
 fn key(endpoint: &EndpointConfig, path: &str) -> Option<Finding> {

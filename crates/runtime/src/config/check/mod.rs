@@ -10,6 +10,7 @@ mod server;
 
 use std::ops::RangeInclusive;
 
+use http::Uri;
 use redis_service::RedisServiceError;
 
 use super::UatConfig;
@@ -31,6 +32,26 @@ pub(super) fn findings(config: &UatConfig) -> Vec<Finding> {
     found.extend(super::telemetry::findings(config));
     found.extend(super::voice::findings(config));
     found
+}
+
+/// What is wrong with the address of a server, which is `whose`.
+pub(super) fn not_a_base_url(path: String, whose: &str, base_url: &str) -> Option<Finding> {
+    let uri = match base_url.parse::<Uri>() {
+        Ok(uri) if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() => uri,
+        // The address is not repeated: it may hold a password.
+        _ => {
+            let message =
+                format!("{whose}: expected http://HOST[:PORT][/PATH] or https://..., got something else");
+            return Some(Finding::new(path, message));
+        }
+    };
+    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Some(
+            Finding::new(path, format!("{whose}: `base_url` holds a user or password"))
+                .hint("name the environment variable that holds the key with `api_key_env`"),
+        );
+    }
+    uri.query().is_some().then(|| Finding::new(path, format!("{whose}: `base_url` must not have a query")))
 }
 
 /// A number outside its range.
