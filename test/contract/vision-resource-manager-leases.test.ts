@@ -124,10 +124,13 @@ eachBackend(backend => {
 
       it('for nothing is an answer now, which says what is in the way', async () => {
         const manager = await gpus([8, 4]);
-        await manager.allocateResources({ vramRequired: 5 * GIB });
+        await manager.allocateResources({ vramRequired: 5 * GIB, duration: 60_000 });
         const error = await errorOf(manager.allocateResources({ vramRequired: 6 * GIB, waitMs: 0 }));
         expect(error).toMatchObject({ code: 'UAT_INSUFFICIENT_VRAM', retryable: true, details: { askedMb: 6 * GIB, largestFreeMb: 4 * GIB, device: 1, leasedMb: 5 * GIB, externalMb: 0, canEverFit: true } });
-        expect(error.message).toBe('6144 MiB were asked for, the largest free block has 4096 MiB (on GPU 1); leases hold 5120 MiB, other programs 0 MiB; wait longer, ask for less, or release leases');
+        const { expectedWaitMs } = error.details;
+        expect(expectedWaitMs).toBeGreaterThan(50_000);
+        expect(expectedWaitMs).toBeLessThanOrEqual(60_000);
+        expect(error.message).toBe(`6144 MiB were asked for, the largest free block has 4096 MiB (on GPU 1); leases hold 5120 MiB, other programs 0 MiB; what is in its way is expected to end within ${Math.ceil(Number(expectedWaitMs) / 1_000)} s, unless it is renewed; wait longer, ask for less, or release leases`);
       });
 
       it('is over when it was long enough', async () => {

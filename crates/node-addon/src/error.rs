@@ -9,7 +9,8 @@ use redis_service::RedisServiceError;
 use runtime::llm_router::RouterError;
 use runtime::memory_estimate::EstimateError;
 use runtime::vision_resource_manager::{ManagerError, Refusal};
-use runtime::{CoordinatorError, RuntimeError};
+use runtime::webrtc_audio::OfferError;
+use runtime::{CoordinatorError, PortError, RuntimeError};
 use serde_json::{Map, Value, json};
 
 /// An error as it crosses.
@@ -55,6 +56,12 @@ impl Crossing {
     /// An answer cannot be judged: there is none, or it was judged before.
     pub(crate) fn not_to_be_judged(id: &str, why: &str) -> Self {
         Self::plain("UAT_CONFLICT", &format!("the request `{id}` {why}")).with("requestId", id)
+    }
+
+    /// Browsers cannot be heard where they are told to be.
+    pub(crate) fn no_port(error: &std::io::Error) -> Self {
+        let hint = "the environment variable UAT__VOICE__WEBRTC__UDP names the address";
+        Self::plain("UAT_CONFIG", &format!("{error}; {hint}"))
     }
 
     /// A bug of ours.
@@ -126,6 +133,22 @@ impl From<ManagerError> for Crossing {
     }
 }
 
+impl From<OfferError> for Crossing {
+    fn from(error: OfferError) -> Self {
+        let is_full = matches!(error, OfferError::Full { .. });
+        Self { retryable: is_full, ..Self::plain(error.code(), &format!("offerSdp: {error}")) }
+    }
+}
+
+impl From<PortError> for Crossing {
+    fn from(error: PortError) -> Self {
+        match error {
+            PortError::Offer(error) => error.into(),
+            PortError::Closed => Self::closed("VoiceProcessingService"),
+        }
+    }
+}
+
 impl From<EstimateError> for Crossing {
     fn from(error: EstimateError) -> Self {
         let crossing = Self::plain(error.code(), &error.to_string());
@@ -152,7 +175,16 @@ impl From<Crossing> for napi::Error {
 fn refused(refusal: &Refusal) -> Value {
     let mib = |bytes: &u64| *bytes as f64 / f64::from(1 << 20);
     match refusal {
-        Refusal::Insufficient { asked, largest_free, device, leased, external, lost, can_ever_fit } => {
+        Refusal::Insufficient {
+            asked,
+            largest_free,
+            device,
+            leased,
+            external,
+            lost,
+            can_ever_fit,
+            expected_wait_ms,
+        } => {
             let mut details = json!({
                 "askedMb": mib(asked),
                 "largestFreeMb": mib(largest_free),
@@ -163,6 +195,9 @@ fn refused(refusal: &Refusal) -> Value {
             });
             if let Some(device) = device {
                 details["device"] = (*device).into();
+            }
+            if let Some(ms) = expected_wait_ms {
+                details["expectedWaitMs"] = (*ms).into();
             }
             details
         }

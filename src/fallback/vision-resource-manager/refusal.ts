@@ -29,7 +29,7 @@ export function ofLease(lease: number, ended: Ended | undefined): UniversalAiErr
 
 function detailsOf(refusal: Refusal): Record<string, unknown> {
   switch (refusal.why) {
-    case 'insufficient': return { askedMb: refusal.asked / MIB, largestFreeMb: refusal.largest_free / MIB, ...(refusal.device === undefined ? {} : { device: refusal.device }), leasedMb: refusal.leased / MIB, externalMb: refusal.external / MIB, lost: refusal.lost ?? 0, canEverFit: refusal.can_ever_fit };
+    case 'insufficient': return { askedMb: refusal.asked / MIB, largestFreeMb: refusal.largest_free / MIB, ...(refusal.device === undefined ? {} : { device: refusal.device }), leasedMb: refusal.leased / MIB, externalMb: refusal.external / MIB, lost: refusal.lost ?? 0, canEverFit: refusal.can_ever_fit, ...(refusal.expected_wait_ms === undefined ? {} : { expectedWaitMs: refusal.expected_wait_ms }) };
     case 'overuse': return { device: refusal.device, leasedMb: refusal.leased / MIB, usedMb: refusal.used / MIB };
     case 'quota': return { quotaMb: refusal.quota / MIB, leasedMb: refusal.leased / MIB };
     default: return {};
@@ -43,11 +43,13 @@ function insufficient(refusal: Refusal): string {
       const at = refusal.device === undefined ? '' : ` (on GPU ${refusal.device})`;
       const { lost = 0 } = refusal;
       const gone = lost === 0 ? '' : lost === 1 ? '; a GPU has vanished' : `; ${lost} GPUs have vanished`;
+      const { expected_wait_ms: expected = 0 } = refusal;
+      const until = expected === 0 ? '' : `; what is in its way is expected to end within ${Math.ceil(expected / 1_000)} s, unless it is renewed`;
       const then = !refusal.can_ever_fit ? 'it would not fit if nothing else were there: ask for less, or for fewer GPUs'
         : refusal.leased + refusal.external === 0 ? 'wait until it is there again, or ask for less'
         : refusal.leased === 0 ? 'other programs have the rest: wait until they end, or ask for less'
         : 'wait longer, ask for less, or release leases';
-      return `${mib(refusal.asked)} MiB were asked for, the largest free block has ${mib(refusal.largest_free)} MiB${at}; leases hold ${mib(refusal.leased)} MiB, other programs ${mib(refusal.external)} MiB${gone}; ${then}`;
+      return `${mib(refusal.asked)} MiB were asked for, the largest free block has ${mib(refusal.largest_free)} MiB${at}; leases hold ${mib(refusal.leased)} MiB, other programs ${mib(refusal.external)} MiB${gone}${until}; ${then}`;
     }
     case 'overuse': return `this process uses ${mib(refusal.used)} MiB of GPU ${refusal.device} and has leased ${mib(refusal.leased)} MiB there: nothing more is leased to it until the driver says that it uses less`;
     case 'quota': return `the owner may lease ${mib(refusal.quota)} MiB at once and has, or was promised, ${mib(refusal.leased)} MiB: release some, or raise its quota`;

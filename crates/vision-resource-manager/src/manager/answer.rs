@@ -150,6 +150,8 @@ impl Manager {
             Want::Use { model } => (self.models[*model].of.bytes, 1, &[]),
         };
         let headroom = self.settings.headroom;
+        let can_ever_fit =
+            self.allowed(named).filter(|index| self.ever_fits(*index, bytes)).count() >= gpus as usize;
         let most = self
             .allowed(named)
             .max_by_key(|index| (self.devices[*index].free(headroom), std::cmp::Reverse(*index)));
@@ -160,8 +162,8 @@ impl Manager {
             leased: self.allowed(named).map(|index| self.devices[index].leased).sum(),
             external: self.allowed(named).map(|index| self.devices[index].external()).sum(),
             lost: self.allowed(named).filter(|index| self.devices[*index].lost).count(),
-            can_ever_fit: self.allowed(named).filter(|index| self.ever_fits(*index, bytes)).count()
-                >= gpus as usize,
+            can_ever_fit,
+            expected_wait_ms: can_ever_fit.then(|| self.expected_wait(want)).flatten(),
         }
     }
 
@@ -188,7 +190,7 @@ impl Manager {
             out.push(Decision::Refused { request, refusal });
             return;
         }
-        let expected = self.expected_wait(&self.waiting[place]);
+        let expected = self.expected_wait(&self.waiting[place].want);
         out.push(Decision::Queued { request, ahead: place, expected_wait_ms: expected });
     }
 

@@ -49,6 +49,9 @@ pub enum Refusal {
         lost: usize,
         /// Whether it would fit if nothing else were there.
         can_ever_fit: bool,
+        /// In how many ms what is in its way is expected to have ended, whoever else waits; as [`Decision::Queued`] says it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expected_wait_ms: Option<u64>,
     },
     /// The holder uses more than it has leased.
     Overuse {

@@ -3,7 +3,7 @@
 use super::Manager;
 use super::decision::{Decision, Ended, Refusal};
 use super::event::{HolderId, LeaseId, MOST_MS, RequestId};
-use super::lease::{Instance, InstanceState};
+use super::lease::{Instance, InstanceState, Lease};
 use super::waiting::{Waiting, Want};
 
 impl Manager {
@@ -67,14 +67,12 @@ impl Manager {
         duration_ms: u64,
         out: &mut Vec<Decision>,
     ) -> bool {
-        let refusal = match self.leases.get(&id) {
-            None => Some(Refusal::NoSuchLease),
-            Some(lease) if lease.holder != holder => Some(Refusal::NotYours),
+        let refusal = match self.theirs(id, holder) {
             // Whoever does not want it any longer releases it; it would be over and not ended otherwise.
-            Some(_) if duration_ms == 0 => {
+            Ok(_) if duration_ms == 0 => {
                 Some(Refusal::Invalid { problem: "duration has to be above 0".into() })
             }
-            Some(_) => None,
+            theirs => theirs.err(),
         };
         if let Some(refusal) = refusal {
             out.push(Decision::Denied { lease: id, refusal });
@@ -100,21 +98,27 @@ impl Manager {
     }
 
     pub(super) fn release(&mut self, id: LeaseId, holder: HolderId, out: &mut Vec<Decision>) -> bool {
-        match self.leases.get(&id) {
-            None => out.push(Decision::Denied { lease: id, refusal: Refusal::NoSuchLease }),
-            Some(lease) if lease.holder != holder => {
-                out.push(Decision::Denied { lease: id, refusal: Refusal::NotYours });
-            }
-            Some(lease) => match lease.instance.as_ref().and_then(Instance::why_not_back) {
-                Some(refusal) => out.push(Decision::Denied { lease: id, refusal }),
-                None => {
-                    self.remove(id, true);
-                    out.push(Decision::Released { lease: id });
-                    return true;
-                }
-            },
+        let is_held = |lease: &Lease| lease.instance.as_ref().and_then(Instance::why_not_back);
+        let refusal = match self.theirs(id, holder) {
+            Ok(lease) => is_held(lease),
+            Err(refusal) => Some(refusal),
+        };
+        if let Some(refusal) = refusal {
+            out.push(Decision::Denied { lease: id, refusal });
+            return false;
         }
-        false
+        self.remove(id, true);
+        out.push(Decision::Released { lease: id });
+        true
+    }
+
+    /// A lease, for whoever says that it is theirs.
+    pub(super) fn theirs(&self, id: LeaseId, holder: HolderId) -> Result<&Lease, Refusal> {
+        match self.leases.get(&id) {
+            None => Err(Refusal::NoSuchLease),
+            Some(lease) if lease.holder != holder => Err(Refusal::NotYours),
+            Some(lease) => Ok(lease),
+        }
     }
 
     pub(super) fn holder_gone(&mut self, holder: HolderId, out: &mut Vec<Decision>) -> bool {

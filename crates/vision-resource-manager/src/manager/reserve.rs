@@ -12,6 +12,9 @@ use super::{Manager, Pass};
 /// What is under way is not expected to end sooner, in ms: it has taken longer than it should already.
 pub(super) const SOON_MS: u64 = 1_000;
 
+/// When a device will have room, which one, what is left beside it then, and who has to end for it.
+type Fit = (u64, DeviceIndex, i64, Vec<LeaseId>);
+
 impl Manager {
     /// The reservation of the first in line; `None` where nothing that ends would let it in.
     pub(super) fn reserve(&self, waiting: &Waiting, pass: &mut Pass) -> Option<Reservation> {
@@ -19,11 +22,21 @@ impl Manager {
         if !strict {
             pass.wake_at(waiting.patient_until);
         }
-        let (bytes, gpus, named): (u64, usize, &[DeviceIndex]) = match &waiting.want {
+        let found = self.soonest(&waiting.want)?;
+        let from = last_of(&found);
+        let spare = found.iter().map(|(_, device, spare, _)| (*device, *spare)).collect();
+        let awaits = found.into_iter().flat_map(|(.., awaits)| awaits).collect();
+        let for_lease = matches!(waiting.want, Want::Lease(_));
+        Some(Reservation { request: waiting.request, from, spare, awaits, strict, for_lease })
+    }
+
+    /// The devices that will have what is wanted first, soonest first; `None` where too few ever will.
+    fn soonest(&self, want: &Want) -> Option<Vec<Fit>> {
+        let (bytes, gpus, named): (u64, usize, &[DeviceIndex]) = match want {
             Want::Lease(request) => (request.bytes, request.gpus as usize, &request.devices),
             Want::Use { model } => (self.models[*model].of.bytes, 1, &[]),
         };
-        let mut found: Vec<(u64, DeviceIndex, i64, Vec<LeaseId>)> = self
+        let mut found: Vec<Fit> = self
             .allowed(named)
             .filter(|device| !self.devices[*device].lost)
             .filter_map(|device| self.when_it_fits(device, bytes))
@@ -33,15 +46,11 @@ impl Manager {
         }
         found.sort_by_key(|(when, device, ..)| (*when, *device));
         found.truncate(gpus);
-        let from = found.last().map(|(when, ..)| *when).filter(|when| *when < u64::MAX);
-        let spare = found.iter().map(|(_, device, spare, _)| (*device, *spare)).collect();
-        let awaits = found.into_iter().flat_map(|(.., awaits)| awaits).collect();
-        let for_lease = matches!(waiting.want, Want::Lease(_));
-        Some(Reservation { request: waiting.request, from, spare, awaits, strict, for_lease })
+        Some(found)
     }
 
     /// When so many bytes will be there if nobody new comes, what is left beside them then, and who has to end for it.
-    fn when_it_fits(&self, device: DeviceIndex, bytes: u64) -> Option<(u64, DeviceIndex, i64, Vec<LeaseId>)> {
+    fn when_it_fits(&self, device: DeviceIndex, bytes: u64) -> Option<Fit> {
         let mut ends: Vec<(u64, LeaseId, u64)> = Vec::new();
         for (id, lease) in &self.leases {
             let Some(share) = lease.shares.iter().find(|share| share.device == device) else { continue };
@@ -80,10 +89,14 @@ impl Manager {
         }
     }
 
-    /// How long somebody that waits will have to, in ms; `None` where nothing tells.
-    pub(super) fn expected_wait(&self, waiting: &Waiting) -> Option<u64> {
-        let mut pass = Pass::default();
-        let reserved = self.reserve(waiting, &mut pass)?;
-        reserved.from.map(|from| from - self.now)
+    /// In how many ms the leases in the way will have ended, as far as they tell and whoever else waits; `None` where they do not.
+    pub(super) fn expected_wait(&self, want: &Want) -> Option<u64> {
+        let from = last_of(&self.soonest(want)?)?;
+        Some(from.saturating_sub(self.now))
     }
+}
+
+/// When the last of several devices has room, where that is known.
+fn last_of(found: &[Fit]) -> Option<u64> {
+    found.last().map(|(when, ..)| *when).filter(|when| *when < u64::MAX)
 }

@@ -41,10 +41,9 @@ impl Manager {
         out: &mut Vec<Decision>,
     ) -> bool {
         let place = self.find_model(holder, name);
-        let refusal = match (self.leases.get(&id), place) {
-            (None, _) => Some(Refusal::NoSuchLease),
-            (Some(lease), _) if lease.holder != holder => Some(Refusal::NotYours),
-            (Some(lease), Some(place)) if self.could_be(lease, place) => None,
+        let refusal = match (self.theirs(id, holder), place) {
+            (Err(refusal), _) => Some(refusal),
+            (Ok(lease), Some(place)) if self.could_be(lease, place) => None,
             _ => Some(Refusal::Invalid { problem: "the lease is no instance of such a model".into() }),
         };
         if let Some(refusal) = refusal {

@@ -73,7 +73,12 @@ pub struct WaitingView {
     pub since: u64,
     /// Until when, in ms.
     pub deadline: u64,
+    /// In how many ms what is in its way is expected to have ended, whoever else waits, where that is known; of the first [`TOLD`] in line.
+    pub expected_wait_ms: Option<u64>,
 }
+
+/// For how many that wait it is worked out when they will be served: each costs a look at every lease.
+const TOLD: usize = 64;
 
 impl Manager {
     /// The devices, in the driver's order.
@@ -100,7 +105,7 @@ impl Manager {
 
     /// Those that wait, first in line first.
     pub fn waiting(&self) -> impl Iterator<Item = WaitingView> {
-        self.waiting.iter().map(|waiting| {
+        self.waiting.iter().enumerate().map(|(place, waiting)| {
             let (holder, owner, model, bytes, gpus) = match &waiting.want {
                 Want::Lease(of) => (of.holder, of.owner.clone(), of.model.clone(), of.bytes, of.gpus),
                 Want::Use { model } => {
@@ -109,7 +114,19 @@ impl Manager {
                 }
             };
             let Waiting { request, priority, since, deadline, .. } = *waiting;
-            WaitingView { request, holder, owner, model, bytes, gpus, priority, since, deadline }
+            let expected_wait_ms = (place < TOLD).then(|| self.expected_wait(&waiting.want)).flatten();
+            WaitingView {
+                request,
+                holder,
+                owner,
+                model,
+                bytes,
+                gpus,
+                priority,
+                since,
+                deadline,
+                expected_wait_ms,
+            }
         })
     }
 

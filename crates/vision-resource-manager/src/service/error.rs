@@ -126,12 +126,28 @@ impl ManagerError {
 fn insufficient(refusal: &Refusal) -> String {
     let mib = |bytes: &u64| bytes >> 20;
     match refusal {
-        Refusal::Insufficient { asked, largest_free, device, leased, external, lost, can_ever_fit } => {
+        Refusal::Insufficient {
+            asked,
+            largest_free,
+            device,
+            leased,
+            external,
+            lost,
+            can_ever_fit,
+            expected_wait_ms,
+        } => {
             let at = device.map_or(String::new(), |device| format!(" (on GPU {device})"));
             let gone = match lost {
                 0 => String::new(),
                 1 => "; a GPU has vanished".to_owned(),
                 several => format!("; {several} GPUs have vanished"),
+            };
+            let until = match expected_wait_ms {
+                None | Some(0) => String::new(),
+                Some(ms) => format!(
+                    "; what is in its way is expected to end within {} s, unless it is renewed",
+                    ms.div_ceil(1_000)
+                ),
             };
             let then = match (can_ever_fit, leased + external) {
                 (false, _) => "it would not fit if nothing else were there: ask for less, or for fewer GPUs",
@@ -142,7 +158,7 @@ fn insufficient(refusal: &Refusal) -> String {
                 (true, _) => "wait longer, ask for less, or release leases",
             };
             format!(
-                "{} MiB were asked for, the largest free block has {} MiB{at}; leases hold {} MiB, other programs {} MiB{gone}; {then}",
+                "{} MiB were asked for, the largest free block has {} MiB{at}; leases hold {} MiB, other programs {} MiB{gone}{until}; {then}",
                 mib(asked),
                 mib(largest_free),
                 mib(leased),

@@ -179,6 +179,7 @@ fn who_does_not_wait_is_answered_now_with_what_is_in_the_way() {
         external: 6 * GIB,
         lost: 0,
         can_ever_fit: true,
+        expected_wait_ms: Some(60_000),
     };
     assert_eq!(refusal, expected);
     assert!(scene.waiting().is_empty());

@@ -119,7 +119,7 @@ export function tellThatItWaits(manager: Manager, request: number, out: Decision
     out.push({ decision: 'refused', request, ...manager.whyInVain(waiting.want) });
     return;
   }
-  const expected = expectedWait(manager, waiting);
+  const expected = expectedWait(manager, waiting.want);
   out.push({ decision: 'queued', request, ahead: place, ...(expected === undefined ? {} : { expected_wait_ms: expected }) });
 }
 

@@ -28,7 +28,7 @@ export type Ended = 'expired' | 'preempted' | 'holder_gone' | 'load_failed';
 /** Why a request is not answered with memory. */
 export type Refusal =
   /** There is not so much free, and the time to wait is over. `leased` and `external`: bytes on the devices in question; `lost`: how many of them have vanished. */
-  | { readonly why: 'insufficient'; readonly asked: number; readonly largest_free: number; readonly device?: number; readonly leased: number; readonly external: number; readonly lost?: number; readonly can_ever_fit: boolean }
+  | { readonly why: 'insufficient'; readonly asked: number; readonly largest_free: number; readonly device?: number; readonly leased: number; readonly external: number; readonly lost?: number; readonly can_ever_fit: boolean; readonly expected_wait_ms?: number }
   /** The holder uses more than it has leased. */
   | { readonly why: 'overuse'; readonly device: number; readonly leased: number; readonly used: number }
   /** More than the owner may have at once. */

@@ -12,6 +12,7 @@ import { Ends, isReturning, type Lease } from './lease.js';
 import { done, loaded, loadFailed, type Model, optimize, register, unloaded, unregister } from './models.js';
 import { serveLease } from './place.js';
 import { beyondQuota, ownerOf, sum } from './quota.js';
+import { expectedWait } from './reserve.js';
 import { DEFAULTS, type Settings } from './settings.js';
 import { serveUse } from './uses.js';
 import { Pass, type Waiting, type Want } from './waiting.js';
@@ -255,6 +256,8 @@ export class Manager {
       external += device.external();
       if (device.isLost) lost += 1;
     }
-    return { why: 'insufficient', asked: bytes, largest_free: largest, ...(most === undefined ? {} : { device: most }), leased, external, ...(lost === 0 ? {} : { lost }), can_ever_fit: this.canEverFit(bytes, gpus, devices) };
+    const canEverFit = this.canEverFit(bytes, gpus, devices);
+    const expected = canEverFit ? expectedWait(this, want) : undefined;
+    return { why: 'insufficient', asked: bytes, largest_free: largest, ...(most === undefined ? {} : { device: most }), leased, external, ...(lost === 0 ? {} : { lost }), can_ever_fit: canEverFit, ...(expected === undefined ? {} : { expected_wait_ms: expected }) };
   }
 }

@@ -4,7 +4,7 @@ import { ENDLESS, later } from './decision.js';
 import { bytesOn, isReturning, type Lease } from './lease.js';
 import type { Manager } from './manager.js';
 import { expectedUse } from './models.js';
-import { Pass, type Reservation, type Waiting } from './waiting.js';
+import type { Pass, Reservation, Waiting, Want } from './waiting.js';
 
 /** What is under way is not expected to end sooner, in ms: it has taken longer than it should already. */
 export const SOON_MS = 1_000;
@@ -21,7 +21,21 @@ export function reserve(manager: Manager, waiting: Waiting, pass: Pass): Reserva
   const { now, settings } = manager;
   const isStrict = waiting.patientUntil <= now || waiting.overtaken >= settings.max_overtaken;
   if (!isStrict) pass.wakeAt(waiting.patientUntil);
-  const { bytes, gpus, devices } = manager.wanted(waiting.want);
+  const first = soonest(manager, waiting.want);
+  if (first === undefined) return undefined;
+  return {
+    request: waiting.request,
+    from: lastOf(first),
+    spare: first.map(({ device, spare }) => ({ device, bytes: spare })),
+    awaits: first.flatMap(({ awaits }) => awaits),
+    isStrict,
+    isForLease: waiting.want.lease !== undefined,
+  };
+}
+
+/** The devices that will have what is wanted first, soonest first; `undefined` where too few ever will. */
+function soonest(manager: Manager, want: Want): Fit[] | undefined {
+  const { bytes, gpus, devices } = manager.wanted(want);
   const found: Fit[] = [];
   for (const device of manager.allowed(devices)) {
     if (manager.devices[device]!.isLost) continue;
@@ -30,16 +44,7 @@ export function reserve(manager: Manager, waiting: Waiting, pass: Pass): Reserva
   }
   if (found.length < gpus) return undefined;
   found.sort((a, b) => a.when - b.when || a.device - b.device);
-  const first = found.slice(0, gpus);
-  const from = first.at(-1)?.when;
-  return {
-    request: waiting.request,
-    from: from !== undefined && from < ENDLESS ? from : undefined,
-    spare: first.map(({ device, spare }) => ({ device, bytes: spare })),
-    awaits: first.flatMap(({ awaits }) => awaits),
-    isStrict,
-    isForLease: waiting.want.lease !== undefined,
-  };
+  return found.slice(0, gpus);
 }
 
 /** When so many bytes will be there if nobody new comes, what is left beside them then, and who has to end for it. */
@@ -73,8 +78,15 @@ function expectedEnd({ now, models }: Manager, { expiresAt = ENDLESS, instance }
   return end;
 }
 
-/** How long somebody that waits will have to, in ms; `undefined` where nothing tells. */
-export function expectedWait(manager: Manager, waiting: Waiting): number | undefined {
-  const from = reserve(manager, waiting, new Pass(0, []))?.from;
-  return from === undefined ? undefined : from - manager.now;
+/** In how many ms the leases in the way will have ended, as far as they tell and whoever else waits; `undefined` where they do not. */
+export function expectedWait(manager: Manager, want: Want): number | undefined {
+  const found = soonest(manager, want);
+  const from = found === undefined ? undefined : lastOf(found);
+  return from === undefined ? undefined : Math.max(from - manager.now, 0);
+}
+
+/** When the last of several devices has room, where that is known. */
+function lastOf(found: readonly Fit[]): number | undefined {
+  const from = found.at(-1)?.when;
+  return from !== undefined && from < ENDLESS ? from : undefined;
 }

@@ -44,13 +44,14 @@ pub(super) fn write(out: &mut impl Write, leases: &Leases) -> io::Result<()> {
     if leases.leases.is_empty() {
         return writeln!(out, "Nobody has a lease, and nobody waits for one.");
     }
-    let head = ["LEASE", "STATE", "PID", "OWNER", "MODEL", "PRIORITY", "MEMORY", "GPU", "ENDS IN"];
+    let head =
+        ["LEASE", "STATE", "PID", "OWNER", "MODEL", "PRIORITY", "MEMORY", "GPU", "EXPECTED IN", "ENDS IN"];
     let mut rows = vec![head.map(str::to_owned)];
     rows.extend(leases.leases.iter().map(row));
     table::write(out, &rows)
 }
 
-fn row(held: &Held) -> [String; 9] {
+fn row(held: &Held) -> [String; 10] {
     let none = || "-".to_owned();
     let gpus: Vec<String> = held.gpus.iter().map(|gpu| gpu.index.to_string()).collect();
     let state = match held.state {
@@ -69,6 +70,11 @@ fn row(held: &Held) -> [String; 9] {
         held.priority.as_str().to_owned(),
         format!("{} MiB", held.bytes >> 20),
         if gpus.is_empty() { none() } else { gpus.join(",") },
-        held.expires_in_ms.map_or_else(none, |ms| format!("{:.1} s", ms as f64 / 1e3)),
+        held.expected_wait_ms.map_or_else(none, seconds),
+        held.expires_in_ms.map_or_else(none, seconds),
     ]
+}
+
+fn seconds(ms: u64) -> String {
+    format!("{:.1} s", ms as f64 / 1e3)
 }

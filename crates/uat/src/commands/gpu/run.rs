@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use runtime::vision_resource_manager::Priority;
 use runtime::vision_resource_manager::host::{
-    AllocateBody, ClientError, Events, HostClient, Lease, Notice, descends_from,
+    AllocateBody, ClientError, Events, HeldState, HostClient, Lease, Notice, descends_from,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
@@ -153,13 +153,40 @@ async fn allocate(client: &HostClient, request: &AllocateBody) -> Result<Lease, 
         answer = &mut answer => return answer,
         () = sleep(Duration::from_millis(500)) => {}
     }
-    if request.wait_ms > 0 {
-        say(&format!(
-            "waiting for {} MiB of GPU memory (uat gpu leases shows who has it)",
-            request.bytes >> 20
-        ));
+    if request.wait_ms == 0 {
+        return answer.await;
     }
-    answer.await
+    tokio::select! {
+        answer = &mut answer => answer,
+        place = place_in_line(client) => {
+            say(&format!(
+                "waiting for {} MiB of GPU memory{} (uat gpu leases shows who has it)",
+                request.bytes >> 20,
+                place.unwrap_or_default()
+            ));
+            answer.await
+        }
+    }
+}
+
+/// Who is before this process, and when what is in the way is expected to end; `None` where that cannot be told.
+async fn place_in_line(client: &HostClient) -> Option<String> {
+    let leases = client.leases().await.ok()?.leases;
+    let line: Vec<_> = leases.iter().filter(|held| held.state == HeldState::Queued).collect();
+    let place = line.iter().position(|held| held.pid == std::process::id())?;
+    let before = match place {
+        0 => String::new(),
+        1 => ", behind one other".to_owned(),
+        several => format!(", behind {several} others"),
+    };
+    let expected = line[place].expected_wait_ms.filter(|ms| *ms > 0);
+    let expected = expected.map_or_else(String::new, |ms| {
+        format!(
+            "; what is in its way is expected to end within {} s, unless it is renewed",
+            ms.div_ceil(1_000)
+        )
+    });
+    Some(before + &expected)
 }
 
 fn begin(args: &Args, vram_mb: u64, lease: &Lease) -> Result<Child, Failure> {

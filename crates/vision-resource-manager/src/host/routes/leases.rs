@@ -12,7 +12,7 @@ use super::super::error::Refused;
 use super::super::process::Process;
 use super::super::server::Shared;
 use super::super::wire::{AllocateBody, AttachBody, Attached, RenewBody, Renewed};
-use super::{Caller, Host, Peer, caller, client, number, parsed};
+use super::{Caller, Host, Peer, caller, client, number, parsed, parsed_or_empty};
 use crate::{HolderId, LeaseId};
 
 pub(super) async fn allocate(
@@ -62,7 +62,7 @@ pub(super) async fn renew(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<Renewed>, Refused> {
-    let body: RenewBody = parsed(if body.is_empty() { b"{}" } else { &body })?;
+    let body: RenewBody = parsed_or_empty(&body)?;
     let lease = number(&lease)?;
     let holder = speaker(&host, &peer, &headers, lease)?;
     Ok(Json(Renewed { expires_in_ms: host.renew(holder, lease, body.duration_ms)? }))

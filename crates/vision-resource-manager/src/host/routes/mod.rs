@@ -107,6 +107,11 @@ fn number(text: &str) -> Result<u64, Refused> {
     })
 }
 
+/// Where all that could be said has a default, nothing needs to be.
+fn parsed_or_empty<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
+    parsed(if body.is_empty() { b"{}" } else { body })
+}
+
 fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
     serde_json::from_slice(body)
         .map_err(|error| Refused::Invalid(format!("the body is not what is expected: {error}")))

@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::super::error::Refused;
 use super::super::wire::{LoadedBody, ModelBody, OptimizeBody, Optimized, UseBody};
-use super::{Caller, Host, caller, number, parsed};
+use super::{Caller, Host, caller, number, parsed, parsed_or_empty};
 
 pub(super) async fn register(
     State(host): Host,
@@ -88,6 +88,6 @@ pub(super) async fn optimize(
     body: Bytes,
 ) -> Result<Json<Optimized>, Refused> {
     peer.process()?;
-    let body: OptimizeBody = parsed(if body.is_empty() { b"{}" } else { &body })?;
+    let body: OptimizeBody = parsed_or_empty(&body)?;
     Ok(Json(host.optimize(body).await))
 }

@@ -241,6 +241,9 @@ pub struct Held {
     pub bytes: u64,
     /// Until it ends, or until it waits no longer; `null` for a warm model, which goes when somebody needs its memory.
     pub expires_in_ms: Option<u64>,
+    /// Where it waits, in how many ms what is in its way is expected to have ended, unless it is renewed; left out where nothing tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_wait_ms: Option<u64>,
     /// Whether its holder has not been heard of since this daemon began.
     pub restored: bool,
     /// Of a warm model: how many use it.
