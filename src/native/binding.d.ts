@@ -44,6 +44,18 @@ export declare class Bandit {
   flush(): Promise<undefined>
 }
 
+/** A browser that is heard. */
+export declare class BrowserSession {
+  /** What the browser is to be told: SDP. */
+  get answerSdp(): string
+  /** Tells it apart from others. */
+  get sessionId(): string
+  /** What came of it since the last call, at least one event; null when all was told. */
+  next(): Promise<LiveTold[] | null>
+  /** It is not heard any more. Idempotent. */
+  close(): Promise<undefined>
+}
+
 /** How long a call may take, and whether the response cache may answer it. */
 export declare interface CallLimits {
   /** Milliseconds, for the whole answer. */
@@ -960,6 +972,8 @@ export declare class VoiceProcessing {
   process(audio: string | Uint8Array, format: SampleFormat, options: HearOptions, cancel?: CancelHandle | undefined | null, progress?: ((arg: number) => void) | undefined | null): Promise<Heard>
   /** Where somebody speaks in `audio`; speech begins at a probability of `threshold`. */
   detect(audio: string | Uint8Array, format: SampleFormat, threshold?: number | undefined | null): Promise<Spoken>
+  /** A browser's offer of WebRTC: it is heard from then on. */
+  accept(id: string, offer: string, language?: string | undefined | null): Promise<BrowserSession>
   /** A live signal begins, once the models for it are loaded. */
   stream(options: SignalOptions, cancel?: CancelHandle | undefined | null): Promise<LiveSignal>
   /** Ends what is under way, and waits until it has ended. */

@@ -1,5 +1,7 @@
-import type { BackendLive, Listening, PreparedAudio, PreparedProcess, PreparedStream, PreparedVoice, VoiceProcessingBackend } from '../services/voice-processing-backend.js';
-import type { DetectedSpeech, VoiceResult } from '../services/voice-processing-types.js';
+import { randomUUID } from 'node:crypto';
+
+import type { BackendBrowser, BackendLive, Listening, PreparedAudio, PreparedProcess, PreparedStream, PreparedVoice, VoiceProcessingBackend } from '../services/voice-processing-backend.js';
+import type { DetectedSpeech, VoiceEvent, VoiceResult } from '../services/voice-processing-types.js';
 import type { SampleFormat, VoiceProcessing } from './binding.js';
 import { attempt, whole } from './call.js';
 import { asking } from './errors.js';
@@ -41,6 +43,18 @@ class NativeVoiceProcessing implements VoiceProcessingBackend {
 
   stream(options: PreparedStream, signal: AbortSignal | undefined): BackendLive {
     return attempt(() => new NativeLive(this.#binding, this.#native, options, signal));
+  }
+
+  async accept(offer: string, language: string | undefined): Promise<BackendBrowser> {
+    // Who knows it can end the session where it is part of a URL.
+    const id = randomUUID();
+    const session = await asking(() => this.#native.accept(id, offer, language));
+    return {
+      answerSdp: session.answerSdp,
+      sessionId: session.sessionId,
+      next: () => asking(() => session.next()) as Promise<VoiceEvent[] | null>,
+      close: () => asking(() => session.close()),
+    };
   }
 
   async close(): Promise<void> {

@@ -60,6 +60,16 @@ export interface BackendLive {
   leave(): void;
 }
 
+/** A browser that a backend hears. */
+export interface BackendBrowser {
+  readonly answerSdp: string;
+  readonly sessionId: string;
+  /** As {@link BackendLive.next}. */
+  next(): Promise<VoiceEvent[] | null>;
+  /** Idempotent. */
+  close(): Promise<void>;
+}
+
 /** What a call may be ended by, and whom it tells. */
 export interface Listening {
   signal: AbortSignal;
@@ -79,6 +89,8 @@ export interface VoiceProcessingBackend {
   detect(audio: PreparedAudio, threshold: number | undefined): Promise<DetectedSpeech>;
   /** Begins at once; what is wrong with it rejects `write` and `next`. */
   stream(options: PreparedStream, signal: AbortSignal | undefined): BackendLive;
+  /** @param offer Not empty. */
+  accept(offer: string, language: string | undefined): Promise<BackendBrowser>;
   /** Ends the calls and streams under way with `UAT_CLOSED`, and resolves when they have ended. */
   close(): Promise<void>;
 }

@@ -10,6 +10,7 @@ const VOICE = new Set(['model', 'threads', 'vadModel', 'turnModel', 'transcriber
 const OPENAI = new Set(['kind', 'baseUrl', 'apiKey', 'model']);
 const LOCAL = new Set(['kind']);
 const PROCESS = new Set(['enableVAD', 'sampleRate', 'channels', 'transcribe', 'language', 'wordTimestamps', 'denoise', 'beamSize', 'signal', 'onProgress']);
+const OFFER = new Set(['language']);
 const STREAM = new Set(['sampleRate', 'channels', 'language', 'partialEveryMs', 'endpointSilenceMs', 'signal']);
 const DETECT = new Set(['sampleRate', 'channels', 'threshold']);
 
@@ -135,6 +136,12 @@ export function prepareStream(given: unknown = {}): { stream: PreparedStream; si
     },
     signal: optionalSignal('options.signal', options['signal']),
   };
+}
+
+export function prepareOffer(offerSdp: unknown, given: unknown = {}): { offer: string; language: string | undefined } {
+  const { language } = fields('options', given, OFFER);
+  if (typeof offerSdp !== 'string') throw invalidInput('offerSdp', 'an SDP offer: RTCPeerConnection.localDescription.sdp', offerSdp);
+  return { offer: offerSdp, language: language === undefined ? undefined : text('options.language', language) };
 }
 
 /** Samples of a live signal; none are as good as some. */

@@ -5,8 +5,8 @@ import { type Selected, selectBackend } from '../native/loader.js';
 import { openNativeVoiceProcessing } from '../native/voice-processing.js';
 import type { VoiceProcessingBackend } from './voice-processing-backend.js';
 import { Progress } from './voice-processing-progress.js';
-import { checkFile, checkRemote, prepareAudio, prepareDetect, prepareProcess, prepareStream, prepareVoice, unsupported } from './voice-processing-request.js';
-import { LiveVoiceStream } from './voice-processing-stream.js';
+import { checkFile, checkRemote, prepareAudio, prepareDetect, prepareOffer, prepareProcess, prepareStream, prepareVoice } from './voice-processing-request.js';
+import { LiveVoiceStream, VoiceEvents } from './voice-processing-stream.js';
 import type { AudioInput, DetectedSpeech, DetectSpeechOptions, ProcessAudioOptions, VoiceOptions, VoiceResult, VoiceStream, VoiceStreamOptions, WebRtcSession } from './voice-processing-types.js';
 
 export type { BackendInfo } from '../backend.js';
@@ -119,10 +119,32 @@ export class VoiceProcessingService {
     return new LiveVoiceStream(backend.stream(stream, signal), stream.pcm.channels);
   }
 
-  /** WHIP: an SDP offer in, an answer out. @throws {UniversalAiError} `UAT_UNSUPPORTED`: not there yet. */
+  /**
+   * Hears a browser over WebRTC: its offer in, an answer out, as WHIP has it.
+   *
+   * ```ts
+   * app.post('/whip', async (request, response) => {
+   *   const { answerSdp, events } = await service.acceptWebRtc(request.body);
+   *   response.status(201).type('application/sdp').send(answerSdp);
+   *   for await (const event of events) if (event.type === 'final') console.log(event.segment.text);
+   * });
+   * ```
+   *
+   * The events also go to the browser's data channel, if it offers one, as JSON. They end when the browser has left and its last words
+   * were written down; leaving their loop ends nothing, and of what nobody reads the newest thousand are kept. All browsers are heard at
+   * one UDP port: of 127.0.0.1, a free one, unless the environment has `UAT__VOICE__WEBRTC__UDP` (`0.0.0.0:5000`) and
+   * `UAT__VOICE__WEBRTC__PUBLIC_IPS` (`["203.0.113.7"]`).
+   *
+   * @param offerSdp At most 64 KiB, with audio that is sent as Opus.
+   * @throws {UniversalAiError} `UAT_INVALID_INPUT` says what the offer lacks; `UAT_OVERLOADED`: as many are heard as may be;
+   *   `UAT_MODEL_NOT_FOUND`; `UAT_CONFIG`: the port cannot be opened; `UAT_UNSUPPORTED`: on the TypeScript backend. Of the events
+   *   `UAT_CLOSED` where the service was closed; a browser that vanishes is an event `error`.
+   */
   async acceptWebRtc(offerSdp: string, options?: { language?: string }): Promise<WebRtcSession> {
-    void [offerSdp, options];
-    throw unsupported('acceptWebRtc', 'comes later; processAudio hears a recording');
+    const { offer, language } = prepareOffer(offerSdp, options);
+    const session = await this.#open().backend.accept(offer, language);
+    const events = new VoiceEvents(() => session.next(), () => undefined);
+    return { answerSdp: session.answerSdp, sessionId: session.sessionId, events, close: () => session.close() };
   }
 
   /** Ends what is under way with `UAT_CLOSED`, and lets the models go. Idempotent; `initialize` may follow. */

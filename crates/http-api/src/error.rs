@@ -6,7 +6,7 @@ use http::{HeaderValue, Response, StatusCode};
 use llm_wire::WireError;
 use llm_wire::openai::ErrorBody;
 use runtime::webrtc_audio::OfferError;
-use runtime::{Attempt, HttpError, RuntimeError, error_body, row_of};
+use runtime::{Attempt, HttpError, PortError, RuntimeError, error_body, row_of};
 
 use crate::gate::Refusal;
 use crate::headers::{JSON, UAT_CODE};
@@ -70,6 +70,15 @@ pub(crate) enum ApiError {
 impl From<WireError> for ApiError {
     fn from(error: WireError) -> Self {
         Self::Runtime(error.into())
+    }
+}
+
+impl From<PortError> for ApiError {
+    fn from(error: PortError) -> Self {
+        match error {
+            PortError::Offer(error) => Self::Offer(error),
+            PortError::Closed => Self::Runtime(RuntimeError::Closed),
+        }
     }
 }
 

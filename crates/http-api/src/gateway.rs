@@ -14,7 +14,7 @@ use http::header::{
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use llm_wire::WireError;
 use runtime::llm_router::Target;
-use runtime::{CachePreference, ChatOptions, Key, Runtime};
+use runtime::{CachePreference, ChatOptions, Key, Port, Runtime};
 use tower::Service;
 
 use crate::door::{Door, Needs, needs, presented};
@@ -27,7 +27,7 @@ use crate::headers::{
 use crate::observer::{Observer, Recording};
 use crate::route_header::route_ask;
 use crate::surfaces;
-use crate::surfaces::whip::Port;
+use crate::surfaces::whip::Browser;
 use crate::traffic::Traffic;
 use crate::trail::Trail;
 
@@ -39,7 +39,7 @@ const ALLOW_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-contro
 #[derive(Default)]
 pub(crate) struct ForVoice {
     /// Where browsers are heard.
-    pub(crate) port: Option<Port>,
+    pub(crate) port: Option<Port<Browser>>,
     /// A page to speak to.
     pub(crate) demo_page: Option<&'static str>,
 }

@@ -10,7 +10,7 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use runtime::Runtime;
+use runtime::{Port, Runtime};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -24,7 +24,6 @@ use crate::door::Door;
 use crate::gateway::{ForVoice, Gateway, router};
 use crate::observer::Observer;
 use crate::signal::Signal;
-use crate::surfaces::whip::Port;
 use crate::traffic::Traffic;
 
 /// The longest head of a request, in bytes: a browser's cookies fit, a flood does not.
@@ -77,7 +76,7 @@ pub async fn serve_with(
     // It ends as soon as the server is told to: who speaks has no answer that could be finished.
     let stop_hearing = shutdown.child_token();
     let webrtc = &runtime.config().voice.webrtc;
-    let (port, hears) = Port::open(webrtc, Arc::clone(&counts.0), stop_hearing.clone()).await?;
+    let (port, hears) = Port::open(webrtc, stop_hearing.clone()).await?;
     let mut hearing = JoinSet::new();
     hearing.spawn(hears);
     let public = Door::Public { is_exposed: !listener.local_addr()?.ip().is_loopback() };

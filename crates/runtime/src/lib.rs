@@ -109,7 +109,10 @@ pub use telemetry;
 pub use tuning::{Tuned, TuningSlot};
 /// Memory of GPUs: leases, the daemon and its client, replays of recorded days.
 pub use vision_resource_manager;
-pub use voice::{RemoteTranscriber, StopOnDrop, VoiceService, Voices, Words, open_voice};
+pub use voice::{
+    Port, PortError, RemoteTranscriber, Speaker, StopOnDrop, VoiceService, Voices, Words, event_json,
+    open_voice, segment_json,
+};
 /// What was said, when: its options, its results, its errors.
 pub use voice_processing;
 /// What browsers send over WebRTC: peers at one port, their sound on one clock.

@@ -1,7 +1,9 @@
 //! The models that hear recordings.
 
+mod port;
 mod remote;
 mod service;
+mod told;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -20,9 +22,11 @@ use crate::blocking;
 use crate::config::VoiceConfig;
 use crate::errors::RuntimeError;
 
+pub use port::{Port, PortError, Speaker};
 pub use remote::RemoteTranscriber;
 use remote::refused;
 pub use service::{VoiceService, Words};
+pub use told::{event_json, segment_json};
 
 /// Finds speech.
 const VAD_MODEL: &str = "silero-vad-6";

@@ -47,6 +47,8 @@ enum Command {
     Models(commands::models::Args),
     /// Write down what was said in recordings; no server needed.
     Transcribe(commands::transcribe::Args),
+    /// Write down what a microphone hears, while somebody speaks; no server needed.
+    Listen(commands::listen::Args),
     /// Check that everything needed is there, and say what to do where it is not.
     Doctor(commands::doctor::Args),
     /// Ask a running server how its endpoints are. Exit code 1 if one is taken out.
@@ -88,6 +90,7 @@ fn main() -> ExitCode {
             Command::Chat(args) => commands::chat::run(&args),
             Command::Models(args) => commands::models::run(&args),
             Command::Transcribe(args) => commands::transcribe::run(args),
+            Command::Listen(args) => commands::listen::run(args),
             Command::Doctor(args) => commands::doctor::run(&args),
             Command::Health(args) => commands::health::run(&args),
             Command::Explain(args) => commands::explain::run(&args),

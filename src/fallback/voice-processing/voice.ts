@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 
 import { onAbort } from '../../abort.js';
 import { UniversalAiError } from '../../errors.js';
-import type { BackendLive, Listening, PreparedAudio, PreparedProcess, PreparedVoice, VoiceProcessingBackend } from '../../services/voice-processing-backend.js';
+import type { BackendBrowser, BackendLive, Listening, PreparedAudio, PreparedProcess, PreparedVoice, VoiceProcessingBackend } from '../../services/voice-processing-backend.js';
 import type { DetectedSpeech, VoiceResult } from '../../services/voice-processing-types.js';
 import { Detector, segments, THRESHOLD } from './detector.js';
 import { hear } from './hearing.js';
@@ -40,6 +40,10 @@ class TypeScriptVoiceProcessing implements VoiceProcessingBackend {
 
   stream(): BackendLive {
     throw new UniversalAiError('UAT_UNSUPPORTED', 'stream: the TypeScript backend hears recordings alone; the native one hears live signals, and processAudio the last seconds of one', { details: { option: 'stream' } });
+  }
+
+  accept(): Promise<BackendBrowser> {
+    return Promise.reject(new UniversalAiError('UAT_UNSUPPORTED', 'acceptWebRtc: the TypeScript backend has no WebRTC; the native one has, and `uat serve` at POST /whip', { details: { option: 'acceptWebRtc' } }));
   }
 
   detect(audio: PreparedAudio, threshold: number = THRESHOLD): Promise<DetectedSpeech> {

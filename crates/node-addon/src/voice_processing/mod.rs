@@ -1,6 +1,7 @@
 //! `VoiceProcessingService` for JavaScript. Recordings are heard on threads that may block; the event loop only copies their bytes,
 //! once, because JavaScript could change them meanwhile.
 
+mod browser;
 mod live;
 mod recording;
 mod results;
@@ -18,6 +19,7 @@ use runtime::{RemoteTranscriber, RuntimeError, StopOnDrop, VoiceService, Words};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::browser::{BrowserSession, Browsers};
 use self::live::{LiveSignal, SignalOptions};
 use self::recording::Recording;
 use self::results::{Heard, Spoken};
@@ -81,6 +83,7 @@ pub struct VoiceProcessing {
     service: Arc<OnceLock<Arc<VoiceService>>>,
     closing: CancellationToken,
     calls: TaskTracker,
+    browsers: Browsers,
 }
 
 #[napi]
@@ -88,7 +91,9 @@ impl VoiceProcessing {
     /// Loads nothing.
     #[napi(constructor, catch_unwind)]
     pub fn new() -> Self {
-        Self { service: Arc::default(), closing: CancellationToken::new(), calls: TaskTracker::new() }
+        let (closing, calls) = (CancellationToken::new(), TaskTracker::new());
+        let browsers = Browsers::new(calls.clone(), closing.clone());
+        Self { service: Arc::default(), closing, calls, browsers }
     }
 
     /// Loads the models that are on this machine; once.
@@ -165,6 +170,26 @@ impl VoiceProcessing {
             let voice = service.voice(false)?;
             Ok(recording.heard(|source| voice.detect_speech(source, &options, &mut |_| (), cancel))?.into())
         }))
+    }
+
+    /// A browser's offer of WebRTC: it is heard from then on.
+    #[napi(catch_unwind, ts_return_type = "Promise<BrowserSession>")]
+    pub fn accept<'env>(
+        &self,
+        env: &'env Env,
+        id: String,
+        offer: String,
+        language: Option<String>,
+    ) -> napi::Result<PromiseRaw<'env, BrowserSession>> {
+        let Call { service, closing, cancelled, running } = self.call(None)?;
+        let browsers = self.browsers.clone();
+        env.spawn_future(async move {
+            let _running = running;
+            tokio::select! {
+                session = browsers.accept(service, id, offer, language) => Ok(session?),
+                why = ended(closing, cancelled) => Err(why.into()),
+            }
+        })
     }
 
     /// A live signal begins, once the models for it are loaded.

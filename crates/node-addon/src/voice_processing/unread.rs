@@ -93,6 +93,14 @@ impl Unread {
         self.changed.notify_waiters();
     }
 
+    /// The same where whoever is heard does not wait for whoever reads: of more than there is room for the newest stay.
+    pub(super) fn push_over(&self, event: LiveEvent) {
+        self.push(event);
+        let mut state = self.state.lock();
+        let over = state.events.len().saturating_sub(ROOM);
+        state.events.drain(..over);
+    }
+
     /// Once is enough: the first reason counts.
     pub(super) fn end(&self, why: Option<Crossing>) {
         self.state.lock().ended.get_or_insert(why);

@@ -10,6 +10,7 @@ pub(crate) mod explain;
 pub(crate) mod gpu;
 pub(crate) mod health;
 pub(crate) mod keys;
+pub(crate) mod listen;
 pub(crate) mod models;
 pub(crate) mod router;
 pub(crate) mod serve;

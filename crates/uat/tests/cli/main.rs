@@ -17,6 +17,7 @@ mod gpu;
 mod gpu_daemon;
 mod health;
 mod keys;
+mod listen;
 mod models;
 mod reload;
 mod router;

@@ -8,7 +8,7 @@ use testkit::speech;
 use crate::support::{Place, Ran};
 
 /// The folder of models that are pulled.
-fn models() -> Option<PathBuf> {
+pub(crate) fn models() -> Option<PathBuf> {
     let store = ModelStore::open().unwrap();
     for model in ["whisper-tiny.en", "silero-vad-6"] {
         speech::or_skipped(store.resolve(model))?;

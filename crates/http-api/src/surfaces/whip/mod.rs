@@ -1,9 +1,8 @@
 //! `POST /whip`: a browser's offer in, an answer out; then it speaks over WebRTC, and reads the words on its data channel (RFC 9725).
 //!
-//! What it is told are the events of `/v1/realtime`. [`port`] is the socket of all browsers, [`speaker`] one of them.
+//! What it is told are the events of `/v1/realtime`. [`browser`] is one of those that speak; [`runtime::Port`] is the socket of all.
 
-mod port;
-mod speaker;
+mod browser;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -24,9 +23,8 @@ use crate::error::ApiError;
 use crate::gateway::{Call, Gateway};
 use crate::headers::{HTML, JSON, SDP};
 use crate::request_body::pieces;
-use speaker::Speaker;
 
-pub(crate) use port::Port;
+pub(crate) use browser::Browser;
 
 /// The path.
 pub(super) const WHIP: &str = "/whip";
@@ -55,8 +53,9 @@ async fn taken(gateway: &Gateway, call: &Call, request: Request) -> Result<Respo
     let live = voices.live(Some(&settings.model)).await?;
     // Not the request's, which a client may choose: who knows it can end the session.
     let id = gateway.runtime.new_request_id();
-    let speaker = Speaker::new(id.clone(), call.caller.clone(), settings, port.news(), &live);
-    let answer = port.offer(offer, speaker.map_err(RuntimeError::from)?).await?;
+    let (caller, traffic) = (call.caller.clone(), Arc::clone(&gateway.traffic));
+    let browser = Browser::new(id.clone(), caller, settings, &live, port.news(), traffic);
+    let answer = port.offer(offer, browser.map_err(RuntimeError::from)?).await?;
     let mut response = with_type(answer, SDP);
     *response.status_mut() = StatusCode::CREATED;
     if let Ok(location) = HeaderValue::from_str(&format!("{WHIP}/{id}")) {
@@ -71,8 +70,9 @@ pub(super) async fn end(
     request: Request,
 ) -> Response<Body> {
     let call = gateway.call(&request);
+    let caller = call.caller.as_ref().map(|key| Arc::clone(key.name()));
     let ended = match &gateway.voice.port {
-        Some(port) => port.close(&id, call.caller.as_ref().map(|key| Arc::clone(key.name()))).await,
+        Some(port) => port.close(&id, move |browser| browser.is_of(caller.as_ref())).await,
         None => false,
     };
     let answered = match ended {

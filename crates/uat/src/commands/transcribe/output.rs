@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use runtime::voice_processing::{Segment, VoiceResult, Word, srt, vtt};
+use runtime::segment_json;
+use runtime::voice_processing::{VoiceResult, srt, vtt};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -54,7 +55,7 @@ fn document(source: &Path, result: &VoiceResult) -> Value {
         "file": source.display().to_string(),
         "text": result.text,
         "language": result.language,
-        "segments": result.segments.iter().map(segment).collect::<Vec<_>>(),
+        "segments": result.segments.iter().map(segment_json).collect::<Vec<_>>(),
         "durationMs": result.duration_ms,
         "speechMs": result.speech_ms,
         "truncated": result.truncated,
@@ -62,23 +63,6 @@ fn document(source: &Path, result: &VoiceResult) -> Value {
             "decodeMs": ms(timings.decode), "resampleMs": ms(timings.resample), "vadMs": ms(timings.vad),
             "transcribeMs": ms(timings.transcribe), "totalMs": ms(timings.total),
         },
-    })
-}
-
-fn segment(segment: &Segment) -> Value {
-    let mut document = json!({
-        "startMs": segment.start_ms, "endMs": segment.end_ms, "text": segment.text,
-        "confidence": segment.confidence,
-    });
-    if !segment.words.is_empty() {
-        document["words"] = segment.words.iter().map(word).collect();
-    }
-    document
-}
-
-fn word(word: &Word) -> Value {
-    json!({
-        "word": word.word, "startMs": word.start_ms, "endMs": word.end_ms, "confidence": word.confidence,
     })
 }
 
@@ -100,6 +84,8 @@ pub(super) fn write(to: &Path, text: &str) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use runtime::voice_processing::{Segment, Word};
+
     use super::*;
 
     #[test]
