@@ -1,6 +1,7 @@
 //! `live MODEL_FOLDER|- SILERO.onnx SIGNAL.pcm [--streams N] [--seconds S] [--threads N]`: plays 16-bit samples of 16 kHz at real time in frames of
 //! 20 ms into so many streams, over and over, each beginning elsewhere. A line of JSON for each event of the first stream, with the ms of real
-//! time since the beginning, and one with what it took at the end. `-` for a model: nothing is written down.
+//! time since the beginning, and one with what it took at the end. `-` for a model: nothing is written down. `--simulated`: nobody waits for the time to
+//! pass, and each text is there as much later, in time of the signal, as writing it down took.
 #![expect(clippy::print_stdout, reason = "a program for the terminal")]
 
 use std::error::Error;
@@ -11,12 +12,18 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use voice_processing::live::{LiveEvent, LiveOptions, LiveStream, LiveVoice};
+use voice_processing::live::{Live, LiveEvent, LiveOptions, LiveStream, LiveVoice};
 use voice_processing::{Ask, PcmFormat, Said, Segment, Transcriber, VoiceError, silero_vad, whisper};
 
 /// 20 ms.
 const FRAME: usize = 320;
 const FRAME_MS: u64 = 20;
+
+const FORMAT: PcmFormat = PcmFormat { sample_rate: 16_000, channels: 1 };
+
+fn english() -> LiveOptions {
+    LiveOptions { language: Some("en".to_owned()), ..LiveOptions::default() }
+}
 
 struct Nothing;
 
@@ -44,19 +51,62 @@ fn main() -> Result<(), Box<dyn Error>> {
         "-" => Arc::new(Nothing),
         folder => Arc::new(whisper::Whisper::load(Path::new(folder), threads)?),
     };
-    let voice = Arc::new(LiveVoice::new(silero_vad::SileroVad::load(Path::new(vad))?, words, 1)?);
+    let vad = silero_vad::SileroVad::load(Path::new(vad))?;
+    if flags.iter().any(|flag| flag == "--simulated") {
+        return simulate(&vad, &*words, &frames);
+    }
+    let voice = Arc::new(LiveVoice::new(vad, words, 1)?);
     let begun = Instant::now();
     let mut all = Vec::new();
     for number in 0..streams {
         let tell = move |event: LiveEvent| {
             if number == 0 {
-                show(begun, &event);
+                show(begun.elapsed(), &event);
             }
         };
-        let options = LiveOptions { language: Some("en".to_owned()), ..LiveOptions::default() };
-        all.push(voice.stream(PcmFormat { sample_rate: 16_000, channels: 1 }, options, tell)?);
+        all.push(voice.stream(FORMAT, english(), tell)?);
     }
     play(begun, &all, &frames, seconds)
+}
+
+/// A text that was written down, and when it is there, in ms of the signal.
+type Text = (f64, u64, Result<Said, VoiceError>);
+
+fn simulate(
+    vad: &silero_vad::SileroVad,
+    words: &dyn Transcriber,
+    frames: &[&[i16]],
+) -> Result<(), Box<dyn Error>> {
+    let mut live = Live::new(vad, FORMAT, english())?;
+    let (mut now_ms, mut behind_ms, mut out): (f64, u64, Option<Text>) = (0.0, 0, None);
+    let cpu = processor_ms()?;
+    let mut frames_left = frames.iter();
+    while !live.is_done() {
+        match frames_left.next() {
+            Some(frame) => live.push_i16(frame)?,
+            None => live.end()?,
+        }
+        now_ms += FRAME_MS as f64;
+        // Texts that are there within this frame.
+        loop {
+            if let Some((_, id, said)) = out.take_if(|(at, ..)| *at <= now_ms) {
+                live.told(id, said);
+            }
+            if out.is_some() {
+                break;
+            }
+            let Some(task) = live.next_task() else { break };
+            let begun = Instant::now();
+            let said = words.transcribe(&task.samples, &task.ask, &task.cancel);
+            out = Some((now_ms + begun.elapsed().as_secs_f64() * 1e3, task.id, said));
+        }
+        while let Some(event) = live.next_event() {
+            show(Duration::from_secs_f64(now_ms / 1e3), &event);
+        }
+        behind_ms = behind_ms.max(live.behind_ms());
+    }
+    println!("{}", json!({ "event": "end", "behind_ms": behind_ms, "cpu_ms": processor_ms()? - cpu }));
+    Ok(())
 }
 
 fn play(
@@ -95,7 +145,7 @@ fn play(
     Ok(())
 }
 
-fn show(begun: Instant, event: &LiveEvent) {
+fn show(now: Duration, event: &LiveEvent) {
     let mut line = match event {
         LiveEvent::SpeechStarted { at_ms } => json!({ "event": "started", "at_ms": at_ms }),
         LiveEvent::SpeechStopped { at_ms } => json!({ "event": "stopped", "at_ms": at_ms }),
@@ -109,7 +159,7 @@ fn show(begun: Instant, event: &LiveEvent) {
         LiveEvent::Failed { code, message } => json!({ "event": "failed", "code": code, "text": message }),
         LiveEvent::TurnDone => json!({ "event": "done" }),
     };
-    line["now_ms"] = json!(begun.elapsed().as_secs_f64() * 1e3);
+    line["now_ms"] = json!(now.as_secs_f64() * 1e3);
     println!("{line}");
     let _ = std::io::stdout().flush();
 }
