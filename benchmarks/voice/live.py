@@ -20,6 +20,8 @@ from words import errors, words_of
 program, hear, model, silero, sphinx, moonshine, part = sys.argv[1:8]
 quick = "--quick" in sys.argv
 PAUSE = np.zeros(int(1.2 * RATE), np.int16)
+# A turn begins this long before speech was found, which is when somebody begins to speak.
+PRE_ROLL_MS = 300
 
 
 def played(signal, *flags, words=True):
@@ -40,7 +42,7 @@ def turns(events):
     for event in events:
         kind = event["event"]
         if kind == "started":
-            found.append({"onset_ms": event["at_ms"], "first_partial_ms": None, "last_text_ms": None})
+            found.append({"onset_ms": event["at_ms"] + PRE_ROLL_MS, "first_partial_ms": None, "last_text_ms": None})
         elif kind == "partial" and found[-1]["first_partial_ms"] is None:
             found[-1]["first_partial_ms"] = event["now_ms"] - found[-1]["onset_ms"]
         elif kind == "stopped":

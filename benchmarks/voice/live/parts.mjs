@@ -5,7 +5,7 @@ import { figure, markdownTable } from "../../measure/report.mjs";
 import { python, speech } from "../peers.mjs";
 
 const NOTES = [
-  "Frames of 20 ms at real time into the crate `voice-processing`; onsets and ends are those of its own detector of speech.",
+  "Frames of 20 ms at real time into the crate `voice-processing`; onsets and ends are those of its own detector of speech: a turn begins 300 ms before the onset, so that no first sound is lost.",
   "No peer: sherpa-onnx and moonshine-voice fetch their streaming models from hosts that are no package registries.",
 ];
 

@@ -1,7 +1,7 @@
 //! `live MODEL_FOLDER|- SILERO.onnx SIGNAL.pcm [--streams N] [--seconds S] [--threads N]`: plays 16-bit samples of 16 kHz at real time in frames of
 //! 20 ms into so many streams, over and over, each beginning elsewhere. A line of JSON for each event of the first stream, with the ms of real
 //! time since the beginning, and one with what it took at the end. `-` for a model: nothing is written down. `--simulated`: nobody waits for the time to
-//! pass, and each text is there as much later, in time of the signal, as writing it down took.
+//! pass, and each text is there as much later, in time of the signal, as it kept each of the threads busy: whatever else the machine does.
 #![expect(clippy::print_stdout, reason = "a program for the terminal")]
 
 use std::error::Error;
@@ -53,7 +53,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let vad = silero_vad::SileroVad::load(Path::new(vad))?;
     if flags.iter().any(|flag| flag == "--simulated") {
-        return simulate(&vad, &*words, &frames);
+        return simulate(&vad, &*words, &frames, threads);
     }
     let voice = Arc::new(LiveVoice::new(vad, words, 1)?);
     let begun = Instant::now();
@@ -76,6 +76,7 @@ fn simulate(
     vad: &silero_vad::SileroVad,
     words: &dyn Transcriber,
     frames: &[&[i16]],
+    threads: usize,
 ) -> Result<(), Box<dyn Error>> {
     let mut live = Live::new(vad, FORMAT, english())?;
     let (mut now_ms, mut behind_ms, mut out): (f64, u64, Option<Text>) = (0.0, 0, None);
@@ -96,9 +97,9 @@ fn simulate(
                 break;
             }
             let Some(task) = live.next_task() else { break };
-            let begun = Instant::now();
+            let before = busy_ms()?;
             let said = words.transcribe(&task.samples, &task.ask, &task.cancel);
-            out = Some((now_ms + begun.elapsed().as_secs_f64() * 1e3, task.id, said));
+            out = Some((now_ms + (busy_ms()? - before) / threads as f64, task.id, said));
         }
         while let Some(event) = live.next_event() {
             show(Duration::from_secs_f64(now_ms / 1e3), &event);
@@ -170,6 +171,16 @@ fn processor_ms() -> Result<u64, Box<dyn Error>> {
     let (_, fields) = stat.rsplit_once(')').ok_or("/proc/self/stat is not as it was")?;
     let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
     Ok(ticks.sum::<Result<u64, _>>()? * 10)
+}
+
+/// Of all threads that there are now, to the ns (the kernel's Documentation/scheduler/sched-stats).
+fn busy_ms() -> Result<f64, Box<dyn Error>> {
+    let mut busy_ns = 0.0;
+    for thread in std::fs::read_dir("/proc/self/task")? {
+        let stat = std::fs::read_to_string(thread?.path().join("schedstat"))?;
+        busy_ns += stat.split_whitespace().next().ok_or("no time in schedstat")?.parse::<f64>()?;
+    }
+    Ok(busy_ns / 1e6)
 }
 
 fn resident_kb() -> Result<u64, Box<dyn Error>> {
