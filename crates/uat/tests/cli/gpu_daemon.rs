@@ -105,6 +105,32 @@ fn a_command_waits_until_another_one_has_ended_and_killing_that_is_enough() {
 }
 
 #[test]
+fn whoever_waits_is_told_who_is_before_it_and_when_what_is_in_the_way_ends() {
+    let place = Place::empty();
+    let daemon = Daemon::with_gpus(&place, "1x8192");
+    let mut all = vec![run(&place, &["--vram", "6000"], &["sleep", "600"]).spawn().unwrap()];
+    daemon.until(&["active"]);
+    for (more, told) in
+        [(&["--vram", "7000"][..], "memory; what"), (&["--vram", "6500"], "memory, behind one other; what")]
+    {
+        let mut waits = run(&place, more, &["true"]).spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(waits.stderr.take().unwrap()).read_line(&mut said).unwrap();
+        all.push(waits);
+        let expected = format!("{told} is in its way is expected to end within ");
+        assert!(said.contains(&expected) && said.contains(" s, unless it is renewed"), "{said}");
+    }
+    let queued = &daemon.leases()["leases"][2];
+    assert!((1..=60_000).contains(&queued["expected_wait_ms"].as_u64().unwrap()), "{queued}");
+    let table = place.run(&["gpu", "leases"]).stdout;
+    assert!(table.lines().next().unwrap().contains("EXPECTED IN"), "{table}");
+    for mut one in all.into_iter().rev() {
+        one.kill().unwrap();
+        one.wait().unwrap();
+    }
+}
+
+#[test]
 fn whoever_kills_the_command_of_a_run_frees_its_lease() {
     let place = Place::empty();
     let daemon = Daemon::with_gpus(&place, "1x8192");

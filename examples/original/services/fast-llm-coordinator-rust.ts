@@ -1,0 +1,1 @@
+export * from '../../../src/services/fast-llm-coordinator-rust.js';

@@ -1,0 +1,1 @@
+export * from '../../../src/services/llm-router-rust.js';

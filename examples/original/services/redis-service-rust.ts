@@ -1,0 +1,1 @@
+export * from '../../../src/services/redis-service-rust.js';
