@@ -6,7 +6,7 @@ import os from "node:os";
 import path from "node:path";
 
 import { atMost, exactly, shown } from "../measure/goals.mjs";
-import { binary, started, stop } from "../measure/processes.mjs";
+import { binary, startGpuDaemon, stop } from "../measure/processes.mjs";
 
 export const title = "What a lease costs";
 
@@ -15,16 +15,6 @@ const PROCESSES = 64;
 const GPUS = 8;
 const MIB = 24576;
 const DEATHS = 50;
-
-/** A daemon that listens. */
-async function listening(args, env = {}) {
-  const daemon = started(spawn(binary("uat"), ["gpu", "daemon", ...args], { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, ...env } }));
-  await new Promise((resolve, reject) => {
-    daemon.stdout.once("data", resolve);
-    daemon.once("exit", (code) => reject(new Error(`the daemon ended with ${code}`)));
-  });
-  return daemon;
-}
 
 export async function run({ program, quick, say }) {
   const leases = program("leases");
@@ -37,7 +27,7 @@ export async function run({ program, quick, say }) {
   const folder = mkdtempSync(path.join(os.tmpdir(), "uat-gpu-"));
   const socket = path.join(folder, "gpu.sock");
   const place = ["--socket", socket, "--state", folder];
-  let daemon = await listening(["--fake-gpus", `${GPUS}x${MIB}`, ...place]);
+  let daemon = await startGpuDaemon(["--fake-gpus", `${GPUS}x${MIB}`, ...place]);
   try {
     for (let round = 0; round < (quick ? 1 : ROUNDS); round += 1) {
       say(`  round ${round + 1}`);
@@ -49,14 +39,14 @@ export async function run({ program, quick, say }) {
     raw.push({ round: "contended", ...contended, wait: JSON.stringify(contended.wait) });
     say(`  ${DEATHS} holders that are killed`);
     await stop(daemon);
-    daemon = await listening(["--fake-gpus", `1x${MIB}`, ...place]);
+    daemon = await startGpuDaemon(["--fake-gpus", `1x${MIB}`, ...place]);
     const deaths = said("deaths", socket, String(quick ? 5 : DEATHS));
     raw.push({ round: "deaths", freed_p50_us: deaths.freed.p50_us, freed_longest_us: deaths.longest_us });
     say(`  ${PROCESSES} processes and a fake NVML library`);
     await stop(daemon);
     const script = path.join(folder, "nvml.json");
     writeFileSync(script, JSON.stringify({ devices: Array.from({ length: GPUS }, () => ({ total: MIB * 2 ** 20 })) }));
-    daemon = await listening(["--nvml", binary("libfake_nvml.so"), ...place], { FAKE_NVML_SCRIPT: script });
+    daemon = await startGpuDaemon(["--nvml", binary("libfake_nvml.so"), ...place], { FAKE_NVML_SCRIPT: script });
     const seen = said("contend", socket, String(PROCESSES), quick ? "20" : "1000", script);
     raw.push({ round: "contended with NVML", ...seen, wait: JSON.stringify(seen.wait) });
     const of = (name) => raw.filter((row) => row[name] !== undefined).map((row) => row[name]);

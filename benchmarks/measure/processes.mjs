@@ -73,6 +73,16 @@ export async function startServer(name, args) {
   return { child, url };
 }
 
+/** A daemon that gives out memory of GPUs and listens. */
+export async function startGpuDaemon(args, env = {}) {
+  const daemon = start(binary("uat"), ["gpu", "daemon", ...args], { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, ...env } });
+  await new Promise((resolve, reject) => {
+    daemon.stdout.once("data", resolve);
+    daemon.once("exit", (code) => reject(new Error(`the daemon ended with ${code}`)));
+  });
+  return daemon;
+}
+
 /** Resident memory of a process now, in MiB. */
 export function residentMib(pid) {
   return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))[1]) / 1024;

@@ -53,7 +53,7 @@ pub enum ClientError {
     Protocol(String),
     /// It refuses.
     #[error("{}", .0.message)]
-    Refused(ProblemDetails),
+    Refused(Box<ProblemDetails>),
 }
 
 impl ClientError {
@@ -250,7 +250,7 @@ async fn checked(answer: http::Response<Incoming>) -> Result<Bytes, ClientError>
         return Ok(body);
     }
     match serde_json::from_slice::<Problem>(&body) {
-        Ok(problem) => Err(ClientError::Refused(problem.error)),
+        Ok(problem) => Err(ClientError::Refused(Box::new(problem.error))),
         Err(_) => Err(ClientError::Protocol(format!("status {status}"))),
     }
 }
