@@ -85,7 +85,7 @@ async fn listen(args: &Args, voice: &Arc<LiveVoice>, signals: &mut Signals) -> R
         endpoint_silence_ms: args.silence,
         ..LiveOptions::default()
     };
-    let (shown, broken) = Shown::new(args.json);
+    let (shown, broken) = Shown::listener(args.json);
     let stream = voice.stream(format, options, shown).map_err(RuntimeError::from)?;
     let stream = Arc::new(stream);
     if args.source.is_some() {

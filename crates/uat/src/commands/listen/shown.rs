@@ -29,7 +29,7 @@ pub(super) struct Shown {
 
 impl Shown {
     /// What to give events to, and whether that still reaches anybody.
-    pub(super) fn new(json: bool) -> (impl FnMut(LiveEvent) + Send + 'static, Broken) {
+    pub(super) fn listener(json: bool) -> (impl FnMut(LiveEvent) + Send + 'static, Broken) {
         let line = (!json && io::stderr().is_terminal()).then(line);
         let broken = Broken::default();
         let shown = Self { json, line, broken: broken.clone() };
