@@ -9,8 +9,8 @@ import { binary, buildExamples } from "./measure/processes.mjs";
 import * as parts from "./voice/live/parts.mjs";
 import { own, usage } from "./voice/options.mjs";
 
-const { turns, busy, streams, hour } = parts;
-const PARTS = { turns, streams, busy, hour };
+const { turns, words, busy, streams, hour } = parts;
+const PARTS = { turns, words, streams, busy, hour };
 
 const { options, named, asked, say } = commandLine("voice-live", PARTS, { own, usage });
 if (!options["no-build"]) buildExamples(["voice-processing"], options.json ? 2 : 1);

@@ -1,7 +1,8 @@
 """A live signal at real time: `live.py PROGRAM HEAR MODEL_FOLDER SILERO.onnx SPHINX MOONSHINE PART [--quick]`. Prints one document.
 
 PROGRAM is the example `live` of the crate `voice-processing`, HEAR its `hear`. The signal is eleven recorded clips, with 1.2 s of silence before each.
-PART: `turns` plays it once, `busy` for ten minutes beside a program that keeps one core busy, `streams` into 64 streams without words, `hour` for an hour.
+PART: `turns` plays it once, `busy` for ten minutes beside a program that keeps one core busy, `streams` into 64 streams without words, `hour` for an hour;
+`words` has 33 changed clips, too, and does not wait for the time to pass.
 """
 
 import difflib
@@ -14,7 +15,7 @@ import tempfile
 import numpy as np
 import soundfile
 
-from clips import RATE, recorded
+from clips import RATE, changed, recorded
 from words import errors, words_of
 
 program, hear, model, silero, sphinx, moonshine, part = sys.argv[1:8]
@@ -76,6 +77,8 @@ def retracted(events):
 def main():
     clips = list(recorded(sphinx, moonshine))
     with tempfile.TemporaryDirectory() as folder:
+        if part == "words" and not quick:
+            clips += changed(list(clips), folder)
         sound = np.concatenate([piece for _, wav, _ in clips for piece in (PAUSE, soundfile.read(wav, dtype="int16")[0])] + [PAUSE])
         sound = sound[: len(sound) // 320 * 320]
         signal, whole = os.path.join(folder, "signal.pcm"), os.path.join(folder, "signal.wav")
@@ -88,10 +91,10 @@ def main():
             return
         reference = [word for _, _, text in clips for word in words_of(text)]
         batch = subprocess.run([hear, model, silero, whole], check=True, capture_output=True, text=True).stdout.split("\t", 1)[1]
-        rounds = {"turns": 1, "busy": 1 if quick else -(-600 // seconds), "hour": 1 if quick else -(-3600 // seconds)}[part]
+        rounds = {"turns": 1, "words": 1, "busy": 1 if quick else -(-600 // seconds), "hour": 1 if quick else -(-3600 // seconds)}[part]
         beside = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if part == "busy" else None
         try:
-            events, end = played(signal, "--seconds", seconds * rounds)
+            events, end = played(signal, *(["--simulated"] if part == "words" else ["--seconds", seconds * rounds]))
         finally:
             if beside:
                 beside.kill()

@@ -106,7 +106,9 @@ fn simulate(
         }
         behind_ms = behind_ms.max(live.behind_ms());
     }
-    println!("{}", json!({ "event": "end", "behind_ms": behind_ms, "cpu_ms": processor_ms()? - cpu }));
+    let seconds = frames.len() as u64 * FRAME_MS / 1000;
+    let took = json!({ "event": "end", "seconds": seconds, "behind_ms": behind_ms, "cpu_ms": processor_ms()? - cpu });
+    println!("{took}");
     Ok(())
 }
 
