@@ -11,6 +11,9 @@ import os
 
 import schemathesis
 
+# An offer is text like any other.
+schemathesis.serializer.alias("application/sdp", "text/plain")
+
 MODEL = os.environ["UAT_CHECK_MODEL"]
 REPORT = os.environ["UAT_CHECK_REPORT"]
 statuses = collections.Counter()
