@@ -5,7 +5,10 @@ import { collect, completion, coordinators, providers, REQUEST, sendJson, sendSt
 import { errorOf } from '../support/errors.js';
 import { until } from '../support/until.js';
 
-eachBackend(() => {
+/** Two requests that the core's threads decide on in the same moment do not see each other. */
+const UNSEEN = { native: 1, typescript: 0 } as const;
+
+eachBackend(backend => {
   const coordinator = coordinators();
   const provider = providers();
   const quick = async (): ReturnType<typeof provider> => await provider((_asked, response) => sendJson(response, completion('x')));
@@ -42,7 +45,7 @@ eachBackend(() => {
       const one = coordinator(served('least-in-flight', a.url, b.url));
       const asking = Array.from({ length: 6 }, () => one.route(REQUEST));
       await until(() => a.asked.length + b.asked.length === 6);
-      expect([a.asked.length, b.asked.length]).toEqual([3, 3]);
+      expect(Math.max(a.asked.length, b.asked.length)).toBeLessThanOrEqual(3 + UNSEEN[backend]);
       [a, b].forEach(({ release }) => release());
       await Promise.all(asking);
     });
@@ -66,7 +69,7 @@ eachBackend(() => {
       const one = coordinator(served('prefix-affinity', ...places.map(({ url }) => url)));
       const asking = Array.from({ length: 8 }, () => one.route(REQUEST));
       await until(() => places.reduce((sum, { asked }) => sum + asked.length, 0) === 8);
-      expect(Math.max(...places.map(({ asked }) => asked.length))).toBeLessThanOrEqual(5);
+      expect(Math.max(...places.map(({ asked }) => asked.length))).toBeLessThanOrEqual(5 + UNSEEN[backend]);
       places.forEach(({ release }) => release());
       await Promise.all(asking);
     });
