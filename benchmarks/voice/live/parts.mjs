@@ -40,12 +40,12 @@ function heard(result) {
 }
 
 export const turns = { title: "Turns at real time", run: async (context) => heard(await found("turns", context)) };
-const SIMULATED = "Frames of 20 ms without waiting for them: each text is there as much later as it kept each of two threads busy. 11 recorded clips, and 33 changed ones: slower, faster, in noise.";
+const SIMULATED = "Frames of 20 ms without waiting for them: each text is there as much later as it kept each of two threads busy. 11 recorded clips, and 33 changed ones: slower, faster, in noise. A turn begins 300 ms before its onset.";
 export const words = {
   title: "Words of a longer signal, simulated",
   async run(context) {
     const of = heard(await found("words", context));
-    return { ...of, notes: [SIMULATED, ...of.notes] };
+    return { ...of, notes: [SIMULATED, ...of.notes.slice(1)] };
   },
 };
 export const busy = { title: "Ten minutes beside a busy core", run: async (context) => heard(await found("busy", context)) };
