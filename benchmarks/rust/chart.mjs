@@ -7,7 +7,7 @@ import { repository } from "../measure/processes.mjs";
 import { ROWS } from "./rows.mjs";
 
 const runs = path.join(repository, "benchmarks", "runs");
-const [width, rowHeight, left, barWidth, top] = [760, 58, 270, 380, 62];
+const [width, rowHeight, left, barWidth, top] = [800, 58, 310, 350, 62];
 const rows = Object.entries(ROWS).map(([name, row]) => ({ ...row, ...newest(name) }));
 const height = top + rows.length * rowHeight + 34;
 
